@@ -1,0 +1,79 @@
+# Everything runs from .venv, which the first command makes; a stamp makes every later command instant.
+#   make pong             train our DQN on Pong;  make pong ARGS="--seed 2"
+#   make test             format check, lint, types, tests
+#   make PYTHON=python3.12 ...   choose the interpreter
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+EXTRAS := lab,sb3,dashboard,dev
+PYTHON ?=
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup pong test format-check lint types unit format lock clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
+
+setup: $(READY) ## make .venv with the pinned versions of constraints.txt
+
+# A half-made .venv has no stamp and is mended; one that cannot run pip is made anew.
+$(READY): pyproject.toml constraints.txt
+	@set -e; \
+	if ! $(BIN)/python -m pip --version > /dev/null 2>&1; then \
+	    found=; \
+	    for python in $(or $(PYTHON),python3.11 python3.12 python3.13 python3 python3.14 python); do \
+	        if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' > /dev/null 2>&1; then \
+	            found=$$python; break; \
+	        fi; \
+	    done; \
+	    if [ -z "$$found" ]; then \
+	        echo "error: no Python 3.11 or newer found ($(or $(PYTHON),python3.11 ... python3));" \
+	             "install one, or name it: make PYTHON=/path/to/python3 $(MAKECMDGOALS)" >&2; \
+	        exit 1; \
+	    fi; \
+	    echo "making $(VENV) with $$($$found --version); downloads about 1 GB once"; \
+	    $$found -m venv --clear $(VENV) || { \
+	        echo "error: $$found cannot make a virtual environment;" \
+	             "Debian and Ubuntu ship that part as the package python3-venv" >&2; exit 1; }; \
+	fi; \
+	echo "installing the versions of constraints.txt"; \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"; \
+	touch $@
+
+pong: $(READY) ## train our DQN on Pong from pixels, watched in Weights & Biases
+	$(BIN)/python -m agents.dqn --env Pong $(ARGS)
+
+# In this order, cheapest first, also under make -j.
+test: $(READY) ## what CI runs: format check, lint, types, tests
+	@$(MAKE) --no-print-directory format-check
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory types
+	@$(MAKE) --no-print-directory unit
+
+format-check: $(READY)
+	$(BIN)/ruff format --check .
+
+lint: $(READY)
+	$(BIN)/ruff check .
+
+types: $(READY)
+	$(BIN)/mypy
+
+# Processes that tests start take one thread each, as the tests do.
+unit: $(READY) ## only the tests;  make unit ARGS="-k replay"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
+
+format: $(READY) ## format, and mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# Without local version suffixes (torch's +cpu) and without torch's own CUDA packages, which torch pins itself.
+lock: $(READY) ## write the installed versions into constraints.txt
+	@{ echo "# Every version that make installs. Written by make lock, never by hand."; \
+	   $(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | grep -vE '^(cuda-|nvidia-|triton)' \
+	   | sed -E 's/\+[A-Za-z0-9.]+$$//' | sort -f; } > constraints.txt
+
+clean: ## remove .venv and caches; runs stay
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

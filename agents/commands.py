@@ -1,0 +1,72 @@
+"""From a command line to a Config: which preset, which flags, or the configuration of a run to be resumed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from envs import names
+from rl_gen_lab.config import exit_on_error, first_look, from_dict, load, parse_flags
+from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.runs import RunFolder
+
+PRESETS = Path(__file__).resolve().parent.parent / "configs"
+ConfigT = TypeVar("ConfigT")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def command(main: Callable[P, R]) -> Callable[P, R]:
+    """Make a `main`: what a user can mend becomes one line and exit code 2."""
+    # `envs` knows nothing of our error classes; its UnknownEnvError is the user's to mend all the same.
+    return exit_on_error(main, names.UnknownEnvError)
+
+
+def cli(config_class: type[ConfigT], argv: list[str] | None) -> ConfigT:
+    """Flags and positional arguments of a command that has no presets."""
+    return parse_flags(config_class, argv, description=config_class.__doc__)
+
+
+def parse(config_class: type[ConfigT], agent: str, argv: list[str] | None, default_env: str = "Pong") -> ConfigT:
+    """The Config that a command line asks for; prints which preset it starts from.
+
+    `--resume RUN` takes the run's own configuration; only its limits (`--total-env-steps`, `--total-minutes`) may be
+    changed. Raises: ConfigError, UnknownEnvError, CheckpointError.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    if {"-h", "--help"} & set(argv):
+        return load(config_class, argv, agent=agent, presets_dir=PRESETS)
+    resume = first_look(argv, "resume")
+    if resume is not None:
+        return _resumed(config_class, Path(resume), argv)
+    env_id = names.resolve(first_look(argv, "env") or default_env)
+    candidates = [names.short_name(env_id).lower()]
+    if names.is_atari(env_id):
+        candidates.append("atari")
+    return load(config_class, argv, agent=agent, presets_dir=PRESETS, preset_candidates=candidates)
+
+
+def _resumed(config_class: type[ConfigT], path: Path, argv: list[str]) -> ConfigT:
+    saved: Any = from_dict(config_class, RunFolder.open(path).read_config()["config"])
+    run = replace(saved.run, resume=path)
+    known = {"--resume", "--total-env-steps", "--total-minutes"}
+    for word in argv:
+        flag = word.partition("=")[0].replace("_", "-")
+        if flag.startswith("--") and flag not in known:
+            raise ConfigError(f"{flag} cannot be changed in a resumed run; {', '.join(sorted(known))} can")
+    steps, minutes = _look(argv, "total-env-steps"), _look(argv, "total-minutes")
+    try:
+        if minutes is not None:
+            run = replace(run, total_minutes=float(minutes))
+        total = saved.total_env_steps if steps is None else int(steps)
+    except ValueError as error:
+        raise ConfigError(f"--total-env-steps and --total-minutes take numbers: {error}") from error
+    resumed: ConfigT = replace(saved, run=run, total_env_steps=total)
+    return resumed
+
+
+def _look(argv: list[str], flag: str) -> str | None:
+    return first_look(argv, flag) or first_look(argv, flag.replace("-", "_"))

@@ -1,0 +1,98 @@
+"""How long work shows itself: a live progress bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+SECONDS_BETWEEN_LINES = 10.0
+SECONDS_BETWEEN_DRAWINGS = 0.2
+SECONDS_TO_FIRST = 2.5  # enough for a rate
+
+
+def clock(seconds: float) -> str:
+    """Seconds as h:mm:ss or m:ss."""
+    minutes, second = divmod(int(seconds), 60)
+    hour, minute = divmod(minutes, 60)
+    return f"{hour}:{minute:02d}:{second:02d}" if hour else f"{minute}:{second:02d}"
+
+
+class Display:
+    """Progress of one piece of work of `total` units; use as a context manager.
+
+    On a terminal: a bar, redrawn; elsewhere: one line every ten seconds. ETA from the rate of the last minute or so.
+    """
+
+    def __init__(self, title: str, total: int, unit: str) -> None:
+        self.title, self.total, self.unit = title, total, unit
+        self.done, self.rate = 0, 0.0
+        self._live = sys.stdout.isatty()
+        self._mark: tuple[float, int] | None = None
+        self._shown = 0.0
+        self._progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=24),
+            TaskProgressColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[status]}"),
+            console=Console(),
+            disable=not self._live,
+        )
+        self._task = self._progress.add_task(title, total=total, status="")
+
+    def __enter__(self) -> Display:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def eta(self, left_seconds: float | None = None) -> str:
+        """Time left at the present rate, at most `left_seconds` (a time limit)."""
+        if self.rate <= 0:
+            return "?" if left_seconds is None else clock(left_seconds)
+        left = max(self.total - self.done, 0) / self.rate
+        return clock(left if left_seconds is None else min(left, left_seconds))
+
+    def due(self, done: int) -> bool:
+        """False when `update` would show nothing yet, so that nobody need compose a status (on a GPU: wait for one).
+
+        The clock starts with the first call, that is with the work and not with its preparation.
+        """
+        pause = SECONDS_BETWEEN_DRAWINGS if self._live else SECONDS_BETWEEN_LINES
+        now = time.monotonic()
+        if self._mark is None:
+            self._mark, self._shown = (now, done), now - pause + SECONDS_TO_FIRST
+        return now - self._shown >= pause
+
+    def update(self, done: int, status: str, left_seconds: float | None = None) -> None:
+        """Show that `done` units are done; `status` stands behind rate and ETA. Cheap where nothing is `due`."""
+        due, now = self.due(done), time.monotonic()
+        assert self._mark is not None
+        self.done = done
+        since, before = self._mark
+        if now - since >= 2.0:
+            rate = (done - before) / (now - since)
+            self.rate = rate if self.rate == 0 else 0.8 * self.rate + 0.2 * rate
+            self._mark = (now, done)
+        if not due:
+            return
+        self._shown = now
+        text = f"{self.rate:,.0f} {self.unit}/s · ETA {self.eta(left_seconds)} · {status}"
+        if self._live:
+            self._progress.update(self._task, completed=done, status=text)
+        else:
+            print(f"{self.title} {done:,}/{self.total:,} {self.unit} · {text}", flush=True)
+
+    def say(self, line: str) -> None:
+        """Print a line that stays, above the bar."""
+        if self._live:
+            self._progress.console.print(line, markup=False, highlight=False)
+        else:
+            print(line, flush=True)

@@ -1,0 +1,148 @@
+"""Films of an agent at play, with its action values drawn beside the game."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import imageio_ffmpeg
+import numpy as np
+from gymnasium import spaces
+from PIL import Image, ImageDraw, ImageFont
+
+from agents.policy import Policy
+from envs import names
+from envs.factory import EnvConfig, make_env
+from rl_gen_lab.seeding import Generators
+
+HEIGHT = 320  # of a film, in pixels
+PANEL = 220  # width of the panel beside the game, in pixels
+BACKGROUND, INK, BAR, CHOSEN = (24, 26, 31), (222, 226, 230), (86, 110, 142), (240, 160, 60)
+
+
+def play_episode(
+    name: str,
+    world: EnvConfig,
+    policy: Policy,
+    seed: int,
+    *,
+    epsilon: float = 0.0,
+    max_steps: int = 3_000,
+    on_step: Callable[[int], None] | None = None,
+) -> tuple[list[np.ndarray], float]:
+    """One episode in full colour of at most `max_steps` agent steps: frames (HEIGHT, W, 3) uint8, and its return."""
+    world = replace(world, fire_reset=False)  # Gymnasium's wrappers have none; the agent may press FIRE itself
+    env = make_env(name, world)
+    labels = action_names(name, env.action_space, world)
+    coin = Generators(seed).numpy("film")
+    env.action_space.seed(seed)
+    frames: list[np.ndarray] = []
+    spread = (np.inf, -np.inf)
+    obs, _ = env.reset(seed=seed)
+    total, over = 0.0, False
+    while not over and len(frames) < max_steps:
+        batch = np.asarray(obs)[None]
+        action = policy.act(batch)[0] if coin.random() >= epsilon else env.action_space.sample()
+        values = None if policy.values is None else policy.values(batch)[0]
+        if values is not None:
+            spread = (min(spread[0], float(values.min())), max(spread[1], float(values.max())))
+        frames.append(draw(_picture(env), total, action, values, labels, spread))
+        obs, reward, terminated, truncated, _ = env.step(action)
+        total += float(reward)
+        over = terminated or truncated
+        if on_step is not None:
+            on_step(len(frames))
+    if frames:
+        frames.append(draw(_picture(env), total, None, None, labels, spread))
+    env.close()
+    return frames, total
+
+
+def _picture(env: gym.Env[Any, Any]) -> np.ndarray:
+    """What the world shows of itself, (H, W, 3) uint8; black where it cannot show anything."""
+    return np.asarray(env.render()) if env.render_mode == "rgb_array" else np.zeros((HEIGHT, HEIGHT, 3), np.uint8)
+
+
+def action_names(name: str, space: spaces.Space[Any], world: EnvConfig) -> list[str]:
+    """What the actions are called: the joystick's words for Atari games, numbers elsewhere."""
+    if not isinstance(space, spaces.Discrete):
+        return []
+    env_id = names.resolve(name)
+    if names.is_atari(env_id):
+        env: Any = make_env(name, replace(world, fire_reset=False)).unwrapped
+        return [str(meaning) for meaning in env.get_action_meanings()]
+    known = {"CartPole-v1": ["left", "right"], "LunarLander-v3": ["none", "left engine", "main", "right engine"]}
+    return known.get(env_id, [f"action {i}" for i in range(int(space.n))])
+
+
+def draw(
+    picture: np.ndarray,
+    total: float,
+    action: Any,
+    values: np.ndarray | None,
+    labels: list[str],
+    spread: tuple[float, float],
+) -> np.ndarray:
+    """A film frame: the game at HEIGHT pixels, beside it the return so far and a bar for the value of each action.
+
+    picture: (H, W, 3) uint8; values: (A,) or None; spread: smallest and largest value of the episode so far, the ends
+    of the bars. Returns (HEIGHT, W', 3) uint8 with even W'.
+    """
+    height, width = picture.shape[:2]
+    scaled = Image.fromarray(picture).resize(
+        (round(width * HEIGHT / height) // 2 * 2, HEIGHT), Image.Resampling.NEAREST
+    )
+    canvas = Image.new("RGB", (scaled.width + PANEL, HEIGHT), BACKGROUND)
+    canvas.paste(scaled, (0, 0))
+    pen = ImageDraw.Draw(canvas)
+    font, small = ImageFont.load_default(15), ImageFont.load_default(12)
+    left = scaled.width + 14
+    pen.text((left, 12), f"return {total:g}", INK, font)
+    if values is not None:
+        pen.text((left, 36), f"value of the state {values.max():.2f}", INK, small)
+        low, high = spread
+        row = min(28, (HEIGHT - 80) // max(len(values), 1))
+        for i, value in enumerate(values):
+            y = 66 + i * row
+            chosen = action is not None and i == int(action)
+            share = (float(value) - low) / (high - low) if high > low else 1.0
+            label = labels[i] if i < len(labels) else str(i)
+            pen.text((left, y), label, CHOSEN if chosen else INK, small)
+            end = left + 88 + round(share * (PANEL - 88 - 28))
+            pen.rectangle((left + 88, y + 2, max(end, left + 90), y + max(row - 8, 3)), CHOSEN if chosen else BAR)
+    return np.asarray(canvas)
+
+
+def write_mp4(path: Path, frames: list[np.ndarray], fps: int = 30) -> None:
+    """Write frames (H, W, 3) uint8 as H.264, with the ffmpeg that imageio-ffmpeg brings along."""
+    height, width = frames[0].shape[:2]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = imageio_ffmpeg.write_frames(
+        str(path),
+        (width, height),
+        fps=fps,
+        codec="libx264",
+        quality=None,
+        macro_block_size=2,
+        output_params=["-preset", "veryfast", "-crf", "26"],
+        ffmpeg_log_level="error",
+    )
+    writer.send(None)
+    for frame in frames:
+        writer.send(np.ascontiguousarray(frame))
+    writer.close()
+
+
+def write_gif(path: Path, frames: list[np.ndarray], fps: int = 15, max_frames: int = 240, scale: float = 1.0) -> None:
+    """Write at most `max_frames` frames (the last ones), every second of them, as an animated GIF."""
+    kept = [Image.fromarray(frame) for frame in frames[-2 * max_frames :: 2]]
+    if scale != 1.0:
+        kept = [image.resize((round(image.width * scale), round(image.height * scale))) for image in kept]
+    # One palette for all frames: smaller files and no flicker.
+    palette = kept[len(kept) // 2].quantize(64, method=Image.Quantize.MEDIANCUT)
+    small = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in kept]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    small[0].save(path, save_all=True, append_images=small[1:], duration=round(1000 / fps), loop=0, optimize=True)

@@ -1,0 +1,111 @@
+"""Watch a trained agent: evaluate it on fresh seeds and film it with its action values drawn beside the game.
+
+    python -m agents.play runs/dqn__Pong__1__20260101-120000
+
+Writes videos/play.mp4 and videos/play.gif into the run folder.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+
+from agents.commands import cli, command
+from agents.display import Display
+from agents.film import play_episode, write_gif, write_mp4
+from agents.policy import Policy
+from agents.records import module_of
+from agents.rollout import evaluate
+from envs.factory import EnvConfig
+from rl_gen_lab.config import from_dict
+from rl_gen_lab.errors import CheckpointError, ConfigError
+from rl_gen_lab.runs import RunFolder, load_weights
+
+# Each has `Config` and `load_policy(config, weights, source)`.
+AGENTS = ("dqn", "sb3")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which agent to watch, and for how long."""
+
+    # Run folder of a trained agent.
+    run: Annotated[Path, tyro.conf.Positional]
+    # The best agent by evaluation, or the last.
+    which: Literal["best", "last"] = "best"
+    # Whole episodes to evaluate.
+    episodes: int = 20
+    # Seed of the evaluation; training and its evaluations never use it.
+    seed: int = 1_000_000
+    # Probability of a random action (None: as in the run's own evaluations).
+    epsilon: float | None = None
+    # Agent steps in the film, at most.
+    film_steps: int = 3_000
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if self.episodes < 1 or self.film_steps < 1:
+            raise ConfigError("episodes and film_steps must be at least 1")
+
+
+def load_policy(run: RunFolder, which: Literal["best", "last"]) -> Policy:
+    """The trained agent in a run folder, whatever algorithm made it. Raises: CheckpointError."""
+    algo = str(run.read_config().get("exp_name"))
+    module = module_of(algo)
+    if module not in AGENTS:
+        raise CheckpointError(f"{run.path} is a run of {algo!r}, which cannot be played; known: {', '.join(AGENTS)}")
+    agent = importlib.import_module(f"agents.{module}")
+    config = from_dict(agent.Config, run.read_config()["config"], str(run.config_file))
+    weights, _ = load_weights(run.checkpoints / f"{which}.safetensors")
+    loaded: Policy = agent.load_policy(config, weights, str(run.path))
+    return loaded
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Evaluate and film a trained agent."""
+    config = cli(Config, argv)
+    run = RunFolder.open(config.run)
+    saved = run.read_config()
+    world: EnvConfig = from_dict(EnvConfig, saved["config"]["world"])
+    epsilon = saved["config"]["eval"]["epsilon"] if config.epsilon is None else config.epsilon
+    env = saved["env_id"]
+    policy = load_policy(run, config.which)
+    print(f"task {saved['fingerprint']['hash']}: {saved['fingerprint']['text']}")
+    with Display("evaluating", config.episodes, "episodes") as display:
+        result = evaluate(
+            env,
+            world,
+            policy.act,
+            config.episodes,
+            config.seed,
+            epsilon=epsilon,
+            on_episode=lambda n: display.update(n, ""),
+        )
+    returns = np.asarray(result.returns)
+    print(
+        f"{saved['exp_name']} ({config.which}): {returns.mean():.2f} ± {returns.std():.2f} over {len(returns)} episodes"
+        f" (min {returns.min():g}, max {returns.max():g}), epsilon {epsilon:g}, seed {config.seed}"
+    )
+    with Display("filming", config.film_steps, "steps") as display:
+        frames, total = play_episode(
+            env,
+            world,
+            policy,
+            config.seed,
+            epsilon=epsilon,
+            max_steps=config.film_steps,
+            on_step=lambda n: display.update(n, ""),
+        )
+    write_mp4(run.videos / "play.mp4", frames)
+    write_gif(run.videos / "play.gif", frames)
+    print(f"film of one episode, return {total:g}: {run.videos / 'play.mp4'} and {run.videos / 'play.gif'}")
+
+
+if __name__ == "__main__":
+    main()

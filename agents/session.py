@@ -1,0 +1,363 @@
+"""A training run from start to end: everything that is not the algorithm and is the same for every agent.
+
+Run folder, tracker, progress, evaluation, the best and the last agent, checkpoints, resuming, signals, the final
+evaluation and the film. The agent's own loop asks `running`, reports with `record`, and saves when `checkpoint_due`.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import sys
+from collections import deque
+from collections.abc import Mapping
+from types import FrameType, TracebackType
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from agents import records
+from agents.display import Display, clock
+from agents.film import play_episode, write_mp4
+from agents.policy import Policy
+from agents.rollout import Episode, Evaluation, evaluate
+from agents.settings import AgentConfig, Stateful
+from envs import names
+from rl_gen_lab.config import to_flat_dict
+from rl_gen_lab.devices import peak_memory_mb
+from rl_gen_lab.errors import SaveError, UserError
+from rl_gen_lab.runs import RunFolder, load_weights, save_state, save_weights
+from rl_gen_lab.seeding import Generators
+from rl_gen_lab.tracking import Tracker
+
+RECENT = 20  # training episodes in the return shown
+EXIT_INTERRUPTED = 130  # what shells report for a command ended by Ctrl-C
+COUNTERS = (
+    "env_steps",
+    "updates",
+    "episodes",
+    "evaluations",
+    "next_log",
+    "next_eval",
+    "next_eager_eval",
+    "last_eval",
+    "next_checkpoint",
+    "best",
+    "solved",
+)
+
+
+class DivergedError(UserError):
+    """A loss became NaN or infinite."""
+
+
+class Session:
+    """One run of one agent. Use as a context manager; see the module's docstring for who calls what when."""
+
+    def __init__(self, algo: str, config: AgentConfig) -> None:
+        """Open or make the run folder and start tracking. Raises UserError subclasses for what a user can mend."""
+        self.algo, self.config = algo, config
+        self.env_id = names.resolve(config.env)
+        self.fingerprint = records.task_fingerprint(config.env, config.world, config.eval.epsilon)
+        self.saved: dict[str, Any] | None = None
+        wall_offset = 0.0
+        if config.run.resume is not None:
+            self.run = RunFolder.open(config.run.resume)
+            self.saved = records.load_checkpoint(self.run, algo, self.fingerprint)
+            wall_offset = float(self.saved["session"]["wall_seconds"])
+            self.run.truncate_metrics(int(self.saved["session"]["env_steps"]))
+        else:
+            self.run = RunFolder.create(config.run.runs_dir, algo, names.short_name(self.env_id), config.seed)
+            self.run.write_config(records.describe(algo, self.env_id, config, self.fingerprint))
+        self.display = Display(f"{algo} {names.short_name(self.env_id)}", config.total_env_steps, "steps")
+        self.display.say(f"task {self.fingerprint.hash}: {self.fingerprint.text}")
+        self.display.say(f"run folder {self.run.path}")
+        self.tracker = Tracker.start(
+            self.run,
+            config.wandb,
+            algo=algo,
+            env_id=self.env_id,
+            seed=config.seed,
+            flat_config=to_flat_dict(config),
+            fingerprint_hash=self.fingerprint.hash,
+            wall_offset=wall_offset,
+        )
+        self.tracker.print_how_to_look()
+        self.eval_seeds = Generators(config.seed)
+        self.env_steps = self.episodes = self.evaluations = 0
+        self.recent: deque[float] = deque(maxlen=RECENT)
+        self.next_log, self.next_eval = 0, config.eval.every_env_steps or sys.maxsize
+        self.next_checkpoint = config.run.checkpoint_every_env_steps
+        self.best: dict[str, Any] | None = None
+        self.solved: dict[str, Any] | None = None
+        self.updates = 0
+        self.next_eager_eval, self.last_eval = 0, -1
+        self._rate_mark = (self.tracker.wall_seconds, 0)
+        self._interrupted = False
+
+    # ---- used by the agents' loops
+
+    def begin(self, parts: Mapping[str, Stateful], policy: Policy, network: nn.Module) -> None:
+        """Say what a checkpoint holds, how the agent acts and with which network; continue a resumed run."""
+        self.parts, self.policy, self.network = parts, policy, network
+        if self.saved is None:
+            return
+        for name, part in parts.items():
+            part.load_state_dict(self.saved[name])
+        self._load_state_dict(self.saved["session"])
+        self.display.say(f"resumed at step {self.env_steps:,}")
+        self.saved = None
+
+    def running(self) -> bool:
+        """False when the run is over: steps or minutes spent, solved, or asked to stop."""
+        limit = self.config.run.total_minutes
+        out_of_time = limit is not None and self.tracker.wall_seconds >= 60 * limit
+        spent = self.env_steps >= self.config.total_env_steps or out_of_time
+        return not (spent or self.solved is not None or self._interrupted)
+
+    def record(
+        self,
+        env_steps: int,
+        updates: int,
+        episodes: list[Episode],
+        learned: Mapping[str, Any],
+        status: dict[str, float],
+    ) -> None:
+        """Report a vector step: totals so far, finished episodes, what the last update learned, schedules' values.
+
+        Raises: DivergedError.
+        """
+        self.env_steps, self.updates = env_steps, updates
+        for episode in episodes:
+            self.episodes += 1
+            self.recent.append(episode.episodic_return)
+            lengths = {"charts/episodic_length": episode.length}
+            self.tracker.log({"charts/episodic_return": episode.episodic_return} | lengths, env_steps)
+        due = env_steps >= self.next_log
+        self._refuse_divergence(learned, wait=due)
+        if due:
+            self.next_log = env_steps + self.config.run.log_every_env_steps
+            self.tracker.log({k: float(v) for k, v in learned.items()} | self._speed() | status, env_steps)
+        if self.display.due(env_steps):
+            self._show(learned, status)
+        if env_steps >= self.next_eval or self._looks_solved():
+            self.evaluate()
+
+    def checkpoint_due(self) -> bool:
+        """True when the loop must restart its environments and `save`."""
+        return self.env_steps >= self.next_checkpoint
+
+    def save(self) -> None:
+        """Write a checkpoint; a full disk costs this checkpoint, not the run. Raises: DivergedError."""
+        for name, weights in self.network.state_dict().items():
+            if not bool(weights.isfinite().all()):  # on a GPU the loss is looked at only now and then
+                raise DivergedError(f"{name} is not finite at step {self.env_steps:,}; the checkpoint before stays")
+        while self.next_checkpoint <= self.env_steps:
+            self.next_checkpoint += self.config.run.checkpoint_every_env_steps
+        state: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
+        state |= {"session": self._state_dict(), "algo": self.algo, "fingerprint": vars(self.fingerprint)}
+        try:
+            save_state(self.run.checkpoints / "latest", state)
+        except SaveError as error:
+            self.display.say(f"checkpoint at step {self.env_steps:,} not written, the one before stays: {error}")
+
+    # ---- evaluation
+
+    def evaluate(self) -> Evaluation:
+        """Score the agent now; keep it if it is the best so far."""
+        c = self.config
+        every = c.eval.every_env_steps or sys.maxsize
+        self.next_eval = self.env_steps + every
+        self.next_eager_eval = self.env_steps + every // 4
+        self.last_eval = self.env_steps
+        self.evaluations += 1
+        seed = self.eval_seeds.integer("evaluation", self.evaluations)
+        result, values = self._play(c.eval.episodes, seed, "evaluating")
+        self.tracker.log(result.summary(), self.env_steps)
+        if values.size:
+            self.tracker.histogram("eval/q_values", values, self.env_steps)
+        mean = float(np.mean(result.returns))
+        self.display.say(
+            f"step {self.env_steps:,} · {clock(self.tracker.wall_seconds)} · evaluation of {len(result.returns)}"
+            f" episodes: {mean:.2f} ± {np.std(result.returns):.2f}"
+        )
+        if self.best is None or mean > self.best["return_mean"]:
+            self.best = result.to_dict() | {"global_step": self.env_steps}
+            self._save_weights("best", mean)
+        goal = c.run.stop_at_return
+        if goal is not None and mean >= goal:
+            self.solved = {"return_mean": mean, "env_steps": self.env_steps, "wall_seconds": self.tracker.wall_seconds}
+        return result
+
+    def _looks_solved(self) -> bool:
+        goal = self.config.run.stop_at_return
+        if goal is None or len(self.recent) < RECENT // 2 or self.env_steps < self.next_eager_eval:
+            return False
+        return float(np.mean(list(self.recent)[-RECENT // 2 :])) >= goal
+
+    def _play(self, episodes: int, seed: int, word: str) -> tuple[Evaluation, np.ndarray]:
+        c = self.config
+        seen: list[np.ndarray] = []
+
+        def act(obs: np.ndarray) -> np.ndarray:
+            if self.policy.values is None:
+                return self.policy.act(obs)
+            values = self.policy.values(obs)
+            seen.append(values)
+            return values.argmax(1)
+
+        def show(done: int) -> None:
+            self.display.update(self.env_steps, f"{word}: {done} of {episodes} episodes")
+
+        result = evaluate(
+            c.env, c.world, act, episodes, seed, epsilon=c.eval.epsilon, threads=os.cpu_count() or 1, on_episode=show
+        )
+        return result, np.concatenate(seen) if seen else np.zeros((0, 1))
+
+    # ---- the end
+
+    def end(self) -> None:
+        """Save everything; unless the run was interrupted, score and film the best agent and write the result."""
+        self.save()
+        if self._interrupted:
+            self.run.write_result(self._result("interrupted"))
+            return
+        self._save_weights("last", float(np.mean(self.recent)) if self.recent else math.nan)
+        if self.last_eval != self.env_steps:
+            self.evaluate()
+        tensors, _ = load_weights(self.run.checkpoints / "best.safetensors")
+        self.network.load_state_dict(tensors)
+        seed = self.eval_seeds.integer("final_evaluation")
+        final, _ = self._play(self.config.eval.final_episodes, seed, "final evaluation")
+        result = self._result("finished") | {"final_eval": final.to_dict()}
+        self.run.write_result(result)
+        self.tracker.summary({"final/return_mean": result["final_eval"]["return_mean"]})
+        if self.config.run.film:
+            try:
+                self._film(seed)
+            except Exception as error:  # a world that cannot be drawn costs the film, never the finished run
+                self.display.say(f"no film: {type(error).__name__}: {error}")
+        self.display.say(
+            f"done: {np.mean(final.returns):.2f} ± {np.std(final.returns):.2f} over {len(final.returns)} fresh episodes"
+            f" after {self.env_steps:,} steps and {clock(self.tracker.wall_seconds)}; see {self.run.path}"
+        )
+        metadata = {
+            "global_step": self.env_steps,
+            **{k: result["final_eval"][k] for k in ("return_mean", "return_std")},
+        }
+        self.tracker.model(self.run.checkpoints / "best.safetensors", metadata, ["best"])
+
+    def _film(self, seed: int) -> None:
+        def show(done: int) -> None:
+            self.display.update(self.env_steps, f"filming: {done:,} steps")
+
+        c = self.config
+        frames, total = play_episode(c.env, c.world, self.policy, seed, epsilon=c.eval.epsilon, on_step=show)
+        path = self.run.videos / "final.mp4"
+        write_mp4(path, frames)
+        self.tracker.video("videos/final", path, self.env_steps)
+        self.display.say(f"film of one episode (return {total:g}): {path}")
+
+    def _result(self, status: str) -> dict[str, Any]:
+        seconds = self.tracker.wall_seconds
+        return {
+            "status": status,
+            "total_env_steps": self.env_steps,
+            "updates": self.updates,
+            "episodes": self.episodes,
+            "wall_seconds": seconds,
+            "steps_per_second": self.env_steps / max(seconds, 1e-9),
+            "peak_memory_mb": peak_memory_mb(),
+            "best_eval": self.best,
+            "solved": self.solved,
+        }
+
+    # ---- details
+
+    def _speed(self) -> dict[str, float]:
+        now = self.tracker.wall_seconds
+        then, steps = self._rate_mark
+        self._rate_mark = (now, self.env_steps)
+        return {
+            "charts/SPS": (self.env_steps - steps) / max(now - then, 1e-9),
+            "charts/updates": self.updates,
+            "charts/episodes": self.episodes,
+            "charts/peak_memory_mb": peak_memory_mb(),
+        }
+
+    def _show(self, learned: Mapping[str, Any], status: Mapping[str, float]) -> None:
+        limit = self.config.run.total_minutes
+        left = None if limit is None else max(60 * limit - self.tracker.wall_seconds, 0.0)
+        words = [f"episodes {self.episodes:,}"]
+        if self.recent:
+            words.append(f"return {np.mean(self.recent):.1f}")
+        words += [f"{name.rpartition('/')[2]} {float(x):.3g}" for name, x in {**learned, **status}.items()]
+        self.display.update(self.env_steps, " · ".join(words), left)
+
+    def _refuse_divergence(self, learned: Mapping[str, Any], wait: bool) -> None:
+        """A check needs the number on the host: each update on a CPU, only when it is logged on a GPU."""
+        for name, value in learned.items():
+            on_host = not isinstance(value, Tensor) or value.device.type == "cpu"
+            if (wait or on_host) and not math.isfinite(float(value)):
+                raise DivergedError(
+                    f"{name} became {float(value)} at step {self.env_steps:,}, update {self.updates:,}. The checkpoint"
+                    f" before stays in {self.run.checkpoints / 'latest'}. Look at learning_rate, max_grad_norm and the"
+                    " rewards' scale"
+                )
+
+    def _save_weights(self, name: str, return_mean: float) -> None:
+        metadata = {
+            "algo": self.algo,
+            "env_id": self.env_id,
+            "fingerprint": self.fingerprint.hash,
+            "global_step": str(self.env_steps),
+            "return_mean": str(return_mean),
+        }
+        tensors = {key: value.detach().cpu().contiguous() for key, value in self.network.state_dict().items()}
+        try:
+            save_weights(self.run.checkpoints / f"{name}.safetensors", tensors, metadata)
+        except SaveError as error:
+            self.display.say(f"weights of the {name} agent not written: {error}")
+
+    def _state_dict(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in COUNTERS} | {
+            "recent": list(self.recent),
+            "wall_seconds": self.tracker.wall_seconds,
+        }
+
+    def _load_state_dict(self, state: dict[str, Any]) -> None:
+        for name in COUNTERS:
+            setattr(self, name, state[name])
+        self.recent.extend(state["recent"])
+        self._rate_mark = (self.tracker.wall_seconds, self.env_steps)
+
+    # ---- a run that ends otherwise
+
+    def __enter__(self) -> Session:
+        self._handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number in self._handlers:
+            signal.signal(number, self._ask_to_stop)
+        self.display.__enter__()
+        return self
+
+    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
+        if self._interrupted:  # asked twice: at once
+            raise KeyboardInterrupt
+        self._interrupted = True
+        self.display.say(f"{signal.Signals(number).name}: saving, then stopping (again: stop at once)")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.display.__exit__(kind, error, trace)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        if error is not None:
+            self.run.write_result(self._result("failed") | {"error": f"{type(error).__name__}: {error}"})
+        if error is not None or self._interrupted:
+            self.display.say(f"resume with: {records.resume_command(self.algo, self.run)}")
+        self.tracker.finish(0 if error is None and not self._interrupted else 1)
+        if self._interrupted and error is None:
+            raise SystemExit(EXIT_INTERRUPTED)

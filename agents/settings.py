@@ -1,0 +1,98 @@
+"""Settings and interfaces that every agent shares; the rest of an agent's Config is the algorithm's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from envs.factory import EnvConfig
+from rl_gen_lab.devices import DeviceConfig
+from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.wandb_config import WandbConfig
+
+
+@dataclass(frozen=True)
+class EvalConfig:
+    """How agents are scored: in environments of their own, with seeds of their own."""
+
+    # Agent steps between evaluations during training; 0: only at the end.
+    every_env_steps: int = 50_000
+    # Whole episodes in an evaluation during training.
+    episodes: int = 20
+    # Whole episodes in the final evaluation of the best agent, on seeds never used before.
+    final_episodes: int = 20
+    # Probability of a random action while being evaluated.
+    epsilon: float = 0.0
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """When a run ends, and what it leaves behind."""
+
+    # Stop after this many minutes of training, evaluations included.
+    total_minutes: float | None = None
+    # Stop as soon as an evaluation's mean return is at least this.
+    stop_at_return: float | None = None
+    # Agent steps between checkpoints; the environments restart there, which is what makes resuming exact.
+    checkpoint_every_env_steps: int = 50_000
+    # Agent steps between lines of losses and speed in the record.
+    log_every_env_steps: int = 1_000
+    # Where run folders are made.
+    runs_dir: Path = Path("runs")
+    # Continue this run folder from its last checkpoint.
+    resume: Path | None = None
+    # Film the final agent.
+    film: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        for name in ("checkpoint_every_env_steps", "log_every_env_steps"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+class AgentConfig(Protocol):
+    """The fields that every agent's Config shares."""
+
+    @property
+    def env(self) -> str:
+        """Short name or id of the world."""
+
+    @property
+    def seed(self) -> int:
+        """Seed of the run."""
+
+    @property
+    def total_env_steps(self) -> int:
+        """Agent steps to take."""
+
+    @property
+    def world(self) -> EnvConfig:
+        """What the agent sees."""
+
+    @property
+    def run(self) -> RunConfig:
+        """When the run ends."""
+
+    @property
+    def eval(self) -> EvalConfig:
+        """How it is scored."""
+
+    @property
+    def wandb(self) -> WandbConfig:
+        """Where it is watched."""
+
+    @property
+    def device(self) -> DeviceConfig:
+        """Where it computes."""
+
+
+class Stateful(Protocol):
+    """Something that a checkpoint holds."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """What to save."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what was saved."""

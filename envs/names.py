@@ -1,0 +1,102 @@
+"""Short names for worlds: "Pong" -> "ALE/Pong-v5", "CartPole" -> "CartPole-v1".
+
+Any registered Gymnasium id is a name too, and so is `module:Id-v0`, for which Gymnasium imports `module` first (that
+module registers the environment).
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+
+import ale_py
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec, parse_env_id
+
+gym.register_envs(ale_py)
+
+CLASSIC = {
+    "CartPole": "CartPole-v1",
+    "Acrobot": "Acrobot-v1",
+    "MountainCar": "MountainCar-v0",
+    "MountainCarContinuous": "MountainCarContinuous-v0",
+    "Pendulum": "Pendulum-v1",
+    "LunarLander": "LunarLander-v3",
+    "LunarLanderContinuous": "LunarLanderContinuous-v3",
+    "BipedalWalker": "BipedalWalker-v3",
+    "CarRacing": "CarRacing-v3",
+    "Blackjack": "Blackjack-v1",
+    "FrozenLake": "FrozenLake-v1",
+    "CliffWalking": "CliffWalking-v1",
+    "Taxi": "Taxi-v4",
+    "HalfCheetah": "HalfCheetah-v5",
+    "Hopper": "Hopper-v5",
+    "Walker2d": "Walker2d-v5",
+    "Ant": "Ant-v5",
+}
+
+
+class UnknownEnvError(ValueError):
+    """No such world; the message names the nearest ones."""
+
+
+@functools.cache
+def aliases() -> dict[str, str]:
+    """Every short name and the full id it stands for."""
+    games = {i.removeprefix("ALE/").removesuffix("-v5"): i for i in gym.registry if i.startswith("ALE/")}
+    registered = {name: i for name, i in CLASSIC.items() if i in gym.registry}
+    return games | registered
+
+
+def resolve(name: str) -> str:
+    """The full Gymnasium id that `name` stands for.
+
+    Raises: UnknownEnvError, with the nearest right names.
+    """
+    module, _, rest = name.rpartition(":")
+    if module:
+        try:
+            importlib.import_module(module)
+        except (ImportError, TypeError, ValueError) as error:  # the last two: ".module", "..module"
+            raise UnknownEnvError(f"env {name!r}: cannot import module {module!r} ({error})") from error
+        if rest not in gym.registry:
+            raise UnknownEnvError(f"env {name!r}: module {module!r} registers no {rest!r}" + _nearest(rest))
+        return name
+    by_lower_case = {short.lower(): full for short, full in aliases().items()}
+    if name.lower() in by_lower_case:
+        return by_lower_case[name.lower()]
+    if name in gym.registry:
+        return name
+    raise UnknownEnvError(f"unknown env {name!r}" + _nearest(name))
+
+
+def spec(env_id: str) -> EnvSpec:
+    """Gymnasium's registration of a full id (`module:Id-v0` included, which `gym.spec` itself does not know)."""
+    module, _, registered = env_id.rpartition(":")
+    if module:
+        importlib.import_module(module)
+    return gym.spec(registered)
+
+
+def is_atari(env_id: str) -> bool:
+    """True for ids that ale-py plays (`ALE/Pong-v5`, `PongNoFrameskip-v4`, ...)."""
+    entry_point = spec(env_id).entry_point
+    return isinstance(entry_point, str) and entry_point.startswith("ale_py")
+
+
+def short_name(env_id: str) -> str:
+    """`ALE/Pong-v5` -> `Pong`; ids without an alias lose only module, namespace and, for version-5 games, version."""
+    for short, full in aliases().items():
+        if full == env_id:
+            return short
+    bare = env_id.rpartition(":")[2]
+    _, name, version = parse_env_id(bare)
+    return name if version is None else f"{name}-v{version}"
+
+
+def _nearest(name: str) -> str:
+    choices = list(aliases()) + list(gym.registry)
+    by_lower_case = {choice.lower(): choice for choice in reversed(choices)}
+    close = difflib.get_close_matches(name.lower(), list(by_lower_case), n=3, cutoff=0.5)
+    return "; did you mean " + " or ".join(repr(by_lower_case[c]) for c in close) + "?" if close else ""

@@ -1,0 +1,116 @@
+"""Convolutional backbones for uint8 frames (B, C, H, W)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rl_gen_lab.errors import ConfigError
+
+Shape = tuple[int, ...]
+
+
+class ScaledConv2d(nn.Conv2d):
+    """First convolution on uint8 frames; the scale is folded into the (small) weight, not applied to every pixel.
+
+    As made, pixels are divided by 255. After `standardise` the mean frame is subtracted and the rest divided by its
+    spread: in most games the picture is a still background, and the few pixels that move are what matters.
+    """
+
+    mean: Tensor
+    scale: Tensor
+
+    def __init__(self, shape: Shape, out: int, kernel: int, stride: int = 1, padding: int = 0) -> None:
+        super().__init__(shape[0], out, kernel, stride, padding)
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("scale", torch.tensor(1 / 255))
+
+    def standardise(self, frames: Tensor) -> None:
+        """frames: (M, c, H, W) uint8, single frames of the stacks that `forward` gets, c dividing its channels."""
+        frames = frames.float()
+        mean = frames.mean(0)
+        spread = (frames - mean).square().mean().sqrt().clamp_min(1.0)
+        self.mean.copy_(mean.repeat(self.in_channels // len(mean), 1, 1))
+        self.scale.copy_(1 / spread)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, C, H, W) uint8, or float in [0, 255] -> (B, C', H', W') float32."""
+        centred = x.to(self.weight.dtype) - self.mean
+        return F.conv2d(centred, self.weight * self.scale, self.bias, self.stride, self.padding)
+
+
+def conv_stack(shape: Shape, *layers: tuple[int, int, int]) -> nn.Sequential:
+    """Convolutions with ReLU for frames of `shape` (C, H, W); a layer is (channels out, kernel, stride)."""
+    modules: list[nn.Module] = []
+    channels = shape[0]
+    for out, kernel, stride in layers:
+        conv = nn.Conv2d(channels, out, kernel, stride) if modules else ScaledConv2d(shape, out, kernel, stride)
+        modules += [conv, nn.ReLU(inplace=True)]
+        channels = out
+    return nn.Sequential(*modules)
+
+
+class Convolutional(nn.Module):
+    """Convolutions, then one fully connected layer with ReLU. Abstract: only its three subclasses below are used."""
+
+    def __init__(self, shape: Shape, conv: nn.Module, out_features: int) -> None:
+        super().__init__()
+        self.conv = conv
+        try:
+            with torch.no_grad():
+                flat = conv(torch.zeros(1, *shape, dtype=torch.uint8)).numel()
+        except RuntimeError as error:
+            raise ConfigError(f"frames of {shape} are too small for this backbone: {error}") from error
+        self.fc = nn.Linear(flat, out_features)
+        self.out_features = out_features
+
+    def standardise(self, frames: Tensor) -> None:
+        """Standardise what enters by `frames` (M, c, H, W) uint8, single frames of the stacks that `forward` gets."""
+        first = next(module for module in self.conv.modules() if isinstance(module, ScaledConv2d))
+        first.standardise(frames)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """frames: (B, C, H, W) uint8 -> (B, out_features) float32, at least 0."""
+        return F.relu(self.fc(self.conv(frames).flatten(1)), inplace=True)
+
+
+class Nature(Convolutional):
+    """Source: Mnih et al. 2015, "Human-level control through deep reinforcement learning", Methods. 1.7 M weights."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape, conv_stack(shape, (32, 8, 4), (64, 4, 2), (64, 3, 1)), 512)
+
+
+class Small(Convolutional):
+    """For CPUs: a seventh of the Nature network's arithmetic, after Mnih et al. 2013 with a third, cheap layer."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape, conv_stack(shape, (16, 6, 5), (32, 3, 2), (32, 3, 1)), 256)
+
+
+class Residual(nn.Module):
+    """Two 3x3 convolutions around a skip connection. Source: Espeholt et al. 2018, "IMPALA", figure 3."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> same shape."""
+        return x + self.conv2(F.relu(self.conv1(F.relu(x))))
+
+
+class Impala(Convolutional):
+    """The large network of Espeholt et al. 2018, "IMPALA", figure 3: three stages of 16, 32, 32 channels."""
+
+    def __init__(self, shape: Shape) -> None:
+        stages: list[nn.Module] = []
+        channels = shape[0]
+        for out in (16, 32, 32):
+            conv = nn.Conv2d(channels, out, 3, padding=1) if stages else ScaledConv2d(shape, out, 3, padding=1)
+            stages += [conv, nn.MaxPool2d(3, 2, padding=1)]
+            stages += [Residual(out), Residual(out)]
+            channels = out
+        super().__init__(shape, nn.Sequential(*stages, nn.ReLU()), 256)

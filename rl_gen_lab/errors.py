@@ -1,0 +1,30 @@
+"""The errors that a user can mend, and the hint that helps to mend them.
+
+Everything else is a bug and keeps its traceback.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+    """Base of every error a user can mend: one clear line that says what to do."""
+
+
+class ConfigError(UserError):
+    """A setting has an unknown name, a wrong type, or a value that cannot work."""
+
+
+class CheckpointError(UserError):
+    """Something saved is missing, cut short, damaged, or written by another version."""
+
+
+class SaveError(UserError):
+    """Something could not be written (disk full, no permission); what was saved before is still whole."""
+
+
+def suggest(name: str, choices: Iterable[str]) -> str:
+    """Give " Did you mean 'x'?" for the nearest of `choices`, or "" where none is near. Ignores case."""
+    by_lower = {choice.lower(): choice for choice in choices}
+    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return f" Did you mean '{by_lower[near[0]]}'?" if near else ""

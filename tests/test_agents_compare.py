@@ -1,0 +1,260 @@
+"""Comparisons refuse what cannot be compared, group runs rightly, and make the missing runs once."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from synthetic_runs import make_run
+
+from agents import compare
+from agents.compare import (
+    Config,
+    IncomparableRunsError,
+    RunFailedError,
+    command_for,
+    compare_runs,
+    find_finished,
+    foreign_flags,
+    group_runs,
+    make_runs,
+    parse_agent,
+    run_child,
+    task_differences,
+)
+from agents.learning_curves import load_run
+from rl_gen_lab.errors import ConfigError
+
+
+@pytest.fixture
+def six_runs(tmp_path: Path) -> list[Path]:
+    """Three runs that solve Pong and three that do not."""
+    ours = [make_run(tmp_path / "runs", "dqn", seed, solved_at=80_000) for seed in (1, 2, 3)]
+    return ours + [make_run(tmp_path / "runs", "sb3_dqn", seed, solved_at=900_000) for seed in (1, 2, 3)]
+
+
+def test_better_agent_is_ranked_first_with_a_gap_that_excludes_zero(six_runs: list[Path]) -> None:
+    made = compare_runs([load_run(path) for path in reversed(six_runs)])
+    assert [group.label for group in made.groups] == ["dqn", "sb3_dqn"]
+    [(better, worse, gap)] = made.differences
+    assert (better, worse) == ("dqn", "sb3_dqn")
+    assert gap.low > 30
+    assert made.groups[0].score is not None and made.groups[0].score.runs == 3
+    assert all(crossing is not None for crossing in made.groups[0].crossings[18])
+    assert made.groups[1].crossings[18] == [None, None, None]
+
+
+def test_runs_of_different_tasks_are_refused_field_by_field(tmp_path: Path) -> None:
+    left = make_run(tmp_path, "dqn")
+    right = make_run(tmp_path, "sb3_dqn", task={"sticky": 0.0, "image_size": 42})
+    with pytest.raises(IncomparableRunsError) as refusal:
+        compare_runs([load_run(left), load_run(right)])
+    assert "sticky: 0.25 vs 0.0; image_size: 84 vs 42" in str(refusal.value)
+    assert left.name in str(refusal.value) and right.name in str(refusal.value)
+
+
+def test_every_run_that_differs_is_named(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, seed=1)]
+    runs += [make_run(tmp_path, seed=seed, task={"sticky": 0.0}) for seed in (2, 3)]
+    with pytest.raises(IncomparableRunsError) as refusal:
+        compare_runs([load_run(path) for path in runs])
+    assert runs[1].name in str(refusal.value) and runs[2].name in str(refusal.value)
+
+
+def test_a_field_that_one_task_lacks_is_said_to_be_absent(tmp_path: Path) -> None:
+    left, right = make_run(tmp_path), make_run(tmp_path, seed=2, task={"mirror": True})
+    assert task_differences(load_run(left), load_run(right)) == ["mirror: absent vs True"]
+
+
+def test_seeds_and_bookkeeping_do_not_split_an_agent_but_settings_do(tmp_path: Path) -> None:
+    runs = [
+        make_run(tmp_path, seed=1, settings={"n_step": 3, "wandb": {"mode": "offline"}}),
+        make_run(tmp_path, seed=2, settings={"n_step": 3, "wandb": {"mode": "online"}}, minutes=30.0),
+        make_run(tmp_path, seed=1, settings={"n_step": 1}),
+    ]
+    groups = group_runs([load_run(path) for path in runs])
+    assert {label: len(members) for label, members in groups.items()} == {
+        "dqn (n_step=3)": 2,
+        "dqn (n_step=1)": 1,
+    }
+
+
+def test_a_setting_that_only_one_configuration_has_splits_too(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, seed=1), make_run(tmp_path, seed=2, settings={"backbone": "nature"})]
+    groups = group_runs([load_run(path) for path in runs])
+    assert list(groups) == ["dqn (backbone=unset)", "dqn (backbone=nature)"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ({"status": "interrupted"}, "is not finished"),
+        ({"status": None}, "no final evaluation"),
+        ({"minutes": 40.0}, "different wall-clock time: 20.0 to 40.0"),
+        ({"eval_episodes": 10}, "different rules: episodes 10 vs 20"),
+        ({"seed": 1}, "repeat"),
+    ],
+)
+def test_what_weakens_a_comparison_is_said(tmp_path: Path, changes: dict[str, Any], note: str) -> None:
+    runs = [make_run(tmp_path, seed=1), make_run(tmp_path, **{"seed": 2} | changes)]
+    assert any(note in caveat for caveat in compare_runs([load_run(path) for path in runs]).caveats)
+
+
+def test_equal_runs_of_two_seeds_need_no_caveat(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, seed=seed) for seed in (1, 2)]
+    assert compare_runs([load_run(path) for path in runs]).caveats == []
+
+
+def test_a_single_run_is_compared_and_its_interval_said_to_be_over_episodes(tmp_path: Path) -> None:
+    made = compare_runs([load_run(make_run(tmp_path))])
+    assert made.groups[0].score is not None and made.groups[0].score.over == "episodes"
+    assert any("one run" in note and "over episodes" in note for note in made.caveats)
+
+
+def test_an_agent_without_any_final_evaluation_comes_last(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, "sb3_ppo", status=None), make_run(tmp_path, "dqn", solved_at=900_000)]
+    made = compare_runs([load_run(path) for path in runs])
+    assert [group.label for group in made.groups] == ["dqn", "sb3_ppo"]
+    assert made.differences == []
+
+
+# ---- making the runs
+
+
+def config(tmp_path: Path, **changes: Any) -> Config:
+    values: dict[str, Any] = {"env": "Pong", "agents": ("dqn", "sb3:dqn"), "seeds": 2, "minutes": 20.0}
+    return Config(runs_dir=tmp_path / "runs", out=tmp_path / "out", **values | changes)
+
+
+def test_command_of_a_reference_run_is_the_one_a_person_would_type(tmp_path: Path) -> None:
+    command = command_for(parse_agent("sb3:dqn --backbone nature"), config(tmp_path), 2)
+    assert command[:5] == [sys.executable, "-m", "agents.sb3", "--algo", "dqn"]
+    assert " ".join(command[5:11]) == "--env Pong --seed 2 --total-minutes 20"
+    assert command[-2:] == ["--backbone", "nature"]
+
+
+def test_unknown_agent_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match=r"unknown agent 'dqnn'.*'dqn'"):
+        parse_agent("dqnn")
+    with pytest.raises(ConfigError, match="unknown agent ''"):
+        parse_agent("")
+
+
+def test_only_flags_that_make_another_agent_are_foreign() -> None:
+    command = ["python", "-m", "agents.sb3", "--algo", "dqn", "--env", "Pong", "--seed", "1"]
+    command += ["--total-minutes", "30", "--wandb.mode", "offline"]
+    assert foreign_flags(command) == []
+    assert foreign_flags([*command, "--n_step=1", "--world.sticky", "0.0"]) == [
+        "--n-step 1",
+        "--world.sticky 0.0",
+    ]
+
+
+def test_finished_run_is_found_only_for_the_same_agent_seed_minutes_and_flags(tmp_path: Path) -> None:
+    settings = config(tmp_path)
+    path = make_run(settings.runs_dir, "dqn", 1, minutes=20.0)
+    make_run(settings.runs_dir, "dqn", 2, minutes=20.0, status="interrupted")
+    make_run(settings.runs_dir, "dqn", 3, minutes=20.0, status=None)
+    (settings.runs_dir / "notes").mkdir()
+    assert find_finished(parse_agent("dqn"), settings, 1) == path
+    assert find_finished(parse_agent("dqn"), settings, 2) is None
+    assert find_finished(parse_agent("dqn"), settings, 3) is None
+    assert find_finished(parse_agent("sb3:dqn"), settings, 1) is None
+    assert find_finished(parse_agent("dqn --n-step 1"), settings, 1) is None
+    assert find_finished(parse_agent("dqn"), config(tmp_path, minutes=30.0), 1) is None
+    assert find_finished(parse_agent("dqn"), config(tmp_path, env="Breakout"), 1) is None
+
+
+def test_missing_runs_are_made_once_seed_by_seed_and_the_next_call_makes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(tmp_path)
+    done = make_run(settings.runs_dir, "dqn", 1, minutes=20.0)
+    started = []
+
+    def child(command: list[str]) -> int:
+        seed = int(command[command.index("--seed") + 1])
+        started.append((command[2], seed))
+        make_run(settings.runs_dir, "sb3_dqn" if command[2] == "agents.sb3" else "dqn", seed, minutes=20.0)
+        return 0
+
+    monkeypatch.setattr(compare, "run_child", child)
+    folders = list(make_runs(settings))
+    assert started == [("agents.sb3", 1), ("agents.dqn", 2), ("agents.sb3", 2)]
+    assert folders[0] == done and len(set(folders)) == 4
+    assert list(make_runs(settings)) == folders and len(started) == 3
+
+
+def test_a_failing_run_stops_the_comparison_and_names_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "run_child", lambda command: 3)
+    with pytest.raises(RunFailedError, match="dqn with seed 1 ended with exit code 3"):
+        list(make_runs(config(tmp_path)))
+    monkeypatch.setattr(compare, "run_child", lambda command: 0)
+    with pytest.raises(RunFailedError, match="left no finished run"):
+        list(make_runs(config(tmp_path)))
+
+
+def test_output_of_a_child_reaches_our_own_and_its_exit_code_comes_back(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    assert run_child([sys.executable, "-c", "print('learning', flush=True); raise SystemExit(5)"]) == 5
+    assert capfd.readouterr().out == "learning\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "either run folders, or --env and --agents"),
+        ({"agents": ("dqn",)}, "belong together"),
+        ({"agents": ("dqn",), "env": "Pong", "seeds": 0}, "--seeds must be at least 1"),
+        ({"runs": (Path("a"),), "agents": ("dqn",), "env": "Pong"}, "either run folders"),
+    ],
+)
+def test_arguments_that_cannot_be_meant_are_refused(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Config(**arguments)
+
+
+# ---- the command
+
+
+def test_command_writes_page_figure_and_numbers(six_runs: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "comparisons"
+    compare.main([*map(str, six_runs), "--out", str(out), "--wandb.mode", "offline"])
+    [folder] = out.iterdir()
+    assert folder.name.startswith("Pong__")
+    numbers = json.loads((folder / "comparison.json").read_text())
+    assert [group["agent"] for group in numbers["groups"]] == ["dqn", "sb3_dqn"]
+    assert (folder / "learning_curves.png").stat().st_size > 10_000
+    assert (folder / "index.html").exists()
+    assert list(folder.glob("**/run-*.wandb"))
+
+
+def test_command_exits_with_2_and_the_difference(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    runs = [make_run(tmp_path, "dqn"), make_run(tmp_path, "sb3_dqn", task={"sticky": 0.0})]
+    with pytest.raises(SystemExit) as stop:
+        compare.main([*map(str, runs), "--out", str(tmp_path / "out")])
+    assert stop.value.code == 2
+    assert "sticky: 0.25 vs 0.0" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_command_exits_with_2_on_an_unknown_env(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        compare.main(["--env", "Pongg", "--agents", "dqn", "--runs-dir", str(tmp_path)])
+    assert stop.value.code == 2
+    assert "'Pong'" in capsys.readouterr().err
+
+
+def test_a_folder_given_twice_is_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = str(make_run(tmp_path, evaluations=0, steps=9000))
+    compare.main([run, run + "/", "--out", str(tmp_path / "out"), "--wandb.mode", "disabled"])
+    assert "(1 run)" in capsys.readouterr().out
+
+
+def test_command_exits_with_2_on_a_folder_that_is_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        compare.main([str(tmp_path / "nothing")])
+    assert stop.value.code == 2
+    assert "nothing" in capsys.readouterr().err

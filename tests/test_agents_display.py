@@ -1,0 +1,57 @@
+"""Progress: a first line with a rate, lines at their pace, an ETA that is the smaller of work and time left."""
+
+from __future__ import annotations
+
+import pytest
+
+from agents import display
+from agents.display import Display, clock
+
+
+class Clock:
+    """Time that passes only when told."""
+
+    now = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def watch(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    watch = Clock()
+    monkeypatch.setattr(display, "time", watch)
+    return watch
+
+
+def test_the_first_line_comes_soon_and_has_a_rate_although_updates_wait_until_due(
+    watch: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show = Display("training", 1_000, "steps")
+    for done in range(400, 450):  # resumed at 400; ten units a second
+        if show.due(done):
+            show.update(done, "well")
+        watch.now += 0.1
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line == "training 425/1,000 steps · 10 steps/s · ETA 0:57 · well"
+
+
+def test_lines_come_every_ten_seconds(watch: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    show = Display("training", 1_000, "steps")
+    for done in range(60):
+        show.update(done, "")
+        watch.now += 1.0
+    assert len(capsys.readouterr().out.splitlines()) == 6  # at 3, 13, 23, 33, 43, 53 seconds
+
+
+def test_the_eta_is_bounded_by_the_time_left_and_never_negative(watch: Clock) -> None:
+    show = Display("training", 100, "steps")
+    assert show.eta() == "?" and show.eta(30.0) == "0:30"
+    show.rate, show.done = 1.0, 40
+    assert show.eta() == "1:00" and show.eta(30.0) == "0:30"
+    show.done = 120
+    assert show.eta() == "0:00"
+
+
+def test_hours_are_shown_only_when_there_are_any() -> None:
+    assert clock(59) == "0:59" and clock(3_599) == "59:59" and clock(3_661) == "1:01:01"

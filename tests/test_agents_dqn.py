@@ -1,0 +1,267 @@
+"""DQN: every option changes what it must change; runs are deterministic; bad settings are refused."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from agents import dqn
+from agents.dqn import DQN, Config, ReplayConfig
+from agents.rollout import Rollout, Step
+from envs.factory import EnvConfig
+from rl_gen_lab.devices import DeviceConfig
+from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.seeding import Generators
+
+VECTOR = spaces.Box(-1.0, 1.0, (4,), np.float32)
+PIXELS = spaces.Box(0, 255, (4, 36, 36), np.uint8)
+ACTIONS = spaces.Discrete(3)
+SMALL = Config(
+    num_envs=2,
+    batch_size=8,
+    learning_starts_env_steps=20,
+    n_step=1,
+    replay=ReplayConfig(capacity=400),
+    device=DeviceConfig(device="cpu"),
+)
+
+
+def random_step(rng: np.random.Generator, num_envs: int, space: spaces.Box = VECTOR) -> Step:
+    def observation() -> np.ndarray:
+        if space.dtype == np.uint8:
+            return rng.integers(0, 256, (num_envs, *space.shape), dtype=np.uint8)
+        return rng.standard_normal((num_envs, *space.shape)).astype(np.float32)
+
+    none = np.zeros(num_envs, dtype=bool)
+    return Step(
+        obs=observation(),
+        action=rng.integers(3, size=num_envs),
+        reward=rng.standard_normal(num_envs).astype(np.float32),
+        terminated=rng.random(num_envs) < 0.1,
+        truncated=none,
+        life_lost=none,
+        first=none,
+        dummy=none,
+        next_obs=observation(),
+    )
+
+
+def agent_with_memory(config: Config, space: spaces.Box = VECTOR, steps: int = 60) -> DQN:
+    agent = DQN(config, space, ACTIONS, Generators(config.seed), torch.device("cpu"))
+    rng = np.random.default_rng(0)
+    for _ in range(steps):
+        agent.observe(random_step(rng, config.num_envs, space))
+    return agent
+
+
+def weights_after(config: Config, updates: int = 3, space: spaces.Box = VECTOR) -> torch.Tensor:
+    agent = agent_with_memory(config, space)
+    for _ in range(updates):
+        agent.learn()
+    return torch.cat([p.detach().flatten() for p in agent.online.parameters()])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"double": False},
+        {"n_step": 3},
+        {"loss": "mse"},
+        {"max_grad_norm": 1e-3, "adam_eps": 1.0},
+        {"gamma": 0.5},
+        {"learning_rate": 1e-4},
+        {"learning_rate_end": 0.0, "total_env_steps": 200},
+        {"target_update_every_updates": 1},
+        {"target_update_every_updates": 1, "target_tau": 0.5},
+        {"replay": ReplayConfig(capacity=400, priority_exponent=0.6)},
+        {"n_step": 5, "n_step_end": 1, "n_step_env_steps": 1_000},
+        {"seed": 2},
+    ],
+    ids=lambda change: "-".join(change),
+)
+def test_each_option_changes_what_is_learned(change: dict[str, object]) -> None:
+    # Fast enough that online and target networks come to disagree, else double Q-learning changes nothing.
+    plain = replace(SMALL, target_update_every_updates=100, learning_rate=3e-3)
+    if "max_grad_norm" in change:
+        plain = replace(plain, adam_eps=1.0)  # Adam's usual epsilon makes it blind to the gradient's scale
+    changed = replace(plain, **change)
+    assert not torch.equal(weights_after(plain, 30), weights_after(changed, 30))
+
+
+def test_the_same_seed_learns_the_same_weights() -> None:
+    assert torch.equal(weights_after(SMALL), weights_after(SMALL))
+
+
+def test_dueling_adds_a_value_head_that_shifts_every_action_alike() -> None:
+    agent = DQN(SMALL, VECTOR, ACTIONS, Generators(1), torch.device("cpu"))
+    obs = np.ones((1, 4), np.float32)
+    before = agent.values(obs)
+    assert agent.online.value is not None
+    with torch.no_grad():
+        agent.online.value.bias += 2.0
+    assert np.allclose(agent.values(obs) - before, 2.0, atol=1e-6)
+    assert DQN(replace(SMALL, dueling=False), VECTOR, ACTIONS, Generators(1), torch.device("cpu")).online.value is None
+
+
+def test_a_hard_target_copies_and_a_soft_target_averages() -> None:
+    for tau in (1.0, 0.25):
+        agent = agent_with_memory(replace(SMALL, target_update_every_updates=2, target_tau=tau))
+        before = [p.clone() for p in agent.target.parameters()]
+        agent.learn()
+        assert all(torch.equal(a, b) for a, b in zip(before, agent.target.parameters(), strict=True))
+        agent.learn()
+        for old, online, now in zip(before, agent.online.parameters(), agent.target.parameters(), strict=True):
+            assert torch.allclose(now, (1 - tau) * old + tau * online, atol=1e-6)
+            assert not now.requires_grad
+
+
+def test_priorities_of_sampled_transitions_become_their_td_errors() -> None:
+    config = replace(SMALL, replay=ReplayConfig(capacity=400, priority_exponent=1.0))
+    agent = agent_with_memory(config)
+    before = agent.replay.priority.clone()
+    agent.learn()
+    changed = (agent.replay.priority != before).nonzero().flatten()
+    assert 1 <= len(changed) <= config.batch_size
+
+
+def test_standardising_uses_the_frames_seen_and_is_part_of_the_weights() -> None:
+    agent = agent_with_memory(replace(SMALL, standardise=True), PIXELS)
+    agent.learn()
+    first = agent.online.backbone.conv[0]
+    frames = agent.replay.frames[: len(agent.replay)].float().view(-1, 36, 36)
+    assert torch.allclose(first.mean[2], frames.mean(0), atol=1e-3)
+    assert any(name.endswith("mean") for name in agent.online.state_dict())
+    assert torch.equal(first.mean, agent.target.backbone.conv[0].mean)
+    assert not torch.equal(weights_after(SMALL, 2, PIXELS), weights_after(replace(SMALL, standardise=True), 2, PIXELS))
+
+
+def test_epsilon_falls_from_start_to_end_after_learning_starts() -> None:
+    config = replace(SMALL, epsilon_start=1.0, epsilon_end=0.1, epsilon_env_steps=100, learning_starts_env_steps=50)
+    agent = DQN(config, VECTOR, ACTIONS, Generators(1), torch.device("cpu"))
+    seen = []
+    for steps in (0, 50, 100, 150, 1_000):
+        agent.env_steps = steps
+        seen.append(agent.epsilon())
+    assert seen == pytest.approx([1.0, 1.0, 0.55, 0.1, 0.1])
+
+
+def test_the_ladder_gives_every_environment_its_own_epsilon() -> None:
+    config = replace(SMALL, num_envs=3, epsilon_start=0.5, epsilon_end=0.5, epsilon_ladder=7.0)
+    agent = DQN(config, VECTOR, ACTIONS, Generators(1), torch.device("cpu"))
+    obs = np.zeros((3, 4), np.float32)
+    best = agent.greedy(obs)
+    moved = np.mean([agent.act(obs) != best for _ in range(4_000)], axis=0)
+    # 0.5, 0.5^4.5, 0.5^8, times the 2 of 3 random actions that differ from the best; 5 standard errors.
+    assert moved == pytest.approx([0.5 * 2 / 3, 0.5**4.5 * 2 / 3, 0.5**8 * 2 / 3], abs=0.035)
+
+
+def test_n_step_shrinks_on_schedule() -> None:
+    agent = DQN(
+        replace(SMALL, n_step=10, n_step_end=2, n_step_env_steps=100),
+        VECTOR,
+        ACTIONS,
+        Generators(1),
+        torch.device("cpu"),
+    )
+    seen = []
+    for steps in (0, 50, 100, 200):
+        agent.env_steps = steps
+        seen.append(agent.n_step())
+    assert seen == [10, 6, 2, 2]
+
+
+def test_updates_keep_up_with_the_steps() -> None:
+    agent = agent_with_memory(replace(SMALL, learn_every_env_steps=4), steps=30)  # 60 steps, 40 of them learning
+    assert agent.updates_due() == 10
+    agent.learn()
+    assert agent.updates_due() == 9
+
+
+def test_continuous_actions_are_refused_and_the_agents_that_can_are_named() -> None:
+    with pytest.raises(ConfigError, match="ppo"):
+        DQN(SMALL, VECTOR, spaces.Box(-1, 1, (1,)), Generators(1), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("gamma", 1.5),
+        ("batch_size", 0),
+        ("learning_rate", -1.0),
+        ("n_step_end", 9),
+        ("replay", ReplayConfig(capacity=8)),
+    ],
+)
+def test_impossible_settings_are_refused(field: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=field):
+        replace(SMALL, **{field: value})
+
+
+def test_bfloat16_learns_nearly_what_float32_learns() -> None:
+    exact = weights_after(SMALL, 1)
+    rough = weights_after(replace(SMALL, device=DeviceConfig(device="cpu", precision="bfloat16")), 1)
+    assert not torch.equal(exact, rough)
+    assert torch.allclose(exact, rough, atol=5e-4)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+def test_an_update_on_a_gpu_never_waits_for_the_host() -> None:
+    for exponent in (0.0, 0.5):
+        config = replace(SMALL, replay=ReplayConfig(capacity=400, priority_exponent=exponent))
+        agent = DQN(config, PIXELS, ACTIONS, Generators(1), torch.device("cuda"))
+        rng = np.random.default_rng(0)
+        for _ in range(60):
+            agent.observe(random_step(rng, config.num_envs, PIXELS))
+        agent.learn()  # the first one also prepares kernels
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            agent.learn()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+
+def test_pixels_learn_on_a_game() -> None:
+    config = replace(SMALL, env="Pong", world=EnvConfig(image_size=36), learning_starts_env_steps=40)
+    seeds = Generators(1)
+    rollout = Rollout("Pong", 2, config.world, seeds)
+    agent = DQN(config, rollout.observation_space, rollout.action_space, seeds, torch.device("cpu"))
+    learned: dict[str, torch.Tensor] = {}
+    for _ in range(40):
+        rollout.send(agent.act(rollout.obs))
+        for _ in range(agent.updates_due()):
+            learned = agent.learn()
+        step, _ = rollout.recv()
+        agent.observe(step)
+    rollout.close()
+    assert agent.updates > 0
+    assert set(learned) == {"losses/td_loss", "losses/q_values", "losses/grad_norm"}
+    assert all(np.isfinite(float(value)) for value in learned.values())
+
+
+TINY = [
+    "--env", "CartPole", "--total-env-steps", "600", "--learning-starts-env-steps", "200", "--num-envs", "2",
+    "--checkpoint-every-env-steps", "200", "--eval.every-env-steps", "300", "--eval.episodes", "2",
+    "--eval.final-episodes", "3", "--log-every-env-steps", "100", "--no-film", "--wandb.mode", "disabled",
+]  # fmt: skip
+
+
+def test_a_run_leaves_its_whole_record(tmp_path: Path) -> None:
+    dqn.main([*TINY, "--runs-dir", str(tmp_path)])
+    (run,) = tmp_path.iterdir()
+    result = json.loads((run / "result.json").read_text())
+    assert result["status"] == "finished"
+    assert result["total_env_steps"] == 600
+    assert len(result["final_eval"]["returns"]) == 3
+    config = json.loads((run / "config.json").read_text())
+    assert config["env_id"] == "CartPole-v1"
+    assert len(config["fingerprint"]["hash"]) == 12
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    names = {name for line in lines for name in line}
+    assert {"charts/episodic_return", "losses/td_loss", "charts/epsilon", "charts/SPS", "eval/return_mean"} <= names
+    assert {"best.safetensors", "last.safetensors", "latest"} <= {p.name for p in (run / "checkpoints").iterdir()}

@@ -1,0 +1,69 @@
+"""Exploration by numbers on paper, and draws that are independent for each environment."""
+
+import numpy as np
+import pytest
+import scipy.stats
+
+from agents.exploration import epsilon_greedy, ladder, linear
+
+
+@pytest.mark.parametrize(("t", "value"), [(-5, 1.0), (0, 1.0), (25, 0.775), (50, 0.55), (100, 0.1), (1_000, 0.1)])
+def test_a_linear_schedule_falls_evenly_and_then_stays(t: float, value: float) -> None:
+    assert linear(1.0, 0.1, 100, t) == pytest.approx(value, abs=1e-12)
+
+
+def test_a_linear_schedule_may_rise_and_may_take_no_time() -> None:
+    assert linear(0.25, 0.75, 4, 1) == 0.375
+    assert linear(1.0, 0.1, 0, 0) == 0.1
+
+
+def test_the_ladder_of_ape_x_by_hand() -> None:
+    # 0.5^(1 + 7 i / 7) for eight environments: a half, a quarter, ... down to 1/256.
+    np.testing.assert_allclose(ladder(0.5, 8, 7.0), [2.0 ** -(1 + i) for i in range(8)])
+    np.testing.assert_allclose(ladder(0.4, 3, 2.0), [0.4, 0.16, 0.064])
+
+
+def test_a_ladder_without_spread_or_with_one_rung_is_flat() -> None:
+    np.testing.assert_array_equal(ladder(0.3, 5, 0.0), [0.3] * 5)
+    np.testing.assert_array_equal(ladder(0.3, 1, 7.0), [0.3])
+    np.testing.assert_array_equal(ladder(1.0, 4, 7.0), [1.0] * 4)
+    np.testing.assert_array_equal(ladder(0.0, 4, 7.0), [0.0] * 4)
+
+
+def draws(epsilon: list[float], num_actions: int, rounds: int) -> np.ndarray:
+    """(rounds, N) actions where the greedy one is always 0."""
+    rng = np.random.default_rng(2)
+    greedy = np.zeros(len(epsilon), dtype=np.int64)
+    return np.stack([epsilon_greedy(greedy, np.array(epsilon), num_actions, rng) for _ in range(rounds)])
+
+
+def test_every_environment_explores_as_often_as_its_own_epsilon_says() -> None:
+    """Binomial tests; right code fails one of them once in a million seeds."""
+    epsilon = [0.0, 0.1, 0.5, 1.0]
+    found = draws(epsilon, 4, 4_000)
+    for i, e in enumerate(epsilon):
+        assert scipy.stats.binomtest(int((found[:, i] != 0).sum()), 4_000, 0.75 * e).pvalue > 1e-6
+    assert (found[:, 0] == 0).all()
+
+
+def test_environments_explore_independently() -> None:
+    """One coin for all would make the joint table diagonal; one die for all would repeat the action."""
+    found = draws([0.5, 0.5], 1_000, 4_000)
+    explored = found != 0
+    table = [[int((explored[:, 0] == a).astype(int) @ (explored[:, 1] == b)) for b in (0, 1)] for a in (0, 1)]
+    assert scipy.stats.chisquare(np.ravel(table), 1_000 * np.ones(4)).pvalue > 1e-6
+    both = explored.all(axis=1)
+    assert (found[both, 0] == found[both, 1]).mean() < 0.02
+
+
+def test_random_actions_are_uniform_over_all_actions_the_greedy_one_included() -> None:
+    """Chi-square test; right code fails it once in a million seeds."""
+    found = draws([1.0] * 4, 6, 3_000)
+    assert scipy.stats.chisquare(np.bincount(found.ravel(), minlength=6)).pvalue > 1e-6
+
+
+def test_without_exploration_the_greedy_actions_come_back_as_they_were() -> None:
+    greedy = np.array([3, 1, 2], dtype=np.int64)
+    found = epsilon_greedy(greedy, np.zeros(3), 4, np.random.default_rng(0))
+    np.testing.assert_array_equal(found, greedy)
+    assert found.dtype == np.int64

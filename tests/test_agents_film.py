@@ -1,0 +1,204 @@
+"""Films: frames of the promised size, bars that show the values, files that can be read back."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import gymnasium as gym
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from gymnasium import spaces
+from PIL import Image, ImageSequence
+
+from agents.film import BAR, CHOSEN, HEIGHT, PANEL, action_names, draw, play_episode, write_gif, write_mp4
+from agents.policy import Policy
+from envs.factory import EnvConfig
+
+
+def picture(height: int, width: int, level: int = 90) -> np.ndarray:
+    return np.full((height, width, 3), level, np.uint8)
+
+
+def is_colour(frame: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    return np.asarray((frame == np.array(colour)).all(axis=-1))
+
+
+@pytest.mark.parametrize(("height", "width"), [(210, 160), (400, 600), (96, 97), (35, 50), (1, 1)])
+def test_a_frame_has_the_films_height_and_an_even_width(height: int, width: int) -> None:
+    frame = draw(picture(height, width), 3.0, 1, np.array([0.0, 1.0]), ["a", "b"], (0.0, 1.0))
+    assert frame.shape[0] == HEIGHT
+    assert frame.shape[1] % 2 == 0
+    assert abs(frame.shape[1] - PANEL - width * HEIGHT / height) <= 2
+    assert frame.shape[2] == 3
+    assert frame.dtype == np.uint8
+    assert (frame[:, : frame.shape[1] - PANEL] == 90).all()  # the game fills its side
+
+
+def bar_lengths(values: list[float], spread: tuple[float, float], action: int) -> list[int]:
+    """Length in pixels of each bar, top to bottom, without the one of the action chosen."""
+    frame = draw(picture(210, 160), 0.0, action, np.array(values), [""] * len(values), spread)
+    rows = is_colour(frame, BAR).sum(axis=1)
+    starts = [y for y in range(1, HEIGHT) if rows[y] and not rows[y - 1]]
+    return [int(rows[y]) for y in starts]
+
+
+def test_bars_grow_with_the_value_between_the_ends_of_the_episode() -> None:
+    lowest, middle, highest = bar_lengths([-2.0, 0.0, 2.0, 9.0], (-2.0, 2.0), 3)
+    assert lowest < middle < highest
+    assert middle - 1 == pytest.approx((highest - 1) / 2, abs=1)
+    assert len(bar_lengths([1.0, 1.0], (1.0, 1.0), 0)) == 1  # no spread: no division by zero
+
+
+def test_the_action_chosen_has_the_other_colour() -> None:
+    tops = []
+    for action in (0, 2):
+        frame = draw(picture(210, 160), 0.0, action, np.array([1.0, 1.0, 1.0]), ["", "", ""], (0.0, 1.0))
+        tops.append(int(np.flatnonzero(is_colour(frame, CHOSEN).any(axis=1))[0]))
+    assert tops[1] - tops[0] == 56  # two rows down
+    nobody = draw(picture(210, 160), 0.0, None, None, [], (0.0, 1.0))
+    assert not is_colour(nobody, CHOSEN).any()
+    assert not is_colour(nobody, BAR).any()
+
+
+def test_eighteen_actions_fit_into_the_frame() -> None:
+    assert len(bar_lengths([1.0] * 18, (0.0, 1.0), 17)) == 17
+
+
+@pytest.mark.parametrize("actions", [24, 30, 200])
+def test_more_actions_than_fit_are_drawn_without_an_error(actions: int) -> None:
+    frame = draw(picture(64, 48, 20), 0.0, 0, np.ones(actions, np.float32), [], (0.0, 1.0))
+    assert frame.shape[0] == HEIGHT
+
+
+def coloured(n: int, height: int = 64, width: int = 48) -> list[np.ndarray]:
+    """Frames that all differ: a bright bar that moves."""
+    frames = [picture(height, width, 20) for _ in range(n)]
+    for k, frame in enumerate(frames):
+        frame[:, 2 * k % width : 2 * k % width + 4] = (250, 200, 30)
+        frame[k % height] = 140
+    return frames
+
+
+def test_an_mp4_can_be_read_back_with_every_frame(tmp_path: Path) -> None:
+    frames = coloured(23)
+    path = tmp_path / "new" / "film.mp4"
+    write_mp4(path, frames, fps=10)
+    count, seconds = imageio_ffmpeg.count_frames_and_secs(str(path))
+    assert count == 23
+    assert seconds == pytest.approx(2.3, abs=0.15)
+    ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path)]
+    raw = subprocess.run([*ffmpeg, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True)
+    found = np.frombuffer(raw.stdout, np.uint8).reshape(23, 64, 48, 3).astype(int)
+    # In order and in the right colours, to compression.
+    for k in (0, 9, 22):
+        distance = [np.abs(frame - frames[k]).mean() for frame in found]
+        assert int(np.argmin(distance)) == k
+        assert distance[k] < 15
+
+
+def test_a_gif_can_be_read_back_with_every_second_frame_and_the_last_ones(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "film.gif"
+    write_gif(path, coloured(20), fps=10)
+    with Image.open(path) as gif:
+        assert gif.size == (48, 64)
+        assert gif.info["loop"] == 0
+        found = [np.asarray(frame.convert("RGB")).astype(int) for frame in ImageSequence.Iterator(gif)]
+        assert gif.info["duration"] == 100
+    assert len(found) == 10
+    for k, frame in enumerate(found):
+        assert np.abs(frame - coloured(20)[2 * k]).mean() < 15
+    write_gif(path, coloured(50), max_frames=8, scale=0.5)
+    with Image.open(path) as gif:
+        assert gif.size == (24, 32)
+        assert getattr(gif, "n_frames", 1) == 8
+    write_gif(path, coloured(1))
+    with Image.open(path) as gif:
+        assert getattr(gif, "n_frames", 1) == 1
+
+
+# ---- an episode
+
+
+class Blind(gym.Env[Any, Any]):
+    """Cannot be drawn; ends after four steps and pays the number of the action."""
+
+    observation_space = spaces.Box(0, 9, (1,), np.float32)
+    action_space = spaces.Discrete(3)
+    metadata: dict[str, Any] = {"render_modes": []}
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[np.ndarray, dict]:
+        super().reset(seed=seed)
+        self.steps = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict]:
+        self.steps += 1
+        return np.full(1, self.steps, np.float32), float(action), self.steps == 4, False, {}
+
+
+@pytest.fixture
+def blind() -> Iterator[str]:
+    gym.register("test/Blind-v0", entry_point=f"{__name__}:Blind")
+    yield "test/Blind-v0"
+    gym.registry.pop("test/Blind-v0")
+
+
+def always(action: int) -> Policy:
+    return Policy(lambda obs: np.full(len(obs), action))
+
+
+def test_a_world_that_cannot_be_drawn_is_filmed_all_the_same(blind: str) -> None:
+    policy = Policy(
+        lambda obs: np.full(len(obs), 2), lambda obs: np.tile(np.array([1, 2, 3], np.float32), (len(obs), 1))
+    )
+    steps: list[int] = []
+    frames, total = play_episode(blind, EnvConfig(), policy, 1, on_step=steps.append)
+    assert total == 8.0
+    assert len(frames) == 5  # one before each action, and the last
+    assert steps == [1, 2, 3, 4]
+    assert {frame.shape for frame in frames} == {(HEIGHT, HEIGHT + PANEL, 3)}
+    assert is_colour(frames[0], CHOSEN).any()
+
+
+def test_an_episode_of_cartpole_ends_where_the_pole_falls() -> None:
+    frames, total = play_episode("CartPole", EnvConfig(), always(0), 3)
+    assert total == len(frames) - 1
+    assert 8 <= total <= 11
+    assert len({frame.tobytes() for frame in frames}) == len(frames)
+    again, _ = play_episode("CartPole", EnvConfig(), always(0), 3)
+    assert all(np.array_equal(a, b) for a, b in zip(frames, again, strict=True))
+
+
+def test_a_film_is_cut_at_its_length_and_epsilon_one_does_not_listen_to_the_policy(blind: str) -> None:
+    frames, _ = play_episode("CartPole", EnvConfig(), always(0), 3, max_steps=3)
+    assert len(frames) == 4
+    totals = {play_episode(blind, EnvConfig(), always(0), seed, epsilon=1.0)[1] for seed in range(6)}
+    assert len(totals) > 1
+
+
+def test_an_atari_game_is_filmed_in_colour_with_fire_reset_left_to_the_agent() -> None:
+    world = EnvConfig(fire_reset=True, max_pool=False, image_size=42)
+    shapes = []
+
+    def act(obs: np.ndarray) -> np.ndarray:
+        shapes.append(obs.shape)
+        return np.full(len(obs), 1)
+
+    frames, _ = play_episode("Breakout", world, Policy(act), 1, max_steps=4)
+    assert len(frames) == 5
+    assert shapes[0] == (1, 4, 42, 42)
+    assert frames[0].shape == (HEIGHT, 244 + PANEL, 3)
+    game = frames[-1][:, :244]
+    assert (game.max(axis=-1) != game.min(axis=-1)).any()  # not grey
+
+
+def test_actions_are_called_by_the_joysticks_words() -> None:
+    pong = action_names("Pong", spaces.Discrete(6), EnvConfig())
+    assert pong == ["NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE"]
+    assert action_names("CartPole", spaces.Discrete(2), EnvConfig()) == ["left", "right"]
+    assert action_names("Acrobot", spaces.Discrete(3), EnvConfig()) == ["action 0", "action 1", "action 2"]
+    assert action_names("Pendulum", spaces.Box(-2, 2, (1,)), EnvConfig()) == []

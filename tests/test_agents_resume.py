@@ -1,0 +1,177 @@
+"""A stopped or killed run, resumed, ends with the same weights and the same record as one that was never stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from agents import dqn, session
+from rl_gen_lab.runs import RunFolder
+
+CARTPOLE = [
+    "--preset", "defaults", "--env", "CartPole", "--num-envs", "3", "--n-step", "3", "--replay.capacity", "300",
+    "--replay.priority-exponent", "0.5", "--epsilon-ladder", "2",
+]  # fmt: skip
+PONG = [
+    "--preset", "defaults", "--env", "Pong", "--num-envs", "2", "--n-step", "3", "--replay.capacity", "400",
+    "--world.image-size", "36", "--standardise",
+]  # fmt: skip
+SHORT = [
+    "--total-env-steps", "900", "--learning-starts-env-steps", "150", "--checkpoint-every-env-steps", "300",
+    "--eval.every-env-steps", "450", "--eval.episodes", "2", "--eval.final-episodes", "2",
+    "--log-every-env-steps", "90", "--no-film", "--wandb.mode", "disabled", "--device", "cpu",
+]  # fmt: skip
+NO_EVALUATION = ["--eval.every-env-steps", "0", "--eval.final-episodes", "1"]
+TIMES = {"wall_seconds", "charts/SPS", "charts/peak_memory_mb"}
+
+
+def only_run(root: Path) -> RunFolder:
+    (path,) = root.iterdir()
+    return RunFolder.open(path)
+
+
+def record(run: RunFolder) -> list[dict[str, object]]:
+    return [{k: v for k, v in line.items() if k not in TIMES} for line in run.read_metrics()]
+
+
+def assert_same(a: RunFolder, b: RunFolder) -> None:
+    for name in ("last", "best"):
+        first, second = (load_file(run.checkpoints / f"{name}.safetensors") for run in (a, b))
+        assert first.keys() == second.keys()
+        for key in first:
+            np.testing.assert_array_equal(first[key], second[key], err_msg=f"{name}: {key}")
+    assert record(a) == record(b)
+    assert a.read_result()["final_eval"] == b.read_result()["final_eval"]
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, env_steps: int) -> None:
+    """As if Ctrl-C came at this step."""
+    original = session.Session.running
+
+    def running(self: session.Session) -> bool:
+        if self.env_steps >= env_steps:
+            self._interrupted = True
+        return original(self)
+
+    monkeypatch.setattr(session.Session, "running", running)
+
+
+@pytest.mark.parametrize("stop", [90, 300, 501], ids=["before-learning", "at-a-checkpoint", "between-checkpoints"])
+def test_an_interrupted_cartpole_run_resumes_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
+) -> None:
+    arguments = [*CARTPOLE, *SHORT]
+    dqn.main([*arguments, "--runs-dir", str(tmp_path / "whole")])
+    with monkeypatch.context() as patch:
+        stop_at(patch, stop)
+        with pytest.raises(SystemExit) as exit_:
+            dqn.main([*arguments, "--runs-dir", str(tmp_path / "stopped")])
+        assert exit_.value.code == session.EXIT_INTERRUPTED
+    stopped = only_run(tmp_path / "stopped")
+    assert stopped.read_result()["status"] == "interrupted"
+    dqn.main(["--resume", str(stopped.path)])
+    assert_same(only_run(tmp_path / "whole"), only_run(tmp_path / "stopped"))
+
+
+def test_an_interrupted_game_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = [*PONG, *SHORT, *NO_EVALUATION, "--world.max-episode-frames", "800"]
+    dqn.main([*arguments, "--runs-dir", str(tmp_path / "whole")])
+    with monkeypatch.context() as patch:
+        stop_at(patch, 500)
+        with pytest.raises(SystemExit):
+            dqn.main([*arguments, "--runs-dir", str(tmp_path / "stopped")])
+    dqn.main(["--resume", str(only_run(tmp_path / "stopped").path)])
+    assert_same(only_run(tmp_path / "whole"), only_run(tmp_path / "stopped"))
+
+
+def start(arguments: list[str], root: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "agents.dqn", *arguments, "--runs-dir", str(root)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+
+
+def wait_for_checkpoint(root: Path, process: subprocess.Popen[str], seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not list(root.glob("*/checkpoints/latest")):
+        assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
+        time.sleep(0.02)
+
+
+LONGER = [*CARTPOLE, *SHORT, "--total-env-steps", "3000", "--checkpoint-every-env-steps", "600"]
+
+
+def test_a_run_killed_without_warning_resumes_exactly(tmp_path: Path) -> None:
+    process = start(LONGER, tmp_path / "killed")
+    wait_for_checkpoint(tmp_path / "killed", process)
+    process.kill()
+    process.communicate()
+    killed = only_run(tmp_path / "killed")
+    assert not killed.result_file.exists(), "the run ended before it was killed: make it longer"
+    dqn.main(["--resume", str(killed.path)])
+    dqn.main([*LONGER, "--runs-dir", str(tmp_path / "whole")])
+    assert_same(only_run(tmp_path / "whole"), killed)
+
+
+def test_sigterm_saves_and_prints_the_command_that_resumes(tmp_path: Path) -> None:
+    process = start(LONGER, tmp_path)
+    wait_for_checkpoint(tmp_path, process)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    run = only_run(tmp_path)
+    assert process.returncode == session.EXIT_INTERRUPTED, output
+    assert f"python -m agents.dqn --resume {run.path}" in output
+    assert json.loads(run.result_file.read_text())["status"] == "interrupted"
+
+
+def test_a_resumed_run_may_be_longer_but_not_otherwise_different(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dqn.main([*CARTPOLE, *SHORT, "--runs-dir", str(tmp_path)])
+    run = only_run(tmp_path)
+    with pytest.raises(SystemExit) as exit_:
+        dqn.main(["--resume", str(run.path), "--gamma", "0.5"])
+    assert exit_.value.code == 2
+    assert "--gamma cannot be changed" in capsys.readouterr().err
+    dqn.main(["--resume", str(run.path), "--total-env-steps", "1200"])
+    assert run.read_result()["total_env_steps"] == 1200
+
+
+@pytest.mark.parametrize("damage", ["cut short", "another task", "another algorithm", "missing"])
+def test_a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    dqn.main([*CARTPOLE, *SHORT, "--runs-dir", str(tmp_path)])
+    run = only_run(tmp_path)
+    latest = run.checkpoints / "latest"
+    if damage == "cut short":
+        file = latest / "arrays.zip"
+        file.write_bytes(file.read_bytes()[:-100])
+    elif damage == "missing":
+        latest.rename(run.checkpoints / "elsewhere")
+    else:
+        config = run.read_config()
+        if damage == "another task":
+            config["config"]["env"] = "Acrobot"
+        else:
+            config["exp_name"] = "reinforce"
+        run.write_config(config)
+    before = {p: p.read_bytes() for p in sorted(run.path.rglob("*")) if p.is_file()}
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as exit_:
+        dqn.main(["--resume", str(run.path)])
+    assert exit_.value.code == 2
+    error = capsys.readouterr().err
+    assert len(error.strip().splitlines()) == 1, error
+    expected = {"another task": "env_id: CartPole-v1 there, Acrobot-v1 here", "another algorithm": "reinforce"}
+    assert expected.get(damage, str(run.path)) in error
+    assert before == {p: p.read_bytes() for p in sorted(run.path.rglob("*")) if p.is_file()}

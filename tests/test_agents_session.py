@@ -1,0 +1,197 @@
+"""Bad luck in a run: each is met on purpose, and nothing that was good before is lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from agents import dqn, play, session
+from agents.dqn import DQN
+from rl_gen_lab import checkpoints
+from rl_gen_lab.errors import SaveError
+from rl_gen_lab.runs import RunFolder
+
+TINY = [
+    "--preset", "defaults", "--env", "CartPole", "--total-env-steps", "600", "--learning-starts-env-steps", "100",
+    "--num-envs", "2", "--checkpoint-every-env-steps", "200", "--eval.every-env-steps", "200", "--eval.episodes", "2",
+    "--eval.final-episodes", "2", "--log-every-env-steps", "100", "--no-film", "--wandb.mode", "disabled",
+    "--replay.capacity", "500",
+]  # fmt: skip
+Fails = Callable[..., str]
+
+
+@pytest.fixture
+def fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fails:
+    """Run DQN with more flags; give its one line of error."""
+
+    def run(*flags: str) -> str:
+        with pytest.raises(SystemExit) as stopped:
+            dqn.main([*TINY, "--runs-dir", str(tmp_path), *flags])
+        assert stopped.value.code == 2
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1, lines
+        return lines[0]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--env", "Pnog"], "'Pong'"),
+        (["--env", "nowhere_at_all:World-v0"], "cannot import module 'nowhere_at_all'"),
+        (["--lerning-rate", "1"], "--learning_rate"),
+        (["--gamma", "high"], "--gamma"),
+        (["--preset", "natur"], "'nature'"),
+        (["--backbone", "naturre"], "'nature'"),
+        (["--backbone", "nature"], "reads pixels"),
+        (["--env", "Pendulum"], "ppo"),
+        (["--device", "tpu9"], "tpu9"),
+        (["--replay.capacity", "900000000000"], "--replay.capacity"),
+        (["--standardise"], "standardise"),
+        (["--world.sticky", "1.5"], "sticky"),
+        (["--seed", "-1"], "seed"),
+        (["--resume", "/nowhere/run"], "no run folder"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0].strip("-"),
+)
+def test_bad_input_is_one_line_that_says_what_to_do(fails: Fails, flags: list[str], said: str) -> None:
+    assert said in fails(*flags)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpoint(
+    fails: Fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: float
+) -> None:
+    learn = DQN.learn
+
+    def poisoned(self: DQN) -> dict[str, torch.Tensor]:
+        learned = learn(self)
+        if self.env_steps >= 450:
+            with torch.no_grad():
+                self.online.advantage.weight.fill_(bad)
+            learned["losses/td_loss"] = torch.tensor(bad)
+        return learned
+
+    monkeypatch.setattr(DQN, "learn", poisoned)
+    error = fails()
+    assert "td_loss became" in error and "step 45" in error and "learning_rate" in error
+    (path,) = tmp_path.iterdir()
+    run = RunFolder.open(path)
+    state = checkpoints.load_state(run.checkpoints / "latest")
+    assert state["session"]["env_steps"] == 400
+    assert all(torch.isfinite(tensor).all() for tensor in state["agent"]["online"].values())
+    assert run.read_result()["status"] == "failed"
+
+
+def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save, calls = session.save_state, []
+
+    def sometimes(folder: Path, state: dict[str, object]) -> None:
+        calls.append(folder)
+        if len(calls) == 2:
+            raise SaveError("no space left on the disk")
+        save(folder, state)
+
+    monkeypatch.setattr(session, "save_state", sometimes)
+    dqn.main([*TINY, "--runs-dir", str(tmp_path)])
+    assert "checkpoint at step 400 not written, the one before stays: no space left" in capsys.readouterr().out
+    (path,) = tmp_path.iterdir()
+    assert RunFolder.open(path).read_result()["status"] == "finished"
+
+
+class Broken(gym.Env[np.ndarray, np.int64]):
+    """Breaks its contract at the 40th step in the way that its id names."""
+
+    observation_space = spaces.Box(-1.0, 1.0, (3,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, how: str) -> None:
+        self.how, self.steps = how, 0
+
+    def reset(self, *, seed: int | None = None, options: object = None) -> tuple[np.ndarray, dict[str, object]]:
+        return np.zeros(3, np.float32), {}
+
+    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, object]]:
+        self.steps += 1
+        bad = self.steps == 40
+        if bad and self.how == "Raises":
+            raise ZeroDivisionError("inside the world")
+        obs = np.full(3, np.nan if bad and self.how == "NanObservation" else 0.0, np.float32)
+        return obs, float("nan") if bad and self.how == "NanReward" else 0.0, self.steps % 10 == 0, False, {}
+
+
+for how in ("Raises", "NanReward", "NanObservation"):
+    gym.register(f"{how}-v0", entry_point=Broken, kwargs={"how": how}, disable_env_checker=True)
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [("Raises-v0", "ZeroDivisionError: inside the world"), ("NanReward-v0", "reward"), ("NanObservation-v0", "finite")],
+)
+def test_a_broken_environment_is_named_with_the_step(fails: Fails, env: str, said: str) -> None:
+    error = fails("--env", env, "--eval.every-env-steps", "0")
+    assert env in error and said in error and "step 4" in error
+
+
+def test_a_run_stops_when_an_evaluation_reaches_the_goal(tmp_path: Path) -> None:
+    dqn.main([*TINY, "--runs-dir", str(tmp_path), "--stop-at-return", "5"])
+    (path,) = tmp_path.iterdir()
+    result = RunFolder.open(path).read_result()
+    assert result["solved"]["env_steps"] == result["total_env_steps"] == 200
+
+
+def test_a_run_stops_when_its_minutes_are_spent(tmp_path: Path) -> None:
+    dqn.main([*TINY, "--runs-dir", str(tmp_path), "--total-minutes", "0.0001"])
+    (path,) = tmp_path.iterdir()
+    assert RunFolder.open(path).read_result()["total_env_steps"] < 600
+
+
+def test_evaluation_does_not_change_what_is_learned(tmp_path: Path) -> None:
+    for every in ("0", "100"):
+        dqn.main([*TINY, "--runs-dir", str(tmp_path / every), "--eval.every-env-steps", every])
+    weights = [next((tmp_path / every).glob("*/checkpoints/last.safetensors")).read_bytes() for every in ("0", "100")]
+    # The files differ in their metadata only: compare what follows the header.
+    tails = [data[8 + int.from_bytes(data[:8], "little") :] for data in weights]
+    assert tails[0] == tails[1]
+
+
+def test_play_scores_and_films_a_saved_agent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dqn.main([*TINY, "--runs-dir", str(tmp_path)])
+    (path,) = tmp_path.iterdir()
+    capsys.readouterr()
+    play.main([str(path), "--episodes", "3", "--film-steps", "30"])
+    said = capsys.readouterr().out
+    assert "over 3 episodes" in said
+    for name in ("play.mp4", "play.gif"):
+        assert (path / "videos" / name).stat().st_size > 1_000
+    scored = json.loads((path / "result.json").read_text())["final_eval"]
+    play.main([str(path), "--episodes", "2", "--film-steps", "5", "--seed", str(scored["protocol"]["seed"])])
+    mean = float(np.mean(scored["returns"]))
+    assert f"dqn (best): {mean:.2f} ±" in capsys.readouterr().out  # the same agent on the same seeds
+
+
+def test_a_world_that_cannot_be_drawn_costs_the_film_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*args: object, **kwargs: object) -> None:
+        raise ZeroDivisionError("no picture")
+
+    monkeypatch.setattr(session, "play_episode", broken)
+    dqn.main([*TINY, "--film", "--runs-dir", str(tmp_path)])
+    assert "no film: ZeroDivisionError: no picture" in capsys.readouterr().out
+    (path,) = tmp_path.iterdir()
+    assert RunFolder.open(path).read_result()["status"] == "finished"
+
+
+def test_a_checkpoint_interval_that_would_never_end_is_refused(fails: Fails) -> None:
+    assert "checkpoint_every_env_steps" in fails("--checkpoint-every-env-steps", "0")

@@ -1,0 +1,122 @@
+"""Names of worlds: every short name leads to a registered id, a wrong one to a hint, and users' own modules work."""
+
+from pathlib import Path
+
+import gymnasium as gym
+import pytest
+
+from envs import names
+from envs.names import UnknownEnvError, aliases, is_atari, resolve, short_name
+
+OWN_WORLD = """
+import gymnasium as gym
+from gymnasium import spaces
+
+class Own(gym.Env):
+    observation_space = spaces.Discrete(2)
+    action_space = spaces.Discrete(2)
+
+gym.register("Own-v0", entry_point=Own)
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "env_id"),
+    [
+        ("Pong", "ALE/Pong-v5"),
+        ("pong", "ALE/Pong-v5"),
+        ("MsPacman", "ALE/MsPacman-v5"),
+        ("CartPole", "CartPole-v1"),
+        ("LunarLander", "LunarLander-v3"),
+        ("ALE/Pong-v5", "ALE/Pong-v5"),
+        ("PongNoFrameskip-v4", "PongNoFrameskip-v4"),
+        ("FrozenLake8x8-v1", "FrozenLake8x8-v1"),
+        ("Blackjack", "Blackjack-v1"),  # the card game, though an Atari game is called so too
+    ],
+)
+def test_a_name_stands_for_one_id(name: str, env_id: str) -> None:
+    assert resolve(name) == env_id
+
+
+def test_every_short_name_leads_to_a_registered_id_and_back() -> None:
+    assert len(aliases()) > 100
+    for short, full in aliases().items():
+        assert resolve(short) == resolve(short.upper()) == full
+        assert full in gym.registry
+        assert short_name(full) == short
+
+
+def test_every_classic_name_is_registered_in_this_gymnasium() -> None:
+    # An id that Gymnasium has outgrown would silently drop out of the names.
+    assert [full for full in names.CLASSIC.values() if full not in gym.registry] == []
+
+
+def test_every_ale_game_has_a_short_name_or_is_named_like_a_classic() -> None:
+    games = [i for i in gym.registry if i.startswith("ALE/")]
+    assert {"ALE/Breakout-v5", "ALE/Pong-v5"} <= set(games)
+    assert set(games) - set(aliases().values()) == {"ALE/Blackjack-v5"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "nearest"),
+    [("Pongg", "Pong"), ("cartpol", "CartPole"), ("CartPole-v9", "CartPole-v1"), ("ALE/Pong-v6", "ALE/Pong-v5")],
+)
+def test_an_unknown_name_gets_the_nearest_right_ones(wrong: str, nearest: str) -> None:
+    with pytest.raises(UnknownEnvError, match=rf"unknown env '{wrong}'; did you mean .*'{nearest}'") as caught:
+        resolve(wrong)
+    assert "\n" not in str(caught.value)
+    assert isinstance(caught.value, ValueError)
+
+
+def test_a_name_near_nothing_gets_no_hint() -> None:
+    with pytest.raises(UnknownEnvError) as caught:
+        resolve("qqqqqqqqqqqqqqqqqqqq")
+    assert str(caught.value) == "unknown env 'qqqqqqqqqqqqqqqqqqqq'"
+
+
+def test_a_users_module_is_imported_for_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "own_world_module.py").write_text(OWN_WORLD)
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        assert "Own-v0" not in gym.registry
+        assert resolve("own_world_module:Own-v0") == "own_world_module:Own-v0"
+        assert names.spec("own_world_module:Own-v0").id == "Own-v0"
+        assert short_name("own_world_module:Own-v0") == "Own-v0"
+        assert not is_atari("own_world_module:Own-v0")
+        with pytest.raises(UnknownEnvError, match=r"registers no 'Owm-v0'; did you mean 'Own-v0'"):
+            resolve("own_world_module:Owm-v0")
+    finally:
+        gym.registry.pop("Own-v0", None)
+
+
+@pytest.mark.parametrize("name", ["no_such_module_here:Own-v0", ".relative:Own-v0", "..:Own-v0"])
+def test_a_module_that_cannot_be_imported_is_named(name: str) -> None:
+    with pytest.raises(UnknownEnvError, match="cannot import module"):
+        resolve(name)
+
+
+def test_an_empty_module_name_is_no_module() -> None:
+    with pytest.raises(UnknownEnvError, match="unknown env ':CartPole-v1'; did you mean 'CartPole-v1'"):
+        resolve(":CartPole-v1")
+
+
+def test_atari_is_known_by_its_emulator() -> None:
+    assert is_atari("ALE/Pong-v5")
+    assert is_atari("PongNoFrameskip-v4")
+    assert is_atari("ale_py:ALE/Pong-v5")
+    assert not is_atari("CartPole-v1")
+
+
+@pytest.mark.parametrize(
+    ("env_id", "short"),
+    [
+        ("ALE/Pong-v5", "Pong"),
+        ("CartPole-v1", "CartPole"),
+        ("PongNoFrameskip-v4", "PongNoFrameskip-v4"),
+        ("FrozenLake8x8-v1", "FrozenLake8x8-v1"),
+        ("some.module:corp/Own-v3", "Own-v3"),
+        ("ALE/Blackjack-v5", "Blackjack-v5"),
+    ],
+)
+def test_short_names_of_ids(env_id: str, short: str) -> None:
+    assert short_name(env_id) == short

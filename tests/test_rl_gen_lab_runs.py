@@ -1,0 +1,430 @@
+"""Run folders and checkpoints: round trips, kills at every line, full disks, damaged and foreign files."""
+
+import errno
+import json
+import math
+import os
+import resource
+import signal
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rl_gen_lab import checkpoints
+from rl_gen_lab.errors import CheckpointError, SaveError
+from rl_gen_lab.runs import RunFolder, load_state, load_weights, save_state, save_weights
+
+
+def small_state(value: int) -> dict[str, Any]:
+    return {"value": value, "weights": torch.full((3,), float(value)), "replay": np.full(4, value, np.uint8)}
+
+
+def value_of(state: dict[str, Any]) -> int:
+    """Give the value of a `small_state`, after checking that its three files belong together."""
+    value = state["value"]
+    assert torch.equal(state["weights"], torch.full((3,), float(value)))
+    assert np.array_equal(state["replay"], np.full(4, value, np.uint8))
+    assert isinstance(value, int)
+    return value
+
+
+# ---- the run folder
+
+
+def test_create_makes_a_named_folder_and_numbers_its_twins(tmp_path: Path) -> None:
+    runs = [RunFolder.create(tmp_path / "runs", "dqn", "ALE/Pong-v5", 3) for _ in range(3)]
+    assert all(run.path.name.startswith("dqn__ALE-Pong-v5__3__") for run in runs)
+    assert len({run.path for run in runs}) == 3
+    assert all(run.checkpoints.is_dir() and run.videos.is_dir() for run in runs)
+
+
+def test_twins_made_in_one_second_get_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.strftime", lambda _: "20260102-030405")
+    names = [RunFolder.create(tmp_path, "dqn", "Pong", 1).path.name for _ in range(3)]
+    first = "dqn__Pong__1__20260102-030405"
+    assert names == [first, f"{first}-2", f"{first}-3"]
+
+
+def test_create_under_a_file_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SaveError, match="could not save"):
+        RunFolder.create(tmp_path / "file", "dqn", "Pong", 1)
+
+
+def test_open_refuses_what_is_no_run_folder(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path, "dqn", "Pong", 1)
+    with pytest.raises(CheckpointError, match=r"holds no config\.json"):
+        RunFolder.open(run.path)
+    run.write_config({"seed": 1})
+    assert RunFolder.open(run.path).read_config() == {"seed": 1}
+    with pytest.raises(CheckpointError, match=r"no run folder.*Did you mean 'dqn__Pong"):
+        RunFolder.open(tmp_path / run.path.name[:-1])
+
+
+def test_config_and_result_round_trip_as_strict_json(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.write_result({"mean": np.float32(0.5), "worst": math.nan, "returns": (1, 2), "file": Path("a/b")})
+    assert run.read_result() == {"mean": 0.5, "worst": None, "returns": [1, 2], "file": "a/b"}
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        run.read_config()
+    run.config_file.write_text('{"seed": ')
+    with pytest.raises(CheckpointError, match="cut short"):
+        run.read_config()
+
+
+def test_metrics_are_on_disk_after_each_line_and_hold_no_nan(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert run.read_metrics() == []
+    run.append_metrics({"global_step": 1, "losses/td_loss": math.inf, "charts/SPS": np.float64(2.5)})
+    assert run.metrics_file.read_text() == '{"global_step": 1, "losses/td_loss": null, "charts/SPS": 2.5}\n'
+    run.append_metrics({"global_step": 2})
+    assert [line["global_step"] for line in run.read_metrics()] == [1, 2]
+
+
+@pytest.mark.parametrize("torn", ['{"global_st', '{"global_step": 2}', "x" * 10_000])
+def test_a_torn_last_line_is_ignored_and_cut_off_by_the_next(tmp_path: Path, torn: str) -> None:
+    run = RunFolder(tmp_path)
+    run.append_metrics({"global_step": 1})
+    with run.metrics_file.open("a") as file:
+        file.write(torn)
+    assert run.read_metrics() == [{"global_step": 1}]
+    run.append_metrics({"global_step": 3})
+    assert run.read_metrics() == [{"global_step": 1}, {"global_step": 3}]
+
+
+def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.metrics_file.write_text('{"global_step": 1}\n{"glob\n{"global_step": 3}\n')
+    with pytest.raises(CheckpointError, match="line 2"):
+        run.read_metrics()
+
+
+def test_truncate_metrics_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for step in (1, 5, 5, 9):
+        run.append_metrics({"global_step": step})
+    run.truncate_metrics(5)
+    run.append_metrics({"global_step": 6})
+    assert [line["global_step"] for line in run.read_metrics()] == [1, 5, 5, 6]
+
+
+# ---- checkpoints: what comes back
+
+
+def test_every_kind_of_value_comes_back_exactly(tmp_path: Path) -> None:
+    state: dict[str, Any] = {
+        "plain": {"big": 2**200, "pi": math.pi, "tiny": 5e-324, "text": "é\n", "none": None, "yes": True},
+        "odd": [math.nan, -math.inf, (1, 2.0), [], {}, {"__tensor__": "mine"}, {3: "three", "4": "four"}],
+        "tensors": {
+            "half": torch.tensor([1.5], dtype=torch.bfloat16),
+            "scalar": torch.tensor(7),
+            "empty": torch.zeros(0, 3),
+            "turned": torch.arange(6).reshape(2, 3).T,
+            "flags": torch.tensor([True, False]),
+        },
+        "arrays": {
+            "frames": np.arange(24, dtype=np.uint8).reshape(2, 3, 4)[:, ::2],
+            "scalar": np.array(3.5),
+            "empty": np.zeros((0, 2), np.int64),
+            "text": np.array(["a", "bc"]),
+        },
+        "a/b": torch.tensor(1),
+        "a": {"b": torch.tensor(2)},
+    }
+    save_state(tmp_path / "last", state)
+    back = load_state(tmp_path / "last")
+    assert back["plain"] == state["plain"]
+    assert math.isnan(back["odd"][0])
+    assert back["odd"][1:] == state["odd"][1:]
+    for name, tensor in state["tensors"].items():
+        assert back["tensors"][name].dtype == tensor.dtype
+        assert torch.equal(back["tensors"][name], tensor), name
+    for name, array in state["arrays"].items():
+        assert back["arrays"][name].dtype == array.dtype
+        assert np.array_equal(back["arrays"][name], array) and back["arrays"][name].shape == array.shape, name
+    assert (back["a/b"], back["a"]["b"]) == (torch.tensor(1), torch.tensor(2))
+
+
+def test_an_optimiser_and_tied_weights_come_back(tmp_path: Path) -> None:
+    layer = torch.nn.Linear(3, 2)
+    adam = torch.optim.Adam(layer.parameters(), lr=0.1, betas=(0.5, 0.6))
+    layer(torch.ones(1, 3)).sum().backward()
+    adam.step()
+    tied = {"a": layer.weight, "b": layer.weight, "part": layer.weight[0]}
+    save_state(tmp_path / "last", {"optimiser": adam.state_dict(), "tied": tied})
+    back = load_state(tmp_path / "last")
+    assert torch.equal(back["tied"]["b"], layer.weight) and torch.equal(back["tied"]["part"], layer.weight[0])
+    other = torch.optim.Adam(layer.parameters(), lr=9.0)
+    other.load_state_dict(back["optimiser"])
+    assert other.state_dict()["param_groups"] == adam.state_dict()["param_groups"]
+    assert torch.equal(other.state_dict()["state"][0]["exp_avg"], adam.state_dict()["state"][0]["exp_avg"])
+
+
+@pytest.mark.parametrize("leaf", [object(), {1.5: 2}, np.array([object()]), b"bytes", {1, 2}])
+def test_a_leaf_that_would_need_pickling_is_refused_and_leaves_no_trace(tmp_path: Path, leaf: Any) -> None:
+    with pytest.raises(TypeError, match="'/agent/leaf'"):
+        save_state(tmp_path / "last", {"agent": {"leaf": leaf}})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_pickled_arrays_are_never_loaded(tmp_path: Path) -> None:
+    save_state(tmp_path / "last", small_state(1))
+    with (
+        zipfile.ZipFile(tmp_path / "last" / "arrays.zip", "w") as archive,
+        archive.open("replay.npy", "w") as member,
+    ):
+        np.lib.format.write_array(member, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    manifest = json.loads((tmp_path / "last" / "state.json").read_text())
+    manifest["files"]["arrays.zip"] = checkpoints._fingerprint(tmp_path / "last" / "arrays.zip")
+    (tmp_path / "last" / "state.json").write_text(json.dumps(manifest))
+    with pytest.raises(CheckpointError, match="allow_pickle=False"):
+        load_state(tmp_path / "last")
+
+
+def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
+    save_state(tmp_path / "last", small_state(1))
+    modes = {file.stat().st_mode for file in (tmp_path / "last").iterdir()}
+    assert len(modes) == 1
+
+
+# ---- checkpoints: bad luck
+
+
+STEPS_OF_SAVING = ("save_state", "_recover", "_write_tensors", "_write_arrays", "sync")
+
+
+def killed_at_line(number: int, folder: Path) -> bool:
+    """Save in a forked child that kills itself before the n-th line that saves; False: it got through."""
+    child = os.fork()
+    if child == 0:
+        left = number
+
+        def trace(frame: FrameType, event: str, _: Any) -> Any:
+            nonlocal left
+            if frame.f_code.co_name not in STEPS_OF_SAVING:
+                return None
+            if event == "line":
+                left -= 1
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+            return trace
+
+        sys.settrace(trace)
+        try:
+            save_state(folder, small_state(2))
+        finally:
+            os._exit(0)
+    _, status = os.waitpid(child, 0)
+    return os.WIFSIGNALED(status)
+
+
+@pytest.mark.parametrize("before", ["nothing", "a checkpoint", "a kill between the renames"])
+def test_killed_at_any_line_the_old_or_the_new_checkpoint_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str
+) -> None:
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # slow, and a killed process loses nothing it has written
+    seen: list[int] = []
+    for line in range(1000):
+        folder = tmp_path / str(line) / "last"
+        if before == "a checkpoint":
+            save_state(folder, small_state(1))
+        if before == "a kill between the renames":
+            save_state(folder.with_name("last.old"), small_state(0))
+            save_state(folder.with_name("last.tmp-1"), small_state(1))
+        killed = killed_at_line(line, folder)
+        try:
+            seen.append(value_of(load_state(folder)))
+        except CheckpointError as error:
+            assert before == "nothing" and "no checkpoint" in str(error)
+            seen.append(0)
+        save_state(folder, small_state(3))
+        assert value_of(load_state(folder)) == 3
+        assert [entry.name for entry in folder.parent.iterdir()] == ["last"]
+        if not killed:
+            break
+    assert seen == sorted(seen), "once the new one can be seen it never goes away again"
+    assert (seen[0], seen[-1]) == (0 if before == "nothing" else 1, 2)
+    assert len(seen) > 50
+
+
+def test_everything_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: set[int] = set()
+    unsynced: list[str] = []
+    real_rename, real_replace = os.rename, os.replace
+
+    def check_then(move: Any) -> Any:
+        def moving(source: Path, target: Path) -> None:
+            if source.name.endswith(".old") or target.name.endswith(".old"):
+                move(source, target)
+                return
+            inside = [*source.iterdir(), source] if source.is_dir() else [source]
+            unsynced.extend(entry.name for entry in inside if entry.stat().st_ino not in synced)
+            move(source, target)
+
+        return moving
+
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.add(os.fstat(descriptor).st_ino))
+    monkeypatch.setattr(os, "rename", check_then(real_rename))
+    monkeypatch.setattr(os, "replace", check_then(real_replace))
+    saves: list[Callable[[], None]] = [
+        lambda: save_state(tmp_path / "last", small_state(1)),
+        lambda: save_state(tmp_path / "last", small_state(2)),
+        lambda: save_weights(tmp_path / "best.safetensors", {"w": torch.ones(3)}, {}),
+        lambda: RunFolder(tmp_path).write_config({"seed": 1}),
+    ]
+    for save in saves:
+        synced.clear()  # a new file may get the number of a deleted one
+        save()
+        assert unsynced == []
+        assert tmp_path.stat().st_ino in synced
+
+
+def test_killed_between_the_renames_with_a_bad_new_folder_the_old_one_is_used(tmp_path: Path) -> None:
+    save_state(tmp_path / "last.old", small_state(1))
+    save_state(tmp_path / "last.tmp-1", small_state(2))
+    (tmp_path / "last.tmp-1" / "state.json").unlink()
+    assert value_of(load_state(tmp_path / "last")) == 1
+    assert not (tmp_path / "last").exists(), "a reader moves nothing"
+    save_state(tmp_path / "last", small_state(3))
+    assert value_of(load_state(tmp_path / "last")) == 3
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EACCES])
+@pytest.mark.parametrize("call", ["os.fsync", "os.rename", "pathlib.Path.mkdir", "pathlib.Path.write_text"])
+def test_a_refusing_disk_leaves_the_previous_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int
+) -> None:
+    folder = tmp_path / "last"
+    save_state(folder, small_state(1))
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(code, os.strerror(code))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(call, refuse)
+        with pytest.raises(SaveError, match=os.strerror(code)):
+            save_state(folder, small_state(2))
+    assert value_of(load_state(folder)) == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["last"]
+
+
+@pytest.mark.parametrize("big", ["tensor", "array", "plain"])
+def test_a_file_that_the_system_cuts_short_leaves_the_previous_checkpoint(tmp_path: Path, big: str) -> None:
+    folder = tmp_path / "last"
+    save_state(folder, small_state(1))
+    noise = np.random.default_rng(0).integers(0, 256, 200_000, np.uint8)
+    parts = {"tensor": torch.from_numpy(noise), "array": noise, "plain": noise.tolist()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(SaveError, match="could not save"):
+            save_state(folder, {**small_state(2), "big": parts[big]})
+        if big == "tensor":
+            with pytest.raises(SaveError, match="could not save"):
+                save_weights(tmp_path / "best.safetensors", {"big": parts["tensor"]}, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert value_of(load_state(folder)) == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["last"]
+
+
+def test_metrics_on_a_full_disk_say_so_and_the_next_line_is_whole(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.append_metrics({"global_step": 1})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30, hard))
+    try:
+        with pytest.raises(SaveError, match="metrics"):
+            run.append_metrics({"global_step": 2, "charts/episodic_return": -21.0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    run.append_metrics({"global_step": 3})
+    assert run.read_metrics() == [{"global_step": 1}, {"global_step": 3}]
+
+
+@pytest.mark.parametrize("name", ["tensors.safetensors", "arrays.zip", "state.json"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "half", "last byte", "longer", "one byte"])
+def test_a_damaged_checkpoint_is_refused_by_name(tmp_path: Path, name: str, damage: str) -> None:
+    folder = tmp_path / "last"
+    save_state(folder, small_state(77))
+    file = folder / name
+    whole = file.read_bytes()
+    changed = bytearray(whole)
+    spot = whole.rindex(b"77") if name == "state.json" else len(whole) // 2
+    changed[spot] ^= 1
+    damaged = {
+        "empty": b"",
+        "half": whole[: len(whole) // 2],
+        "last byte": whole[:-1],
+        "longer": whole + b"x",
+        "one byte": bytes(changed),
+    }
+    if damage == "missing":
+        file.unlink()
+    else:
+        file.write_bytes(damaged[damage])
+    with pytest.raises(CheckpointError, match=name):
+        load_state(folder)
+
+
+def test_another_version_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "VERSION", 2)
+        save_state(tmp_path / "last", small_state(1))
+    with pytest.raises(CheckpointError, match=r"state\.json has version 2, this program reads version 1"):
+        load_state(tmp_path / "last")
+
+
+def test_a_missing_checkpoint_is_named(tmp_path: Path) -> None:
+    for folder in (tmp_path / "last", tmp_path / "no" / "last"):
+        with pytest.raises(CheckpointError, match="no checkpoint at"):
+            load_state(folder)
+
+
+def test_a_checkpoint_replaced_while_it_is_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "last"
+    save_state(folder, small_state(1))
+    read_weights = checkpoints.load_weights
+    calls = 0
+
+    def replace_then_read(file: Path) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            save_state(folder, {"value": 2, "weights": torch.full((3,), 2.0), "replay": np.full(4, 2, np.uint8)})
+            raise CheckpointError("the file that was being read is gone")
+        return read_weights(file)
+
+    monkeypatch.setattr(checkpoints, "load_weights", replace_then_read)
+    assert value_of(load_state(folder)) == 2
+
+
+# ---- weights
+
+
+def test_weights_and_metadata_round_trip(tmp_path: Path) -> None:
+    save_weights(tmp_path / "best.safetensors", {"w": torch.ones(2, 2).T}, {"fingerprint": "abc"})
+    tensors, metadata = load_weights(tmp_path / "best.safetensors")
+    assert torch.equal(tensors["w"], torch.ones(2, 2)) and metadata == {"fingerprint": "abc"}
+    assert [file.name for file in tmp_path.iterdir()] == ["best.safetensors"]
+
+
+@pytest.mark.parametrize("length", [0, 4, 60, -1])
+def test_weights_cut_short_are_refused(tmp_path: Path, length: int) -> None:
+    file = tmp_path / "best.safetensors"
+    save_weights(file, {"w": torch.ones(20)}, {})
+    file.write_bytes(file.read_bytes()[:length])
+    with pytest.raises(CheckpointError, match=r"best\.safetensors"):
+        load_weights(file)
+
+
+def test_missing_weights_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"none\.safetensors"):
+        load_weights(tmp_path / "none.safetensors")
