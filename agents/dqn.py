@@ -79,8 +79,10 @@ class Config:
     n_step_env_steps: int = 100_000
     # Adam's step size at the start.
     learning_rate: float = 1e-4
-    # Adam's step size at the end of the run, linear in between (None: constant).
+    # Adam's step size later on, linear in between (None: constant).
     learning_rate_end: float | None = None
+    # Agent steps over which the step size falls (None: the whole run).
+    learning_rate_env_steps: int | None = None
     # Adam's epsilon (Hessel et al. 2018, "Rainbow", use 1.5e-4).
     adam_eps: float = 1.5e-4
     # Updates between two changes of the target network.
@@ -213,7 +215,7 @@ class DQN:
         """Adam's step size now."""
         c = self.config
         end = c.learning_rate if c.learning_rate_end is None else c.learning_rate_end
-        return exploration.linear(c.learning_rate, end, c.total_env_steps, self.env_steps)
+        return exploration.linear(c.learning_rate, end, c.learning_rate_env_steps or c.total_env_steps, self.env_steps)
 
     # ---- acting
 
