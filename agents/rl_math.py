@@ -76,7 +76,8 @@ def gae(reward_t: Tensor, discount_t: Tensor, value_tm1: Tensor, value_t: Tensor
 
     Source: Schulman et al. 2016, "High-dimensional continuous control using generalized advantage estimation", eq. 16,
     computed as the lambda-return minus the value, which is the same.
-    value_tm1: (T, N), of the observation before the step; the rest as for `lambda_returns`. Returns (T, N).
+    value_tm1: (T, N), of the observation before the step, equal to value_t of the row before where the episode goes on;
+    the rest as for `lambda_returns`. Returns (T, N).
     """
     return (lambda_returns(reward_t, discount_t, value_t, lambda_t) - value_tm1).detach()
 
