@@ -235,8 +235,7 @@ class A2C:
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), c.max_grad_norm)
         self.optimizer.step()
         self.updates += 1
-        if self.network.moments is not None:
-            self.network.moments.update(rollout.real_obs())
+        self.network.take_statistics(rollout.real_obs())
         rollout.clear()
         self.state_at_start = self.state
         value = rl_math.masked_mean(said.value[:-1].detach(), made.mask)

@@ -17,6 +17,8 @@ from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.errors import CheckpointError, ConfigError
 from rl_gen_lab.recurrence import LSTM
 
+STATISTICS_FRAMES = 500  # observations that the statistics of frames are taken from, at most
+
 
 class QNetwork(nn.Module):
     """Action values on a backbone.
@@ -53,7 +55,8 @@ class PolicyConfig:
 
     # Network from observations to features: auto, nature, impala, small (pixels); mlp, mlp_small, mlp_tanh (vectors).
     backbone: str = "auto"
-    # Standardise vectors by running statistics, saved with the weights and frozen in evaluation.
+    # Standardise vectors by running statistics, frames by those of the first update; saved with the weights, and frozen
+    # in evaluation.
     normalise_obs: bool = False
     # Continuous actions: squash by tanh into the bounds of the space (else: clip to them).
     squash: bool = False
@@ -136,11 +139,11 @@ class ActorCritic(nn.Module):
         lstm_units: int = 0,
     ) -> None:
         super().__init__()
-        if config.normalise_obs and len(shape) != 1:
-            raise ConfigError(f"normalise_obs works on vectors; frames of {shape} are scaled by the backbone")
         if lstm_units and critic != "shared":
             raise ConfigError("lstm_units needs one backbone for policy and value: shared_backbone")
-        self.moments = RunningMoments(shape) if config.normalise_obs else None
+        self.moments = RunningMoments(shape) if config.normalise_obs and len(shape) == 1 else None
+        self.frames_known: Tensor | None
+        self.register_buffer("frames_known", torch.tensor(False) if config.normalise_obs and len(shape) == 3 else None)
         self.backbone = _orthogonal(build(config.backbone, shape))
         self.value_backbone = _orthogonal(build(config.backbone, shape)) if critic == "separate" else None
         features = self.backbone.out_features
@@ -155,6 +158,17 @@ class ActorCritic(nn.Module):
     def start(self, num_envs: int) -> Tensor | None:
         """The state before anything was seen, (2, N, units), or None without an LSTM."""
         return None if self.core is None else self.core.start(num_envs)
+
+    @torch.no_grad()
+    def take_statistics(self, obs: Tensor) -> None:
+        """Take observations (B, ...) into the statistics that standardise the input, if that is asked for."""
+        if self.moments is not None:
+            self.moments.update(obs)
+        if self.frames_known is not None and not self.frames_known:
+            for backbone in (self.backbone, self.value_backbone):
+                if isinstance(backbone, Convolutional):
+                    backbone.standardise(obs[:: len(obs) // STATISTICS_FRAMES + 1])
+            self.frames_known.fill_(True)
 
     def act(self, obs: Tensor, first: Tensor, state: Tensor | None) -> tuple[Distribution, Tensor | None]:
         """The policy alone. obs: (T, N, ...); first: (T, N) bool; state: before obs[0]. Gives it with the new state."""

@@ -287,8 +287,7 @@ class PPO:
             else:
                 continue
             break
-        if self.network.moments is not None:
-            self.network.moments.update(self.rollout.real_obs())
+        self.network.take_statistics(self.rollout.real_obs())
         self.rollout.clear()
         self.state_at_start = self.state
         self.learned = {name: torch.stack([s[name] for s in seen]).mean() for name in seen[0]}

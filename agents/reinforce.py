@@ -245,8 +245,7 @@ class Reinforce:
         self.learned = self._move_policy(obs, rows["action"][steps], advantage)
         if self.learns_value:
             self.learned["losses/value_loss"] = self._fit_value(obs, returns[steps])
-        if self.network.moments is not None:
-            self.network.moments.update(obs)
+        self.network.take_statistics(obs)
         return self.learned
 
     @torch.no_grad()

@@ -219,6 +219,18 @@ def test_statistics_follow_training_between_rollouts_and_freeze_in_evaluation(pl
     rollout.close()
 
 
+def test_frames_are_standardised_once_by_those_of_the_first_rollout() -> None:
+    change = {**KINDS["pixels"], "policy": PolicyConfig(normalise_obs=True), "num_envs": 2}
+    agent, rollout = make(replace(A2C, **change, shared_backbone=False))
+    run(agent, rollout, 1)
+    means = [backbone.conv[0].mean.clone() for backbone in (agent.network.backbone, agent.network.value_backbone)]
+    assert float(means[0].std()) > 0 and torch.equal(*means)
+    run(agent, rollout, 2)
+    assert torch.equal(agent.network.backbone.conv[0].mean, means[0])
+    assert bool(agent.network.state_dict()["frames_known"])
+    rollout.close()
+
+
 TINY = [
     "--preset", "defaults", "--env", "CartPole", "--total-env-steps", "400", "--num-envs", "2", "--eval.episodes", "2",
     "--checkpoint-every-env-steps", "200", "--eval.every-env-steps", "200", "--eval.final-episodes", "3",
@@ -364,16 +376,9 @@ def test_impossible_settings_are_refused(plain: Any, change: dict[str, Any]) -> 
         replace(plain, **change)
 
 
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"lstm_units": 8, "shared_backbone": False}, "shared_backbone"),
-        ({"env": "Pong", "policy": PolicyConfig(normalise_obs=True)}, "normalise_obs"),
-    ],
-)
-def test_what_a_world_or_network_cannot_do_is_refused(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(ConfigError, match=said):
-        make(replace(A2C, **change))
+def test_a_memory_needs_one_backbone() -> None:
+    with pytest.raises(ConfigError, match="shared_backbone"):
+        make(replace(A2C, lstm_units=8, shared_backbone=False))
 
 
 @pytest.mark.parametrize(
