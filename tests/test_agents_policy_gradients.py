@@ -14,6 +14,7 @@ import torch
 from gymnasium import spaces
 
 from agents import actor_critic, play, ppo, reinforce
+from agents.commands import PRESETS, parse
 from agents.networks import PolicyConfig
 from agents.player import Player
 from agents.rollout import Rollout
@@ -379,6 +380,15 @@ def test_impossible_settings_are_refused(plain: Any, change: dict[str, Any]) -> 
 def test_a_memory_needs_one_backbone() -> None:
     with pytest.raises(ConfigError, match="shared_backbone"):
         make(replace(A2C, lstm_units=8, shared_backbone=False))
+
+
+@pytest.mark.parametrize(
+    "preset", sorted(f.stem for f in PRESETS.glob("*.toml") if f.stem.startswith(tuple(AGENTS))), ids=str
+)
+def test_every_preset_can_be_read(preset: str) -> None:
+    agent = next(name for name in AGENTS if preset.startswith(name))
+    config = parse(AGENTS[agent][0].Config, agent, ["--preset", preset.removeprefix(f"{agent}_")])
+    assert config != AGENTS[agent][0].Config()
 
 
 @pytest.mark.parametrize(
