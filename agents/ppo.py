@@ -17,6 +17,7 @@ Deviations from the paper, each a field of `Config`:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
 
@@ -276,23 +277,23 @@ class PPO:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
         whole = self._look_back()
-        size = c.minibatch_size // c.sequence_steps
         seen: list[dict[str, Tensor]] = []
-        for _ in range(c.epochs):
-            order = torch.randperm(whole.mask.shape[1], generator=self.shuffling, device=self.device)
-            for index in order.split(size):
-                seen.append(self._update(whole.take(index)))
-                if c.kl_stop_nats is not None and float(seen[-1]["losses/kl_nats"]) > c.kl_stop_nats:
-                    break
-            else:
-                continue
-            break
+        for index in self._minibatches(whole.mask.shape[1]):
+            seen.append(self._update(whole.take(index)))
+            if c.kl_stop_nats is not None and float(seen[-1]["losses/kl_nats"]) > c.kl_stop_nats:
+                break
         self.network.take_statistics(self.rollout.real_obs())
         self.rollout.clear()
         self.state_at_start = self.state
         self.learned = {name: torch.stack([s[name] for s in seen]).mean() for name in seen[0]}
         self.learned["losses/value"] = rl_math.masked_mean(whole.value_old, whole.mask)
         return self.learned
+
+    def _minibatches(self, sequences: int) -> Iterator[Tensor]:
+        """Numbers of the sequences of each minibatch, newly shuffled in each pass."""
+        size = self.config.minibatch_size // self.config.sequence_steps
+        for _ in range(self.config.epochs):
+            yield from torch.randperm(sequences, generator=self.shuffling, device=self.device).split(size)
 
     @torch.no_grad()
     def _look_back(self) -> Minibatch:
@@ -302,12 +303,13 @@ class PPO:
         if c.normalise_rewards:
             self.reward_scale.update(reward, rollout.first[:-1], rollout.dummy)
             reward = self.reward_scale(reward)
-        # In stretches of a sequence's length (without a memory: all at once), for the state at the start of each.
+        # In stretches: of a sequence's length with a memory, for the state at the start of each; else of about a
+        # minibatch, which bounds memory.
         state, states, log_probs, values = self.state_at_start, [], [], []
-        stretch = c.sequence_steps if c.lstm_units else c.rollout_steps
+        stretch = c.sequence_steps if c.lstm_units else max(c.minibatch_size // c.num_envs, 1)
         for t in range(0, c.rollout_steps, stretch):
             states.append(state)
-            rows = slice(t, t + stretch)
+            rows = slice(t, min(t + stretch, c.rollout_steps))
             said = self._say(rollout.obs[rows], rollout.first[rows], state)
             assert said.value is not None
             log_probs.append(said.policy.log_prob(rollout.action[rows]))

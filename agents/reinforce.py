@@ -8,8 +8,8 @@ update, and short ones are not over-represented; copies that end early are stepp
 
 Deviations from Williams, each a field of `Config`:
 1. Rewards before an action are left out of its return (Sutton & Barto 2018, eq. 13.8), a baseline is subtracted, and
-   the advantages may be standardised. `mean` counts an episode in its own baseline: the gradient is shorter by about
-   1 / `num_envs`, its direction is kept; `leave-one-out`, `moving-average` and `learned` leave it unbiased.
+   the advantages may be standardised. `mean` counts an episode in its own baseline, which makes the gradient shorter by
+   about 1 / `num_envs`; `leave-one-out`, `moving-average` and `learned` bring no bias.
 2. The factor gamma^t of Sutton & Barto, eq. 13.8, is left out, and the mean is over steps instead of episodes.
 3. Adam; an entropy bonus; the learned baseline is fitted to the returns by its own optimiser after the policy moved.
 4. Episodes cut by a time limit (`truncation`): with the learned baseline their return goes on with the value of the
@@ -233,12 +233,10 @@ class Reinforce:
         if len(steps[0]) == 0:  # every episode was cut, and those are dropped
             return self.learned
         obs = rows["obs"][steps]
-        with torch.no_grad():
-            value = (
-                torch.cat([self.network.value(part) for part in obs.split(c.chunk_steps)])
-                if self.learns_value
-                else None
-            )
+        value = None
+        if self.learns_value:
+            with torch.no_grad():
+                value = torch.cat([self.network.value(part) for part in obs.split(c.chunk_steps)])
         advantage = returns[steps] - self._baseline(returns, mask, value)
         if c.normalise_advantages:
             advantage = rl_math.standardise(advantage, torch.ones_like(advantage))

@@ -24,7 +24,7 @@ GOAL = 75.0
 # Agent, steps.
 CASES: dict[str, tuple[Any, Any, int]] = {
     "ppo": (ppo.Config, ppo.PPO, 12_000),
-    "actor_critic": (actor_critic.Config, actor_critic.A2C, 40_000),
+    "actor_critic": (actor_critic.Config, actor_critic.A2C, 30_000),
     "reinforce": (reinforce.Config, reinforce.Reinforce, 45_000),
 }
 
