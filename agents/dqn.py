@@ -165,7 +165,7 @@ class DQN:
         if not isinstance(action_space, spaces.Discrete):
             raise ConfigError(
                 f"DQN needs a finite set of actions; {config.env} has {action_space}."
-                " Agents for continuous actions: sb3 --algo ppo, sb3 --algo a2c"
+                " Agents for continuous actions: ppo, actor_critic, reinforce"
             )
         shape = observation_space.shape
         assert shape is not None

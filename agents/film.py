@@ -1,11 +1,11 @@
-"""Films of an agent at play, with its action values drawn beside the game."""
+"""Films of an agent at play, with its action values or probabilities drawn beside the game."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gymnasium as gym
 import imageio_ffmpeg
@@ -45,11 +45,14 @@ def play_episode(
     total, over = 0.0, False
     while not over and len(frames) < max_steps:
         batch = np.asarray(obs)[None]
-        action = policy.act(batch)[0] if coin.random() >= epsilon else env.action_space.sample()
-        values = None if policy.values is None else policy.values(batch)[0]
-        if values is not None:
+        chosen, said = policy.choose(batch, np.array([not frames]))
+        action = chosen[0] if coin.random() >= epsilon else env.action_space.sample()
+        values = None if said is None else said[0]
+        if policy.meaning == "probability":
+            spread = (0.0, 1.0)
+        elif values is not None:
             spread = (min(spread[0], float(values.min())), max(spread[1], float(values.max())))
-        frames.append(draw(_picture(env), total, action, values, labels, spread))
+        frames.append(draw(_picture(env), total, action, values, labels, spread, policy.meaning))
         obs, reward, terminated, truncated, _ = env.step(action)
         total += float(reward)
         over = terminated or truncated
@@ -85,11 +88,12 @@ def draw(
     values: np.ndarray | None,
     labels: list[str],
     spread: tuple[float, float],
+    meaning: Literal["Q-value", "probability"] = "Q-value",
 ) -> np.ndarray:
     """A film frame: the game at HEIGHT pixels, beside it the return so far and a bar for the value of each action.
 
-    picture: (H, W, 3) uint8; values: (A,) or None; spread: smallest and largest value of the episode so far, the ends
-    of the bars. Returns (HEIGHT, W', 3) uint8 with even W'.
+    picture: (H, W, 3) uint8; values: (A,) or None; spread: the ends of the bars, for Q-values the smallest and largest
+    of the episode so far; meaning: what the values are. Returns (HEIGHT, W', 3) uint8 with even W'.
     """
     height, width = picture.shape[:2]
     scaled = Image.fromarray(picture).resize(
@@ -102,7 +106,8 @@ def draw(
     left = scaled.width + 14
     pen.text((left, 12), f"return {total:g}", INK, font)
     if values is not None:
-        pen.text((left, 36), f"value of the state {values.max():.2f}", INK, small)
+        best = "value of the state" if meaning == "Q-value" else "probability of the best"
+        pen.text((left, 36), f"{best} {values.max():.2f}", INK, small)
         low, high = spread
         row = min(28, (HEIGHT - 80) // max(len(values), 1))
         for i, value in enumerate(values):

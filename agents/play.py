@@ -1,4 +1,4 @@
-"""Watch a trained agent: evaluate it on fresh seeds and film it with its action values drawn beside the game.
+"""Watch a trained agent: evaluate it on fresh seeds and film it, with its action values or probabilities as bars.
 
     python -m agents.play runs/dqn__Pong__1__20260101-120000
 
@@ -27,7 +27,7 @@ from rl_gen_lab.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs import RunFolder, load_weights
 
 # Each has `Config` and `load_policy(config, weights, source)`.
-AGENTS = ("dqn", "sb3")
+AGENTS = ("dqn", "reinforce", "actor_critic", "ppo", "sb3")
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ def main(argv: list[str] | None = None) -> None:
             config.seed,
             epsilon=epsilon,
             on_episode=lambda n: display.update(n, ""),
+            begin=policy.begin,
         )
     returns = np.asarray(result.returns)
     print(

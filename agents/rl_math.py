@@ -38,3 +38,96 @@ def huber(x: Tensor, delta: float = 1.0) -> Tensor:
     """0.5 x^2 within delta, linear beyond. Source: Huber 1964. Elementwise, any shape."""
     absolute = x.abs()
     return torch.where(absolute <= delta, 0.5 * x * x, delta * (absolute - 0.5 * delta))
+
+
+# ---- policy gradients; a rollout is (T, N): T vector steps of N environments
+
+
+def returns_to_go(reward_t: Tensor, discount_t: Tensor) -> Tensor:
+    """Discounted sum of the rewards from each step on: G_t = r_t + discount_t * G_{t+1}, and 0 beyond the last row.
+
+    Source: Sutton & Barto 2018, eq. 3.9. reward_t, discount_t: (T, N) float. Returns (T, N).
+    """
+    total = torch.zeros_like(reward_t[0])
+    returns = torch.empty_like(reward_t)
+    for t in reversed(range(len(reward_t))):
+        total = reward_t[t] + discount_t[t] * total
+        returns[t] = total
+    return returns
+
+
+def lambda_returns(reward_t: Tensor, discount_t: Tensor, value_t: Tensor, lambda_t: Tensor) -> Tensor:
+    """G_t = r_t + discount_t * ((1 - lambda_t) * V_t + lambda_t * G_{t+1}); beyond the last row G is V.
+
+    Source: Sutton & Barto 2018, eq. 12.18; lambda 0 is the one-step target, lambda 1 the n-step return that ends with
+    the rollout. reward_t, discount_t: (T, N) float; value_t: (T, N), of the observation after the step (the true last
+    one where an episode was cut); lambda_t: (T, N), 0 where the next row is of another episode. Returns (T, N).
+    """
+    following = value_t[-1]
+    returns = torch.empty_like(reward_t)
+    for t in reversed(range(len(reward_t))):
+        following = reward_t[t] + discount_t[t] * torch.lerp(value_t[t], following, lambda_t[t])
+        returns[t] = following
+    return returns
+
+
+def gae(reward_t: Tensor, discount_t: Tensor, value_tm1: Tensor, value_t: Tensor, lambda_t: Tensor) -> Tensor:
+    """Generalised advantage estimates: sums of TD errors, each discounted by (discount * lambda)^k; no gradient.
+
+    Source: Schulman et al. 2016, "High-dimensional continuous control using generalized advantage estimation", eq. 16,
+    computed as the lambda-return minus the value, which is the same.
+    value_tm1: (T, N), of the observation before the step, equal to value_t of the row before where the episode goes on;
+    the rest as for `lambda_returns`. Returns (T, N).
+    """
+    return (lambda_returns(reward_t, discount_t, value_t, lambda_t) - value_tm1).detach()
+
+
+def leave_one_out(x: Tensor) -> Tensor:
+    """For each column the mean of the others: a baseline that does not depend on the episode it is subtracted from.
+
+    Source: Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free!", eq. 8, here for each time step.
+    x: (T, E) with an episode in each of E >= 2 columns, 0 after its end. Returns (T, E).
+    """
+    return (x.sum(1, keepdim=True) - x) / (x.shape[1] - 1)
+
+
+def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
+    """Mean of the entries of x where mask is 1; 0 if there are none. x, mask: same shape, float. Returns ()."""
+    return (x * mask).sum() / mask.sum().clamp_min(1.0)
+
+
+def standardise(x: Tensor, mask: Tensor) -> Tensor:
+    """x with mean 0 and standard deviation 1 over the entries where mask is 1. x, mask: same shape, float."""
+    centred = x - masked_mean(x, mask)
+    return centred / (masked_mean(centred.square(), mask).sqrt() + 1e-8)
+
+
+def policy_gradient_loss(log_prob: Tensor, advantage: Tensor, mask: Tensor) -> Tensor:
+    """Minus the mean of log pi(a|s) * advantage over the steps where mask is 1; its gradient is the policy gradient.
+
+    Source: Williams 1992, "Simple statistical gradient-following algorithms"; Sutton & Barto 2018, eq. 13.11, without
+    the factor gamma^t. log_prob, advantage, mask: same shape; no gradient flows through the advantage. Returns ().
+    """
+    return -masked_mean(log_prob * advantage.detach(), mask)
+
+
+def clipped_surrogate_loss(
+    log_prob: Tensor, log_prob_old: Tensor, advantage: Tensor, mask: Tensor, clip: float
+) -> Tensor:
+    """Minus the mean of min(ratio * A, clip(ratio, 1 - clip, 1 + clip) * A) over the steps where mask is 1.
+
+    Source: Schulman et al. 2017, "Proximal policy optimization algorithms", eq. 7.
+    log_prob, log_prob_old, advantage, mask: same shape. Returns ().
+    """
+    ratio = (log_prob - log_prob_old).exp()
+    clipped = ratio.clamp(1.0 - clip, 1.0 + clip)
+    return -masked_mean(torch.minimum(ratio * advantage, clipped * advantage), mask)
+
+
+def approximate_kl(log_prob: Tensor, log_prob_old: Tensor, mask: Tensor) -> Tensor:
+    """KL(old || new) [nats], estimated from actions of the old policy as the mean of (ratio - 1) - log ratio, >= 0.
+
+    Source: Schulman 2020, "Approximating KL divergence", estimator k3. Arguments: same shape. Returns ().
+    """
+    log_ratio = log_prob - log_prob_old
+    return masked_mean(log_ratio.exp() - 1.0 - log_ratio, mask)

@@ -233,12 +233,14 @@ def evaluate(
     epsilon: float = 0.0,
     threads: int = 1,
     on_episode: Callable[[int], None] | None = None,
+    begin: Callable[[np.ndarray], None] | None = None,
 ) -> Evaluation:
     """Plays whole episodes in fresh environments with their own seeds; the training run is not touched.
 
     Every copy plays the same number of episodes (rounded up), so that short episodes are not over-represented.
     act: observations (N, ...) -> actions (N, ...). epsilon: probability of a uniformly random action, drawn for each
-    copy and step. on_episode(n): called when n episodes are done.
+    copy and step. on_episode(n): called when n episodes are done. begin(first): called before each `act` with (N,)
+    bool, true where an episode begins, for agents with a memory.
     Raises: EnvStepError.
     """
     copies = min(episodes, MAX_EVALUATION_ENVS)
@@ -250,6 +252,8 @@ def evaluate(
     try:
         rollout.action_space.seed(generators.integer("action_space"))
         while any(len(f) < per_copy for f in found):
+            if begin is not None:
+                begin(rollout.first)
             actions = np.array(act(rollout.obs))
             if epsilon > 0.0:
                 for i in np.flatnonzero(coin.random(copies) < epsilon):

@@ -177,7 +177,8 @@ class Session:
         result, values = self._play(c.eval.episodes, seed, "evaluating")
         self.tracker.log(result.summary(), self.env_steps)
         if values.size:
-            self.tracker.histogram("eval/q_values", values, self.env_steps)
+            name = "eval/q_values" if self.policy.meaning == "Q-value" else "eval/action_probabilities"
+            self.tracker.histogram(name, values, self.env_steps)
         mean = float(np.mean(result.returns))
         self.display.say(
             f"step {self.env_steps:,} · {clock(self.tracker.wall_seconds)} · evaluation of {len(result.returns)}"
@@ -212,7 +213,15 @@ class Session:
             self.display.update(self.env_steps, f"{word}: {done} of {episodes} episodes")
 
         result = evaluate(
-            c.env, c.world, act, episodes, seed, epsilon=c.eval.epsilon, threads=os.cpu_count() or 1, on_episode=show
+            c.env,
+            c.world,
+            act,
+            episodes,
+            seed,
+            epsilon=c.eval.epsilon,
+            threads=os.cpu_count() or 1,
+            on_episode=show,
+            begin=self.policy.begin,
         )
         return result, np.concatenate(seen) if seen else np.zeros((0, 1))
 

@@ -188,6 +188,26 @@ class EpisodeTail(TableWorld):
         return (0 if end else state + 1), 1.0, end, False
 
 
+class Patience(TableWorld):
+    """Take 1 now, or a little for ever; the walk that pays a little is cut after two steps. The action matters.
+
+        0 --action 0, reward 1--> end (shows 0)        0 --action 1, reward 0.3--> 1 --reward 0.3--> cut (shows 1)
+
+    The cut is a time limit: beyond it, state 1 would lead to itself for ever.
+    Right: V(1) = 0.3 / (1 - g) = 1.5 and Q(0, 1) = 0.3 + g V(1) = 1.5 for g = 0.8, more than Q(0, 0) = 1.
+    no_bootstrap_at_truncation: V(1) = 0.3, Q(0, 1) = 0.3 + 0.3 g = 0.54: V(0) = 1.0, and the wrong action looks best.
+    bootstraps_through_termination: Q(0, 0) = 1 + g V(0): V(0) = 1 / (1 - g) = 5, again by the wrong action.
+    """
+
+    num_states = 2
+
+    def follow(self, state: int, action: int) -> tuple[int, float, bool, bool]:
+        """Next state, reward, terminated, truncated."""
+        if state == 0 and action == 0:
+            return 0, 1.0, True, False
+        return 1, 0.3, False, state == 1
+
+
 def _n_step_answers(g: float) -> tuple[float, dict[str, float]]:
     r0, r1, r2, r3 = NStep.rewards
     h, c = r0 + g * r1 + g**2 * r2, r1 + g * r2 + g**2 * r3
@@ -227,6 +247,13 @@ def _answers() -> dict[str, KnownAnswer]:
         "truncation": known(Truncation, g, 1, 0.5 + g / (1 - g), truncation),
         "n_step": known(NStep, 0.9, 3, *_n_step_answers(0.9)),
         "episode_tail": known(EpisodeTail, g, 3, (1 + long) / 2, tail),
+        "patience": known(
+            Patience,
+            g,
+            1,
+            0.3 / (1 - g),
+            {"no_bootstrap_at_truncation": 1.0, "bootstraps_through_termination": 1 / (1 - g)},
+        ),
     }
 
 

@@ -184,7 +184,7 @@ def test_updates_keep_up_with_the_steps() -> None:
 
 
 def test_continuous_actions_are_refused_and_the_agents_that_can_are_named() -> None:
-    with pytest.raises(ConfigError, match="ppo"):
+    with pytest.raises(ConfigError, match="ppo, actor_critic, reinforce"):
         DQN(SMALL, VECTOR, spaces.Box(-1, 1, (1,)), Generators(1), torch.device("cpu"))
 
 

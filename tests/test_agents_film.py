@@ -164,6 +164,39 @@ def test_a_world_that_cannot_be_drawn_is_filmed_all_the_same(blind: str) -> None
     assert is_colour(frames[0], CHOSEN).any()
 
 
+def test_probabilities_are_drawn_from_nothing_to_one_and_a_memory_hears_of_each_step_once(blind: str) -> None:
+    begun: list[bool] = []
+    asked: list[float] = []
+
+    def probabilities(obs: np.ndarray) -> np.ndarray:
+        asked.append(float(obs[0, 0]))
+        return np.array([[0.25, 0.0, 0.75]], np.float32)
+
+    def act(obs: np.ndarray) -> np.ndarray:
+        raise AssertionError("a policy with a memory must be asked once for each step")
+
+    policy = Policy(act, probabilities, "probability", lambda first: begun.extend(first.tolist()))
+    frames, total = play_episode(blind, EnvConfig(), policy, 1)
+    assert total == 8.0
+    assert begun == [True, False, False, False] and asked == [0.0, 1.0, 2.0, 3.0]
+    expected = draw(
+        picture(HEIGHT, HEIGHT, 0), 0.0, 2, np.array([0.25, 0.0, 0.75]), [f"action {i}" for i in range(3)],
+        (0.0, 1.0), "probability",
+    )  # fmt: skip
+    assert np.array_equal(frames[0], expected)
+    assert not np.array_equal(
+        expected,
+        draw(
+            picture(HEIGHT, HEIGHT, 0),
+            0.0,
+            2,
+            np.array([0.25, 0.0, 0.75]),
+            ["action 0", "action 1", "action 2"],
+            (0.0, 1.0),
+        ),
+    )
+
+
 def test_an_episode_of_cartpole_ends_where_the_pole_falls() -> None:
     frames, total = play_episode("CartPole", EnvConfig(), always(0), 3)
     assert total == len(frames) - 1

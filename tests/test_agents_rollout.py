@@ -392,6 +392,22 @@ def test_epsilon_one_is_random_play_and_epsilon_zero_never_asks_for_it() -> None
     assert scipy.stats.ks_2samp(greedy.lengths, lengths).pvalue < 1e-6  # pushing left for ever falls in ten steps
 
 
+def test_an_agent_with_a_memory_is_told_where_each_episode_begins() -> None:
+    told: list[np.ndarray] = []
+    shown: list[np.ndarray] = []
+
+    def act(obs: np.ndarray) -> np.ndarray:
+        shown.append(obs.copy())
+        return zeros(obs)
+
+    found = evaluate("CartPole", EnvConfig(), act, 6, 1, begin=lambda first: told.append(first.copy()))
+    assert len(told) == len(shown)
+    assert told[0].all()
+    for i, length in enumerate(found.lengths):  # one episode in each copy, then the dummy step, then the next begins
+        begins = [t for t in range(len(told)) if told[t][i]]
+        assert begins[:2] == [0, length + 1][: len(begins)]
+
+
 def test_epsilon_is_drawn_for_each_copy_and_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Binomial test of the share of random actions; right code fails it once in a million seeds."""
     taken: list[np.ndarray] = []

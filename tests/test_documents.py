@@ -27,7 +27,10 @@ MODULES = sorted(
 )
 SHELL_FENCES = ("sh", "bash", "shell", "console")
 # Inline `--flag value`: a flag of any of these commands.
-COMMANDS_WITH_FLAGS = ("agents.dqn", "agents.sb3", "agents.compare", "agents.play", "agents.results")
+COMMANDS_WITH_FLAGS = (
+    *(f"agents.{agent}" for agent in ("dqn", "reinforce", "actor_critic", "ppo", "sb3")),
+    *("agents.compare", "agents.play", "agents.results"),
+)
 
 
 def text(document: str) -> str:

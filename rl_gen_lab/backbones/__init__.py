@@ -22,6 +22,7 @@ BACKBONES: dict[str, Callable[[Shape], nn.Module]] = {
     "small": Small,
     "mlp": MLP,
     "mlp_small": partial(MLP, width=128),
+    "mlp_tanh": partial(MLP, width=64, activation=nn.Tanh),
 }
 
 

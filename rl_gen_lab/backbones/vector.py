@@ -6,15 +6,18 @@ from torch import Tensor, nn
 
 
 class MLP(nn.Module):
-    """Two hidden layers of `width` with ReLU; CleanRL and Stable-Baselines3 use the like for classic control."""
+    """Two hidden layers of `width`; CleanRL and Stable-Baselines3 use the like for classic control.
 
-    def __init__(self, shape: tuple[int, ...], width: int = 256) -> None:
+    activation: ReLU as DQNs have it, or Tanh as policy gradients on vectors mostly do.
+    """
+
+    def __init__(self, shape: tuple[int, ...], width: int = 256, activation: type[nn.Module] = nn.ReLU) -> None:
         super().__init__()
         (features,) = shape
-        self.layers = nn.Sequential(nn.Linear(features, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
+        self.layers = nn.Sequential(nn.Linear(features, width), activation(), nn.Linear(width, width), activation())
         self.out_features = width
 
     def forward(self, vectors: Tensor) -> Tensor:
-        """vectors: (B, D) float32 -> (B, out_features) float32, at least 0."""
+        """vectors: (B, D) float32 -> (B, out_features) float32, in the range of the activation."""
         features: Tensor = self.layers(vectors)
         return features

@@ -1,0 +1,405 @@
+"""REINFORCE, actor-critic and PPO: options change what they must, statistics freeze, memories reset."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gymnasium import spaces
+
+from agents import actor_critic, play, ppo, reinforce
+from agents.commands import PRESETS, parse
+from agents.networks import PolicyConfig
+from agents.player import Player
+from agents.rollout import Rollout
+from envs.factory import EnvConfig
+from rl_gen_lab.devices import DeviceConfig
+from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.runs import RunFolder, load_weights
+from rl_gen_lab.seeding import Generators
+
+CPU = torch.device("cpu")
+COMMON: dict[str, Any] = {
+    "env": "CartPole",
+    "num_envs": 3,
+    "policy": PolicyConfig("mlp_small"),
+    "device": DeviceConfig(device="cpu"),
+}
+A2C = actor_critic.Config(**COMMON, rollout_steps=8, entropy_coefficient=0.0)
+PPO = ppo.Config(**COMMON, rollout_steps=16, minibatch_size=16)
+REINFORCE = reinforce.Config(**COMMON, entropy_coefficient=0.0)
+AGENTS: dict[str, tuple[ModuleType, str, Any]] = {
+    "actor_critic": (actor_critic, "A2C", A2C),
+    "ppo": (ppo, "PPO", PPO),
+    "reinforce": (reinforce, "Reinforce", REINFORCE),
+}
+
+
+def make(config: Any) -> tuple[Any, Rollout]:
+    name = type(config).__module__.rpartition(".")[2]
+    seeds = Generators(config.seed)
+    rollout = Rollout(config.env, config.num_envs, config.world, seeds)
+    agent = getattr(AGENTS[name][0], AGENTS[name][1])(
+        config, rollout.observation_space, rollout.action_space, seeds, CPU
+    )
+    return agent, rollout
+
+
+def run(agent: Any, rollout: Rollout, updates: int) -> None:
+    """Until the agent has learned so many times more."""
+    whole_episodes = isinstance(agent, reinforce.Reinforce)
+    for _ in range(updates):
+        while not agent.ready():
+            actions = agent.act(rollout.obs) if whole_episodes else agent.act(rollout.obs, rollout.first)
+            agent.observe(rollout.step(actions)[0])
+        agent.learn()
+        if whole_episodes:
+            rollout.restart()
+
+
+def weights_after(config: Any, updates: int = 3) -> torch.Tensor:
+    agent, rollout = make(config)
+    run(agent, rollout, updates)
+    rollout.close()
+    assert agent.updates > 0 and all(np.isfinite(float(value)) for value in agent.learned.values())
+    return torch.cat([p.detach().flatten() for p in agent.network.parameters()])
+
+
+CHANGES: list[tuple[Any, dict[str, Any]]] = [
+    *[
+        (plain, change)
+        for plain in (A2C, PPO, REINFORCE)
+        for change in (
+            {"gamma": 0.5},
+            {"learning_rate": 1e-4},
+            {"learning_rate_end": 0.0, "total_env_steps": 200},
+            {"entropy_coefficient": 0.1},
+            {"entropy_coefficient": 0.1, "entropy_coefficient_end": 0.0, "total_env_steps": 5_000},
+            {"normalise_advantages": "other"},
+            {"policy": PolicyConfig("mlp_small", normalise_obs=True)},
+            {"policy": PolicyConfig("mlp_tanh")},
+            {"seed": 2},
+        )
+    ],
+    *[
+        (plain, change)
+        for plain in (A2C, PPO)
+        for change in (
+            {"gae_lambda": 0.3},
+            {"value_coefficient": 0.1},
+            {"max_grad_norm": 1e-4},
+            {"normalise_rewards": True},
+            {"shared_backbone": False},
+            {"lstm_units": 8},
+        )
+    ],
+    (A2C, {"optimizer": "adam"}),
+    (A2C, {"optimizer_eps": 1.0}),
+    (PPO, {"clip": 0.001}),
+    (PPO, {"clip_end": 0.0001, "total_env_steps": 48}),
+    (PPO, {"value_clip": 0.01}),
+    (PPO, {"kl_stop_nats": 1e-7}),
+    (PPO, {"epochs": 2}),
+    (PPO, {"minibatch_size": 8}),
+    *[(REINFORCE, {"baseline": name}) for name in ("none", "mean", "moving-average", "leave-one-out")],
+    (REINFORCE, {"value_learning_rate": 1e-4}),
+    (REINFORCE, {"value_updates": 2}),
+    (REINFORCE, {"value_batch_size": 4}),
+]
+
+
+@pytest.mark.parametrize(
+    ("plain", "change"), CHANGES, ids=[f"{type(c).__module__[7:]}-{'-'.join(d)}" for c, d in CHANGES]
+)
+def test_each_option_changes_what_is_learned(plain: Any, change: dict[str, Any]) -> None:
+    if change.get("normalise_advantages") == "other":
+        change = {"normalise_advantages": not plain.normalise_advantages}
+    found, other = weights_after(plain), weights_after(replace(plain, **change))
+    assert found.shape != other.shape or not torch.equal(found, other)
+
+
+@pytest.mark.parametrize("plain", [A2C, PPO, REINFORCE], ids=list(AGENTS))
+def test_the_same_seed_learns_the_same_weights(plain: Any) -> None:
+    assert torch.equal(weights_after(plain), weights_after(plain))
+
+
+def test_reinforce_in_chunks_is_reinforce_at_once() -> None:
+    torch.testing.assert_close(weights_after(REINFORCE), weights_after(replace(REINFORCE, chunk_steps=7)))
+
+
+def test_the_moving_average_never_holds_the_batch_it_is_subtracted_from() -> None:
+    agent, rollout = make(replace(REINFORCE, baseline="moving-average", normalise_advantages=False))
+    returns, mask = torch.tensor([[4.0, 2.0], [0.0, 2.0]]), torch.tensor([[True, True], [False, True]])
+    assert agent._baseline(returns, mask, None) == 0.0
+    assert agent._baseline(2 * returns, mask, None) == pytest.approx(8 / 3)  # the mean of 4, 2, 2
+    assert agent._baseline(returns, mask, None) == pytest.approx(0.9 * 8 / 3 + 0.1 * 16 / 3)
+    rollout.close()
+
+
+def test_reinforce_plays_one_whole_episode_in_each_copy_and_ignores_what_comes_after() -> None:
+    agent, rollout = make(REINFORCE)
+    lengths = np.zeros(3)
+    over = np.zeros(3, dtype=bool)
+    while not agent.ready():
+        step, _ = rollout.step(agent.act(rollout.obs))
+        agent.observe(step)
+        lengths += ~over
+        over |= step.terminated | step.truncated
+    alive = torch.stack(agent.rows["alive"])
+    assert alive.sum(0).tolist() == lengths.tolist()
+    mask, returns = agent._returns({name: torch.stack(rows) for name, rows in agent.rows.items()})
+    # CartPole pays 1 a step, so the first return is the discounted length, and nothing follows the end.
+    assert returns[0].tolist() == pytest.approx([(1 - 0.99**n) / 0.01 for n in lengths], rel=1e-5)
+    assert (returns[~mask] == 0).all()
+    rollout.close()
+
+
+# ---- worlds of every kind
+
+KINDS = {
+    "continuous": {"env": "Pendulum"},
+    "squashed": {"env": "Pendulum", "policy": PolicyConfig("mlp_small", squash=True, state_dependent_std=True)},
+    "pixels": {"env": "Pong", "world": EnvConfig(image_size=36, max_episode_frames=400), "policy": PolicyConfig()},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("plain", [A2C, PPO, REINFORCE], ids=list(AGENTS))
+def test_continuous_actions_and_pixels_are_learned_from(plain: Any, kind: str) -> None:
+    config = replace(plain, num_envs=2, **KINDS[kind])
+    agent, rollout = make(config)
+    before = torch.cat([p.detach().flatten() for p in agent.network.parameters()])
+    run(agent, rollout, 1)
+    after = torch.cat([p.detach().flatten() for p in agent.network.parameters()])
+    assert not torch.equal(before, after) and after.isfinite().all()
+    actions = Player(agent.network).act(rollout.obs)
+    assert all(rollout.action_space.contains(action) for action in actions)
+    rollout.close()
+
+
+@pytest.mark.parametrize("config", [A2C, PPO, REINFORCE], ids=list(AGENTS))
+def test_bfloat16_learns_nearly_what_float32_learns(config: Any) -> None:
+    rough = replace(config, device=DeviceConfig(device="cpu", precision="bfloat16"))
+    assert torch.allclose(weights_after(config, 1), weights_after(rough, 1), atol=2e-2)
+
+
+# ---- running statistics
+
+
+@pytest.mark.parametrize("plain", [A2C, PPO, REINFORCE], ids=list(AGENTS))
+def test_statistics_follow_training_between_rollouts_and_freeze_in_evaluation(plain: Any) -> None:
+    agent, rollout = make(replace(plain, policy=PolicyConfig("mlp_small", normalise_obs=True)))
+    seen: list[np.ndarray] = []
+    observe = agent.observe
+
+    def spy(step: Any) -> None:
+        over = agent.over if isinstance(agent, reinforce.Reinforce) else step.dummy
+        seen.append(step.obs[~over])
+        before = agent.network.moments.count.clone()
+        observe(step)
+        assert torch.equal(before, agent.network.moments.count)  # never within a rollout
+
+    agent.observe = spy
+    run(agent, rollout, 4)
+    everything = torch.from_numpy(np.concatenate(seen))
+    moments = agent.network.moments
+    assert int(moments.count) == len(everything)
+    torch.testing.assert_close(moments.mean, everything.mean(0), rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(moments.var, everything.var(0, correction=0), rtol=1e-3, atol=1e-4)
+    frozen = {name: value.clone() for name, value in agent.network.state_dict().items()}
+    player = Player(agent.network)
+    for _ in range(20):
+        player.act(100 * np.ones((2, 4), np.float32))
+    assert all(torch.equal(frozen[name], value) for name, value in agent.network.state_dict().items())
+    rollout.close()
+
+
+def test_frames_are_standardised_once_by_those_of_the_first_rollout() -> None:
+    change = {**KINDS["pixels"], "policy": PolicyConfig(normalise_obs=True), "num_envs": 2}
+    agent, rollout = make(replace(A2C, **change, shared_backbone=False))
+    run(agent, rollout, 1)
+    means = [backbone.conv[0].mean.clone() for backbone in (agent.network.backbone, agent.network.value_backbone)]
+    assert float(means[0].std()) > 0 and torch.equal(*means)
+    run(agent, rollout, 2)
+    assert torch.equal(agent.network.backbone.conv[0].mean, means[0])
+    assert bool(agent.network.state_dict()["frames_known"])
+    rollout.close()
+
+
+TINY = [
+    "--preset", "defaults", "--env", "CartPole", "--total-env-steps", "400", "--num-envs", "2", "--eval.episodes", "2",
+    "--checkpoint-every-env-steps", "200", "--eval.every-env-steps", "200", "--eval.final-episodes", "3",
+    "--log-every-env-steps", "50", "--no-film", "--wandb.mode", "disabled", "--normalise-obs",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_run_leaves_its_whole_record_and_its_agent_can_be_played(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], agent: str
+) -> None:
+    short = [] if agent == "reinforce" else ["--rollout-steps", "16", "--lstm-units", "8"]
+    AGENTS[agent][0].main([*TINY, *short, "--runs-dir", str(tmp_path)])
+    (path,) = tmp_path.iterdir()
+    result = json.loads((path / "result.json").read_text())
+    assert result["status"] == "finished" and result["total_env_steps"] >= 400 and result["updates"] > 0
+    lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+    names = {name for line in lines for name in line}
+    assert {"charts/episodic_return", "losses/policy_loss", "losses/value_loss", "losses/entropy"} <= names
+    assert {"charts/learning_rate", "charts/SPS", "eval/return_mean"} <= names
+    weights, _ = load_weights(path / "checkpoints" / "best.safetensors")
+    assert float(weights["moments.count"]) > 0
+    # The same agent on the same seeds scores the same, by its saved statistics and with a memory of its own.
+    seed = str(result["final_eval"]["protocol"]["seed"])
+    capsys.readouterr()
+    play.main([str(path), "--episodes", "3", "--film-steps", "12", "--seed", seed])
+    mean = float(np.mean(result["final_eval"]["returns"]))
+    assert f"{agent} (best): {mean:.2f} ±" in capsys.readouterr().out
+    assert (path / "videos" / "play.mp4").stat().st_size > 1_000
+    policy = play.load_policy(RunFolder.open(path), "best")
+    assert policy.meaning == "probability"
+    assert policy.values is not None and policy.begin is not None
+    policy.begin(np.ones(5, dtype=bool))
+    assert policy.values(np.zeros((5, 4), np.float32)).sum(1) == pytest.approx(np.ones(5))
+
+
+def test_a_continuous_agent_can_be_played_without_bars(tmp_path: Path) -> None:
+    arguments = [*TINY, "--env", "Pendulum", "--runs-dir", str(tmp_path), "--eval.every-env-steps", "0"]
+    ppo.main([*arguments, "--total-env-steps", "256", "--rollout-steps", "64", "--squash"])
+    (path,) = tmp_path.iterdir()
+    assert play.load_policy(RunFolder.open(path), "last").values is None
+    play.main([str(path), "--episodes", "1", "--film-steps", "5"])
+
+
+# ---- memory
+
+
+@pytest.mark.parametrize("plain", [A2C, PPO], ids=["actor_critic", "ppo"])
+def test_a_memory_is_reset_where_an_episode_begins_and_nowhere_else(plain: Any) -> None:
+    agent, rollout = make(replace(plain, lstm_units=8, num_envs=2))
+    agent.network.requires_grad_(False)
+    by_hand = agent.network.start(2)
+    begun = np.ones(2, dtype=bool)
+    resets = 0
+    for _ in range(60):
+        obs = torch.from_numpy(rollout.obs.copy())
+        by_hand = by_hand * torch.from_numpy(~begun)[None, :, None]
+        none = torch.zeros(1, 2, dtype=torch.bool)
+        _, by_hand = agent.network.act(obs[None], none, by_hand)
+        step, _ = rollout.step(agent.act(rollout.obs, rollout.first))
+        torch.testing.assert_close(agent.state, by_hand)
+        begun = step.dummy  # what the dummy step shows is a first observation
+        resets += int(begun.sum())
+    assert resets > 2
+    rollout.close()
+
+
+def test_what_ppo_learns_from_begins_in_the_states_that_acting_had() -> None:
+    agent, rollout = make(replace(PPO, lstm_units=8, bptt_steps=4, num_envs=2))
+    run(agent, rollout, 1)
+    states, log_probs = [], []
+    while not agent.ready():
+        states.append(agent.state)
+        obs, first = torch.from_numpy(rollout.obs.copy()), torch.from_numpy(rollout.first.copy())
+        actions = agent.act(rollout.obs, rollout.first)
+        with torch.no_grad():
+            policy, _ = agent.network.act(obs[None], first[None], states[-1])
+        log_probs.append(policy.log_prob(agent.action[None])[0])
+        agent.observe(rollout.step(actions)[0])
+    whole = agent._look_back()
+    assert whole.state is not None and whole.state.shape == (2, 8, 8) and whole.obs.shape[:2] == (4, 8)
+    for k in range(4):
+        torch.testing.assert_close(whole.state[:, 2 * k : 2 * k + 2], states[4 * k])
+        for i in range(2):
+            expected = torch.stack([log_probs[4 * k + t][i] for t in range(4)])
+            torch.testing.assert_close(whole.log_prob_old[:, 2 * k + i], expected)
+    rollout.close()
+
+
+def test_the_first_minibatch_finds_the_policy_of_the_rollout() -> None:
+    for config in (PPO, replace(PPO, lstm_units=8), replace(PPO, policy=PolicyConfig("mlp_small", normalise_obs=True))):
+        agent, rollout = make(replace(config, epochs=1, minibatch_size=48))
+        for _ in range(3):
+            run(agent, rollout, 1)
+            # One minibatch, before which nothing has moved: no divergence, nothing clipped.
+            assert float(agent.learned["losses/kl_nats"]) == pytest.approx(0.0, abs=1e-6)
+            assert float(agent.learned["losses/clipped_share"]) == 0.0
+        rollout.close()
+
+
+def test_learning_stops_once_the_policy_has_moved_far_enough() -> None:
+    free, _ = make(replace(PPO, learning_rate=1e-2))
+    stopped, rollout = make(replace(PPO, learning_rate=1e-2, kl_stop_nats=1e-4))
+    for agent in (free, stopped):
+        run(agent, rollout, 1)
+    assert free.updates == 4 * 3
+    assert 2 <= stopped.updates < free.updates
+    rollout.close()
+
+
+def test_a_player_knows_nothing_of_training_s_memory() -> None:
+    agent, rollout = make(replace(A2C, lstm_units=8))
+    agent.act(rollout.obs, rollout.first)
+    before = agent.state.clone()
+    player = Player(agent.network)
+    obs = np.ones((2, 4), np.float32)
+    player.begin(np.array([True, True]))
+    fresh = player.probabilities(obs)
+    player.begin(np.array([True, False]))
+    again = player.probabilities(obs)
+    assert np.allclose(again[0], fresh[0]) and not np.allclose(again[1], fresh[1], atol=1e-7)
+    assert torch.equal(agent.state, before)
+    rollout.close()
+
+
+# ---- what is refused
+
+WRONG: list[tuple[Any, dict[str, Any]]] = [
+    *[(plain, {"gamma": 1.5}) for plain in (A2C, PPO, REINFORCE)],
+    *[(plain, {"learning_rate": 0.0}) for plain in (A2C, PPO, REINFORCE)],
+    *[(plain, {"entropy_coefficient": -1.0}) for plain in (A2C, PPO, REINFORCE)],
+    (A2C, {"gae_lambda": -0.1}),
+    (PPO, {"clip": 0.0}),
+    (PPO, {"bptt_steps": 5, "lstm_units": 8}),
+    (REINFORCE, {"baseline": "leave-one-out", "num_envs": 1}),
+    (REINFORCE, {"truncation": "bootstrap", "baseline": "mean"}),
+]
+
+
+@pytest.mark.parametrize(("plain", "change"), WRONG)
+def test_impossible_settings_are_refused(plain: Any, change: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(change))):
+        replace(plain, **change)
+
+
+def test_a_memory_needs_one_backbone() -> None:
+    with pytest.raises(ConfigError, match="shared_backbone"):
+        make(replace(A2C, lstm_units=8, shared_backbone=False))
+
+
+@pytest.mark.parametrize(
+    "preset", sorted(f.stem for f in PRESETS.glob("*.toml") if f.stem.startswith(tuple(AGENTS))), ids=str
+)
+def test_every_preset_can_be_read(preset: str) -> None:
+    agent = next(name for name in AGENTS if preset.startswith(name))
+    config = parse(AGENTS[agent][0].Config, agent, ["--preset", preset.removeprefix(f"{agent}_")])
+    assert config != AGENTS[agent][0].Config()
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        (spaces.MultiBinary(3), "Discrete or a Box"),
+        (spaces.Box(0, 5, (2,), np.int64), "Box of floats"),
+        (spaces.Box(-np.inf, np.inf, (2,), np.float32), "squash needs bounds"),
+    ],
+)
+def test_actions_that_no_policy_can_take_are_refused(space: spaces.Space[Any], said: str) -> None:
+    config = replace(A2C, policy=PolicyConfig(squash=True))
+    with pytest.raises(ConfigError, match=said):
+        actor_critic.A2C(config, spaces.Box(-1, 1, (4,), np.float32), space, Generators(1), CPU)

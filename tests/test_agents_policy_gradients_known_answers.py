@@ -1,0 +1,193 @@
+"""Policy gradients on worlds whose answer is known on paper: values, actions, memory, and the price of each mistake."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from agents import actor_critic, ppo, reinforce
+from agents.networks import PolicyConfig
+from agents.player import Player
+from agents.rollout import Rollout, evaluate
+from agents.trajectories import Advantages, Trajectories
+from envs.known_answers import KNOWN
+from envs.known_controls import AIM, RECALL, Aim
+from rl_gen_lab.devices import DeviceConfig
+from rl_gen_lab.seeding import Generators
+
+TOLERANCE = 0.08
+COMMON: dict[str, Any] = {
+    "seed": 1,
+    "entropy_coefficient": 0.1,
+    "entropy_coefficient_end": 0.0,
+    "learning_rate": 1e-2,
+    "learning_rate_end": 1e-4,
+    "max_grad_norm": 10.0,
+    "policy": PolicyConfig("mlp_small"),
+    "device": DeviceConfig(device="cpu"),
+}
+A2C = actor_critic.Config(
+    **COMMON,
+    num_envs=4,
+    rollout_steps=8,
+    optimizer="adam",
+    gae_lambda=0.9,
+    value_coefficient=2.0,
+    total_env_steps=16_000,
+)
+PPO = ppo.Config(**COMMON, num_envs=4, rollout_steps=16, minibatch_size=32, gae_lambda=0.9, total_env_steps=8_000)
+REINFORCE = reinforce.Config(
+    **COMMON, num_envs=8, value_learning_rate=3e-3, value_updates=8, normalise_advantages=False, total_env_steps=10_000
+)
+AGENTS: dict[str, Any] = {"actor_critic": A2C, "ppo": PPO, "reinforce": REINFORCE}
+MAKERS: dict[type, Callable[..., Any]] = {
+    actor_critic.Config: actor_critic.A2C,
+    ppo.Config: ppo.PPO,
+    reinforce.Config: reinforce.Reinforce,
+}
+
+
+def train(config: Any) -> Any:
+    """The loop of the agents' own `train`, without its record."""
+    seeds = Generators(config.seed)
+    rollout = Rollout(config.env, config.num_envs, config.world, seeds)
+    agent = MAKERS[type(config)](config, rollout.observation_space, rollout.action_space, seeds, torch.device("cpu"))
+    whole_episodes = isinstance(config, reinforce.Config)
+    while agent.env_steps < config.total_env_steps:
+        actions = agent.act(rollout.obs) if whole_episodes else agent.act(rollout.obs, rollout.first)
+        agent.observe(rollout.step(actions)[0])
+        if agent.ready():
+            agent.learn()
+            if whole_episodes:
+                rollout.restart()
+    rollout.close()
+    return agent
+
+
+def value_of_start(agent: Any, states: int) -> float:
+    start = torch.eye(states)[:1][None]
+    with torch.no_grad():
+        said = agent.network(start, torch.ones(1, 1, dtype=torch.bool), agent.network.start(1))
+    return float(said.value)
+
+
+def states_of(world: str) -> int:
+    return {"termination": 2, "truncation": 3, "n_step": 4, "episode_tail": 3, "patience": 2}[world]
+
+
+# REINFORCE begins anew after each batch, and a seeded reset of episode_tail shows short episodes only.
+RIGHT = [(agent, world) for agent in AGENTS for world in KNOWN if (agent, world) != ("reinforce", "episode_tail")]
+
+
+@pytest.mark.parametrize(("agent", "world"), RIGHT)
+def test_the_critic_finds_the_value_known_on_paper(agent: str, world: str) -> None:
+    known = KNOWN[world]
+    trained = train(replace(AGENTS[agent], env=known.env, gamma=known.gamma))
+    assert value_of_start(trained, states_of(world)) == pytest.approx(known.value, abs=TOLERANCE)
+
+
+def advantages_with(mistake: str) -> Callable[..., Advantages]:
+    """One mistake in the code that all critics share; every other line is right."""
+    right = Trajectories.advantages
+
+    def wrong(self: Trajectories, value: Tensor, reward: Tensor, gamma: float, lambda_: float) -> Advantages:
+        terminated, ended, dummy = self.terminated.clone(), self.ended.clone(), self.dummy.clone()
+        try:
+            if mistake == "bootstraps_through_termination":
+                self.terminated[:] = False
+            if mistake == "no_bootstrap_at_truncation":
+                self.terminated |= self.ended & ~self.dummy
+            if mistake == "stores_dummy_step":
+                self.dummy[:] = False
+            if mistake == "bootstraps_from_next_episode":
+                value = value.detach().clone()
+                rows, copies = self.dummy.nonzero(as_tuple=True)
+                value[rows, copies] = value[rows + 1, copies]  # what the step before the dummy row looks at
+            return right(self, value, reward, gamma, lambda_)
+        finally:
+            self.terminated[:], self.ended[:], self.dummy[:] = terminated, ended, dummy
+
+    return wrong
+
+
+MISTAKES = [
+    ("termination", "bootstraps_through_termination"),
+    ("truncation", "no_bootstrap_at_truncation"),
+    ("truncation", "bootstraps_from_next_episode"),
+    ("truncation", "stores_dummy_step"),
+    ("patience", "no_bootstrap_at_truncation"),
+]
+
+
+@pytest.mark.parametrize(("world", "mistake"), MISTAKES)
+def test_each_mistake_gives_its_own_wrong_number(monkeypatch: pytest.MonkeyPatch, world: str, mistake: str) -> None:
+    monkeypatch.setattr(Trajectories, "advantages", advantages_with(mistake))
+    known = KNOWN[world]
+    # One-step targets, for which the numbers hold; rollouts that end anywhere in an episode.
+    trained = train(replace(A2C, env=known.env, gamma=known.gamma, gae_lambda=0.0, rollout_steps=12))
+    found = value_of_start(trained, states_of(world))
+    assert found == pytest.approx(known.mistakes[mistake], abs=2 * TOLERANCE)
+    assert found != pytest.approx(known.value, abs=2 * TOLERANCE)
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_truncated_episode_must_bootstrap_for_the_right_action_to_look_best(
+    agent: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = KNOWN["patience"]
+    # Entropy keeps both actions alive until the value of waiting is known.
+    config = replace(AGENTS[agent], env=known.env, gamma=known.gamma, total_env_steps=6_000, entropy_coefficient=0.5)
+    start = np.eye(2, dtype=np.float32)[:1]
+    assert Player(train(config).network).probabilities(start)[0, 1] > 0.9
+    if agent == "reinforce":
+        config = replace(config, truncation="end")
+    monkeypatch.setattr(Trajectories, "advantages", advantages_with("no_bootstrap_at_truncation"))
+    assert Player(train(config).network).probabilities(start)[0, 1] < 0.1
+
+
+def test_reinforce_without_bootstrapping_learns_the_value_of_the_cut_episode() -> None:
+    known = KNOWN["truncation"]
+    trained = train(replace(REINFORCE, env=known.env, gamma=known.gamma, truncation="end"))
+    expected = known.mistakes["no_bootstrap_at_truncation"]
+    assert value_of_start(trained, 3) == pytest.approx(expected, abs=TOLERANCE)
+
+
+def test_reinforce_does_not_learn_from_cut_episodes_if_told_so() -> None:
+    for baseline in ("none", "learned"):
+        config = replace(REINFORCE, env=KNOWN["truncation"].env, truncation="drop", baseline=baseline)
+        assert train(replace(config, total_env_steps=200)).updates == 0
+    config = replace(config, env=KNOWN["termination"].env, total_env_steps=200)
+    assert train(config).updates > 0
+
+
+@pytest.mark.parametrize("squash", [False, True], ids=["clipped", "squashed"])
+@pytest.mark.parametrize("agent", AGENTS)
+def test_continuous_actions_come_to_the_closed_form_optimum(agent: str, squash: bool) -> None:
+    policy = PolicyConfig("mlp_small", squash=squash, state_dependent_std=squash, log_std_start=-1.0)
+    changes = {"policy": policy, "learning_rate": 2e-3, "normalise_advantages": True, "entropy_coefficient": 0.0}
+    config = replace(AGENTS[agent], env=AIM, gamma=0.8, **changes)
+    trained = train(config)
+    actions = Player(trained.network).act(np.eye(2, dtype=np.float32))
+    assert actions[:, 0].tolist() == pytest.approx(Aim.TARGETS, abs=0.12)
+    # 5 for a policy without spread, 2.44 if truncation were taken for termination.
+    assert 4.0 < value_of_start(trained, 2) < 5.1
+
+
+@pytest.mark.parametrize("agent", ["actor_critic", "ppo"])
+def test_a_memory_recalls_the_cue_and_without_one_nobody_can(agent: str) -> None:
+    scores = {}
+    for units in (0, 16):
+        config = replace(
+            AGENTS[agent], env=RECALL, num_envs=8, rollout_steps=16, lstm_units=units, entropy_coefficient=0.01,
+            total_env_steps={"actor_critic": 20_000, "ppo": 10_000}[agent],
+        )  # fmt: skip
+        policy = Player(train(config).network).policy()
+        scores[units] = np.mean(evaluate(RECALL, config.world, policy.act, 200, 1, begin=policy.begin).returns)
+    assert scores[16] > 0.95
+    assert scores[0] < 0.7  # 0.5 on average: more than 0.7 of 200 happens once in a hundred million

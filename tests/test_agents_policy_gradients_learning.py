@@ -1,0 +1,70 @@
+"""REINFORCE, actor-critic and PPO learn CartPole from their own presets, shortened; nothing passes without learning.
+
+A test tries one seed, and another if that fails. Of 20 seeds tried for each agent (30 for PPO) none failed: with 95 %
+confidence fewer than 1 in 7 do, and both in fewer than 1 of 50 trials. On one machine the same seeds score the same.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agents import actor_critic, ppo, reinforce
+from agents.commands import parse
+from agents.rollout import Rollout, evaluate
+from rl_gen_lab.seeding import Generators
+
+SEEDS = (1, 2)
+# Actions are sampled while scoring: that of an untrained policy is nearly uniform and scores 22, whereas the likeliest
+# action of some untrained network balances the pole by chance (275 was seen).
+GOAL = 75.0
+# Agent, steps.
+CASES: dict[str, tuple[Any, Any, int]] = {
+    "ppo": (ppo.Config, ppo.PPO, 12_000),
+    "actor_critic": (actor_critic.Config, actor_critic.A2C, 30_000),
+    "reinforce": (reinforce.Config, reinforce.Reinforce, 45_000),
+}
+
+
+def score(name: str, seed: int, steps: int) -> float:
+    """Mean return of 20 episodes of the policy that `steps` agent steps have made."""
+    config_class, agent_class, _ = CASES[name]
+    config = parse(config_class, name, ["--env", "CartPole", "--seed", str(seed)])
+    seeds = Generators(seed)
+    rollout = Rollout(config.env, config.num_envs, config.world, seeds)
+    agent = agent_class(config, rollout.observation_space, rollout.action_space, seeds, torch.device("cpu"))
+    while agent.env_steps < steps:
+        whole = name == "reinforce"
+        agent.observe(rollout.step(agent.act(rollout.obs) if whole else agent.act(rollout.obs, rollout.first))[0])
+        if agent.ready():
+            agent.learn()
+            if whole:
+                rollout.restart()
+    rollout.close()
+    draw = torch.Generator().manual_seed(seed)
+
+    def act(obs: np.ndarray) -> np.ndarray:
+        first = torch.zeros(1, len(obs), dtype=torch.bool)
+        with torch.no_grad():
+            policy, _ = agent.network.act(torch.from_numpy(obs)[None], first, None)
+        return np.asarray(agent.network.head.to_world(policy.sample(draw)[0]))
+
+    return float(np.mean(evaluate("CartPole", config.world, act, 20, seed).returns))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_cartpole_is_learned(name: str) -> None:
+    scores: list[float] = []
+    for seed in SEEDS:
+        scores.append(score(name, seed, CASES[name][2]))
+        if scores[-1] > GOAL:
+            return
+    raise AssertionError(f"mean returns {scores}, at least one should be above {GOAL}")
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_untrained_agent_would_not_pass(name: str) -> None:
+    assert max(score(name, seed, 0) for seed in range(1, 6)) < GOAL / 2
