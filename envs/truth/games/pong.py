@@ -1,0 +1,96 @@
+"""Pong. Addresses: AtariARI (Anand et al., 2019) and ALE's own Pong.cpp; every box was measured against the pixels.
+
+The field lies between the walls, whose colour is the ball's. The kernel draws the right paddle on every other line, and
+the ball one line higher where the beam has passed it before its line begins, with both lines half drawn in between.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.truth.objects import Claim, Game, Slots
+
+FIELD = (0, 34, 160, 160)
+GROUND, BALL, PLAYER, ENEMY = 34, 14, 200, 56  # palette indices
+ENEMY_SCORE, PLAYER_SCORE, BALL_X, ENEMY_Y, PLAYER_Y, BALL_Y = 13, 14, 49, 50, 51, 54  # addresses
+ENEMY_Y_NEXT, PLAYER_Y_NEXT = 21, 60  # where the next frame takes the paddles from
+
+
+def ground(ram: np.ndarray) -> int:
+    """One colour between the walls."""
+    return GROUND
+
+
+def ball_visible(ram: np.ndarray) -> bool:
+    """No ball is drawn between a point and the next serve."""
+    return bool(ram[BALL_Y] != 0 and 49 <= ram[BALL_X] < 209)
+
+
+def player_top(ram: np.ndarray) -> int:
+    """First line of the right paddle, which moves by two lines."""
+    return int(34 + 2 * ((ram[PLAYER_Y] - 47) // 2))
+
+
+def claims(ram: np.ndarray) -> list[Claim]:
+    """Ball 2x4, paddles 4x16."""
+    found = [
+        Claim("player", (140, player_top(ram), 4, 16), (PLAYER,)),
+        Claim("enemy", (16, int(ram[ENEMY_Y]) - 15, 4, 16), (ENEMY,)),
+    ]
+    if ball_visible(ram):
+        found.insert(0, Claim("ball", (int(ram[BALL_X]) - 49, int(ram[BALL_Y]) - 15, 2, 5), (BALL,), missing=4))
+    return found
+
+
+def slots(ram: np.ndarray) -> Slots:
+    """Centres [px] and scores."""
+    visible = ball_visible(ram)
+    return {
+        "ball_visible": float(visible),
+        "ball_x": float(ram[BALL_X] - 48) if visible else np.nan,
+        "ball_y": float(ram[BALL_Y] - 12) if visible else np.nan,
+        "player_y": float(player_top(ram) + 8),
+        "enemy_y": float(ram[ENEMY_Y] - 7),
+        "player_score": float(ram[PLAYER_SCORE]),
+        "enemy_score": float(ram[ENEMY_SCORE]),
+    }
+
+
+def event(before: Slots, after: Slots) -> str:
+    """A point, or a ball thrown back."""
+    for side in ("player", "enemy"):
+        if after[f"{side}_score"] > before[f"{side}_score"]:
+            return f"{side} scored"
+    turned = before["ball_x_velocity"] * after["ball_x_velocity"] < 0
+    if turned:
+        return "player hit" if after["ball_x"] > 80 else "enemy hit"
+    return ""
+
+
+GAME = Game(
+    categories=("ball", "player", "enemy"),
+    field=FIELD,
+    ground=ground,
+    claims=claims,
+    slots=slots,
+    ranges={
+        "ball_visible": (0, 1),
+        "ball_x": (0, 160),
+        "ball_y": (34, 194),
+        "player_y": (32, 200),
+        "enemy_y": (0, 200),
+        "player_score": (0, 21),
+        "enemy_score": (0, 21),
+    },
+    moving=("ball_x", "ball_y", "player_y", "enemy_y"),
+    event=event,
+    writes={
+        "ball_x": (BALL_X, lambda x: round(x) + 48),
+        "ball_y": (BALL_Y, lambda y: round(y) + 12),
+        "player_y": (PLAYER_Y_NEXT, lambda y: round(y) + 5),
+        "enemy_y": (ENEMY_Y_NEXT, lambda y: (round(y) + 7) // 2 * 2),
+        # 21 points would end the game.
+        "player_score": (PLAYER_SCORE, lambda points: min(round(points), 20)),
+        "enemy_score": (ENEMY_SCORE, lambda points: min(round(points), 20)),
+    },
+)
