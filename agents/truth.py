@@ -2,8 +2,8 @@
 
     python -m agents.truth --env Pong --frames 20000
 
-Writes a row of results/truth.csv, in place of an older one of the same world and policy. The rate includes emulation and
-is that of the proof itself, one process, one thread.
+Writes a row of results/truth.csv, in place of an older one of the same world and policy. The rate is that of one
+process with one thread, emulation included.
 """
 
 from __future__ import annotations
@@ -157,7 +157,8 @@ def main(argv: list[str] | None = None) -> None:
     record(config.results_dir / "truth.csv", row)
     print(
         f"{row['env_id']}, {row['policy']} play: {row['accepted_percent']} % of {row['frames']:,} frames proven,"
-        f" {row['frames_per_second']:,} frames/s" + (f"; rejected: {row['rejected_because']}" if row["rejected"] else "")
+        f" {row['frames_per_second']:,} frames/s"
+        + (f"; rejected: {row['rejected_because']}" if row["rejected"] else "")
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,9 +69,20 @@ def palette_screen(env: gym.Env[Any, Any]) -> np.ndarray:
     return screen
 
 
+def rgb_picture(env: gym.Env[Any, Any]) -> np.ndarray:
+    """Picture of an Atari game: (H, W, 3) uint8 RGB, of the same frame as the RAM."""
+    picture: np.ndarray = emulator(env).getScreenRGB()
+    return picture
+
+
 def no_event(before: Slots, after: Slots) -> str:
     """For worlds where nothing happens but motion."""
     return ""
+
+
+def no_facts(slots: Slots, event: str) -> dict[str, str]:
+    """For worlds without captions."""
+    return {}
 
 
 @dataclass(frozen=True)
@@ -97,6 +108,12 @@ class Game:
     event: Callable[[Slots, Slots], str] = no_event
     # Slots that can be written: RAM address, and the byte for a value.
     writes: Mapping[str, tuple[int, Callable[[float], int]]] = dataclasses.field(default_factory=dict)
-    # State and screen (H, W) of the same instant.
+    # What there is to say about a frame: fact -> words, from its slots; and how to say it. `history` is what one frame
+    # alone cannot show: motion, the last event.
+    facts: Callable[[Slots, str], dict[str, str]] = no_facts
+    phrases: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    history: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
+    # State, screen (H, W) and picture (H, W, 3) uint8 RGB of the same instant.
     state: Callable[[gym.Env[Any, Any]], np.ndarray] = ram
     screen: Callable[[gym.Env[Any, Any]], np.ndarray] = palette_screen
+    picture: Callable[[gym.Env[Any, Any]], np.ndarray] = rgb_picture

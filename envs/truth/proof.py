@@ -23,12 +23,16 @@ def prove(game: Game, state: np.ndarray, screen: np.ndarray) -> tuple[tuple[Obje
         if not (w and h):
             continue
         inside = np.s_[y - top : y - top + h, x - left : x - left + w]
-        mask = unexplained[inside] & has_colour(field[inside], claim.colours)
+        open_to_claims = unexplained[inside]
+        mask = open_to_claims & has_colour(field[inside], claim.colours)
         count = int(np.count_nonzero(mask))
         if count < w * h - claim.missing and count < w * h - claim.missing - _hidden(claim, claims, visible):
             return tuple(objects), f"{claim.category} fills {count} of {w * h} pixels at {visible}"
-        if count:
-            unexplained[inside] &= ~mask
+        if count == w * h:
+            open_to_claims[:] = False
+            objects.append(Object(claim.category, visible, mask))
+        elif count:
+            open_to_claims &= ~mask
             objects.append(tight(claim.category, x, y, mask))
     rest = int(np.count_nonzero(unexplained))
     if rest:

@@ -17,14 +17,16 @@ class WithTruth(gym.Wrapper[Any, Any, Any, Any]):
 
     For a world that runs frame by frame (`frameskip=1`), below everything that skips, pools or scales frames.
     prove: prove every frame; without it only slots are kept (far faster), and `tracker.scene(env)` proves on demand.
+    keep_before: keep the picture of the frame before the present one in `before`, (H, W, 3) uint8.
     Raises: NoTruthError.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], prove: bool = True) -> None:
+    def __init__(self, env: gym.Env[Any, Any], prove: bool = True, keep_before: bool = False) -> None:
         super().__init__(env)
         assert env.spec is not None, "truth is known by the world's id"
         self.tracker = Tracker(game_of(env.spec.id))
-        self.prove = prove
+        self.prove, self.keep_before = prove, keep_before
+        self.before: np.ndarray | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """As the world's own."""
@@ -34,6 +36,8 @@ class WithTruth(gym.Wrapper[Any, Any, Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """As the world's own."""
+        if self.keep_before:
+            self.before = self.tracker.game.picture(self.env)
         obs, reward, terminated, truncated, info = self.env.step(action)
         self.tracker.read(self.env)
         return obs, reward, terminated, truncated, self._told(info)

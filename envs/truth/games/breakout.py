@@ -10,13 +10,15 @@ from __future__ import annotations
 import numpy as np
 
 from envs.truth.objects import Claim, Game, Slots
+from envs.truth.words import Facts, direction, place, width
 
 FIELD = (8, 32, 144, 161)
 RED = 70  # palette index of ball, paddle and top row
 ROW_COLOURS = (RED, 54, 38, 22, 198, 134)
+BALL_COLOURS = (*ROW_COLOURS, 6)  # the last above the bricks
 ROWS, COLUMNS = 6, 18
 TOP, BOTTOM = 57, 93  # lines of the bricks
-LIVES, PADDLE_X, SCORE_HUNDREDS, SCORE, BALL_X, BALL_Y = 57, 72, 76, 77, 99, 101  # addresses
+LIVES, PADDLE_X, SCORE_HUNDREDS, SCORE, BALL_X, BALL_Y, PADDLE_HALF = 57, 72, 76, 77, 99, 101, 108  # addresses
 
 # Playfield registers, two bits a brick: six bytes (a row each, the bottom row first) for each stretch of columns, whose
 # bits run down or up from left to right.
@@ -48,18 +50,17 @@ def ball_visible(ram: np.ndarray) -> bool:
 
 
 def ball_lines(ram: np.ndarray) -> tuple[int, int]:
-    """First line of the ball and the one after its last; between the bricks it is drawn a line higher."""
+    """First line of the ball and the one after its last; down to the lowest bricks it is drawn a line higher."""
     y = int(ram[BALL_Y]) + 9
-    lines = [line for line in range(y - 1, y + 4) if (y - 1 <= line < y + 3 if TOP <= line < BOTTOM else y <= line)]
-    return lines[0], lines[-1] + 1
+    return y - (y <= BOTTOM), y + 4 - (y + 3 < BOTTOM)
 
 
 def claims(ram: np.ndarray) -> list[Claim]:
-    """Ball 2x4 (3 to 5 lines at an edge of the bricks), paddle 16x4, bricks 8x6."""
-    found = [Claim("paddle", (int(ram[PADDLE_X]) - 47, 189, 16, 4), (RED,))]
+    """Ball 2x4 (2x5 where it leaves the bricks), paddle 16x4 (12x4 once the ball was at the top), bricks 8x6."""
+    found = [Claim("paddle", (int(ram[PADDLE_X]) - 47, 189, 2 * int(ram[PADDLE_HALF]), 4), (RED,))]
     if ball_visible(ram):
         top, bottom = ball_lines(ram)
-        found.insert(0, Claim("ball", (int(ram[BALL_X]) - 49, top, 2, bottom - top), ROW_COLOURS))
+        found.insert(0, Claim("ball", (int(ram[BALL_X]) - 49, top, 2, bottom - top), BALL_COLOURS))
     return found + [BRICKS[i] for i in np.flatnonzero(bricks(ram))]
 
 
@@ -75,12 +76,48 @@ def slots(ram: np.ndarray) -> Slots:
         "ball_visible": float(visible),
         "ball_x": float(ram[BALL_X] - 48) if visible else np.nan,
         "ball_y": float(ram[BALL_Y] + 11) if visible else np.nan,
-        "paddle_x": float(ram[PADDLE_X] - 39),
+        "paddle_x": float(ram[PADDLE_X] - 47 + ram[PADDLE_HALF]),
         "bricks": float(bricks(ram).sum()),
         "score": float((ram[SCORE_HUNDREDS] & 15) * 100 + decimal(ram[SCORE])),
         "lives": float(ram[LIVES]),
     }
 
+
+def event(before: Slots, after: Slots) -> str:
+    """A brick broken, a ball lost, a ball thrown back."""
+    if after["lives"] < before["lives"]:
+        return "ball lost"
+    if after["bricks"] < before["bricks"]:
+        return "brick broken"
+    if before["ball_y_velocity"] > 0 > after["ball_y_velocity"] and after["ball_y"] > 170:
+        return "paddle hit"
+    return ""
+
+
+def facts(slots: Slots, event: str) -> Facts:
+    """Where things are, what is left; and where the ball flies, what happened last."""
+    return {
+        "ball": place(slots["ball_x"], slots["ball_y"], FIELD) if slots["ball_visible"] else "out of play",
+        "paddle": width(slots["paddle_x"], FIELD),
+        "bricks": f"{slots['bricks']:.0f}",
+        "score": f"{slots['score']:.0f}",
+        "lives": f"{slots['lives']:.0f}",
+        "motion": direction(slots["ball_x_velocity"], slots["ball_y_velocity"]),
+        "event": event or "nothing yet",
+    }
+
+
+PHRASES = {
+    "ball": ("the ball is {}", "ball {}", "we see the ball {}", "the ball can be found {}", "a ball {}"),
+    "paddle": ("the paddle is {}", "paddle {}", "we see the paddle {}", "the red paddle stands {}", "our paddle {}"),
+    "bricks": ("there are {} bricks", "{} bricks", "we see {} bricks", "{} bricks are left", "bricks left {}"),
+    "score": ("the score is {}", "score {}", "we see a score of {}", "the points are {}", "so far {}"),
+    "lives": ("there are {} lives", "{} lives", "we see {} lives", "{} lives are left", "lives left {}"),
+}
+HISTORY = {
+    "motion": ("it flies {}", "going {}", "we see it move {}", "the ball heads {}", "it moves {}"),
+    "event": ("last was {}", "before {}", "we saw {}", "the last event was {}", "last {}"),
+}
 
 GAME = Game(
     categories=("ball", "paddle", "brick"),
@@ -98,4 +135,12 @@ GAME = Game(
         "lives": (0, 5),
     },
     moving=("ball_x", "ball_y", "paddle_x"),
+    event=event,
+    facts=facts,
+    phrases=PHRASES,
+    history=HISTORY,
+    writes={
+        "ball_x": (BALL_X, lambda x: round(x) + 48),
+        "ball_y": (BALL_Y, lambda y: round(y) - 11),
+    },
 )

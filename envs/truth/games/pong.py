@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from envs.truth.objects import Claim, Game, Slots
+from envs.truth.words import Facts, direction, height, place
 
 FIELD = (0, 34, 160, 160)
 GROUND, BALL, PLAYER, ENEMY = 34, 14, 200, 56  # palette indices
@@ -67,6 +68,36 @@ def event(before: Slots, after: Slots) -> str:
     return ""
 
 
+def facts(slots: Slots, event: str) -> Facts:
+    """Where things are, the score; and where the ball flies, what happened last."""
+    enemy_hidden = slots["enemy_y"] + 8 <= FIELD[1]
+    return {
+        "ball": place(slots["ball_x"], slots["ball_y"], FIELD) if slots["ball_visible"] else "out of play",
+        "player": height(slots["player_y"], FIELD),
+        "enemy": "out of sight" if enemy_hidden else height(slots["enemy_y"], FIELD),
+        "score": f"{slots['player_score']:.0f} to {slots['enemy_score']:.0f}",
+        "motion": direction(slots["ball_x_velocity"], slots["ball_y_velocity"]),
+        "event": event or "nothing yet",
+    }
+
+
+PHRASES = {
+    "ball": ("the ball is {}", "ball {}", "we see the ball {}", "the ball can be found {}", "a ball {}"),
+    "player": ("the player is {}", "player {}", "we see our paddle {}", "the green paddle stands {}", "our paddle {}"),
+    "enemy": (
+        "the enemy is {}",
+        "enemy {}",
+        "we see their paddle {}",
+        "the orange paddle stands {}",
+        "their paddle {}",
+    ),
+    "score": ("the score is {}", "score {}", "we see a score of {}", "the points are {}", "so far {}"),
+}
+HISTORY = {
+    "motion": ("it flies {}", "going {}", "we see it move {}", "the ball heads {}", "it moves {}"),
+    "event": ("last was {}", "before {}", "we saw {}", "the last event was {}", "last {}"),
+}
+
 GAME = Game(
     categories=("ball", "player", "enemy"),
     field=FIELD,
@@ -84,6 +115,9 @@ GAME = Game(
     },
     moving=("ball_x", "ball_y", "player_y", "enemy_y"),
     event=event,
+    facts=facts,
+    phrases=PHRASES,
+    history=HISTORY,
     writes={
         "ball_x": (BALL_X, lambda x: round(x) + 48),
         "ball_y": (BALL_Y, lambda y: round(y) + 12),
