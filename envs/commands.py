@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import io
 import sys
 import time
 from collections.abc import Callable
@@ -19,8 +21,18 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def cli(config_class: type[ConfigT], argv: list[str] | None) -> ConfigT:
-    """Read flags. Exits with code 2 for a wrong one, 0 after --help."""
-    return tyro.cli(config_class, args=argv, description=config_class.__doc__, use_underscores=True)
+    """Read flags. Exits with code 0 after --help. Raises: ValueError, in one line, for a wrong one."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(config_class, args=argv, description=config_class.__doc__, use_underscores=True)
+    except SystemExit as error:
+        if not error.code:
+            raise
+        # tyro draws a box: keep the words, drop the frame, the title and the advice to ask for help.
+        lines = [line.strip("│╭╮╰╯─- ") for line in said.getvalue().splitlines()[1:]]
+        words = " ".join(line for line in lines if line and not line.endswith("--help"))
+        raise ValueError(words.partition("For full helptext")[0].strip() or "wrong flags; see --help") from None
 
 
 def command(main: Callable[P, R]) -> Callable[P, R]:

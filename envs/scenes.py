@@ -11,6 +11,7 @@ one that was stopped goes on where it was.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -29,8 +30,7 @@ from envs.fingerprint import fingerprint
 from envs.sheet import draw_sheet
 from envs.truth.find import game_of
 from envs.truth.interventions import Aside, intervene
-from envs.truth.objects import Game, Scene
-from envs.truth.tracker import Tracker
+from envs.truth.objects import Scene
 from envs.truth.words import captions
 from envs.truth.wrappers import WithTruth
 
@@ -85,37 +85,55 @@ def write(config: Config, player: Player | None = None, on_frame: Callable[[int]
     folder.begin(path, settings)
     parts: list[folder.Part] = []
     done = 0
-    while done < config.frames:
-        part = folder.read_part(path, len(parts))
-        if part is None:
-            part = _record_episode(config, game, len(parts), done, player, on_frame)
-            folder.write_part(path, len(parts), part)
-        parts.append(part)
-        done += len(part["frames"])
-        tries = sum(part["tries"] for part in parts)
-        if tries > PATIENCE * (done + EPISODES):
-            raise ValueError(f"{config.env}: only {done} of {tries} frames could be proven")
-        on_frame(done)
+    with _opened(config) as (env, truth):
+        while done < config.frames:
+            part = folder.read_part(path, len(parts))
+            if part is None:
+                part = _record_episode(config, env, truth, len(parts), done, player, on_frame)
+                folder.write_part(path, len(parts), part)
+            parts.append(part)
+            done += len(part["frames"])
+            tries = sum(part["tries"] for part in parts)
+            if tries > PATIENCE * (done + EPISODES):
+                raise ValueError(f"{config.env}: only {done} of {tries} frames could be proven")
+            on_frame(done)
     folder.finish(path, game, task, settings, parts)
     draw_sheet(path)
     return path
 
 
+@contextlib.contextmanager
+def _opened(config: Config) -> Iterator[tuple[gym.Env[Any, Any], WithTruth]]:
+    """The world through the standard pipeline, and the truth that sees every frame of it."""
+    found: list[WithTruth] = []
+
+    def inner(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+        found.append(WithTruth(env, prove=False, keep_before=config.history))
+        return found[0]
+
+    env = make_env(config.env, config.world, inner)
+    try:
+        yield env, found[0]
+    finally:
+        env.close()
+
+
 def _record_episode(
     config: Config,
-    game: Game,
+    env: gym.Env[Any, Any],
+    truth: WithTruth,
     episode: int,
     first: int,
     player: Player | None,
     on_frame: Callable[[int], None],
 ) -> folder.Part:
     """Play one game and write its frames; their numbers begin with `first`."""
-    rng = np.random.default_rng([config.seed, episode])
+    game, rng = truth.tracker.game, np.random.default_rng([config.seed, episode])
     wanted = min(-(-config.frames // EPISODES), config.frames - first)
     frames: list[dict[str, Any]] = []
     rejected: Counter[str] = Counter()
     tries = 0
-    for before, picture, scene, changed in _visits(config, game, rng, player):
+    for before, picture, scene, changed in _visits(config, env, truth, rng, player):
         tries += 1
         if scene.problem is not None:
             rejected[scene.problem.partition(" at ")[0]] += 1
@@ -137,41 +155,31 @@ def _record_episode(
 
 
 def _visits(
-    config: Config, game: Game, rng: np.random.Generator, player: Player | None
+    config: Config, env: gym.Env[Any, Any], truth: WithTruth, rng: np.random.Generator, player: Player | None
 ) -> Iterator[tuple[np.ndarray | None, np.ndarray, Scene, bool]]:
     """Frames of one episode: the picture before, the picture, its scene, and whether it was intervened in."""
-    found: list[WithTruth] = []
-
-    def inner(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-        found.append(WithTruth(env, prove=False, keep_before=config.history))
-        return found[0]
-
-    env = make_env(config.env, config.world, inner)
-    truth, action = found[0], None
-    try:
-        obs, _ = env.reset(seed=int(rng.integers(2**31)))
-        env.action_space.seed(int(rng.integers(2**31)))
-        over, step = False, 0
-        while not over:
-            if player is not None:
-                action = player(np.asarray(obs))
-            elif action is None or rng.random() >= HOLD:
-                action = env.action_space.sample()
-            obs, _, terminated, truncated, _ = env.step(action)
-            over, step = terminated or truncated, step + 1
-            if step % config.every or over:
-                continue
-            if game.writes and rng.random() < config.interventions:
-                yield *_elsewhere(truth, game, rng), True
-            else:
-                yield truth.before, game.picture(truth), truth.tracker.scene(truth), False
-    finally:
-        env.close()
+    game, action = truth.tracker.game, None
+    obs, _ = env.reset(seed=int(rng.integers(2**31)))
+    env.action_space.seed(int(rng.integers(2**31)))
+    over, step = False, 0
+    while not over:
+        if player is not None:
+            action = player(np.asarray(obs))
+        elif action is None or rng.random() >= HOLD:
+            action = env.action_space.sample()
+        obs, _, terminated, truncated, _ = env.step(action)
+        over, step = terminated or truncated, step + 1
+        if step % config.every or over:
+            continue
+        if game.writes and rng.random() < config.interventions:
+            yield *_elsewhere(truth, rng), True
+        else:
+            yield truth.before, game.picture(truth), truth.tracker.scene(truth), False
 
 
-def _elsewhere(truth: WithTruth, game: Game, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Scene]:
+def _elsewhere(truth: WithTruth, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Scene]:
     """A frame with slots written at random; the game then goes on as if nothing had been done."""
-    tracker: Tracker = truth.tracker
+    tracker, game = truth.tracker, truth.tracker.game
     with Aside(truth, tracker):
         intervene(truth, tracker, {name: rng.uniform(*game.ranges[name]) for name in game.writes})
         before = game.picture(truth)
@@ -182,18 +190,11 @@ def _elsewhere(truth: WithTruth, game: Game, rng: np.random.Generator) -> tuple[
 def expected_bytes(config: Config) -> int:
     """About how large the folder becomes, from one frame."""
     game = game_of(config.env)
-    found: list[WithTruth] = []
-
-    def inner(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-        found.append(WithTruth(env, prove=False))
-        return found[0]
-
-    env = make_env(config.env, config.world, inner)
-    env.reset(seed=config.seed)
-    for _ in range(20):
-        env.step(env.action_space.sample())
-    picture, scene = game.picture(found[0]), found[0].tracker.scene(found[0])
-    env.close()
+    with _opened(config) as (env, truth):
+        env.reset(seed=config.seed)
+        for _ in range(20):
+            env.step(env.action_space.sample())
+        picture, scene = game.picture(truth), truth.tracker.scene(truth)
     record = folder.frame_record(0, picture.shape[:2], game, scene, {}, [], False)
     images = (2 if config.history else 1) * folder.png_bytes(picture)
     return config.frames * (images + len(json.dumps(record)) + 1_500)  # captions and slots

@@ -14,8 +14,8 @@ from PIL import Image, ImageDraw, ImageFont
 from envs.coco import Record, decode
 from envs.folder import SPLITS
 
-FRAMES, COLUMNS, WIDTH = 12, 4, 480  # frames of a sheet; in a row; pixels of one
-CAPTIONS, LETTERS, LINE = 2, 76, 14  # captions under a frame, letters and pixels of their lines
+FRAMES, COLUMNS, WIDTH = 12, 4, 360  # frames of a sheet; in a row; pixels of one
+CAPTIONS, LETTERS, LINE = 2, 56, 14  # captions under a frame, letters and pixels of their lines
 INK, PAPER = (25, 25, 25), (250, 250, 250)
 TINTS = ((255, 60, 200), (0, 230, 255), (255, 220, 0), (120, 255, 90), (255, 130, 60), (170, 130, 255))
 

@@ -23,8 +23,8 @@ def intervene(env: gym.Env[Any, Any], tracker: Tracker, slots: Mapping[str, floa
     for name, value in slots.items():
         if name not in writes:
             raise ValueError(f"slot {name!r} cannot be written; these can: {', '.join(sorted(writes)) or 'none'}")
-        address, byte = writes[name]
-        ale.setRAM(address, min(max(byte(value), 0), 255))
+        for address, byte in writes[name](value).items():
+            ale.setRAM(address, min(max(byte, 0), 255))
     tracker.read(env)
     event = tracker.event
     ale.act(NOOP)
@@ -33,7 +33,10 @@ def intervene(env: gym.Env[Any, Any], tracker: Tracker, slots: Mapping[str, floa
 
 
 class Aside:
-    """An excursion: on leaving, game and tracker go on where they were, as if nothing had been done."""
+    """An excursion: on leaving, game and tracker go on where they were, as if nothing had been done.
+
+    An emulator's state holds no screen: that of the excursion stays until the next step draws a new one.
+    """
 
     def __init__(self, env: gym.Env[Any, Any], tracker: Tracker) -> None:
         self.ale, self.tracker = emulator(env), tracker

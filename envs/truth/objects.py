@@ -106,8 +106,8 @@ class Game:
     moving: tuple[str, ...] = ()
     # What happened between two frames, from their slots; "" for nothing.
     event: Callable[[Slots, Slots], str] = no_event
-    # Slots that can be written: RAM address, and the byte for a value.
-    writes: Mapping[str, tuple[int, Callable[[float], int]]] = dataclasses.field(default_factory=dict)
+    # Slots that can be written: for a value, bytes by RAM address.
+    writes: Mapping[str, Callable[[float], dict[int, int]]] = dataclasses.field(default_factory=dict)
     # What there is to say about a frame: fact -> words, from its slots; and how to say it. `history` is what one frame
     # alone cannot show: motion, the last event.
     facts: Callable[[Slots, str], dict[str, str]] = no_facts

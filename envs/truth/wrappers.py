@@ -27,20 +27,26 @@ class WithTruth(gym.Wrapper[Any, Any, Any, Any]):
         self.tracker = Tracker(game_of(env.spec.id))
         self.prove, self.keep_before = prove, keep_before
         self.before: np.ndarray | None = None
+        self._picture: np.ndarray | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """As the world's own."""
         obs, info = self.env.reset(seed=seed, options=options)
         self.tracker.reset(self.env)
+        self._keep()
         return obs, self._told(info)
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
         """As the world's own."""
-        if self.keep_before:
-            self.before = self.tracker.game.picture(self.env)
         obs, reward, terminated, truncated, info = self.env.step(action)
         self.tracker.read(self.env)
+        self._keep()
         return obs, reward, terminated, truncated, self._told(info)
+
+    def _keep(self) -> None:
+        # Kept when it is new, not taken before the next step: an intervention in between would be seen in it.
+        if self.keep_before:
+            self.before, self._picture = self._picture, self.tracker.game.picture(self.env)
 
     def _told(self, info: dict[str, Any]) -> dict[str, Any]:
         return info | {"objects": self.tracker.scene(self.env) if self.prove else None}

@@ -44,6 +44,16 @@ def bricks(ram: np.ndarray) -> np.ndarray:
     return standing
 
 
+def write_bricks(count: float) -> dict[int, int]:
+    """Let so many bricks stand, which ones by chance (the same for the same `count`)."""
+    chance = np.random.default_rng(int(1e6 * count))
+    stand = chance.permutation(ROWS * COLUMNS).reshape(ROWS, COLUMNS) < round(count)
+    written = dict.fromkeys(BYTES.ravel().tolist(), 0)
+    for row, column in np.argwhere(stand):
+        written[int(BYTES[row, column])] |= 3 << int(SHIFTS[column])
+    return written
+
+
 def ball_visible(ram: np.ndarray) -> bool:
     """No ball before FIRE is pressed, nor below the paddle's lines."""
     return bool(0 < ram[BALL_Y] < 187)
@@ -140,7 +150,8 @@ GAME = Game(
     phrases=PHRASES,
     history=HISTORY,
     writes={
-        "ball_x": (BALL_X, lambda x: round(x) + 48),
-        "ball_y": (BALL_Y, lambda y: round(y) - 11),
+        "ball_x": lambda x: {BALL_X: round(x) + 48},
+        "ball_y": lambda y: {BALL_Y: round(y) - 11},
+        "bricks": write_bricks,
     },
 )

@@ -119,12 +119,12 @@ GAME = Game(
     phrases=PHRASES,
     history=HISTORY,
     writes={
-        "ball_x": (BALL_X, lambda x: round(x) + 48),
-        "ball_y": (BALL_Y, lambda y: round(y) + 12),
-        "player_y": (PLAYER_Y_NEXT, lambda y: round(y) + 5),
-        "enemy_y": (ENEMY_Y_NEXT, lambda y: (round(y) + 7) // 2 * 2),
+        "ball_x": lambda x: {BALL_X: round(x) + 48},
+        "ball_y": lambda y: {BALL_Y: round(y) + 12},
+        "player_y": lambda y: {PLAYER_Y_NEXT: round(y) + 5},
+        "enemy_y": lambda y: {ENEMY_Y_NEXT: (round(y) + 7) // 2 * 2},
         # 21 points would end the game.
-        "player_score": (PLAYER_SCORE, lambda points: min(round(points), 20)),
-        "enemy_score": (ENEMY_SCORE, lambda points: min(round(points), 20)),
+        "player_score": lambda points: {PLAYER_SCORE: min(round(points), 20)},
+        "enemy_score": lambda points: {ENEMY_SCORE: min(round(points), 20)},
     },
 )
