@@ -36,7 +36,7 @@ from envs.truth.wrappers import WithTruth
 
 # The action for an observation of the standard pipeline.
 Player = Callable[[np.ndarray], Any]
-EPISODES = 20  # at least so many, so that every split has some
+FEWEST, MOST = 10, 20  # episodes: enough that every split has some, and of large sets more than one
 HOLD = 0.75  # probability that random play repeats its action: paddles must get somewhere
 PATIENCE = 50  # tries for every frame asked for
 
@@ -94,7 +94,7 @@ def write(config: Config, player: Player | None = None, on_frame: Callable[[int]
             parts.append(part)
             done += len(part["frames"])
             tries = sum(part["tries"] for part in parts)
-            if tries > PATIENCE * (done + EPISODES):
+            if tries > PATIENCE * (done + MOST):
                 raise ValueError(f"{config.env}: only {done} of {tries} frames could be proven")
             on_frame(done)
     folder.finish(path, game, task, settings, parts)
@@ -129,7 +129,8 @@ def _record_episode(
 ) -> folder.Part:
     """Play one game and write its frames; their numbers begin with `first`."""
     game, rng = truth.tracker.game, np.random.default_rng([config.seed, episode])
-    wanted = min(-(-config.frames // EPISODES), config.frames - first)
+    episodes = min(max(config.frames // 20, FEWEST), MOST)
+    wanted = min(-(-config.frames // episodes), config.frames - first)
     frames: list[dict[str, Any]] = []
     rejected: Counter[str] = Counter()
     tries = 0
