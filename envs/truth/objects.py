@@ -20,13 +20,14 @@ class Claim:
 
     window: where it is drawn, if at all; may reach outside the field. colours: the palette indices it is drawn in.
     missing: how many pixels of the visible part of the window may show something else. A solid sprite has none, one
-    with a shape has those around it.
+    with a shape has those around it. most: how many pixels it has at most, where the window does not say.
     """
 
     category: str
     window: Box
     colours: tuple[int, ...]
     missing: int = 0
+    most: int | None = None
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ def prove(game: Game, state: np.ndarray, screen: np.ndarray) -> tuple[tuple[Obje
         count = int(np.count_nonzero(mask))
         if count < w * h - claim.missing and count < w * h - claim.missing - _hidden(claim, claims, visible):
             return tuple(objects), f"{claim.category} fills {count} of {w * h} pixels at {visible}"
+        if claim.most is not None and count > claim.most:
+            return tuple(objects), f"{claim.category} has {count} pixels, more than {claim.most}, at {visible}"
         if count == w * h:
             open_to_claims[:] = False
             objects.append(Object(claim.category, visible, mask))
