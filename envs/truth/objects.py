@@ -21,6 +21,7 @@ class Claim:
     window: where it is drawn, if at all; may reach outside the field. colours: the palette indices it is drawn in.
     missing: how many pixels of the visible part of the window may show something else. A solid sprite has none, one
     with a shape has those around it. most: how many pixels it has at most, where the window does not say.
+    inside: (h, w) bool of the window, the only pixels that may be its own, where its shape is known; None: all of them.
     """
 
     category: str
@@ -28,6 +29,7 @@ class Claim:
     colours: tuple[int, ...]
     missing: int = 0
     most: int | None = None
+    inside: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,14 @@ def prove(game: Game, state: np.ndarray, screen: np.ndarray) -> tuple[tuple[Obje
         inside = np.s_[y - top : y - top + h, x - left : x - left + w]
         open_to_claims = unexplained[inside]
         mask = open_to_claims & has_colour(field[inside], claim.colours)
+        full = w * h
+        if claim.inside is not None:
+            shape = claim.inside[y - claim.window[1] :, x - claim.window[0] :][:h, :w]
+            mask &= shape
+            full = int(np.count_nonzero(shape))
         count = int(np.count_nonzero(mask))
-        if count < w * h - claim.missing and count < w * h - claim.missing - _hidden(claim, claims, visible):
-            return tuple(objects), f"{claim.category} fills {count} of {w * h} pixels at {visible}"
+        if count < full - claim.missing and count < full - claim.missing - _hidden(claim, claims, visible):
+            return tuple(objects), f"{claim.category} fills {count} of {full} pixels at {visible}"
         if claim.most is not None and count > claim.most:
             return tuple(objects), f"{claim.category} has {count} pixels, more than {claim.most}, at {visible}"
         if count == w * h:

@@ -82,8 +82,20 @@ GAME = Game(
     event=event,
     facts=facts,
     phrases={
-        "boxer": ("the white boxer is {}", "white {}", "we see our boxer {}", "the man in white stands {}", "our man {}"),
-        "rival": ("the black boxer is {}", "black {}", "we see his rival {}", "the man in black stands {}", "his rival {}"),
+        "boxer": (
+            "the white boxer is {}",
+            "white {}",
+            "we see our boxer {}",
+            "the man in white stands {}",
+            "our man {}",
+        ),
+        "rival": (
+            "the black boxer is {}",
+            "black {}",
+            "we see his rival {}",
+            "the man in black stands {}",
+            "his rival {}",
+        ),
         "score": ("the score is {}", "score {}", "we see a score of {}", "the points are {}", "so far {}"),
     },
     history={"event": ("last was {}", "before {}", "we saw {}", "the last event was {}", "last {}")},

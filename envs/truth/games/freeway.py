@@ -57,7 +57,10 @@ def claims(ram: np.ndarray) -> list[Claim]:
 def slots(ram: np.ndarray) -> Slots:
     """Centres [px] and score."""
     cars = {f"car_{lane}_x": float(ram[CARS - lane] + 1) for lane in range(len(CAR_COLOURS))}
-    return {"chicken_y": float(197 - ram[PLAYER_Y]), "score": float(ram[SCORE] >> 4) * 10 + float(ram[SCORE] & 15)} | cars
+    return {
+        "chicken_y": float(197 - ram[PLAYER_Y]),
+        "score": float(ram[SCORE] >> 4) * 10 + float(ram[SCORE] & 15),
+    } | cars
 
 
 def event(before: Slots, after: Slots) -> str:
