@@ -23,20 +23,24 @@ from envs.truth.words import PHRASINGS, captions, direction, place
 from envs.truth.wrappers import ObjectObservation, WithTruth
 
 
-def atari_ids() -> list[str]:
-    known = {names.spec(i).kwargs.get("game"): i for i in names.aliases().values() if names.is_atari(i)}
-    return [known[name] for name in supported() if name in known]
+def game_name(env_id: str) -> str:
+    atari = names.is_atari(env_id)
+    return str(names.spec(env_id).kwargs["game"]) if atari else names.short_name(env_id).lower()
 
 
-def play(env_id: str, frames: int, seed: int = 0, **options: Any) -> Iterator[tuple[Any, Scene]]:
-    """Lazy random play, frame by frame."""
+IDS = sorted(env_id for env_id in names.aliases().values() if game_name(env_id) in supported())
+
+
+def play(env_id: str, frames: int, seed: int = 0) -> Iterator[tuple[Any, Scene]]:
+    """Lazy random play, frame by frame; worlds that are drawn are slow, and give a tenth of the frames."""
     rng = np.random.default_rng(seed)
-    env = WithTruth(gym.make(env_id, frameskip=1, **options))
+    atari = names.is_atari(env_id)
+    env = WithTruth(gym.make(env_id, **({"frameskip": 1} if atari else {"render_mode": "rgb_array"})))
     action = 0
     _, info = env.reset(seed=seed)
-    for _ in range(frames):
+    for _ in range(frames if atari else frames // 10):
         yield env, info["objects"]
-        if rng.random() < 0.15:
+        if rng.random() < 0.15 or not atari:
             action = int(rng.integers(env.action_space.n))  # type: ignore[attr-defined]
         _, _, terminated, truncated, info = env.step(action)
         if terminated or truncated:
@@ -44,20 +48,25 @@ def play(env_id: str, frames: int, seed: int = 0, **options: Any) -> Iterator[tu
     env.close()
 
 
-@pytest.mark.parametrize("env_id", atari_ids())
+def test_every_file_of_games_reads_a_world() -> None:
+    assert {game_name(env_id) for env_id in IDS} == set(supported())
+
+
+@pytest.mark.parametrize("env_id", IDS)
 def test_state_and_pixels_of_a_game_prove_each_other(env_id: str) -> None:
-    frames = 1_500
-    problems = [scene.problem for _, scene in play(env_id, frames) if scene.problem]
-    assert len(problems) <= 0.005 * frames, problems[:5]
+    problems = [scene.problem for _, scene in play(env_id, 1_000)]
+    share = 0.005 if game_name(env_id) in ("pong", "breakout") else 0.02
+    failed = [problem for problem in problems if problem]
+    assert len(failed) <= share * len(problems), failed[:5]
 
 
-@pytest.mark.parametrize("env_id", atari_ids())
+@pytest.mark.parametrize("env_id", IDS)
 def test_masks_and_ground_together_are_the_whole_field(env_id: str) -> None:
     """Drawn anew from nothing but ground and masks, in the colours of the screen, every frame is the screen."""
     game = game_of(env_id)
     x0, y0, w, h = game.field
     for i, (env, scene) in enumerate(play(env_id, 400, seed=1)):
-        if i % 20 or scene.problem:
+        if (i % 20 and names.is_atari(env_id)) or scene.problem:
             continue
         state, screen = game.state(env), game.screen(env)
         drawn = np.empty((h, w), screen.dtype)
@@ -76,29 +85,31 @@ def test_masks_and_ground_together_are_the_whole_field(env_id: str) -> None:
         np.testing.assert_array_equal(drawn, screen[y0 : y0 + h, x0 : x0 + w])
 
 
-@pytest.mark.parametrize("env_id", atari_ids())
-def test_a_wrong_pixel_and_a_wrong_state_are_both_noticed(env_id: str) -> None:
+@pytest.mark.parametrize("env_id", IDS)
+def test_a_speck_and_a_missing_object_are_noticed(env_id: str) -> None:
     game = game_of(env_id)
-    *_, (env, _) = (frame for frame, _ in zip(play(env_id, 301, seed=2), range(301), strict=False))
-    state, screen = game.state(env), game.screen(env).copy()
-    objects, problem = prove(game, state, screen)
-    assert problem is None
     x, y, w, h = game.field
-    explained = np.zeros(screen.shape, bool)
-    for thing in objects:
-        bx, by, bw, bh = thing.box
-        explained[by : by + bh, bx : bx + bw] = True
-    free = np.argwhere(~explained[y : y + h, x : x + w])
-    speck = tuple(free[len(free) // 2] + (y, x))
-    dirty = screen.copy()
-    dirty[speck] = 255  # no palette index of ALE
-    assert "unexplained" in str(prove(game, state, dirty)[1])
-    gone = screen.copy()
-    bx, by, bw, bh = objects[-1].box
-    gone[by : by + bh, bx : bx + bw] = np.broadcast_to(game.ground(state), (h, w))[
-        by - y : by - y + bh, bx - x : bx - x + bw
-    ]
-    assert prove(game, state, gone)[1] is not None
+    noticed = []
+    for i, (env, scene) in enumerate(play(env_id, 400, seed=2)):
+        if scene.problem or (i % 40 and names.is_atari(env_id)):
+            continue
+        state, screen = game.state(env), game.screen(env)
+        empty = np.empty((h, w), screen.dtype)
+        empty[:] = game.ground(state)
+        free = np.ones((h, w), bool)
+        for thing in scene.objects:
+            left, top, width, height = thing.box
+            part = np.s_[top - y : top - y + height, left - x : left - x + width]
+            free[part] = False
+            gone = screen.copy()
+            gone[top : top + height, left : left + width][thing.mask] = empty[part][thing.mask]
+            noticed.append(prove(game, state, gone)[1] is not None)
+        specks = np.argwhere(free)
+        dirty = screen.copy()
+        dirty[tuple(specks[len(specks) // 2] + (y, x))] = 255  # no palette index of ALE
+        assert "unexplained" in str(prove(game, state, dirty)[1])
+    # What flickers, blinks or is only partly in the field may also be missing.
+    assert np.mean(noticed) > 0.5 and len(noticed) >= 5
 
 
 def test_a_claim_that_is_hidden_by_another_may_be_incomplete() -> None:
@@ -150,11 +161,11 @@ def test_a_point_is_told_until_something_else_happens() -> None:
     assert events[first][1] == events[first + 1][1] == "enemy scored"
 
 
-@pytest.mark.parametrize("env_id", [i for i in atari_ids() if game_of(i).writes])
+@pytest.mark.parametrize("env_id", [i for i in IDS if game_of(i).writes])
 def test_written_positions_are_seen_and_leave_no_trace(env_id: str) -> None:
     rng, proven, tries = np.random.default_rng(0), 0, 0
-    untouched = play(env_id, 600, seed=5)
-    for i, (env, scene) in enumerate(play(env_id, 600, seed=5)):
+    untouched = play(env_id, 400, seed=5)
+    for i, (env, scene) in enumerate(play(env_id, 400, seed=5)):
         game, ale = env.tracker.game, emulator(env)
         other = emulator(next(untouched)[0])
         np.testing.assert_array_equal(ale.getRAM(), other.getRAM())
@@ -300,7 +311,7 @@ def test_directions_have_y_downwards() -> None:
 
 @pytest.mark.parametrize("name", supported())
 def test_every_fact_of_a_game_can_be_said_in_five_ways_that_differ(name: str) -> None:
-    game = game_of(next(i for i in names.aliases().values() if _game_name(i) == name))
+    game = game_of(next(env_id for env_id in IDS if game_name(env_id) == name))
     told = dict(game.phrases) | dict(game.history)
     for fact, patterns in told.items():
         assert len(patterns) == PHRASINGS and all(p.count("{}") == 1 for p in patterns), fact
@@ -309,8 +320,3 @@ def test_every_fact_of_a_game_can_be_said_in_five_ways_that_differ(name: str) ->
     assert len(set(every)) == len(every), "a phrase says which fact it tells"
     facts = dict.fromkeys(told, "xyz")
     assert len(set(captions(facts, told))) == PHRASINGS
-
-
-def _game_name(env_id: str) -> str:
-    atari = names.is_atari(env_id)
-    return str(names.spec(env_id).kwargs["game"]) if atari else names.short_name(env_id).lower()

@@ -20,7 +20,8 @@ class Claim:
 
     window: where it is drawn, if at all; may reach outside the field. colours: the palette indices it is drawn in.
     missing: how many pixels of the visible part of the window may show something else. A solid sprite has none, one
-    with a shape has those around it. most: how many pixels it has at most, where the window does not say.
+    with a shape has those around it. most: how many pixels it has at most, where the window does not say; least: how
+    many are always in sight, whatever is in front of it.
     inside: (h, w) bool of the window, the only pixels that may be its own, where its shape is known; None: all of them.
     """
 
@@ -29,6 +30,7 @@ class Claim:
     colours: tuple[int, ...]
     missing: int = 0
     most: int | None = None
+    least: int = 0
     inside: np.ndarray | None = None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.truth.objects import Box, Claim, Game, Object
+from envs.truth.objects import Box, Game, Object
 
 
 def prove(game: Game, state: np.ndarray, screen: np.ndarray) -> tuple[tuple[Object, ...], str | None]:
@@ -15,24 +15,26 @@ def prove(game: Game, state: np.ndarray, screen: np.ndarray) -> tuple[tuple[Obje
     """
     left, top, width, height = game.field
     field = screen[top : top + height, left : left + width]
-    unexplained = field != game.ground(state)
-    claims = game.claims(state)
+    foreground = field != game.ground(state)
+    unexplained = foreground.copy()
     objects: list[Object] = []
-    for claim in claims:
+    for claim in game.claims(state):
         x, y, w, h = visible = clip(claim.window, game.field)
         if not (w and h):
             continue
         inside = np.s_[y - top : y - top + h, x - left : x - left + w]
         open_to_claims = unexplained[inside]
         mask = open_to_claims & has_colour(field[inside], claim.colours)
-        full = w * h
+        full, shape = w * h, None
         if claim.inside is not None:
             shape = claim.inside[y - claim.window[1] :, x - claim.window[0] :][:h, :w]
             mask &= shape
             full = int(np.count_nonzero(shape))
         count = int(np.count_nonzero(mask))
-        if count < full - claim.missing and count < full - claim.missing - _hidden(claim, claims, visible):
+        if count < full - claim.missing and count < full - claim.missing - _hidden(foreground[inside], mask, shape):
             return tuple(objects), f"{claim.category} fills {count} of {full} pixels at {visible}"
+        if count < claim.least:
+            return tuple(objects), f"{claim.category} has {count} pixels, fewer than {claim.least}, at {visible}"
         if claim.most is not None and count > claim.most:
             return tuple(objects), f"{claim.category} has {count} pixels, more than {claim.most}, at {visible}"
         if count == w * h:
@@ -70,7 +72,7 @@ def tight(category: str, x: int, y: int, mask: np.ndarray) -> Object:
     return Object(category, (x + left, y + top, right - left, bottom - top), mask[top:bottom, left:right])
 
 
-def _hidden(claim: Claim, claims: list[Claim], visible: Box) -> int:
-    """How many pixels other objects may cover."""
-    covers = [clip(other.window, visible) for other in claims if other is not claim]
-    return sum(w * h for _, _, w, h in covers)
+def _hidden(foreground: np.ndarray, mask: np.ndarray, shape: np.ndarray | None) -> int:
+    """How many pixels of a window show other objects, which may cover this one."""
+    others = foreground & ~mask
+    return int(np.count_nonzero(others if shape is None else others & shape))

@@ -13,7 +13,7 @@ from envs.truth.words import Facts, place
 FIELD = (32, 36, 96, 141)  # inside the ropes
 GREEN, WHITE, BLACK = 214, 12, 0  # palette indices
 SCORE, RIVAL_SCORE, BOXER_X, RIVAL_X, BOXER_Y, RIVAL_Y = 18, 19, 32, 33, 63, 64  # addresses
-BODY = 240  # pixels of a boxer, at least, however he stands
+SMALLEST, LARGEST = 240, 500  # pixels of a boxer, however he stands
 
 
 def ground(ram: np.ndarray) -> int:
@@ -26,7 +26,7 @@ def claims(ram: np.ndarray) -> list[Claim]:
     found = []
     for name, x, y, colour in (("boxer", BOXER_X, BOXER_Y, WHITE), ("rival", RIVAL_X, RIVAL_Y, BLACK)):
         window = (int(ram[x]) - 14, int(ram[y]) + 37, 50, 49)
-        found.append(Claim(name, window, (colour,), missing=50 * 49 - BODY))
+        found.append(Claim(name, window, (colour,), missing=50 * 49, most=LARGEST, least=SMALLEST))
     return found
 
 

@@ -27,7 +27,7 @@ def _seen(category: str, x: int, line: int, size: tuple[int, int], colours: tupl
     """An object of a slot, and again where it comes in on the other side; at least so many pixels when all is in."""
     w, h = size
     top, bottom = 180 - line, 183 - line + h
-    whole = line < LEAVING and 8 <= x and x + w <= 152 and bottom <= FIELD[1] + FIELD[3]
+    whole = line < LEAVING and x >= 8 and x + w <= 152 and bottom <= FIELD[1] + FIELD[3]
     if line >= LEAVING:
         top, w = FIELD[1], w + SHIFT
     area = w * max(bottom - top, 0)
