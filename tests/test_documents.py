@@ -18,7 +18,7 @@ import tyro
 from agents import results
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/truth.md")
 PACKAGES = ("agents", "envs", "rl_gen_lab")
 MODULES = sorted(
     ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -27,7 +27,15 @@ MODULES = sorted(
 )
 SHELL_FENCES = ("sh", "bash", "shell", "console")
 # Inline `--flag value`: a flag of any of these commands.
-COMMANDS_WITH_FLAGS = ("agents.dqn", "agents.sb3", "agents.compare", "agents.play", "agents.results")
+COMMANDS_WITH_FLAGS = (
+    "agents.dqn",
+    "agents.sb3",
+    "agents.compare",
+    "agents.play",
+    "agents.results",
+    "agents.truth",
+    "envs.scenes",
+)
 
 
 def text(document: str) -> str:

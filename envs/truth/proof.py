@@ -46,7 +46,7 @@ def prove(game: Game, state: np.ndarray, screen: np.ndarray) -> tuple[tuple[Obje
     rest = int(np.count_nonzero(unexplained))
     if rest:
         y, x = np.argwhere(unexplained)[0]
-        return tuple(objects), f"{rest} pixels unexplained, the first at x {x + left}, y {y + top}"
+        return tuple(objects), f"{rest} pixels unexplained at x {x + left}, y {y + top} and after"
     return tuple(objects), None
 
 
