@@ -56,6 +56,8 @@ class Config:
     every: int = 6
     # Share of frames for which positions and scores are written into RAM at random (Atari only).
     interventions: float = 0.25
+    # How often a player (not random play) acts at random.
+    epsilon: float = 0.05
     # Tell motion and the last event in captions too, and keep the frame before each frame as NUMBER_before.png.
     history: bool = False
     # How the emulator runs, and what a player sees.
@@ -64,8 +66,9 @@ class Config:
     def __post_init__(self) -> None:
         if self.frames < 1 or self.every < 1:
             raise ValueError("frames and every must be at least 1")
-        if not 0.0 <= self.interventions <= 1.0:
-            raise ValueError(f"interventions is a share between 0 and 1, not {self.interventions}")
+        for name in ("interventions", "epsilon"):
+            if not 0.0 <= getattr(self, name) <= 1.0:
+                raise ValueError(f"{name} is a share between 0 and 1, not {getattr(self, name)}")
 
     @property
     def path(self) -> Path:
@@ -74,14 +77,20 @@ class Config:
         return self.out if self.out is not None else Path("datasets") / name
 
 
-def write(config: Config, player: Player | None = None, on_frame: Callable[[int], None] = lambda done: None) -> Path:
+def write(
+    config: Config,
+    player: Player | None = None,
+    on_frame: Callable[[int], None] = lambda done: None,
+    who: str = "random",
+) -> Path:
     """Write the dataset folder, or what is missing of it; `player` None: random play. Returns the folder.
 
-    Raises: NoTruthError; ValueError for a folder of other settings, or a world that hardly ever shows a provable frame.
+    who: the player's name, for the record. Raises: NoTruthError; ValueError for a folder of other settings, or a world
+    that hardly ever shows a provable frame.
     """
     game, path = game_of(config.env), config.path
     task = fingerprint(names.resolve(config.env), config.world)
-    settings = asdict(config) | {"out": None, "player": "random" if player is None else "agent", "task": task.hash}
+    settings = asdict(config) | {"out": None, "player": who, "task": task.hash}
     folder.begin(path, settings)
     parts: list[folder.Part] = []
     done = 0
@@ -164,9 +173,9 @@ def _visits(
     env.action_space.seed(int(rng.integers(2**31)))
     over, step = False, 0
     while not over:
-        if player is not None:
+        if player is not None and rng.random() >= config.epsilon:
             action = player(np.asarray(obs))
-        elif action is None or rng.random() >= HOLD:
+        elif player is not None or action is None or rng.random() >= HOLD:
             action = env.action_space.sample()
         obs, _, terminated, truncated, _ = env.step(action)
         over, step = terminated or truncated, step + 1

@@ -29,7 +29,7 @@ def test_every_frame_is_counted_and_one_row_is_kept_for_a_policy(
     frames, rejected = int(pong["frames"]), int(pong["rejected"])
     assert 600 <= frames < 604, "all four frames of a step"
     assert float(pong["accepted_percent"]) == pytest.approx(100 * (1 - rejected / frames), abs=1e-3)
-    assert pong["policy"] == "random" and int(pong["frames_per_second"]) > 0
+    assert pong["policy"] == "random" and int(pong["frames_per_cpu_second"]) > 0
     assert "ALE/Boxing-v5, random play: 100.0 % of" in capsys.readouterr().out
 
 

@@ -148,9 +148,9 @@ def test_a_player_gets_the_observations_of_the_standard_pipeline(tmp_path: Path)
         return 3
 
     config = scenes.Config("Pong", frames=20, out=tmp_path / "data", every=2, world=EnvConfig(frame_stack=2))
-    path = scenes.write(config, player)
+    path = scenes.write(config, player, who="somebody")
     assert shapes == {(2, 84, 84)}
-    assert json.loads((path / "dataset.json").read_text())["settings"]["player"] == "agent"
+    assert json.loads((path / "dataset.json").read_text())["settings"]["player"] == "somebody"
 
 
 def test_the_command_says_how_large_before_and_how_many_after(
@@ -173,6 +173,7 @@ def test_the_command_says_how_large_before_and_how_many_after(
         (["--env", "Qbert"], "no truth for ALE/Qbert-v5"),
         (["--env", "Pnog"], "did you mean 'Pong'"),
         (["--interventions", "2"], "interventions is a share"),
+        (["--epsilon", "-1"], "epsilon is a share"),
         (["--frames", "0"], "at least 1"),
     ],
 )
