@@ -1,4 +1,4 @@
-"""Boxing. Addresses of scores and columns: AtariARI (Anand et al., 2019); lines by comparing RAM and pixels.
+"""Boxing. Addresses: AtariARI (Anand et al., 2019); windows by comparing RAM and pixels.
 
 A boxer's arms reach out to either side, so a window is as wide as both arms; the colours tell the boxers apart.
 """
@@ -12,7 +12,7 @@ from envs.truth.words import Facts, place
 
 FIELD = (32, 36, 96, 141)  # inside the ropes
 GREEN, WHITE, BLACK = 214, 12, 0  # palette indices
-SCORE, RIVAL_SCORE, BOXER_X, RIVAL_X, BOXER_Y, RIVAL_Y = 18, 19, 32, 33, 63, 64  # addresses
+SCORE, RIVAL_SCORE, BOXER_X, RIVAL_X, BOXER_Y, RIVAL_Y = 18, 19, 32, 33, 34, 35  # addresses
 SMALLEST, LARGEST = 240, 500  # pixels of a boxer, however he stands
 
 
@@ -25,8 +25,8 @@ def claims(ram: np.ndarray) -> list[Claim]:
     """White boxer and black boxer: 14 px wide with both arms at the body, 45 to 47 px high."""
     found = []
     for name, x, y, colour in (("boxer", BOXER_X, BOXER_Y, WHITE), ("rival", RIVAL_X, RIVAL_Y, BLACK)):
-        window = (int(ram[x]) - 14, int(ram[y]) + 37, 50, 49)
-        found.append(Claim(name, window, (colour,), missing=50 * 49, most=LARGEST, least=SMALLEST))
+        window = (int(ram[x]) - 14, int(ram[y]) + 34, 50, 55)
+        found.append(Claim(name, window, (colour,), missing=50 * 55, most=LARGEST, least=SMALLEST))
     return found
 
 
