@@ -11,7 +11,7 @@ from envs.truth.objects import Claim, Game, Slots
 from envs.truth.words import Facts, width
 
 FIELD = (8, 31, 144, 147)
-SNOW, SKIER, FLAG, MOGUL, TREES = 14, (72,), (134, 66), (12, 10), (198, 212, 214, 218)  # palette indices
+SNOW, SKIER, FLAG, MOGUL, TREES = 14, (72,), (134, 68), (12, 10), (198, 212, 214, 218)  # palette indices
 SKIER_X, COLUMNS, KINDS, LINES, GATES = 25, 62, 70, 86, 107  # addresses; those in the middle begin eight slots
 IS_FLAG, IS_MOGUL, IS_TREE = 2, 5, 85
 LEAVING = 140  # lines in RAM from which on an object touches the upper edge
@@ -37,7 +37,7 @@ def _seen(category: str, x: int, line: int, size: tuple[int, int], colours: tupl
 
 
 def claims(ram: np.ndarray) -> list[Claim]:
-    """Skier up to 16x28, flags 5x14 in pairs (the last gate is red and three columns further right), trees 16x30, moguls 16x6."""
+    """Skier up to 16x28, flags 5x14 in pairs (the last red, three columns further right), trees 16x30, moguls 16x6."""
     found = [Claim("skier", (int(ram[SKIER_X]) - 4, 31, 24, 36), SKIER, missing=24 * 36 - 30)]
     for slot in range(8):
         kind, x, line = int(ram[KINDS + slot]), int(ram[COLUMNS + slot]), int(ram[LINES + slot])
