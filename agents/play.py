@@ -2,13 +2,16 @@
 
     python -m agents.play runs/dqn__Pong__1__20260101-120000
 
-Writes videos/play.mp4 and videos/play.gif into the run folder.
+Writes videos/play.mp4 and videos/play.gif into the run folder. With a folder for `--scenes` it writes a dataset of the
+agent's play instead, as `envs.scenes` does of random play:
+
+    python -m agents.play runs/dqn__Pong__1__20260101-120000 --scenes datasets/pong_agent --frames 5000
 """
 
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +24,7 @@ from agents.film import play_episode, write_gif, write_mp4
 from agents.policy import Policy
 from agents.records import module_of
 from agents.rollout import evaluate
+from envs import scenes
 from envs.factory import EnvConfig
 from rl_gen_lab.config import from_dict
 from rl_gen_lab.errors import CheckpointError, ConfigError
@@ -46,11 +50,15 @@ class Config:
     epsilon: float | None = None
     # Agent steps in the film, at most.
     film_steps: int = 3_000
+    # Write labelled frames of its play into this folder instead.
+    scenes: Path | None = None
+    # How many of them.
+    frames: int = 5_000
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        if self.episodes < 1 or self.film_steps < 1:
-            raise ConfigError("episodes and film_steps must be at least 1")
+        if self.episodes < 1 or self.film_steps < 1 or self.frames < 1:
+            raise ConfigError("episodes, film_steps and frames must be at least 1")
 
 
 def load_policy(run: RunFolder, which: Literal["best", "last"]) -> Policy:
@@ -66,6 +74,19 @@ def load_policy(run: RunFolder, which: Literal["best", "last"]) -> Policy:
     return loaded
 
 
+def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who: str) -> None:
+    """A dataset folder of the agent's play."""
+    world = replace(world, fire_reset=False)  # Gymnasium's wrappers have none; the agent may press FIRE itself
+    wanted = scenes.Config(env, config.frames, config.seed, config.scenes, world=world)
+    if config.epsilon is not None:
+        wanted = replace(wanted, epsilon=config.epsilon)
+    with Display(f"recording {env}", config.frames, "frames") as display:
+        path = scenes.write(
+            wanted, lambda obs: policy.act(obs[None])[0], on_frame=lambda done: display.update(done, ""), who=who
+        )
+    print(f"{config.frames:,} labelled frames of {who}: {path}; see {path / 'sheet.png'}")
+
+
 @command
 def main(argv: list[str] | None = None) -> None:
     """Evaluate and film a trained agent."""
@@ -77,6 +98,9 @@ def main(argv: list[str] | None = None) -> None:
     env = saved["env_id"]
     policy = load_policy(run, config.which)
     print(f"task {saved['fingerprint']['hash']}: {saved['fingerprint']['text']}")
+    if config.scenes is not None:
+        write_scenes(config, env, world, policy, run.path.name)
+        return
     with Display("evaluating", config.episodes, "episodes") as display:
         result = evaluate(
             env,

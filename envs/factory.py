@@ -2,11 +2,13 @@
 
 Pixels come as (N, S*C, H, W) uint8: a stack of S frames of C channels, oldest first, zeros before the first frame of an
 episode. Everything else comes as (N, D) float32. Rewards are never clipped here: clipping is the learner's view.
+With `observe="objects"` the observation is what `envs/truth` knows of the frame, (N, D) float32, in place of pixels.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeGuard
 
@@ -20,6 +22,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers import vector as vw
 
 from envs import names
+from envs.truth.wrappers import ObjectObservation
 
 # Worlds are drawn into arrays, never into a window: SDL must not look for a screen or a sound card.
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
@@ -32,6 +35,8 @@ SMALLEST_PICTURE = 32  # a uint8 array with a shorter side is a vector of number
 class EnvConfig:
     """What the agent sees of a world, and how the emulator runs. `None` means: as the environment id registers it."""
 
+    # What the agent sees: the frame, or the positions and counts in it (`envs/truth`, only for the worlds it can read).
+    observe: Literal["pixels", "objects"] = "pixels"
     # Probability that the emulator repeats the previous action, each frame (0.25 for ALE/*-v5, 0 for *NoFrameskip-v4).
     sticky: float | None = None
     # Emulator frames per agent step; the reward of a step is the sum over its frames.
@@ -92,30 +97,37 @@ def make_vec(
     """`num_envs` copies of a world, stepped together. ALE games run in ale-py's C++ vector env with `threads` threads.
 
     Observations: (N, S*C, H, W) uint8 for pixels, (N, D) float32 for everything else. Rewards: (N,) unclipped.
-    Raises: UnknownEnvError.
+    Raises: UnknownEnvError, NoTruthError (objects of a world that `envs/truth` cannot read).
     """
     env_id = names.resolve(name)
     mode = AutoresetMode.NEXT_STEP if autoreset == "next_step" else AutoresetMode.SAME_STEP
-    if names.is_atari(env_id):
+    if names.is_atari(env_id) and config.observe == "pixels":
         vec = _make_atari_vec(env_id, num_envs, config, mode, threads)
     else:
-        wrappers: list[Any] = [lambda env: standard_view(env, config)]
+        view = _object_view if config.observe == "objects" else standard_view
+        wrappers: list[Any] = [lambda env: view(env, config)]
         vec = gym.make_vec(
             env_id,
             num_envs,
             vectorization_mode="sync",
             vector_kwargs={"autoreset_mode": mode},
             wrappers=wrappers,
+            **(_emulator(name, env_id, config) if names.is_atari(env_id) else {}),
         )
     assert vec.metadata["autoreset_mode"] == mode, vec.metadata
     return vec
 
 
-def make_env(name: str, config: EnvConfig = EnvConfig()) -> gym.Env[Any, Any]:
+def make_env(
+    name: str,
+    config: EnvConfig = EnvConfig(),
+    inner: Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]] = lambda env: env,
+) -> gym.Env[Any, Any]:
     """One copy through Gymnasium's own wrappers, with the same observations as `make_vec`.
 
     `render()` gives RGB where `render_mode` is "rgb_array": everywhere but in worlds that do not say they can.
-    Raises: UnknownEnvError.
+    inner: a wrapper of the world itself, which sees every frame, below all that skips, pools or scales frames.
+    Raises: UnknownEnvError, NoTruthError.
     """
     env_id = names.resolve(name)
     if not names.is_atari(env_id):
@@ -123,17 +135,11 @@ def make_env(name: str, config: EnvConfig = EnvConfig()) -> gym.Env[Any, Any]:
         creator = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
         renders = "rgb_array" in getattr(creator, "metadata", {}).get("render_modes", ())
         drawn: dict[str, Any] = {"render_mode": "rgb_array"} if renders else {}
-        return standard_view(gym.make(env_id, **drawn), config)
-    env = gym.make(
-        env_id,
-        render_mode="rgb_array",
-        frameskip=1,
-        repeat_action_probability=sticky_of(env_id, config),
-        full_action_space=config.full_action_space,
-        max_num_frames_per_episode=config.max_episode_frames,
-    )
-    if fire_reset_of(env_id, config):
-        raise ValueError(f"make_env({name!r}) has no FIRE reset; use make_vec or world.fire_reset=False")
+        view = _object_view if config.observe == "objects" else standard_view
+        return view(inner(gym.make(env_id, **drawn)), config)
+    env = inner(gym.make(env_id, render_mode="rgb_array", **_emulator(name, env_id, config)))
+    if config.observe == "objects":
+        return _object_view(env, config)
     preprocessing = w.AtariPreprocessing if config.max_pool else _WithoutMaxPool
     env = preprocessing(
         env,
@@ -143,6 +149,26 @@ def make_env(name: str, config: EnvConfig = EnvConfig()) -> gym.Env[Any, Any]:
         grayscale_obs=config.grayscale,
     )
     return _stacked(env, config)
+
+
+def _emulator(name: str, env_id: str, config: EnvConfig) -> dict[str, Any]:
+    """Arguments of ale-py's Gymnasium world, which then runs frame by frame."""
+    if fire_reset_of(env_id, config):
+        raise ValueError(f"{name!r} has no FIRE reset here; use make_vec with pixels, or world.fire_reset=False")
+    return {
+        "frameskip": 1,
+        "repeat_action_probability": sticky_of(env_id, config),
+        "full_action_space": config.full_action_space,
+        "max_num_frames_per_episode": config.max_episode_frames,
+    }
+
+
+def _object_view(env: gym.Env[Any, Any], config: EnvConfig) -> gym.Env[Any, Any]:
+    """A world as its objects, (D,) float32; only emulators skip frames and begin with no-ops."""
+    assert env.spec is not None
+    if names.is_atari(env.spec.id):
+        return ObjectObservation(env, config.frame_skip, config.noop_max)
+    return ObjectObservation(env)
 
 
 class _WithoutMaxPool(w.AtariPreprocessing):

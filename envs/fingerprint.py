@@ -58,6 +58,9 @@ def fingerprint(env_id: str, config: EnvConfig, **protocol: Field) -> Fingerprin
         )
     elif len(observation.shape or ()) == 3:  # three grey frames and one RGB frame have the same shape
         fields |= {"grayscale": config.grayscale, "frame_stack": config.frame_stack}
+    if config.observe != "pixels":
+        fields["observe"] = config.observe
+        text += f" seen as {config.observe}"
     fields |= protocol
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
     rules = "".join(f", {key} {value}" for key, value in protocol.items() if value is not None)

@@ -144,7 +144,7 @@ def test_a_reader_of_dqn_is_not_sent_far() -> None:
 
 def texts() -> Iterator[Path]:
     """What a person would read or commit: no generated folders."""
-    generated = {"build", "dist", "runs", "comparisons", "wandb"}
+    generated = {"build", "dist", "runs", "comparisons", "datasets", "wandb"}
     for top in sorted(ROOT.iterdir()):
         if top.is_file() and top.name != ".git":
             yield top

@@ -18,7 +18,7 @@ import tyro
 from agents import results
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = ("README.md", "CONTRIBUTING.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/truth.md")
 PACKAGES = ("agents", "envs", "rl_gen_lab")
 MODULES = sorted(
     ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -29,7 +29,7 @@ SHELL_FENCES = ("sh", "bash", "shell", "console")
 # Inline `--flag value`: a flag of any of these commands.
 COMMANDS_WITH_FLAGS = (
     *(f"agents.{agent}" for agent in ("dqn", "reinforce", "actor_critic", "ppo", "sb3")),
-    *("agents.compare", "agents.play", "agents.results"),
+    *("agents.compare", "agents.play", "agents.results", "agents.truth", "envs.scenes"),
 )
 
 

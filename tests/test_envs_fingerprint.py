@@ -13,6 +13,7 @@ from envs.fingerprint import Fingerprint, fingerprint
 
 PONG = "ALE/Pong-v5"
 CHANGES: dict[str, Any] = {
+    "observe": "objects",
     "sticky": 0.1,
     "frame_skip": 3,
     "max_pool": False,

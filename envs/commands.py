@@ -1,0 +1,80 @@
+"""The shell of a command: flags, errors as one line, and a bar that shows how far it is."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import sys
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import ParamSpec, TypeVar
+
+import tyro
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+ConfigT = TypeVar("ConfigT")
+P = ParamSpec("P")
+R = TypeVar("R")
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def cli(config_class: type[ConfigT], argv: list[str] | None) -> ConfigT:
+    """Read flags. Exits with code 0 after --help. Raises: ValueError, in one line, for a wrong one."""
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(config_class, args=argv, description=config_class.__doc__, use_underscores=True)
+    except SystemExit as error:
+        if not error.code:
+            raise
+        # tyro draws a box: keep the words, drop the frame, the title and the advice to ask for help.
+        lines = [line.strip("│╭╮╰╯─- ") for line in said.getvalue().splitlines()[1:]]
+        words = " ".join(line for line in lines if line and not line.endswith("--help"))
+        raise ValueError(words.partition("For full helptext")[0].strip() or "wrong flags; see --help") from None
+
+
+def command(main: Callable[P, R]) -> Callable[P, R]:
+    """Make a `main`: what a user can mend (ValueError, a full disk) becomes one line on stderr and exit code 2."""
+
+    @functools.wraps(main)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return main(*args, **kwargs)
+        except (ValueError, OSError) as error:
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+            sys.exit(2)
+
+    return wrapped
+
+
+class Bar:
+    """Progress of `total` units: a bar on a terminal, a line every ten seconds elsewhere; use as a context manager."""
+
+    def __init__(self, title: str, total: int, unit: str) -> None:
+        self.title, self.total, self.unit = title, total, unit
+        self._live = sys.stdout.isatty()
+        columns = (TextColumn("[bold]{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self._progress = Progress(*columns, disable=not self._live)
+        self._task = self._progress.add_task(title, total=total)
+        self._began = self._shown = time.monotonic()
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def update(self, done: int) -> None:
+        """Show that `done` units are done."""
+        now = time.monotonic()
+        if self._live:
+            self._progress.update(self._task, completed=done)
+        elif now - self._shown >= SECONDS_BETWEEN_LINES:
+            self._shown = now
+            rate = done / (now - self._began)
+            print(f"{self.title} {done:,}/{self.total:,} {self.unit} · {rate:,.0f} {self.unit}/s", flush=True)

@@ -1,0 +1,91 @@
+"""Skiing. Addresses: AtariARI (Anand et al., 2019); what the eight slots hold by comparing RAM and pixels.
+
+An object that leaves at the top keeps its last line in RAM while it shrinks, so its upper edge comes from the pixels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from envs.truth.objects import Claim, Game, Slots
+from envs.truth.words import Facts, width
+
+FIELD = (8, 31, 144, 147)
+SNOW, SKIER, FLAG, MOGUL, TREES = 14, (72,), (134, 68), (12, 10), (198, 212, 214, 218)  # palette indices
+SKIER_X, COLUMNS, KINDS, LINES, GATES = 25, 62, 70, 86, 107  # addresses; those in the middle begin eight slots
+IS_FLAG, IS_MOGUL, IS_TREE = 2, 5, 85
+LEAVING = 140  # lines in RAM from which on an object touches the upper edge
+SHIFT = 6  # by which its column in RAM is then too far left, at times
+
+
+def ground(ram: np.ndarray) -> int:
+    """Snow."""
+    return SNOW
+
+
+def _seen(category: str, x: int, line: int, size: tuple[int, int], colours: tuple[int, ...], least: int) -> list[Claim]:
+    """An object of a slot, and again where it comes in on the other side; at least so many pixels when all is in."""
+    w, h = size
+    top, bottom = 180 - line, 183 - line + h
+    whole = line < LEAVING and x >= 8 and x + w <= 152 and bottom <= FIELD[1] + FIELD[3]
+    if line >= LEAVING:
+        top, w = FIELD[1], w + SHIFT
+    area = w * max(bottom - top, 0)
+    found = [Claim(category, (x, top, w, bottom - top), colours, area - least if whole else area)]
+    found += [Claim(category, (x + turn, top, w, bottom - top), colours, area) for turn in (-160, 160)]
+    return found
+
+
+def claims(ram: np.ndarray) -> list[Claim]:
+    """Skier up to 16x28, flags 5x14 in pairs (the last red, three columns further right), trees 16x30, moguls 16x6."""
+    found = [Claim("skier", (int(ram[SKIER_X]) - 4, 31, 24, 36), SKIER, missing=24 * 36 - 30)]
+    for slot in range(8):
+        kind, x, line = int(ram[KINDS + slot]), int(ram[COLUMNS + slot]), int(ram[LINES + slot])
+        if kind == IS_FLAG:
+            for left in (x + 1, x + 33):
+                found += _seen("flag", left, line, (8, 14), FLAG, 25)
+        elif kind == IS_MOGUL:
+            found += _seen("mogul", x + 2, line, (16, 6), MOGUL, 50)
+        elif kind == IS_TREE:
+            found += _seen("tree", x - 3, line, (16, 30), TREES, 200)
+    return found
+
+
+def slots(ram: np.ndarray) -> Slots:
+    """Column of the skier [px], gates still to come, and columns and lines of the nearest gate, if one is ahead."""
+    gates = [(int(ram[LINES + i]), int(ram[COLUMNS + i])) for i in range(8) if ram[KINDS + i] == IS_FLAG]
+    ahead = [gate for gate in gates if gate[0] < LEAVING]
+    line, column = max(ahead) if ahead else (np.nan, np.nan)
+    return {
+        "skier_x": float(ram[SKIER_X] + 6),
+        "gates": float(ram[GATES] >> 4) * 10 + float(ram[GATES] & 15),
+        "gate_x": float(column + 19),
+        "gate_y": float(188 - line),
+    }
+
+
+def facts(slots: Slots, event: str) -> Facts:
+    """Where the skier and the next gate are."""
+    ahead = not np.isnan(slots["gate_x"])
+    return {
+        "skier": width(slots["skier_x"], FIELD),
+        "gate": width(slots["gate_x"], FIELD) if ahead else "not in sight",
+        "gates": f"{slots['gates']:.0f}",
+    }
+
+
+GAME = Game(
+    categories=("skier", "flag", "tree", "mogul"),
+    field=FIELD,
+    ground=ground,
+    claims=claims,
+    slots=slots,
+    ranges={"skier_x": (0, 160), "gates": (0, 20), "gate_x": (0, 160), "gate_y": (31, 178)},
+    moving=("skier_x",),
+    facts=facts,
+    phrases={
+        "skier": ("the skier is {}", "skier {}", "we see the skier {}", "someone skis {}", "our skier {}"),
+        "gate": ("the next gate is {}", "gate {}", "we see the gate {}", "two flags stand {}", "the flags {}"),
+        "gates": ("there are {} gates", "{} gates", "we see {} gates to go", "{} gates are left", "gates left {}"),
+    },
+)

@@ -1,0 +1,57 @@
+"""Slots through time: velocities from two reads, and what happened last."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+
+from envs.truth.objects import Game, Scene, Slots
+from envs.truth.proof import prove
+
+FASTEST = 8.0  # velocities are scaled by this when they become observations [px/frame]
+
+
+class Tracker:
+    """Reads a world frame by frame.
+
+    `read` must see every frame: a velocity is the difference of two reads. `scene` proves the frame read last.
+    """
+
+    def __init__(self, game: Game) -> None:
+        self.game = game
+        self.slots: Slots = {}
+        self.event = ""
+
+    def reset(self, env: gym.Env[Any, Any]) -> Slots:
+        """Begin an episode: nothing moves yet and nothing has happened."""
+        self.slots, self.event = {}, ""
+        return self.read(env)
+
+    def read(self, env: gym.Env[Any, Any]) -> Slots:
+        """The slots of the present frame. A velocity is NaN where one of the two positions is."""
+        before, after = self.slots, self.game.slots(self.game.state(env))
+        for name in self.game.moving:
+            after[f"{name}_velocity"] = after[name] - before.get(name, np.nan)
+        if before:
+            self.event = self.game.event(before, after) or self.event
+        self.slots = after
+        return after
+
+    def scene(self, env: gym.Env[Any, Any]) -> Scene:
+        """The frame read last, proven against its pixels."""
+        objects, problem = prove(self.game, self.game.state(env), self.game.screen(env))
+        return Scene(objects, self.slots, self.event, problem)
+
+
+def vector_names(game: Game) -> list[str]:
+    """What the entries of `vector` mean."""
+    return [*game.ranges, *(f"{name}_velocity" for name in game.moving)]
+
+
+def vector(game: Game, slots: Slots) -> np.ndarray:
+    """Slots as (D,) float32 in [-1, 1], in the order of `vector_names`; what is not there is 0."""
+    scaled = [2.0 * (slots[name] - low) / (high - low) - 1.0 for name, (low, high) in game.ranges.items()]
+    scaled += [slots[f"{name}_velocity"] / FASTEST for name in game.moving]
+    return np.clip(np.nan_to_num(np.array(scaled, dtype=np.float32)), -1.0, 1.0)

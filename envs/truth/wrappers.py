@@ -1,0 +1,90 @@
+"""Truth for Gymnasium: `info["objects"]`, and slots as the observation."""
+
+from __future__ import annotations
+
+from typing import Any, SupportsFloat
+
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+
+from envs.truth.find import game_of
+from envs.truth.tracker import Tracker, vector, vector_names
+
+
+class WithTruth(gym.Wrapper[Any, Any, Any, Any]):
+    """Every reset and step also says what is on the screen: `info["objects"]` is a `Scene` (None with prove=False).
+
+    For a world that runs frame by frame (`frameskip=1`), below everything that skips, pools or scales frames.
+    prove: prove every frame; without it only slots are kept (far faster), and `tracker.scene(env)` proves on demand.
+    keep_before: keep the picture of the frame before the present one in `before`, (H, W, 3) uint8.
+    Raises: NoTruthError.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], prove: bool = True, keep_before: bool = False) -> None:
+        super().__init__(env)
+        assert env.spec is not None, "truth is known by the world's id"
+        self.tracker = Tracker(game_of(env.spec.id))
+        self.prove, self.keep_before = prove, keep_before
+        self.before: np.ndarray | None = None
+        self._picture: np.ndarray | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """As the world's own."""
+        obs, info = self.env.reset(seed=seed, options=options)
+        self.tracker.reset(self.env)
+        self._keep()
+        return obs, self._told(info)
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """As the world's own."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        self.tracker.read(self.env)
+        self._keep()
+        return obs, reward, terminated, truncated, self._told(info)
+
+    def _keep(self) -> None:
+        # Kept when it is new, not taken before the next step: an intervention in between would be seen in it.
+        if self.keep_before:
+            self.before, self._picture = self._picture, self.tracker.game.picture(self.env)
+
+    def _told(self, info: dict[str, Any]) -> dict[str, Any]:
+        return info | {"objects": self.tracker.scene(self.env) if self.prove else None}
+
+
+class ObjectObservation(gym.Wrapper[Any, Any, Any, Any]):
+    """Slots as the observation: (D,) float32 in [-1, 1]; `names` says what the entries are.
+
+    frame_skip: frames per step, rewards are summed over them. noop_max: at most this many no-ops begin a game (Atari).
+    Raises: NoTruthError.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], frame_skip: int = 1, noop_max: int = 0) -> None:
+        self._truth = WithTruth(env, prove=False)
+        super().__init__(self._truth)
+        self.frame_skip, self.noop_max = frame_skip, noop_max
+        self.names = vector_names(self._truth.tracker.game)
+        self.observation_space = spaces.Box(-1.0, 1.0, (len(self.names),), np.float32)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Begin a game, with 1 to `noop_max` no-ops where that is not 0."""
+        _, info = self.env.reset(seed=seed, options=options)
+        for _ in range(int(self.unwrapped.np_random.integers(1, self.noop_max + 1)) if self.noop_max else 0):
+            _, _, terminated, truncated, info = self.env.step(0)
+            if terminated or truncated:
+                _, info = self.env.reset()
+        return self._seen(), info
+
+    def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
+        """`frame_skip` frames with one action."""
+        total, terminated, truncated = 0.0, False, False
+        info: dict[str, Any] = {}
+        for _ in range(self.frame_skip):
+            _, reward, terminated, truncated, info = self.env.step(action)
+            total += float(reward)
+            if terminated or truncated:
+                break
+        return self._seen(), total, terminated, truncated, info
+
+    def _seen(self) -> np.ndarray:
+        return vector(self._truth.tracker.game, self._truth.tracker.slots)

@@ -1,0 +1,67 @@
+"""COCO's three ways to write a mask, as arrays: run lengths as text, run lengths as numbers, polygons.
+
+Source: Lin et al. 2014, "Microsoft COCO"; the text form is that of the authors' maskApi.c (rleFrString).
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+
+def decode(segmentation: Any, height: int, width: int) -> np.ndarray:
+    """The mask of an annotation's `segmentation`: (H, W) bool. Raises ValueError for what is none of the three."""
+    if isinstance(segmentation, list):
+        return _filled(segmentation, height, width)
+    if not isinstance(segmentation, dict) or list(segmentation.get("size", ())) != [height, width]:
+        raise ValueError(f"its segmentation is not of the image's size {height} x {width}")
+    counts = segmentation.get("counts")
+    if isinstance(counts, str):
+        return _from_text(counts, height, width)
+    return _from_counts(tuple(counts or ()), height, width)
+
+
+def numbers(text: str) -> list[int]:
+    """Run lengths from their text: five bits a letter, from the fourth on as differences to the one two before."""
+    counts: list[int] = []
+    value = shift = 0
+    for letter in text:
+        bits = ord(letter) - 48
+        if not 0 <= bits < 64:
+            raise ValueError(f"its run lengths hold {letter!r}")
+        value |= (bits & 0x1F) << shift
+        shift += 5
+        if not bits & 0x20:
+            if bits & 0x10:
+                value -= 1 << shift
+            counts.append(value + counts[-2] if len(counts) > 2 else value)
+            value = shift = 0
+    return counts
+
+
+@functools.lru_cache(maxsize=4_096)
+def _from_text(text: str, height: int, width: int) -> np.ndarray:
+    return _from_counts(tuple(numbers(text)), height, width)
+
+
+def _from_counts(counts: tuple[int, ...], height: int, width: int) -> np.ndarray:
+    if any(count < 0 for count in counts) or sum(counts) > height * width:
+        raise ValueError(f"its run lengths do not fit into {height} x {width} pixels")
+    flat = np.zeros(height * width, bool)
+    runs = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
+    flat[: len(runs)] = runs
+    mask = flat.reshape(width, height).T  # COCO counts column by column
+    mask.setflags(write=False)  # it may be shared
+    return mask
+
+
+def _filled(polygons: list[list[float]], height: int, width: int) -> np.ndarray:
+    canvas = Image.new("1", (width, height))
+    for polygon in polygons:
+        if len(polygon) < 6 or len(polygon) % 2:
+            raise ValueError("a polygon has fewer than three points")
+        ImageDraw.Draw(canvas).polygon(polygon, fill=1)
+    return np.array(canvas, dtype=bool)
