@@ -83,10 +83,10 @@ class Nature(Convolutional):
 
 
 class Small(Convolutional):
-    """For CPUs: a seventh of the Nature network's arithmetic, after Mnih et al. 2013 with a third, cheap layer."""
+    """For CPUs: the Nature network with half the channels everywhere, a third of its arithmetic. 0.42 M weights."""
 
     def __init__(self, shape: Shape) -> None:
-        super().__init__(shape, conv_stack(shape, (16, 6, 5), (32, 3, 2), (32, 3, 1)), 256)
+        super().__init__(shape, conv_stack(shape, (16, 8, 4), (32, 4, 2), (32, 3, 1)), 256)
 
 
 class Residual(nn.Module):
