@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -80,7 +81,8 @@ def weights_after(config: Config, updates: int = 3, space: spaces.Box = VECTOR) 
         {"target_update_every_updates": 1},
         {"target_update_every_updates": 1, "target_tau": 0.5},
         {"replay": ReplayConfig(capacity=400, priority_exponent=0.6)},
-        {"n_step": 5, "n_step_end": 1, "n_step_env_steps": 1_000},
+        {"n_step": 5, "n_step_end": 1, "horizon_env_steps": 1_000},
+        {"gamma_end": 0.999, "horizon_env_steps": 1_000},
         {"seed": 2},
     ],
     ids=lambda change: "-".join(change),
@@ -161,19 +163,27 @@ def test_the_ladder_gives_every_environment_its_own_epsilon() -> None:
     assert moved == pytest.approx([0.5 * 2 / 3, 0.5**4.5 * 2 / 3, 0.5**8 * 2 / 3], abs=0.035)
 
 
-def test_n_step_shrinks_on_schedule() -> None:
-    agent = DQN(
-        replace(SMALL, n_step=10, n_step_end=2, n_step_env_steps=100),
-        VECTOR,
-        ACTIONS,
-        Generators(1),
-        torch.device("cpu"),
-    )
+def scheduled(quantity: Callable[[DQN], float], **settings: object) -> list[float]:
+    agent = DQN(replace(SMALL, **settings), VECTOR, ACTIONS, Generators(1), torch.device("cpu"))
     seen = []
     for steps in (0, 50, 100, 200):
         agent.env_steps = steps
-        seen.append(agent.n_step())
-    assert seen == [10, 6, 2, 2]
+        seen.append(quantity(agent))
+    return seen
+
+
+def test_n_step_shrinks_and_the_horizon_grows_on_schedule() -> None:
+    assert scheduled(DQN.n_step, n_step=10, n_step_end=2, horizon_env_steps=100) == [10, 6, 2, 2]
+    # Horizons of 10, 20, 30 steps.
+    gammas = scheduled(DQN.gamma, gamma=0.9, gamma_end=1 - 1 / 30, horizon_env_steps=100)
+    assert gammas == pytest.approx([0.9, 0.95, 1 - 1 / 30, 1 - 1 / 30])
+
+
+def test_the_step_size_falls_over_the_run_or_sooner() -> None:
+    falling = {"learning_rate": 1e-3, "learning_rate_end": 0.0, "total_env_steps": 200}
+    assert scheduled(DQN.learning_rate, **falling) == pytest.approx([1e-3, 7.5e-4, 5e-4, 0.0])
+    sooner = scheduled(DQN.learning_rate, **falling, learning_rate_env_steps=100)
+    assert sooner == pytest.approx([1e-3, 5e-4, 0.0, 0.0])
 
 
 def test_updates_keep_up_with_the_steps() -> None:
@@ -195,6 +205,7 @@ def test_continuous_actions_are_refused_and_the_agents_that_can_are_named() -> N
         ("batch_size", 0),
         ("learning_rate", -1.0),
         ("n_step_end", 9),
+        ("gamma_end", 1.0),
         ("replay", ReplayConfig(capacity=8)),
     ],
 )
