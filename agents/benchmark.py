@@ -66,7 +66,8 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant, and more runs at a time than there are cores."""
-        if min(self.seeds, self.jobs, self.env_steps or 1) < 1 or (self.minutes is not None and self.minutes <= 0):
+        counts = (self.seeds, self.jobs, 1 if self.env_steps is None else self.env_steps)
+        if min(counts) < 1 or (self.minutes is not None and self.minutes <= 0):
             raise ConfigError("--seeds, --jobs and --env-steps must be at least 1, --minutes above 0")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         if self.jobs > cores:
