@@ -1,6 +1,7 @@
 """Tables of recorded results: from the rows of a CSV to Markdown. `agents.results` writes them into the README."""
 
 import csv
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -87,7 +88,12 @@ def returns_of(rows: Sequence[Row]) -> list[list[float]]:
 
 def score(rows: Sequence[Row]) -> Estimate:
     """Interquartile mean of the final returns of an agent's runs, with its interval."""
-    return score_interval(returns_of(rows))
+    return _score(tuple(row["eval_returns"] for row in rows))
+
+
+@functools.cache  # the bootstrap is slow, and a table, its order and a picture ask for the same
+def _score(returns: tuple[str, ...]) -> Estimate:
+    return score_interval([[float(value) for value in run.split()] for run in returns])
 
 
 def score_text(rows: Sequence[Row]) -> str:

@@ -2,8 +2,8 @@
 
 A finished run is found again by what it is (agent, world, seed, limits, flags) and never made twice. Where asked for,
 one of ours that was stopped or killed goes on from its checkpoint, which is exact; one of Stable-Baselines3's begins
-anew, because its resuming is not. While runs are made in a folder it is locked, also by runs that outlive a killed
-parent: two commands never write the same run.
+anew, because its resuming is not. Meanwhile the folder is locked, also by runs that outlive a killed parent: two
+commands never write the same run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -176,13 +176,13 @@ def make_all(
 
     Args:
         jobs: the runs that are to exist.
-        runs_dir: their folder, locked meanwhile.
+        runs_dir: their folder.
         at_once: runs at a time.
-        resume: continue those that were stopped; only for a folder in which nobody starts runs by hand.
+        resume: continue those that were stopped, and lock the folder; nobody may start runs there by hand.
         logs: folder that gets what each run prints, in a file of its own (None: it is printed here).
 
     Raises:
-        FolderBusyError: another command makes runs there.
+        FolderBusyError: another command makes and continues runs there.
     """
     waiting = deque(enumerate(jobs, 1))
     running: dict[subprocess.Popen[bytes], tuple[int, Job, Path | None]] = {}
@@ -195,7 +195,7 @@ def make_all(
         for child in running:
             child.send_signal(number)
 
-    with _locked(runs_dir) as lock, _on_sigterm(stop):
+    with _locked(runs_dir) if resume else nullcontext() as lock, _on_sigterm(stop):
         try:
             while running or (waiting and not asked):
                 while waiting and len(running) < at_once and not asked:
@@ -231,13 +231,14 @@ def make_all(
                 child.wait()
 
 
-def _start(words: Sequence[str], job: Job, lock: IO[str], logs: Path | None) -> subprocess.Popen[bytes]:
+def _start(words: Sequence[str], job: Job, lock: IO[str] | None, logs: Path | None) -> subprocess.Popen[bytes]:
     """Start a command, which holds the lock as long as it lives."""
+    held = () if lock is None else (lock.fileno(),)
     if logs is None:
-        return subprocess.Popen(words, pass_fds=[lock.fileno()])
+        return subprocess.Popen(words, pass_fds=held)
     logs.mkdir(parents=True, exist_ok=True)
     with log_file(job, logs).open("ab") as file:
-        return subprocess.Popen(words, pass_fds=[lock.fileno()], stdout=file, stderr=subprocess.STDOUT)
+        return subprocess.Popen(words, pass_fds=held, stdout=file, stderr=subprocess.STDOUT)
 
 
 def log_file(job: Job, logs: Path) -> Path:

@@ -152,9 +152,10 @@ def write_picture(file: Path) -> Path:
     for number, cell in enumerate(cells, 1):
         _draw(figure.add_subplot(height, width, number), cell)
     machines = " / ".join(dict.fromkeys(row["hardware"] for row in rows))
+    seeds = " ".join(sorted({row["seed"] for row in rows}, key=int))
     figure.supxlabel(
         "Interquartile mean of the final evaluation, 95 % bootstrap interval over runs and episodes;"
-        f" small points: mean of each seed.\nBlue: ours, orange: Stable-Baselines3. {machines}",
+        f" small points: mean of each seed ({seeds}).\nBlue: ours, orange: Stable-Baselines3. {machines}",
         fontsize=8,
     )
     path = picture_of(file)

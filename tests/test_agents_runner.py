@@ -203,10 +203,10 @@ def test_output_goes_to_a_file_of_each_run_where_asked(tmp_path: Path) -> None:
 def test_a_folder_is_locked_while_runs_are_made_also_by_a_run_that_outlives_its_parent(tmp_path: Path) -> None:
     with runner._locked(tmp_path) as lock:
         with pytest.raises(FolderBusyError, match="another command"):
-            next(make_all([job(tmp_path)], tmp_path))
+            next(make_all([job(tmp_path)], tmp_path, resume=True))
         orphan = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock.fileno()])
     with pytest.raises(FolderBusyError):
-        next(make_all([job(tmp_path)], tmp_path))
+        next(make_all([job(tmp_path)], tmp_path, resume=True))
     orphan.communicate(b"\n")
     with runner._locked(tmp_path):
         pass
