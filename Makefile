@@ -11,7 +11,7 @@ PYTHON ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pong test format-check lint types unit format lock clean
+.PHONY: help setup pong results test format-check lint types unit format lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,9 @@ $(READY): pyproject.toml constraints.txt
 
 pong: $(READY) ## train our DQN on Pong from pixels, watched in Weights & Biases
 	$(BIN)/python -m agents.dqn --env Pong $(ARGS)
+
+results: $(READY) ## make the README's tables and pictures anew from results/*.csv
+	$(BIN)/python -m agents.results $(ARGS)
 
 # In this order, cheapest first, also under make -j.
 test: $(READY) ## what CI runs: format check, lint, types, tests

@@ -25,7 +25,7 @@ import tyro
 from gymnasium import Space
 from torch import Tensor
 
-from agents import exploration, rl_math
+from agents import exploration, rl_math, transfer
 from agents.commands import command, parse
 from agents.networks import ActorCritic, PolicyConfig, load_network
 from agents.normalise import RewardScale
@@ -35,6 +35,7 @@ from agents.rollout import Rollout, Step
 from agents.session import Session
 from agents.settings import EvalConfig, RunConfig, Stateful
 from agents.trajectories import Trajectories
+from agents.transfer import TransferConfig
 from envs.factory import EnvConfig, make_vec
 from rl_gen_lab import devices
 from rl_gen_lab.devices import DeviceConfig
@@ -86,6 +87,7 @@ class Config:
     # Units of an LSTM behind the shared backbone, for worlds that one observation does not tell whole; 0: none.
     lstm_units: int = 0
     policy: Annotated[PolicyConfig, tyro.conf.arg(name="")] = field(default_factory=PolicyConfig)
+    transfer: Annotated[TransferConfig, tyro.conf.arg(name="")] = field(default_factory=TransferConfig)
     world: EnvConfig = field(default_factory=EnvConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
@@ -146,12 +148,13 @@ class A2C:
         torch.manual_seed(seeds.integer("init"))
         critic: Literal["shared", "separate"] = "shared" if config.shared_backbone else "separate"
         self.network = ActorCritic(shape, action_space, config.policy, critic, config.lstm_units).to(device)
-        parameters = self.network.parameters()
+        transfer.freeze(config.transfer, self.network)
+        groups = transfer.parameter_groups(config.transfer, self.network, config.learning_rate)
         self.optimizer: torch.optim.Optimizer
         if config.optimizer == "rmsprop":
-            self.optimizer = torch.optim.RMSprop(parameters, config.learning_rate, eps=config.optimizer_eps)
+            self.optimizer = torch.optim.RMSprop(groups, config.learning_rate, eps=config.optimizer_eps)
         else:
-            self.optimizer = torch.optim.Adam(parameters, config.learning_rate, eps=config.optimizer_eps, fused=True)
+            self.optimizer = torch.optim.Adam(groups, config.learning_rate, eps=config.optimizer_eps, fused=True)
         self.rollout = Trajectories(config.rollout_steps, config.num_envs, observation_space, action_space, device)
         self.reward_scale = RewardScale(config.num_envs, config.gamma, device)
         self.state = self.network.start(config.num_envs)  # of the LSTM, now
@@ -228,8 +231,7 @@ class A2C:
             value_coefficient=c.value_coefficient,
             entropy_coefficient=self.entropy_coefficient(),
         )
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+        transfer.set_learning_rate(self.optimizer, self.learning_rate())
         self.optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), c.max_grad_norm)
@@ -288,6 +290,7 @@ def train(config: Config, session: Session) -> None:
     seeds = Generators(config.seed)
     rollout = Rollout(config.env, config.num_envs, config.world, seeds)
     agent = A2C(config, rollout.observation_space, rollout.action_space, seeds, device)
+    transfer.begin(config.transfer, session, agent.network)
     parts: dict[str, Stateful] = {"agent": agent, "rollout": rollout, "seeds": seeds}
     session.begin(parts, Player(agent.network).policy(), agent.network)
     while session.running():

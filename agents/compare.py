@@ -8,18 +8,12 @@ same command continues after an interruption. Runs whose task fingerprints diffe
 with what differs).
 """
 
-import importlib.util
 import json
-import shlex
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import tyro
@@ -35,15 +29,14 @@ from agents.learning_curves import (
     training_curve,
 )
 from agents.report import Comparison, Group
+from agents.runner import Job, make_all, parse_agent
 from agents.statistics import difference_interval, score_interval, stratified_interval
 from envs import names
-from rl_gen_lab.errors import CheckpointError, ConfigError, UserError, suggest
+from rl_gen_lab.errors import ConfigError, UserError
 from rl_gen_lab.runs import RunFolder
 from rl_gen_lab.tracking import Tracker
 from rl_gen_lab.wandb_config import WandbConfig
 
-OUR_AGENTS = ("dqn", "reinforce", "actor_critic", "ppo")
-SB3_AGENTS = ("dqn", "a2c", "ppo")
 # Settings that say where a run is kept or shown, not how it learns; `env` is compared by its full id.
 NOT_THE_AGENT = (
     "env",
@@ -55,16 +48,10 @@ NOT_THE_AGENT = (
     "run.film",
     "run.log_every_env_steps",
 )
-# Flags that `compare` itself gives to a run.
-OWN_FLAGS = ("--algo", "--env", "--seed", "--total-minutes", "--runs-dir")
 
 
 class IncomparableRunsError(UserError):
     """Runs of different tasks: a ranking would mean nothing."""
-
-
-class RunFailedError(UserError):
-    """A run that `compare` started ended with an error."""
 
 
 @dataclass(frozen=True)
@@ -105,77 +92,6 @@ class Config:
 # ------------------------------------------------------------------------------------------- making the runs
 
 
-@dataclass(frozen=True)
-class AgentSpec:
-    """An agent as named on the command line."""
-
-    # The name that its runs carry in their config, e.g. "sb3_dqn".
-    exp_name: str
-    module: str
-    # Flags that select it, e.g. ["--algo", "dqn"].
-    choice: list[str]
-    # Flags of the user.
-    flags: list[str]
-
-
-def parse_agent(text: str) -> AgentSpec:
-    """ "dqn" is ours, "sb3:dqn" is Stable-Baselines3's; flags may follow in the same word.
-
-    Raises:
-        ConfigError: no such agent, with the nearest name.
-    """
-    name, *flags = shlex.split(text) or [""]
-    ours = [agent for agent in OUR_AGENTS if importlib.util.find_spec(f"agents.{agent}")]
-    known = [*ours, *(f"sb3:{algo}" for algo in SB3_AGENTS)]
-    if name not in known:
-        raise ConfigError(f"unknown agent '{name}'.{suggest(name, known)} Known: {', '.join(known)}.")
-    family, _, algo = name.rpartition(":")
-    if family:
-        return AgentSpec(f"sb3_{algo}", "agents.sb3", ["--algo", algo], flags)
-    return AgentSpec(name, f"agents.{name}", [], flags)
-
-
-def command_for(spec: AgentSpec, config: Config, seed: int) -> list[str]:
-    """The command line of one run."""
-    words = [sys.executable, "-m", spec.module, *spec.choice, "--env", str(config.env), "--seed", str(seed)]
-    words += ["--total-minutes", f"{config.minutes:g}", "--runs-dir", str(config.runs_dir)]
-    words += ["--wandb.mode", config.wandb.mode, "--wandb.project", config.wandb.project]
-    if config.wandb.entity:
-        words += ["--wandb.entity", config.wandb.entity]
-    return words + spec.flags
-
-
-def foreign_flags(words: Sequence[str]) -> list[str]:
-    """Sorted flags of a recorded command that make it another agent, without those `compare` gives."""
-    groups: list[list[str]] = []
-    for word in words:
-        if word.startswith("--"):
-            flag, equals, value = word.partition("=")
-            groups.append([flag.replace("_", "-"), *([value] if equals else [])])
-        elif groups:
-            groups[-1].append(word)
-    return sorted(" ".join(g) for g in groups if g[0] not in OWN_FLAGS and not g[0].startswith("--wandb"))
-
-
-def find_finished(spec: AgentSpec, config: Config, seed: int) -> Path | None:
-    """The newest finished run of this agent, env, seed and minutes, or None."""
-    env_id = names.resolve(str(config.env))
-    found = []
-    for folder in config.runs_dir.glob("*/"):
-        try:
-            run = RunFolder.open(folder)
-            recorded, result = run.read_config(), run.read_result()
-        except CheckpointError:  # something else lies there, or a run that has not ended
-            continue
-        wanted = (spec.exp_name, env_id, seed, config.minutes, foreign_flags(spec.flags), "finished")
-        minutes = flatten(recorded.get("config", {})).get("run.total_minutes")
-        has = (recorded.get("exp_name"), recorded.get("env_id"), recorded.get("seed"), minutes)
-        flags = foreign_flags([str(word) for word in recorded.get("command", [])])
-        if (*has, flags, result.get("status")) == wanted:
-            found.append((str(recorded.get("started")), folder))
-    return max(found)[1] if found else None
-
-
 def make_runs(config: Config) -> Iterator[Path]:
     """Make the missing runs, one after the other, and give the folder of each.
 
@@ -185,41 +101,13 @@ def make_runs(config: Config) -> Iterator[Path]:
         RunFailedError: a run ended with an error or left no finished record.
     """
     specs = [parse_agent(text) for text in config.agents]
-    jobs = [(config.first_seed + i, spec) for i in range(config.seeds) for spec in specs]
-    for number, (seed, spec) in enumerate(jobs, 1):
-        head = f"[{number} of {len(jobs)}]"
-        folder = find_finished(spec, config, seed)
-        if folder is None:
-            words = command_for(spec, config, seed)
-            print(f"{head} {shlex.join(words)}", flush=True)
-            code = run_child(words)
-            folder = find_finished(spec, config, seed)
-            if code or folder is None:
-                what = f"ended with exit code {code}" if code else "left no finished run of these minutes"
-                raise RunFailedError(
-                    f"{spec.exp_name} with seed {seed} {what}; see its output above."
-                    " The same command goes on from here."
-                )
-        else:
-            print(f"{head} already finished: {folder}", flush=True)
-        yield folder
-
-
-def run_child(words: Sequence[str]) -> int:
-    """Run a command with our terminal as its own; SIGTERM and Ctrl-C reach it, and we wait for it to save."""
-    child = subprocess.Popen(words)
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        child.send_signal(number)
-
-    previous = signal.signal(signal.SIGTERM, forward)
-    try:
-        return child.wait()
-    except KeyboardInterrupt:  # the terminal sent it to the child as well
-        child.wait()
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    jobs = [
+        Job(spec, str(config.env), config.first_seed + i, config.minutes, config.runs_dir, config.wandb)
+        for i in range(config.seeds)
+        for spec in specs
+    ]
+    for outcome in make_all(jobs, config.runs_dir):
+        yield outcome.checked()
 
 
 # ---------------------------------------------------------------------------------------- comparing the runs

@@ -24,7 +24,7 @@ import tyro
 from gymnasium import Space, spaces
 from torch import Tensor
 
-from agents import exploration, rl_math
+from agents import exploration, rl_math, transfer
 from agents.commands import command, parse
 from agents.networks import QNetwork, load_network
 from agents.policy import Policy
@@ -32,6 +32,7 @@ from agents.replay import Batch, Replay
 from agents.rollout import Rollout, Step
 from agents.session import Session
 from agents.settings import EvalConfig, RunConfig, Stateful
+from agents.transfer import TransferConfig
 from envs.factory import EnvConfig, make_vec
 from rl_gen_lab import devices
 from rl_gen_lab.devices import DeviceConfig
@@ -113,6 +114,7 @@ class Config:
     # Network from observations to features: auto, nature, impala, small (pixels); mlp, mlp_small (vectors).
     backbone: str = "auto"
     replay: ReplayConfig = field(default_factory=ReplayConfig)
+    transfer: Annotated[TransferConfig, tyro.conf.arg(name="")] = field(default_factory=TransferConfig)
     world: EnvConfig = field(default_factory=EnvConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
@@ -184,9 +186,9 @@ class DQN:
         torch.manual_seed(seeds.integer("init"))
         self.online = QNetwork(config.backbone, shape, self.num_actions, config.dueling).to(device)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
-        self.optimizer = torch.optim.Adam(
-            self.online.parameters(), lr=config.learning_rate, eps=config.adam_eps, fused=True
-        )
+        transfer.freeze(config.transfer, self.online)
+        groups = transfer.parameter_groups(config.transfer, self.online, config.learning_rate)
+        self.optimizer = torch.optim.Adam(groups, lr=config.learning_rate, eps=config.adam_eps, fused=True)
         self.replay = Replay(
             config.replay.capacity,
             config.num_envs,
@@ -284,8 +286,7 @@ class DQN:
         c = self.config
         if self.updates == 0 and c.standardise:
             self._standardise()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+        transfer.set_learning_rate(self.optimizer, self.learning_rate())
         batch = self.replay.sample(c.batch_size, self.n_step(), self.gamma(), self.sampling, c.replay.priority_beta)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=c.device.precision == "bfloat16"):
             loss, td, q_tm1 = self._loss(self.online, self.target, batch, double=c.double, loss=c.loss)
@@ -349,6 +350,7 @@ def train(config: Config, session: Session) -> None:
     seeds = Generators(config.seed)
     rollout = Rollout(config.env, config.num_envs, config.world, seeds)
     agent = DQN(config, rollout.observation_space, rollout.action_space, seeds, device)
+    transfer.begin(config.transfer, session, agent.online, agent.target)
     parts: dict[str, Stateful] = {"agent": agent, "rollout": rollout, "seeds": seeds}
     session.begin(parts, Policy(agent.greedy, agent.values), agent.online)
     learned: dict[str, Tensor] = {}

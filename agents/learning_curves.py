@@ -31,6 +31,8 @@ THRESHOLDS: dict[str, tuple[float, ...]] = {
     "Acrobot-v1": (-100,),
     "MountainCar-v0": (-110,),
     "LunarLander-v3": (0, 200),
+    "LunarLanderContinuous-v3": (0, 200),
+    "Pendulum-v1": (-250,),
 }
 Axis = Literal["steps", "minutes"]
 

@@ -27,7 +27,7 @@ import tyro
 from gymnasium import Space
 from torch import Tensor
 
-from agents import exploration, rl_math
+from agents import exploration, rl_math, transfer
 from agents.commands import command, parse
 from agents.networks import ActorCritic, PolicyConfig, Prediction, load_network
 from agents.normalise import RewardScale
@@ -37,6 +37,7 @@ from agents.rollout import Rollout, Step
 from agents.session import Session
 from agents.settings import EvalConfig, RunConfig, Stateful
 from agents.trajectories import Trajectories, sequences
+from agents.transfer import TransferConfig
 from envs.factory import EnvConfig, make_vec
 from rl_gen_lab import devices
 from rl_gen_lab.devices import DeviceConfig
@@ -100,6 +101,7 @@ class Config:
     # Agent steps that the LSTM's gradient reaches back; divides rollout_steps and minibatch_size.
     bptt_steps: int = 16
     policy: Annotated[PolicyConfig, tyro.conf.arg(name="")] = field(default_factory=PolicyConfig)
+    transfer: Annotated[TransferConfig, tyro.conf.arg(name="")] = field(default_factory=TransferConfig)
     world: EnvConfig = field(default_factory=EnvConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
@@ -208,9 +210,9 @@ class PPO:
         torch.manual_seed(seeds.integer("init"))
         critic: Literal["shared", "separate"] = "shared" if config.shared_backbone else "separate"
         self.network = ActorCritic(shape, action_space, config.policy, critic, config.lstm_units).to(device)
-        self.optimizer = torch.optim.Adam(
-            self.network.parameters(), lr=config.learning_rate, eps=config.adam_eps, fused=True
-        )
+        transfer.freeze(config.transfer, self.network)
+        groups = transfer.parameter_groups(config.transfer, self.network, config.learning_rate)
+        self.optimizer = torch.optim.Adam(groups, lr=config.learning_rate, eps=config.adam_eps, fused=True)
         self.rollout = Trajectories(config.rollout_steps, config.num_envs, observation_space, action_space, device)
         self.reward_scale = RewardScale(config.num_envs, config.gamma, device)
         self.state = self.network.start(config.num_envs)  # of the LSTM, now
@@ -274,8 +276,7 @@ class PPO:
     def learn(self) -> dict[str, Tensor]:
         """Updates from a full rollout, which is then forgotten; returns what to log, still on the device."""
         c = self.config
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+        transfer.set_learning_rate(self.optimizer, self.learning_rate())
         whole = self._look_back()
         seen: list[dict[str, Tensor]] = []
         for index in self._minibatches(whole.mask.shape[1]):
@@ -407,6 +408,7 @@ def train(config: Config, session: Session) -> None:
     seeds = Generators(config.seed)
     rollout = Rollout(config.env, config.num_envs, config.world, seeds)
     agent = PPO(config, rollout.observation_space, rollout.action_space, seeds, device)
+    transfer.begin(config.transfer, session, agent.network)
     parts: dict[str, Stateful] = {"agent": agent, "rollout": rollout, "seeds": seeds}
     session.begin(parts, Player(agent.network).policy(), agent.network)
     while session.running():

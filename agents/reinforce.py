@@ -28,7 +28,7 @@ import tyro
 from gymnasium import Space
 from torch import Tensor, nn
 
-from agents import exploration, rl_math
+from agents import exploration, rl_math, transfer
 from agents.commands import command, parse
 from agents.distributions import Distribution
 from agents.networks import ActorCritic, PolicyConfig, load_network
@@ -37,6 +37,7 @@ from agents.policy import Policy
 from agents.rollout import Rollout, Step
 from agents.session import Session
 from agents.settings import EvalConfig, RunConfig, Stateful
+from agents.transfer import TransferConfig
 from envs.factory import EnvConfig, make_vec
 from rl_gen_lab import devices
 from rl_gen_lab.devices import DeviceConfig
@@ -94,6 +95,7 @@ class Config:
     # Agent steps that go through the network at once; bounds memory and changes nothing else.
     chunk_steps: int = 4_096
     policy: Annotated[PolicyConfig, tyro.conf.arg(name="")] = field(default_factory=PolicyConfig)
+    transfer: Annotated[TransferConfig, tyro.conf.arg(name="")] = field(default_factory=TransferConfig)
     world: EnvConfig = field(default_factory=EnvConfig)
     eval: EvalConfig = field(default_factory=EvalConfig)
     run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
@@ -147,6 +149,7 @@ class Reinforce:
         self.learns_value = config.baseline == "learned"
         self.network = ActorCritic(shape, action_space, config.policy, "separate" if self.learns_value else "none")
         self.network.to(device)
+        transfer.freeze(config.transfer, self.network)
         self.optimizer = self._adam(config.learning_rate, self.network.backbone, self.network.head)
         self.value_optimizer = None
         if self.network.value_backbone is not None and self.network.value_head is not None:
@@ -165,8 +168,8 @@ class Reinforce:
         self._loss = torch.compile(reinforce_loss) if config.device.compile else reinforce_loss
 
     def _adam(self, learning_rate: float, *modules: nn.Module) -> torch.optim.Adam:
-        parameters = [parameter for module in modules for parameter in module.parameters()]
-        return torch.optim.Adam(parameters, lr=learning_rate, eps=self.config.adam_eps, fused=True)
+        groups = transfer.parameter_groups(self.config.transfer, self.network, learning_rate, modules)
+        return torch.optim.Adam(groups, lr=learning_rate, eps=self.config.adam_eps, fused=True)
 
     # ---- schedules, functions of the counters alone
 
@@ -276,8 +279,7 @@ class Reinforce:
 
     def _move_policy(self, obs: Tensor, action: Tensor, advantage: Tensor) -> dict[str, Tensor]:
         c = self.config
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
+        transfer.set_learning_rate(self.optimizer, self.learning_rate())
         self.optimizer.zero_grad()
         total, bonus = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         for part in torch.arange(len(obs), device=self.device).split(c.chunk_steps):
@@ -358,6 +360,7 @@ def train(config: Config, session: Session) -> None:
     seeds = Generators(config.seed)
     rollout = Rollout(config.env, config.num_envs, config.world, seeds)
     agent = Reinforce(config, rollout.observation_space, rollout.action_space, seeds, device)
+    transfer.begin(config.transfer, session, agent.network)
     parts: dict[str, Stateful] = {"agent": agent, "rollout": rollout, "seeds": seeds}
     session.begin(parts, Player(agent.network).policy(), agent.network)
     while session.running():

@@ -1,12 +1,13 @@
-"""Recorded results: one CSV per claim in results/, one row per run, and the README tables made from them.
+"""Recorded results: one CSV per claim in results/, one row per run; tables and pictures of the README made from them.
 
     python -m agents.results --record pong --what "Pong on 2 cores" runs/dqn__Pong__1__20260101-120000
-    python -m agents.results            # write the tables into README.md
-    python -m agents.results --check    # exit code 1 when a table is not what the CSVs give
+    python -m agents.results            # write the tables into README.md, and the pictures
+    python -m agents.results --check    # exit code 1 when a table or a picture is not what the CSVs give
 
 A table stands between `<!-- results:NAME -->` and `<!-- /results:NAME -->` and comes from results/NAME.csv;
-`NAME:sentence` gives its first agent in one sentence. Rows of different task fingerprints get tables of their
-own and are never ranked together. A CSV with other columns is shown as it is.
+`NAME:sentence` gives its first agent in one sentence, `NAME:suite` a benchmark: its picture (results/NAME.png), its
+tables, and where Stable-Baselines3 scores higher. Rows of different task fingerprints get tables of their own and are
+never ranked together. A CSV with other columns is shown as it is.
 """
 
 import csv
@@ -18,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
+from agents import suite_report
 from agents.commands import cli, command
 from agents.learning_curves import (
     RunDataError,
@@ -27,44 +29,13 @@ from agents.learning_curves import (
     load_run,
     thresholds_for,
 )
-from agents.statistics import Estimate, score_interval
-from rl_gen_lab.errors import ConfigError, UserError, suggest
+from agents.result_tables import COLUMNS, ResultsError, Row, read_csv, sentence, table
+from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.files import replace_file
 
-Row = dict[str, str]
-
-COLUMNS = (
-    "what",
-    "agent",
-    "env_id",
-    "fingerprint",
-    "task",
-    "seed",
-    "env_steps",
-    "updates",
-    "minutes",
-    "steps_per_second",
-    "peak_memory_mb",
-    "eval_mean",
-    "eval_std",
-    "eval_episodes",
-    "eval_returns",
-    "threshold",
-    "steps_to_threshold",
-    "minutes_to_threshold",
-    "hardware",
-    "threads",
-    "versions",
-    "commit",
-    "date",
-    "command",
-    "run",
-)
 MARKER = re.compile(r"<!-- results:(?P<name>\S+) -->\n(?P<body>.*?)<!-- /results:(?P=name) -->", re.DOTALL)
 OPENING = re.compile(r"<!-- results:(\S+) -->")
-
-
-class ResultsError(UserError):
-    """A results file or a marker in the README is missing or broken."""
+FORMS = {"": table, "sentence": sentence, "suite": suite_report.section}
 
 
 @dataclass(frozen=True)
@@ -146,10 +117,11 @@ def portable(command: Sequence[str]) -> str:
 
 
 def record(file: Path, rows: Sequence[Row]) -> None:
-    """Add rows to a CSV, made if absent; a row of the same run is replaced where it stands.
+    """Add rows to a CSV, made if absent; a row of the same run is replaced where it stands. A kill leaves it whole.
 
     Raises:
         ResultsError: the file has other columns.
+        SaveError: it cannot be written.
     """
     kept: dict[str, Row] = {}
     if file.exists():
@@ -159,133 +131,15 @@ def record(file: Path, rows: Sequence[Row]) -> None:
         kept = {row["run"]: row for row in old}
     kept |= {row["run"]: row for row in rows}
     file.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(file, lambda new: write_csv(new, list(kept.values())))
+
+
+def write_csv(file: Path, rows: Sequence[Row]) -> None:
+    """A CSV of recorded runs."""
     with file.open("w", newline="", encoding="utf-8") as handle:
         writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(kept.values())
-
-
-def read_csv(file: Path) -> tuple[list[str], list[Row]]:
-    """Column names and rows of a results CSV.
-
-    Raises:
-        ResultsError: no such file (with the nearest name), or a row with too many or too few cells.
-    """
-    if not file.exists():
-        names = [other.stem for other in file.parent.glob("*.csv")]
-        raise ResultsError(f"no results file {file}.{suggest(file.stem, names)}")
-    with file.open(newline="", encoding="utf-8") as handle:
-        reader = csv.DictReader(handle)
-        rows = list(reader)
-    for number, row in enumerate(rows, 2):
-        if None in row or None in row.values():
-            raise ResultsError(f"{file}: row {number} does not have one cell per column")
-    return list(reader.fieldnames or []), rows
-
-
-# ---------------------------------------------------------------------------------------------------- tables
-
-
-def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
-
-
-def _number(text: str) -> float:
-    return float(text) if text else float("nan")
-
-
-def _median(rows: Sequence[Row], column: str, digits: int = 0) -> str:
-    values = [_number(row[column]) for row in rows if row[column]]
-    return f"{np.median(values):,.{digits}f}" if values else "-"
-
-
-def _score(rows: Sequence[Row]) -> Estimate:
-    return score_interval([[float(value) for value in row["eval_returns"].split()] for row in rows])
-
-
-def _score_text(rows: Sequence[Row]) -> str:
-    estimate = _score(rows)
-    return f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]"
-
-
-def _evidence(rows: Sequence[Row]) -> str:
-    """ "3 runs (seeds 1 2 3), 60 episodes"."""
-    seeds = " ".join(sorted((row["seed"] for row in rows), key=int))
-    word = "run (seed" if len(rows) == 1 else "runs (seeds"
-    return f"{len(rows)} {word} {seeds}), {sum(int(row['eval_episodes']) for row in rows)} episodes"
-
-
-def _solved(rows: Sequence[Row]) -> str:
-    """Median minutes and steps to the threshold, and how many runs reached it."""
-    if not rows[0]["threshold"]:
-        return "-"
-    reached = [row for row in rows if row["minutes_to_threshold"]]
-    count = f"{len(reached)} of {len(rows)} runs"
-    if 2 * len(reached) <= len(rows):
-        return f"not reached ({count})"
-    # Runs that never got there count as infinitely late, so that a lucky one does not speak for all.
-    late = [float("inf")] * (len(rows) - len(reached))
-    minutes = float(np.median([float(row["minutes_to_threshold"]) for row in reached] + late))
-    steps = float(np.median([float(row["steps_to_threshold"]) for row in reached] + late))
-    return f"{minutes:.1f} min, {steps:,.0f} steps ({count})"
-
-
-def _groups(rows: Sequence[Row], *columns: str) -> list[list[Row]]:
-    found: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        found.setdefault(tuple(row[column] for column in columns), []).append(row)
-    return list(found.values())
-
-
-def table(file: Path) -> str:
-    """The Markdown of a results CSV: a table per task, best interquartile mean first."""
-    columns, rows = read_csv(file)
-    if tuple(columns) != COLUMNS:
-        return _markdown(columns, [list(row.values()) for row in rows])
-    parts = []
-    for task in _groups(rows, "fingerprint"):
-        scores = {row["threshold"] for row in task}
-        solved = (
-            f"median time to {float(scores.pop()):g}" if len(scores) == 1 and all(scores) else "median time to score"
-        )
-        head = [
-            "what",
-            "agent",
-            "final score: IQM [95 % interval]",
-            "evidence",
-            solved,
-            "minutes",
-            "env steps",
-        ]
-        head += ["env steps/s", "peak MB", "hardware"]
-        lines = []
-        groups = _groups(task, "what", "agent", "hardware", "threshold")
-        for group in sorted(groups, key=lambda group: -_score(group).value):
-            first = group[0]
-            line = [first["what"], first["agent"], _score_text(group), _evidence(group), _solved(group)]
-            line += [_median(group, "minutes", 1)]
-            line += [_median(group, name) for name in ("env_steps", "steps_per_second", "peak_memory_mb")]
-            threads = f", {first['threads']} thread{'s' * (first['threads'] != '1')}" if first["threads"] else ""
-            lines.append([*line, first["hardware"] + threads])
-        title = f"Task `{task[0]['task']}` (fingerprint `{task[0]['fingerprint']}`)"
-        parts.append(f"{title}:\n\n{_markdown(head, lines)}")
-    return "\n".join(parts)
-
-
-def sentence(file: Path) -> str:
-    """The first recorded agent of a results CSV in one sentence, for the top of the README."""
-    columns, rows = read_csv(file)
-    if tuple(columns) != COLUMNS or not rows:
-        raise ResultsError(f"{file} records no runs, so there is no sentence to make of it")
-    group = _groups(rows, "fingerprint", "what", "agent", "hardware", "threshold")[0]
-    first = group[0]
-    text = f"{first['agent']} on {first['env_id']}: interquartile mean {_score_text(group)}"
-    text += f" after {_median(group, 'minutes', 1)}"
-    text += f" minutes (median) on {first['hardware']}; {_evidence(group)}"
-    if first["threshold"]:
-        text += f"; time to {float(first['threshold']):g}: {_solved(group)}"
-    return text + ".\n"
+        writer.writerows(rows)
 
 
 def render(readme: str, results_dir: Path) -> tuple[str, list[str]]:
@@ -303,15 +157,23 @@ def render(readme: str, results_dir: Path) -> tuple[str, list[str]]:
     def fill(match: re.Match[str]) -> str:
         name = match["name"]
         stem, _, form = name.partition(":")
-        if form not in ("", "sentence"):
-            raise ResultsError(f"unknown form in <!-- results:{name} -->: only NAME and NAME:sentence exist")
-        file = results_dir / f"{stem}.csv"
-        body = (sentence if form else table)(file)
+        if form not in FORMS:
+            raise ResultsError(
+                f"unknown form in <!-- results:{name} -->: only NAME, NAME:sentence and NAME:suite exist"
+            )
+        body = FORMS[form](results_dir / f"{stem}.csv")
         if body != match["body"]:
             stale.append(name)
         return f"<!-- results:{name} -->\n{body}<!-- /results:{name} -->"
 
     return MARKER.sub(fill, readme), stale
+
+
+def stale_pictures(readme: str, results_dir: Path) -> list[Path]:
+    """The CSVs of benchmarks shown in the README whose picture is absent or drawn from other rows."""
+    names = [match["name"].partition(":") for match in MARKER.finditer(readme)]
+    files = [results_dir / f"{stem}.csv" for stem, _, form in names if form == "suite"]
+    return [file for file in files if not suite_report.picture_is_current(file)]
 
 
 @command
@@ -327,12 +189,17 @@ def main(argv: list[str] | None = None) -> None:
         raise ResultsError(f"no {options.readme} here; run this in the checkout or give --readme")
     old = options.readme.read_text(encoding="utf-8")
     new, stale = render(old, options.results_dir)
+    pictures = stale_pictures(old, options.results_dir)
     if options.check:
-        if stale:
-            print(f"{options.readme} is stale: {', '.join(stale)}. Run: python -m agents.results")
+        if stale or pictures:
+            late = [*stale, *(f"the picture of {file}" for file in pictures)]
+            print(f"{options.readme} is stale: {', '.join(late)}. Run: python -m agents.results")
             raise SystemExit(1)
-        print(f"{options.readme}: every table is what {options.results_dir} gives")
-    elif stale:
+        print(f"{options.readme}: every table and picture is what {options.results_dir} gives")
+        return
+    for file in pictures:
+        print(f"{suite_report.write_picture(file)} drawn")
+    if stale:
         options.readme.write_text(new, encoding="utf-8")
         print(f"{options.readme}: wrote {', '.join(stale)}")
 

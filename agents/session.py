@@ -110,6 +110,10 @@ class Session:
         self.display.say(f"resumed at step {self.env_steps:,}")
         self.saved = None
 
+    def note(self, facts: dict[str, Any]) -> None:
+        """Add to config.json what is known only now, e.g. where the first weights came from. Raises: SaveError."""
+        self.run.write_config(self.run.read_config() | facts)
+
     def running(self) -> bool:
         """False when the run is over: steps or minutes spent, solved, or asked to stop."""
         limit = self.config.run.total_minutes

@@ -22,11 +22,11 @@ import psutil
 import torch
 
 from agents.commands import cli, command
-from agents.compare import RunFailedError, run_child
 from agents.display import Display
 from agents.learning_curves import describe_hardware
 from agents.replay import Replay
 from agents.rollout import Rollout
+from agents.runner import RunFailedError, run_child
 from envs.factory import EnvConfig
 from envs.names import is_atari, resolve
 from rl_gen_lab import devices

@@ -1,28 +1,15 @@
 """Comparisons refuse what cannot be compared, group runs rightly, and make the missing runs once."""
 
 import json
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from synthetic_runs import make_run
 
-from agents import compare
-from agents.compare import (
-    Config,
-    IncomparableRunsError,
-    RunFailedError,
-    command_for,
-    compare_runs,
-    find_finished,
-    foreign_flags,
-    group_runs,
-    make_runs,
-    parse_agent,
-    run_child,
-    task_differences,
-)
+from agents import compare, runner
+from agents.compare import Config, IncomparableRunsError, compare_runs, group_runs, make_runs, task_differences
 from agents.learning_curves import load_run
 from rl_gen_lab.errors import ConfigError
 
@@ -122,84 +109,24 @@ def test_an_agent_without_any_final_evaluation_comes_last(tmp_path: Path) -> Non
 # ---- making the runs
 
 
-def config(tmp_path: Path, **changes: Any) -> Config:
-    values: dict[str, Any] = {"env": "Pong", "agents": ("dqn", "sb3:dqn"), "seeds": 2, "minutes": 20.0}
-    return Config(runs_dir=tmp_path / "runs", out=tmp_path / "out", **values | changes)
+def test_runs_are_made_seed_by_seed_within_the_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = Config(env="Pong", agents=("dqn", "sb3:dqn"), seeds=2, minutes=20.0, runs_dir=tmp_path)
+    asked: list[runner.Job] = []
+
+    def make_all(jobs: list[runner.Job], runs_dir: Path) -> Iterator[runner.Outcome]:
+        asked.extend(jobs)
+        yield from (runner.Outcome(job, runs_dir / str(number)) for number, job in enumerate(jobs))
+
+    monkeypatch.setattr(compare, "make_all", make_all)
+    assert list(make_runs(settings)) == [tmp_path / str(number) for number in range(4)]
+    assert [(job.agent.exp_name, job.seed) for job in asked] == [("dqn", 1), ("sb3_dqn", 1), ("dqn", 2), ("sb3_dqn", 2)]
+    assert {(job.env, job.minutes, job.runs_dir) for job in asked} == {("Pong", 20.0, tmp_path)}
 
 
-def test_command_of_a_reference_run_is_the_one_a_person_would_type(tmp_path: Path) -> None:
-    command = command_for(parse_agent("sb3:dqn --backbone nature"), config(tmp_path), 2)
-    assert command[:5] == [sys.executable, "-m", "agents.sb3", "--algo", "dqn"]
-    assert " ".join(command[5:11]) == "--env Pong --seed 2 --total-minutes 20"
-    assert command[-2:] == ["--backbone", "nature"]
-
-
-def test_unknown_agent_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(ConfigError, match=r"unknown agent 'dqnn'.*'dqn'"):
-        parse_agent("dqnn")
-    with pytest.raises(ConfigError, match="unknown agent ''"):
-        parse_agent("")
-
-
-def test_only_flags_that_make_another_agent_are_foreign() -> None:
-    command = ["python", "-m", "agents.sb3", "--algo", "dqn", "--env", "Pong", "--seed", "1"]
-    command += ["--total-minutes", "30", "--wandb.mode", "offline"]
-    assert foreign_flags(command) == []
-    assert foreign_flags([*command, "--n_step=1", "--world.sticky", "0.0"]) == [
-        "--n-step 1",
-        "--world.sticky 0.0",
-    ]
-
-
-def test_finished_run_is_found_only_for_the_same_agent_seed_minutes_and_flags(tmp_path: Path) -> None:
-    settings = config(tmp_path)
-    path = make_run(settings.runs_dir, "dqn", 1, minutes=20.0)
-    make_run(settings.runs_dir, "dqn", 2, minutes=20.0, status="interrupted")
-    make_run(settings.runs_dir, "dqn", 3, minutes=20.0, status=None)
-    (settings.runs_dir / "notes").mkdir()
-    assert find_finished(parse_agent("dqn"), settings, 1) == path
-    assert find_finished(parse_agent("dqn"), settings, 2) is None
-    assert find_finished(parse_agent("dqn"), settings, 3) is None
-    assert find_finished(parse_agent("sb3:dqn"), settings, 1) is None
-    assert find_finished(parse_agent("dqn --n-step 1"), settings, 1) is None
-    assert find_finished(parse_agent("dqn"), config(tmp_path, minutes=30.0), 1) is None
-    assert find_finished(parse_agent("dqn"), config(tmp_path, env="Breakout"), 1) is None
-
-
-def test_missing_runs_are_made_once_seed_by_seed_and_the_next_call_makes_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    settings = config(tmp_path)
-    done = make_run(settings.runs_dir, "dqn", 1, minutes=20.0)
-    started = []
-
-    def child(command: list[str]) -> int:
-        seed = int(command[command.index("--seed") + 1])
-        started.append((command[2], seed))
-        make_run(settings.runs_dir, "sb3_dqn" if command[2] == "agents.sb3" else "dqn", seed, minutes=20.0)
-        return 0
-
-    monkeypatch.setattr(compare, "run_child", child)
-    folders = list(make_runs(settings))
-    assert started == [("agents.sb3", 1), ("agents.dqn", 2), ("agents.sb3", 2)]
-    assert folders[0] == done and len(set(folders)) == 4
-    assert list(make_runs(settings)) == folders and len(started) == 3
-
-
-def test_a_failing_run_stops_the_comparison_and_names_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare, "run_child", lambda command: 3)
-    with pytest.raises(RunFailedError, match="dqn with seed 1 ended with exit code 3"):
-        list(make_runs(config(tmp_path)))
-    monkeypatch.setattr(compare, "run_child", lambda command: 0)
-    with pytest.raises(RunFailedError, match="left no finished run"):
-        list(make_runs(config(tmp_path)))
-
-
-def test_output_of_a_child_reaches_our_own_and_its_exit_code_comes_back(
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    assert run_child([sys.executable, "-c", "print('learning', flush=True); raise SystemExit(5)"]) == 5
-    assert capfd.readouterr().out == "learning\n"
+def test_a_failing_run_stops_the_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare, "make_all", lambda jobs, runs_dir: iter([runner.Outcome(jobs[0], None, 3)]))
+    with pytest.raises(runner.RunFailedError, match="dqn on Pong with seed 1 ended with exit code 3"):
+        list(make_runs(Config(env="Pong", agents=("dqn",), runs_dir=tmp_path)))
 
 
 @pytest.mark.parametrize(

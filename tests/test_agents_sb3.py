@@ -160,7 +160,7 @@ def test_same_game_as_sb3s_make_atari_env(game: str, skip: int, steps: int, same
     env_id = f"{game}NoFrameskip-v4"
     wrappers = {"noop_max": 0, "frame_skip": skip, "terminal_on_life_loss": False, "clip_reward": False}
     theirs = VecFrameStack(make_atari_env(env_id, n_envs=1, seed=0, wrapper_kwargs=wrappers), 4)
-    world = EnvConfig(0.0, skip, max_pool=skip > 1, noop_max=0, fire_reset=False, clip_rewards=False)
+    world = EnvConfig(sticky=0.0, frame_skip=skip, max_pool=skip > 1, noop_max=0, fire_reset=False, clip_rewards=False)
     ours = adapter(env_id, 1, world)
     first, other = ours.reset(), np.asarray(theirs.reset())
     # SB3 presses FIRE and then the next button at the start of games that know FIRE.

@@ -1,0 +1,203 @@
+"""A benchmark that can be trusted: agents x tasks x seeds, ours and Stable-Baselines3's, on the same worlds and budget.
+
+    python -m agents.benchmark --suite classic
+    python -m agents.benchmark --suite classic --tasks CartPole LunarLander --agents ppo sb3:ppo --seeds 3
+    python -m agents.benchmark --suite pixels --tasks Pong --minutes 90
+
+A cell is an agent on a task with a seed. As each is finished it becomes a row of results/<suite>.csv, and a cell with a
+row is never run again (to have it run anew, delete the row and the run's folder). Stopped or killed, the same command
+goes on where it stopped: ours within a cell, exactly; a cell of Stable-Baselines3 begins anew. `make results` brings
+the rows into the README.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from agents.commands import cli, command
+from agents.display import clock
+from agents.learning_curves import load_run
+from agents.result_tables import COLUMNS, ResultsError, Row, read_csv
+from agents.results import record, row_of
+from agents.runner import OUR_AGENTS, SB3_AGENTS, Job, foreign_flags, log_file, make_all, parse_agent
+from agents.session import EXIT_INTERRUPTED
+from agents.suite_report import losses_text, reasons
+from agents.suites import SUITES, Task
+from rl_gen_lab.errors import ConfigError, suggest
+from rl_gen_lab.wandb_config import WandbConfig
+
+STOPPED = (EXIT_INTERRUPTED, -signal.SIGTERM, -signal.SIGINT)  # exit codes of runs that were told to
+ALL_AGENTS = (*OUR_AGENTS, *(f"sb3:{algo}" for algo in SB3_AGENTS))
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which cells of a suite to run, and within what."""
+
+    # Which tasks, and how they are scored: agents/suites.py.
+    suite: Literal["classic", "pixels"] = "classic"
+    # Only these tasks of the suite, e.g. CartPole Pendulum.
+    tasks: tuple[str, ...] = ()
+    # Only these agents, e.g. ppo sb3:ppo, or with flags of their own in quotes: "ppo --clip 0.1".
+    agents: tuple[str, ...] = ()
+    # Runs of each agent on each task.
+    seeds: int = 5
+    # Seed of the first run; the others count upward.
+    first_seed: int = 1
+    # Agent steps of each run (None: those of the suite).
+    env_steps: int | None = None
+    # Wall-clock minutes that each run may take besides (None: as long as its steps take).
+    minutes: float | None = None
+    # Runs at a time, each with one thread; more than one at a time is slower for each, so leave 1 to measure times.
+    jobs: int = 1
+    # Where runs are made, by this command alone; what they print is in its folder `logs`.
+    runs_dir: Path = Path("runs/benchmark")
+    # Folder of the CSVs.
+    results_dir: Path = Path("results")
+    # Weights & Biases for the runs.
+    wandb: WandbConfig = field(default_factory=WandbConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant, and more runs at a time than there are cores."""
+        counts = (self.seeds, self.jobs, 1 if self.env_steps is None else self.env_steps)
+        if min(counts) < 1 or (self.minutes is not None and self.minutes <= 0):
+            raise ConfigError("--seeds, --jobs and --env-steps must be at least 1, --minutes above 0")
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        if self.jobs > cores:
+            raise ConfigError(f"--jobs {self.jobs}, but this process may use {cores} cores: at most one run for each")
+        known = [task.env for task in SUITES[self.suite].tasks]
+        for name in self.tasks:
+            if name not in known:
+                raise ConfigError(
+                    f"no task '{name}' in suite {self.suite}.{suggest(name, known)} Known: {', '.join(known)}."
+                )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """An agent on a task with a seed."""
+
+    job: Job
+    # Its budget in words, and flags of the user: the rows of equal ones are compared.
+    what: str
+
+    @property
+    def key(self) -> Row:
+        """What its row holds in these columns."""
+        job = self.job
+        return {"agent": job.agent.exp_name, "env_id": job.env_id, "seed": str(job.seed), "what": self.what}
+
+    def is_in(self, rows: Sequence[Row]) -> bool:
+        """Whether one of the rows records this cell."""
+        flags = foreign_flags(self.job.agent.flags)
+        return any(self.key.items() <= row.items() and foreign_flags(row["command"].split()) == flags for row in rows)
+
+
+def cells_of(config: Config) -> list[Cell]:
+    """The cells asked for. Seeds are the outer loop: what changes on the machine in these hours meets all alike."""
+    tasks = [task for task in SUITES[config.suite].tasks if task.env in (config.tasks or [task.env])]
+    pairs = [
+        (task, text)
+        for task in tasks
+        if task.left_out() is None
+        for text in config.agents or ALL_AGENTS
+        if not (task.continuous and parse_agent(text).exp_name in ("dqn", "sb3_dqn"))
+    ]
+    seeds = range(config.first_seed, config.first_seed + config.seeds)
+    return [cell_of(config, task, text, seed) for seed in seeds for task, text in pairs]
+
+
+def cell_of(config: Config, task: Task, text: str, seed: int) -> Cell:
+    """One of them; text: the agent, with flags of its own perhaps."""
+    agent = parse_agent(text)
+    env_steps = config.env_steps or task.env_steps
+    what = [f"{env_steps:,} env steps"]
+    if config.minutes is not None:
+        what.append(f"at most {config.minutes:g} min")
+    what += foreign_flags(agent.flags)
+    flags = [*SUITES[config.suite].flags(task, env_steps), *agent.flags]
+    job = Job(replace(agent, flags=flags), task.env, seed, config.minutes, config.runs_dir, config.wandb)
+    return Cell(job, ", ".join(what))
+
+
+def seconds_left(missing: Sequence[Cell], rows: Sequence[Row], jobs: int) -> float | None:
+    """Estimate for the missing cells, each from the recorded ones most like it; None where nothing is recorded."""
+    if not rows:
+        return None
+    return 60.0 * sum(_minutes_of(cell, rows) for cell in missing) / jobs
+
+
+def _minutes_of(cell: Cell, rows: Sequence[Row]) -> float:
+    alike = list(rows)
+    for column in ("what", "env_id", "agent"):
+        alike = [row for row in alike if row[column] == cell.key[column]] or alike
+    return float(np.mean([float(row["minutes"]) for row in alike]))
+
+
+def run(config: Config, cells: Sequence[Cell], file: Path) -> list[str]:
+    """Make and record the cells that have no row yet; a line for each that failed. Exits with 130 if told to stop."""
+    rows = recorded(file)
+    missing = [cell for cell in cells if not cell.is_in(rows)]
+    print(f"{file}: {len(cells) - len(missing)} of {len(cells)} cells are recorded, {len(missing)} to run", flush=True)
+    waiting = {id(cell.job): cell for cell in missing}
+    failures, logs = [], config.runs_dir / "logs"
+    jobs = [cell.job for cell in missing]
+    try:
+        for outcome in make_all(jobs, config.runs_dir, at_once=config.jobs, resume=True, logs=logs):
+            job, folder = outcome.job, outcome.folder
+            if folder is None and outcome.code in STOPPED:
+                continue
+            cell = waiting.pop(id(job))
+            who = f"{job.agent.exp_name} on {job.env_id}, seed {job.seed}"
+            if folder is None:
+                failures.append(f"failed: {who}: exit code {outcome.code}; see {log_file(job, logs)}")
+                print(failures[-1], flush=True)
+                continue
+            row = row_of(load_run(folder), cell.what)
+            record(file, [row])
+            left = seconds_left(list(waiting.values()), recorded(file), config.jobs) or 0.0
+            counted = f"{len(cells) - len(waiting)} of {len(cells)} cells, about {clock(left)} left"
+            print(f"{who}: {row['eval_mean']} after {row['minutes']} min; {counted}", flush=True)
+    except KeyboardInterrupt:
+        pass
+    if waiting:
+        print(f"stopped with {len(waiting)} cells to run; the same command goes on from here", flush=True)
+        raise SystemExit(EXIT_INTERRUPTED)
+    return failures
+
+
+def recorded(file: Path) -> list[Row]:
+    """The rows of a suite's CSV; none while there is no such file. Raises: ResultsError."""
+    if not file.exists():
+        return []
+    columns, rows = read_csv(file)
+    if tuple(columns) != COLUMNS:
+        raise ResultsError(f"{file} has other columns than a record of runs")
+    return rows
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Run a suite."""
+    config = cli(Config, argv)
+    for task in SUITES[config.suite].tasks:
+        if (why := task.left_out()) and task.env in (config.tasks or [task.env]):
+            print(why)
+    file = config.results_dir / f"{config.suite}.csv"
+    failures = run(config, cells_of(config), file)
+    print(losses_text(recorded(file), reasons(file)), end="")
+    print("into the README: make results")
+    if failures:
+        print("\n".join(failures))
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,186 @@
+"""Tables of recorded results: from the rows of a CSV to Markdown. `agents.results` writes them into the README."""
+
+import csv
+import functools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from agents.statistics import Estimate, score_interval
+from rl_gen_lab.errors import UserError, suggest
+
+Row = dict[str, str]
+
+COLUMNS = (
+    "what",
+    "agent",
+    "env_id",
+    "fingerprint",
+    "task",
+    "seed",
+    "env_steps",
+    "updates",
+    "minutes",
+    "steps_per_second",
+    "peak_memory_mb",
+    "eval_mean",
+    "eval_std",
+    "eval_episodes",
+    "eval_returns",
+    "threshold",
+    "steps_to_threshold",
+    "minutes_to_threshold",
+    "hardware",
+    "threads",
+    "versions",
+    "commit",
+    "date",
+    "command",
+    "run",
+)
+
+
+class ResultsError(UserError):
+    """A results file or a marker in the README is missing or broken."""
+
+
+def read_csv(file: Path) -> tuple[list[str], list[Row]]:
+    """Column names and rows of a results CSV.
+
+    Raises:
+        ResultsError: no such file (with the nearest name), or a row with too many or too few cells.
+    """
+    if not file.exists():
+        names = [other.stem for other in file.parent.glob("*.csv")]
+        raise ResultsError(f"no results file {file}.{suggest(file.stem, names)}")
+    with file.open(newline="", encoding="utf-8") as handle:
+        reader = csv.DictReader(handle)
+        rows = list(reader)
+    for number, row in enumerate(rows, 2):
+        if None in row or None in row.values():
+            raise ResultsError(f"{file}: row {number} does not have one cell per column")
+    return list(reader.fieldnames or []), rows
+
+
+# ---------------------------------------------------------------------------------------------------- tables
+
+
+def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+def _number(text: str) -> float:
+    return float(text) if text else float("nan")
+
+
+def _median(rows: Sequence[Row], column: str, digits: int = 0) -> str:
+    values = [_number(row[column]) for row in rows if row[column]]
+    return f"{np.median(values):,.{digits}f}" if values else "-"
+
+
+def returns_of(rows: Sequence[Row]) -> list[list[float]]:
+    """Returns of the final evaluation's episodes, a list for each row."""
+    return [[float(value) for value in row["eval_returns"].split()] for row in rows]
+
+
+def score(rows: Sequence[Row]) -> Estimate:
+    """Interquartile mean of the final returns of an agent's runs, with its interval."""
+    return _score(tuple(row["eval_returns"] for row in rows))
+
+
+@functools.cache  # the bootstrap is slow, and a table, its order and a picture ask for the same
+def _score(returns: tuple[str, ...]) -> Estimate:
+    return score_interval([[float(value) for value in run.split()] for run in returns])
+
+
+def score_text(rows: Sequence[Row]) -> str:
+    """ "19.8 [19.1, 20.3]"."""
+    return estimate_text(score(rows))
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """ "19.8 [19.1, 20.3]"."""
+    return f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]"
+
+
+def evidence(rows: Sequence[Row]) -> str:
+    """ "3 runs (seeds 1 2 3), 60 episodes"."""
+    seeds = " ".join(sorted((row["seed"] for row in rows), key=int))
+    word = "run (seed" if len(rows) == 1 else "runs (seeds"
+    return f"{len(rows)} {word} {seeds}), {sum(int(row['eval_episodes']) for row in rows)} episodes"
+
+
+def _solved(rows: Sequence[Row]) -> str:
+    """Median minutes and steps to the threshold, and how many runs reached it."""
+    if not rows[0]["threshold"]:
+        return "-"
+    reached = [row for row in rows if row["minutes_to_threshold"]]
+    count = f"{len(reached)} of {len(rows)} runs"
+    if 2 * len(reached) <= len(rows):
+        return f"not reached ({count})"
+    # Runs that never got there count as infinitely late, so that a lucky one does not speak for all.
+    late = [float("inf")] * (len(rows) - len(reached))
+    minutes = float(np.median([float(row["minutes_to_threshold"]) for row in reached] + late))
+    steps = float(np.median([float(row["steps_to_threshold"]) for row in reached] + late))
+    return f"{minutes:.1f} min, {steps:,.0f} steps ({count})"
+
+
+def groups(rows: Sequence[Row], *columns: str) -> list[list[Row]]:
+    """Rows that agree in these columns, in the order in which they first appear."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault(tuple(row[column] for column in columns), []).append(row)
+    return list(found.values())
+
+
+def table(file: Path) -> str:
+    """The Markdown of a results CSV: a table per task, best interquartile mean first."""
+    columns, rows = read_csv(file)
+    if tuple(columns) != COLUMNS:
+        return markdown(columns, [list(row.values()) for row in rows])
+    parts = []
+    for task in groups(rows, "fingerprint"):
+        scores = {row["threshold"] for row in task}
+        solved = (
+            f"median time to {float(scores.pop()):g}" if len(scores) == 1 and all(scores) else "median time to score"
+        )
+        head = [
+            "what",
+            "agent",
+            "final score: IQM [95 % interval]",
+            "evidence",
+            solved,
+            "minutes",
+            "env steps",
+        ]
+        head += ["env steps/s", "peak MB", "hardware"]
+        lines = []
+        found = groups(task, "what", "agent", "hardware", "threshold")
+        for group in sorted(found, key=lambda group: -score(group).value):
+            first = group[0]
+            line = [first["what"], first["agent"], score_text(group), evidence(group), _solved(group)]
+            line += [_median(group, "minutes", 1)]
+            line += [_median(group, name) for name in ("env_steps", "steps_per_second", "peak_memory_mb")]
+            threads = f", {first['threads']} thread{'s' * (first['threads'] != '1')}" if first["threads"] else ""
+            lines.append([*line, first["hardware"] + threads])
+        title = f"Task `{task[0]['task']}` (fingerprint `{task[0]['fingerprint']}`)"
+        parts.append(f"{title}:\n\n{markdown(head, lines)}")
+    return "\n".join(parts)
+
+
+def sentence(file: Path) -> str:
+    """The first recorded agent of a results CSV in one sentence, for the top of the README."""
+    columns, rows = read_csv(file)
+    if tuple(columns) != COLUMNS or not rows:
+        raise ResultsError(f"{file} records no runs, so there is no sentence to make of it")
+    group = groups(rows, "fingerprint", "what", "agent", "hardware", "threshold")[0]
+    first = group[0]
+    text = f"{first['agent']} on {first['env_id']}: interquartile mean {score_text(group)}"
+    text += f" after {_median(group, 'minutes', 1)}"
+    text += f" minutes (median) on {first['hardware']}; {evidence(group)}"
+    if first["threshold"]:
+        text += f"; time to {float(first['threshold']):g}: {_solved(group)}"
+    return text + ".\n"

@@ -1,0 +1,206 @@
+"""A trained backbone starts other agents: frozen, partly frozen or fine-tuned, on the record, exact on resume."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from agents import play, session
+from agents.networks import QNetwork
+from agents.transfer import TransferConfig, freeze, parameter_groups, set_learning_rate
+from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.runs import RunFolder
+
+SHORT = [
+    "--preset", "defaults", "--total-env-steps", "600", "--checkpoint-every-env-steps", "300",
+    "--eval.every-env-steps", "0", "--eval.episodes", "1", "--eval.final-episodes", "1", "--num-envs", "2",
+    "--log-every-env-steps", "100", "--no-film", "--wandb.mode", "disabled", "--device", "cpu", "--env", "CartPole",
+]  # fmt: skip
+AGENTS = {
+    "dqn": ["--learning-starts-env-steps", "100", "--replay.capacity", "2000", "--backbone", "mlp_small"],
+    "reinforce": ["--backbone", "mlp_small"],
+    "actor_critic": ["--backbone", "mlp_small", "--no-shared-backbone"],
+    "ppo": ["--backbone", "mlp_small", "--rollout-steps", "64", "--minibatch-size", "64"],
+}
+PONG = [
+    "--env", "Pong", "--world.image-size", "36", "--world.max-episode-frames", "60", "--total-env-steps", "60",
+    "--checkpoint-every-env-steps", "500",
+]  # fmt: skip
+
+
+def run(agent: str, root: Path, *flags: str) -> RunFolder:
+    before = set(root.glob("*"))
+    importlib.import_module(f"agents.{agent}").main(
+        [*SHORT, *AGENTS[agent], "--runs-dir", str(root), *(str(flag) for flag in flags)]
+    )
+    (path,) = set(root.glob("*")) - before
+    return RunFolder.open(path)
+
+
+def weights(run: RunFolder, name: str = "last") -> dict[str, Tensor]:
+    return load_file(run.checkpoints / f"{name}.safetensors")
+
+
+def backbone(tensors: dict[str, Tensor], name: str = "backbone.") -> dict[str, Tensor]:
+    return {key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}
+
+
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    assert a.keys() == b.keys() and a
+    return all(torch.equal(a[key], b[key]) for key in a)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A DQN to take the backbone of."""
+    return run("dqn", tmp_path_factory.mktemp("trained"))
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_every_agent_keeps_a_frozen_backbone_of_another_run_and_learns_its_heads(
+    tmp_path: Path, trained: RunFolder, agent: str
+) -> None:
+    taken = backbone(weights(trained, "best"))
+    made = run(agent, tmp_path, "--init-backbone", str(trained.path), "--init-frozen", "all")
+    last, best = weights(made), weights(made, "best")
+    assert same(backbone(last), taken)
+    if "value_backbone.layers.0.weight" in last:
+        assert same(backbone(last, "value_backbone."), taken)
+    heads = [key for key in last if "backbone" not in key and key.endswith("weight")]
+    fresh = run(agent, tmp_path, "--seed", "1", "--total-env-steps", "1", "--num-envs", "2")
+    assert heads and not all(torch.equal(last[key], weights(fresh)[key]) for key in heads)
+    assert best.keys() == last.keys()
+
+
+def test_the_record_says_where_the_backbone_came_from(tmp_path: Path, trained: RunFolder) -> None:
+    made = run("ppo", tmp_path, "--init-backbone", str(trained.path))
+    origin = made.read_config()["init_backbone"]
+    assert origin["file"] == str(trained.checkpoints / "best.safetensors")
+    assert (origin["algo"], origin["env_id"]) == ("dqn", "CartPole-v1")
+    assert len(origin["sha256"]) == 64 and int(origin["global_step"]) > 0
+    assert "init_backbone" not in trained.read_config()
+
+
+def test_fine_tuning_moves_the_backbone_and_a_small_factor_moves_it_less(tmp_path: Path, trained: RunFolder) -> None:
+    taken = backbone(weights(trained, "best"))
+
+    def distance(factor: str) -> float:
+        made = run("ppo", tmp_path, "--init-backbone", str(trained.path), "--init-learning-rate-factor", factor)
+        return max(float((x - taken[key]).abs().max()) for key, x in backbone(weights(made)).items())
+
+    small, large = distance("0.01"), distance("1")
+    assert 0 < small < 0.1 * large
+
+
+# Adam with two groups and a target network, two optimisers, RMSProp; PPO's optimiser is made as DQN's.
+@pytest.mark.parametrize("agent", ["dqn", "reinforce", "actor_critic"])
+def test_an_interrupted_run_resumes_exactly_without_the_file_it_began_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: RunFolder, agent: str
+) -> None:
+    file = tmp_path / "taken.safetensors"
+    save_file({f"backbone.{key}": x for key, x in backbone(weights(trained, "best")).items()}, file)
+    flags = ["--init-backbone", str(file), "--init-learning-rate-factor", "0.3", "--learning-rate-end", "0"]
+    whole = run(agent, tmp_path / "whole", *flags)
+    original = session.Session.running
+
+    def running(self: session.Session) -> bool:
+        self._interrupted = self._interrupted or self.env_steps >= 401
+        return original(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session.Session, "running", running)
+        with pytest.raises(SystemExit):
+            run(agent, tmp_path / "stopped", *flags)
+    (path,) = (tmp_path / "stopped").iterdir()
+    file.unlink()
+    importlib.import_module(f"agents.{agent}").main(["--resume", str(path)])
+    stopped = RunFolder.open(path)
+    assert same(weights(whole), weights(stopped))
+    assert whole.read_result()["final_eval"] == stopped.read_result()["final_eval"]
+    assert stopped.read_config()["init_backbone"]["file"] == str(file)
+    assert play.load_policy(stopped, "last").act(np.zeros((1, 4), np.float32)).shape == (1,)
+
+
+def test_frozen_convolutions_stay_and_the_layer_behind_them_learns(tmp_path: Path) -> None:
+    small = ["--backbone", "small"]
+    source = run("actor_critic", tmp_path, *PONG, *small)
+    taken = backbone(weights(source, "best"))
+    flags = ["--init-backbone", str(source.path), "--init-frozen", "conv", "--learning-starts-env-steps", "20"]
+    made = backbone(weights(run("dqn", tmp_path, *PONG, *small, *flags)))
+    moved = {key for key in taken if not torch.equal(taken[key], made[key])}
+    assert moved == {"fc.weight", "fc.bias"}
+
+
+def test_layers_that_do_not_fit_are_named(
+    tmp_path: Path, trained: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run("ppo", tmp_path, "--backbone", "mlp_tanh", "--init-backbone", str(trained.path))
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert "layers.0.weight" in said and "layers.2.bias" in said and "best.safetensors" in said
+
+
+def test_a_file_of_a_backbone_alone_is_taken_and_a_missing_one_refused(
+    tmp_path: Path, trained: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "encoder.safetensors"
+    taken = backbone(weights(trained, "best"))
+    save_file(taken, file)
+    made = run("actor_critic", tmp_path / "runs", "--init-backbone", str(file), "--init-frozen", "all")
+    assert same(backbone(weights(made)), taken)
+    with pytest.raises(SystemExit):
+        run("ppo", tmp_path, "--init-backbone", str(tmp_path / "nothing.safetensors"))
+    assert "nothing.safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"init_frozen": "all"}, "belong to --init-backbone"),
+        ({"init_learning_rate_factor": 0.1}, "belong to --init-backbone"),
+        ({"init_backbone": Path("runs/RUN"), "init_learning_rate_factor": 0.0}, "--init-frozen all"),
+    ],
+)
+def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TransferConfig(**settings)
+
+
+def test_convolutions_can_only_be_frozen_where_there_are_some() -> None:
+    with pytest.raises(ConfigError, match="MLP has none"):
+        freeze(TransferConfig(Path("runs/RUN"), "conv"), QNetwork("mlp", (4,), 2, dueling=False))
+
+
+def test_without_a_trained_backbone_the_optimiser_has_the_one_group_it_always_had() -> None:
+    network = QNetwork("mlp", (4,), 2, dueling=True)
+    (group,) = parameter_groups(TransferConfig(), network, 1.0)
+    assert group.keys() == {"params"}
+    assert [id(p) for p in group["params"]] == [id(p) for p in network.parameters()]
+
+
+def test_a_schedule_moves_both_groups_and_keeps_their_ratio() -> None:
+    network = QNetwork("mlp", (4,), 2, dueling=True)
+    config = TransferConfig(Path("runs/RUN"), init_learning_rate_factor=0.1)
+    optimizer = torch.optim.Adam(parameter_groups(config, network, 1e-3), lr=1e-3)
+    assert [group["lr"] for group in optimizer.param_groups] == [1e-3, 1e-4]
+    set_learning_rate(optimizer, 5e-4)
+    assert [group["lr"] for group in optimizer.param_groups] == [5e-4, pytest.approx(5e-5)]
+    counted = sum(len(group["params"]) for group in optimizer.param_groups)
+    assert counted == len(list(network.parameters()))
+
+
+def test_parts_of_a_network_get_optimisers_of_their_own() -> None:
+    network = nn.Module()
+    network.backbone, network.head, network.other = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
+    config = TransferConfig(Path("runs/RUN"), init_learning_rate_factor=0.5)
+    new, trained = parameter_groups(config, network, 1.0, [network.backbone, network.head])
+    assert [p is q for p, q in zip(new["params"], network.head.parameters(), strict=True)] == [True, True]
+    assert [p is q for p, q in zip(trained["params"], network.backbone.parameters(), strict=True)] == [True, True]
