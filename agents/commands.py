@@ -8,9 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from agents import records
 from envs import names
 from rl_gen_lab.config import exit_on_error, first_look, from_dict, load, parse_flags
-from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs import RunFolder
 
 PRESETS = Path(__file__).resolve().parent.parent / "configs"
@@ -41,7 +42,7 @@ def parse(config_class: type[ConfigT], agent: str, argv: list[str] | None, defau
         return load(config_class, argv, agent=agent, presets_dir=PRESETS)
     resume = first_look(argv, "resume")
     if resume is not None:
-        return _resumed(config_class, Path(resume), argv)
+        return _resumed(config_class, agent, Path(resume), argv)
     env_id = names.resolve(first_look(argv, "env") or default_env)
     candidates = [names.short_name(env_id).lower()]
     if names.is_atari(env_id):
@@ -49,8 +50,12 @@ def parse(config_class: type[ConfigT], agent: str, argv: list[str] | None, defau
     return load(config_class, argv, agent=agent, presets_dir=PRESETS, preset_candidates=candidates)
 
 
-def _resumed(config_class: type[ConfigT], path: Path, argv: list[str]) -> ConfigT:
-    saved: Any = from_dict(config_class, RunFolder.open(path).read_config()["config"])
+def _resumed(config_class: type[ConfigT], agent: str, path: Path, argv: list[str]) -> ConfigT:
+    described = RunFolder.open(path).read_config()
+    command, own = (records.module_of(name) for name in (str(described.get("exp_name")), agent))
+    if command != own:
+        raise CheckpointError(f"{path} is a run of agents.{command}, not of agents.{own}")
+    saved: Any = from_dict(config_class, described["config"], str(path))
     run = replace(saved.run, resume=path)
     known = {"--resume", "--total-env-steps", "--total-minutes"}
     for word in argv:

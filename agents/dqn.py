@@ -125,7 +125,7 @@ class Config:
         """Refuse what cannot work."""
         positive = ("total_env_steps", "num_envs", "batch_size", "n_step", "learning_rate", "learn_every_env_steps")
         for name in (*positive, "target_update_every_updates", "max_grad_norm"):
-            if getattr(self, name) <= 0:
+            if not getattr(self, name) > 0:  # NaN is not
                 raise ConfigError(f"{name} must be more than 0, not {getattr(self, name)}")
         for name in ("gamma", "target_tau", "epsilon_start", "epsilon_end"):
             if not 0.0 <= getattr(self, name) <= 1.0:
@@ -170,9 +170,10 @@ class DQN:
         device: torch.device,
     ) -> None:
         if not isinstance(action_space, spaces.Discrete):
+            others = " Agents for continuous actions: ppo, actor_critic, reinforce"
             raise ConfigError(
-                f"DQN needs a finite set of actions; {config.env} has {action_space}."
-                " Agents for continuous actions: ppo, actor_critic, reinforce"
+                f"DQN needs one finite set of actions (Discrete); {config.env} has {action_space}."
+                + (others if isinstance(action_space, spaces.Box) else "")
             )
         shape = observation_space.shape
         assert shape is not None

@@ -45,8 +45,15 @@ class LearnerWorld:
         self._lives = self._lives_in(info)
 
     def reset(self, seed: int | None) -> np.ndarray:
-        """Begin every copy anew, with consecutive seeds from `seed` on; returns observations (N, ...)."""
-        obs, info = self.vec.reset(seed=seed)
+        """Begin every copy anew, with consecutive seeds from `seed` on; returns observations (N, ...).
+
+        Raises: EnvStepError.
+        """
+        try:
+            obs, info = self.vec.reset(seed=seed)
+        except Exception as error:
+            here = f"environment {self.env_id}, vector step {self._steps} of {self.num_envs} copies"
+            raise EnvStepError(f"{here}: its reset raised {type(error).__name__}: {error}") from error
         self._begin(info)
         return np.asarray(obs)
 

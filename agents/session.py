@@ -27,7 +27,7 @@ from agents.settings import AgentConfig, Stateful
 from envs import names
 from rl_gen_lab.config import to_flat_dict
 from rl_gen_lab.devices import peak_memory_mb
-from rl_gen_lab.errors import SaveError, UserError
+from rl_gen_lab.errors import CheckpointError, SaveError, UserError
 from rl_gen_lab.runs import RunFolder, load_weights, save_state, save_weights
 from rl_gen_lab.seeding import Generators
 from rl_gen_lab.tracking import Tracker
@@ -67,7 +67,6 @@ class Session:
             self.run = RunFolder.open(config.run.resume)
             self.saved = records.load_checkpoint(self.run, algo, self.fingerprint)
             wall_offset = float(self.saved["session"]["wall_seconds"])
-            self.run.truncate_metrics(int(self.saved["session"]["env_steps"]))
         else:
             self.run = RunFolder.create(config.run.runs_dir, algo, names.short_name(self.env_id), config.seed)
             self.run.write_config(records.describe(algo, self.env_id, config, self.fingerprint))
@@ -100,13 +99,22 @@ class Session:
     # ---- used by the agents' loops
 
     def begin(self, parts: Mapping[str, Stateful], policy: Policy, network: nn.Module) -> None:
-        """Say what a checkpoint holds, how the agent acts and with which network; continue a resumed run."""
+        """Say what a checkpoint holds, how the agent acts and with which network; continue a resumed run.
+
+        Raises: CheckpointError for one of another version of this program or its settings.
+        """
         self.parts, self.policy, self.network = parts, policy, network
         if self.saved is None:
             return
-        for name, part in parts.items():
-            part.load_state_dict(self.saved[name])
-        self._load_state_dict(self.saved["session"])
+        try:
+            for name, part in parts.items():
+                part.load_state_dict(self.saved[name])
+            self._load_state_dict(self.saved["session"])
+        except (KeyError, ValueError, RuntimeError) as error:  # what torch and dictionaries say of what does not fit
+            raise CheckpointError(
+                f"{self.run.checkpoints / 'latest'} does not fit this program and {self.run.config_file}: {error}"
+            ) from error
+        self.run.truncate_metrics(self.env_steps)
         self.display.say(f"resumed at step {self.env_steps:,}")
         self.saved = None
 
@@ -157,7 +165,7 @@ class Session:
         """Write a checkpoint; a full disk costs this checkpoint, not the run. Raises: DivergedError."""
         for name, weights in self.network.state_dict().items():
             if not bool(weights.isfinite().all()):  # on a GPU the loss is looked at only now and then
-                raise DivergedError(f"{name} is not finite at step {self.env_steps:,}; the checkpoint before stays")
+                raise DivergedError(f"{name} is not finite at step {self.env_steps:,}. {self._kept()}")
         while self.next_checkpoint <= self.env_steps:
             self.next_checkpoint += self.config.run.checkpoint_every_env_steps
         state: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
@@ -188,9 +196,9 @@ class Session:
             f"step {self.env_steps:,} · {clock(self.tracker.wall_seconds)} · evaluation of {len(result.returns)}"
             f" episodes: {mean:.2f} ± {np.std(result.returns):.2f}"
         )
-        if self.best is None or mean > self.best["return_mean"]:
+        better = self.best is None or mean > self.best["return_mean"]
+        if better and self._save_weights("best", mean):  # else the best that is kept is still the one before
             self.best = result.to_dict() | {"global_step": self.env_steps}
-            self._save_weights("best", mean)
         goal = c.run.stop_at_return
         if goal is not None and mean >= goal:
             self.solved = {"return_mean": mean, "env_steps": self.env_steps, "wall_seconds": self.tracker.wall_seconds}
@@ -235,13 +243,14 @@ class Session:
         """Save everything; unless the run was interrupted, score and film the best agent and write the result."""
         self.save()
         if self._interrupted:
-            self.run.write_result(self._result("interrupted"))
+            self._write_result(self._result("interrupted"))
             return
         self._save_weights("last", float(np.mean(self.recent)) if self.recent else math.nan)
         if self.last_eval != self.env_steps:
             self.evaluate()
-        tensors, _ = load_weights(self.run.checkpoints / "best.safetensors")
-        self.network.load_state_dict(tensors)
+        if self.best is not None:  # none where the disk was full at every evaluation: then the agent as it is
+            tensors, _ = load_weights(self.run.checkpoints / "best.safetensors")
+            self.network.load_state_dict(tensors)
         seed = self.eval_seeds.integer("final_evaluation")
         final, _ = self._play(self.config.eval.final_episodes, seed, "final evaluation")
         result = self._result("finished") | {"final_eval": final.to_dict()}
@@ -260,7 +269,8 @@ class Session:
             "global_step": self.env_steps,
             **{k: result["final_eval"][k] for k in ("return_mean", "return_std")},
         }
-        self.tracker.model(self.run.checkpoints / "best.safetensors", metadata, ["best"])
+        if self.best is not None:
+            self.tracker.model(self.run.checkpoints / "best.safetensors", metadata, ["best"])
 
     def _film(self, seed: int) -> None:
         def show(done: int) -> None:
@@ -287,7 +297,17 @@ class Session:
             "solved": self.solved,
         }
 
+    def _write_result(self, result: dict[str, Any]) -> None:
+        try:
+            self.run.write_result(result)
+        except SaveError as error:
+            self.display.say(f"the result is not on disk: {error}")
+
     # ---- details
+
+    def _kept(self) -> str:
+        latest = self.run.checkpoints / "latest"
+        return f"The checkpoint before stays in {latest}" if latest.is_dir() else "No checkpoint was written before"
 
     def _speed(self) -> dict[str, float]:
         now = self.tracker.wall_seconds
@@ -315,12 +335,12 @@ class Session:
             on_host = not isinstance(value, Tensor) or value.device.type == "cpu"
             if (wait or on_host) and not math.isfinite(float(value)):
                 raise DivergedError(
-                    f"{name} became {float(value)} at step {self.env_steps:,}, update {self.updates:,}. The checkpoint"
-                    f" before stays in {self.run.checkpoints / 'latest'}. Look at learning_rate, max_grad_norm and the"
-                    " rewards' scale"
+                    f"{name} became {float(value)} at step {self.env_steps:,}, update {self.updates:,}. {self._kept()}."
+                    " Look at learning_rate, max_grad_norm and the rewards' scale"
                 )
 
-    def _save_weights(self, name: str, return_mean: float) -> None:
+    def _save_weights(self, name: str, return_mean: float) -> bool:
+        """False where the disk refused."""
         metadata = {
             "algo": self.algo,
             "env_id": self.env_id,
@@ -333,6 +353,8 @@ class Session:
             save_weights(self.run.checkpoints / f"{name}.safetensors", tensors, metadata)
         except SaveError as error:
             self.display.say(f"weights of the {name} agent not written: {error}")
+            return False
+        return True
 
     def _state_dict(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in COUNTERS} | {
@@ -367,9 +389,11 @@ class Session:
         self.display.__exit__(kind, error, trace)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        if error is not None:
-            self.run.write_result(self._result("failed") | {"error": f"{type(error).__name__}: {error}"})
-        if error is not None or self._interrupted:
+        refused = self.saved is not None  # the checkpoint to go on from: what is in the folder stays as it is
+        if error is not None and not refused:
+            self._write_result(self._result("failed") | {"error": f"{type(error).__name__}: {error}"})
+        resumable = not refused and (self.run.checkpoints / "latest").is_dir()
+        if (error is not None or self._interrupted) and resumable:
             self.display.say(f"resume with: {records.resume_command(self.algo, self.run)}")
         self.tracker.finish(0 if error is None and not self._interrupted else 1)
         if self._interrupted and error is None:

@@ -25,6 +25,16 @@ class EvalConfig:
     # Probability of a random action while being evaluated.
     epsilon: float = 0.0
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        for name in ("episodes", "final_episodes"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"eval.{name} must be at least 1, not {getattr(self, name)}")
+        if self.every_env_steps < 0:
+            raise ConfigError(f"eval.every_env_steps must be 0 or more, not {self.every_env_steps}")
+        if not 0.0 <= self.epsilon <= 1.0:
+            raise ConfigError(f"eval.epsilon must lie in [0, 1], not {self.epsilon}")
+
 
 @dataclass(frozen=True)
 class RunConfig:

@@ -31,6 +31,10 @@ os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 SMALLEST_PICTURE = 32  # a uint8 array with a shorter side is a vector of numbers, not a picture
 
 
+class UnusableEnvError(names.UnknownEnvError):
+    """The world is registered but cannot be made, or not with these settings; the message says why."""
+
+
 @dataclass(frozen=True)
 class EnvConfig:
     """What the agent sees of a world, and how the emulator runs. `None` means: as the environment id registers it."""
@@ -97,7 +101,7 @@ def make_vec(
     """`num_envs` copies of a world, stepped together. ALE games run in ale-py's C++ vector env with `threads` threads.
 
     Observations: (N, S*C, H, W) uint8 for pixels, (N, D) float32 for everything else. Rewards: (N,) unclipped.
-    Raises: UnknownEnvError, NoTruthError (objects of a world that `envs/truth` cannot read).
+    Raises: UnknownEnvError, UnusableEnvError, NoTruthError (objects of a world that `envs/truth` cannot read).
     """
     env_id = names.resolve(name)
     mode = AutoresetMode.NEXT_STEP if autoreset == "next_step" else AutoresetMode.SAME_STEP
@@ -106,14 +110,20 @@ def make_vec(
     else:
         view = _object_view if config.observe == "objects" else standard_view
         wrappers: list[Any] = [lambda env: view(env, config)]
-        vec = gym.make_vec(
-            env_id,
-            num_envs,
-            vectorization_mode="sync",
-            vector_kwargs={"autoreset_mode": mode},
-            wrappers=wrappers,
-            **(_emulator(name, env_id, config) if names.is_atari(env_id) else {}),
-        )
+        arguments = _emulator(name, env_id, config) if names.is_atari(env_id) else {}
+        try:
+            vec = gym.make_vec(
+                env_id,
+                num_envs,
+                vectorization_mode="sync",
+                vector_kwargs={"autoreset_mode": mode},
+                wrappers=wrappers,
+                **arguments,
+            )
+        except names.UnknownEnvError:
+            raise
+        except Exception as error:  # its constructor may raise anything; a package may be missing
+            raise UnusableEnvError(f"env {name!r} cannot be made: {type(error).__name__}: {error}") from error
     assert vec.metadata["autoreset_mode"] == mode, vec.metadata
     return vec
 
@@ -154,7 +164,7 @@ def make_env(
 def _emulator(name: str, env_id: str, config: EnvConfig) -> dict[str, Any]:
     """Arguments of ale-py's Gymnasium world, which then runs frame by frame."""
     if fire_reset_of(env_id, config):
-        raise ValueError(f"{name!r} has no FIRE reset here; use make_vec with pixels, or world.fire_reset=False")
+        raise UnusableEnvError(f"{name!r} has no FIRE reset here; use make_vec with pixels, or world.fire_reset=False")
     return {
         "frameskip": 1,
         "repeat_action_probability": sticky_of(env_id, config),
@@ -179,6 +189,16 @@ class _WithoutMaxPool(w.AtariPreprocessing):
         return super()._get_obs()
 
 
+class _WithPromisedShape(gym.ObservationWrapper[Any, Any, Any]):
+    """Refuses an observation of another shape than promised, before scaling or flattening hides it."""
+
+    def observation(self, observation: Any) -> Any:
+        promised = self.observation_space.shape
+        if np.shape(observation) != promised:
+            raise ValueError(f"an observation has shape {np.shape(observation)}, promised {promised}")
+        return observation
+
+
 def standard_view(env: gym.Env[Any, Any], config: EnvConfig) -> gym.Env[Any, Any]:
     """A non-Atari world as pixels (S*C, H, W) uint8 or as a vector (D,) float32, by its observation space.
 
@@ -188,6 +208,8 @@ def standard_view(env: gym.Env[Any, Any], config: EnvConfig) -> gym.Env[Any, Any
         start, actions = int(env.action_space.start), spaces.Discrete(int(env.action_space.n))
         env = w.TransformAction(env, lambda action: action + start, actions)
     space = env.observation_space
+    if isinstance(space, spaces.Box):
+        env = _WithPromisedShape(env)
     if _is_picture(space):
         if config.grayscale and space.shape[-1] == 3:
             env = w.GrayscaleObservation(env)

@@ -58,8 +58,9 @@ def resolve(name: str) -> str:
     if module:
         try:
             importlib.import_module(module)
-        except (ImportError, TypeError, ValueError) as error:  # the last two: ".module", "..module"
-            raise UnknownEnvError(f"env {name!r}: cannot import module {module!r} ({error})") from error
+        except Exception as error:  # a module of the user's own may raise anything
+            why = f"{type(error).__name__}: {error}"
+            raise UnknownEnvError(f"env {name!r}: cannot import module {module!r} ({why})") from error
         if rest not in gym.registry:
             raise UnknownEnvError(f"env {name!r}: module {module!r} registers no {rest!r}" + _nearest(rest))
         return name

@@ -120,7 +120,10 @@ def from_dict(config_class: type[Config], values: dict[str, Any], source: str = 
 
 
 def exit_on_error(main: Callable[P, R], *also: type[Exception]) -> Callable[P, R]:
-    """Wrap the main of a command: UserError or one of `also` becomes one line on stderr and exit code 2."""
+    """Wrap the main of a command: UserError or one of `also` becomes one line on stderr and exit code 2.
+
+    Ctrl-C where nobody else looks after it ends the command with 130, what shells report, and no traceback.
+    """
     caught: tuple[type[Exception], ...] = (UserError, *also)
 
     @functools.wraps(main)
@@ -130,6 +133,9 @@ def exit_on_error(main: Callable[P, R], *also: type[Exception]) -> Callable[P, R
         except caught as error:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
             sys.exit(2)
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr, flush=True)
+            sys.exit(130)
 
     return wrapped
 

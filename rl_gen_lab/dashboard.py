@@ -10,14 +10,12 @@ classes.
 from __future__ import annotations
 
 import importlib.util
-import sys
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import tyro
-
+from rl_gen_lab.config import exit_on_error, parse_flags
 from rl_gen_lab.errors import UserError
 
 if TYPE_CHECKING:
@@ -184,14 +182,11 @@ class Options:
     name: str = "Learning curves"
 
 
+@exit_on_error
 def main(argv: Sequence[str] | None = None) -> None:
     """Command line entry: prints the address of the saved workspace; exit code 2 when it cannot."""
-    options = tyro.cli(Options, args=argv, description=__doc__)
-    try:
-        print(save(options.project, options.entity, options.name))
-    except DashboardError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from error
+    options = parse_flags(Options, argv, description=__doc__)
+    print(save(options.project, options.entity, options.name))
 
 
 if __name__ == "__main__":

@@ -50,15 +50,13 @@ def setup(config: DeviceConfig) -> torch.device:
         raise ConfigError(f"unknown device '{config.device}': use auto, cpu, cuda or cuda:<number>") from error
     if device.type == "cuda":
         if not torch.cuda.is_available():
-            raise ConfigError(
-                f"device '{config.device}' asked for, but torch sees no CUDA GPU: use --device.device cpu"
-            )
+            raise ConfigError(f"device '{config.device}' asked for, but torch sees no CUDA GPU: use --device cpu")
         if (device.index or 0) >= torch.cuda.device_count():
             raise ConfigError(
                 f"device '{config.device}' asked for, but there are only {torch.cuda.device_count()} GPUs"
             )
     elif device.type == "mps" and not torch.backends.mps.is_available():
-        raise ConfigError("device 'mps' asked for, but torch sees none: use --device.device cpu")
+        raise ConfigError("device 'mps' asked for, but torch sees none: use --device cpu")
     elif device.type not in ("cpu", "mps"):
         raise ConfigError(f"device '{config.device}' is not supported: use auto, cpu, cuda or cuda:<number>")
     return device

@@ -185,6 +185,8 @@ class Tracker:
             return
         self._data_dir = os.environ.get("WANDB_DATA_DIR", "")
         os.environ["WANDB_DATA_DIR"] = str(self.run.path / "wandb")  # or artifacts would be staged outside the run
+        # A module named "agents" is taken for a library of language models, and three lines would advertise Weave.
+        os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")
         folders = self.run.path / "wandb"
         for attempt in dict.fromkeys((mode, "offline")):
             earlier = set(folders.glob("run-*"))

@@ -198,6 +198,12 @@ def test_continuous_actions_are_refused_and_the_agents_that_can_are_named() -> N
         DQN(SMALL, VECTOR, spaces.Box(-1, 1, (1,)), Generators(1), torch.device("cpu"))
 
 
+def test_several_discrete_actions_at_once_are_refused_without_naming_agents_that_cannot_either() -> None:
+    with pytest.raises(ConfigError, match="MultiDiscrete") as caught:
+        DQN(SMALL, VECTOR, spaces.MultiDiscrete([2, 3]), Generators(1), torch.device("cpu"))
+    assert "ppo" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

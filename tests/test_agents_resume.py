@@ -146,7 +146,7 @@ def test_a_resumed_run_may_be_longer_but_not_otherwise_different(
     assert run.read_result()["total_env_steps"] == 1200
 
 
-@pytest.mark.parametrize("damage", ["cut short", "another task", "another algorithm", "missing"])
+@pytest.mark.parametrize("damage", ["cut short", "another task", "another algorithm", "another network", "missing"])
 def test_a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
 ) -> None:
@@ -162,6 +162,8 @@ def test_a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_overwritten(
         config = run.read_config()
         if damage == "another task":
             config["config"]["env"] = "Acrobot"
+        elif damage == "another network":
+            config["config"]["backbone"] = "mlp_small"
         else:
             config["exp_name"] = "reinforce"
         run.write_config(config)
@@ -172,6 +174,10 @@ def test_a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_overwritten(
     assert exit_.value.code == 2
     error = capsys.readouterr().err
     assert len(error.strip().splitlines()) == 1, error
-    expected = {"another task": "env_id: CartPole-v1 there, Acrobot-v1 here", "another algorithm": "reinforce"}
+    expected = {
+        "another task": "env_id: CartPole-v1 there, Acrobot-v1 here",
+        "another algorithm": "is a run of agents.reinforce, not of agents.dqn",
+        "another network": "does not fit",
+    }
     assert expected.get(damage, str(run.path)) in error
     assert before == {p: p.read_bytes() for p in sorted(run.path.rglob("*")) if p.is_file()}

@@ -14,6 +14,7 @@ from gymnasium import spaces
 
 from agents import dqn, play, session
 from agents.dqn import DQN
+from agents.rollout import Evaluation
 from rl_gen_lab import checkpoints
 from rl_gen_lab.errors import SaveError
 from rl_gen_lab.runs import RunFolder
@@ -58,6 +59,11 @@ def fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fails:
         (["--standardise"], "standardise"),
         (["--world.sticky", "1.5"], "sticky"),
         (["--seed", "-1"], "seed"),
+        (["--learning-rate", "nan"], "learning_rate"),
+        (["--eval.episodes", "0"], "eval.episodes"),
+        (["--eval.final-episodes", "0"], "eval.final_episodes"),
+        (["--eval.every-env-steps", "-1"], "eval.every_env_steps"),
+        (["--eval.epsilon", "2"], "eval.epsilon"),
         (["--resume", "/nowhere/run"], "no run folder"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0].strip("-"),
@@ -91,6 +97,30 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_good_checkpo
     assert run.read_result()["status"] == "failed"
 
 
+def test_a_run_that_fails_before_its_first_checkpoint_promises_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(DQN, "learn", lambda self: {"losses/td_loss": torch.tensor(float("nan"))})
+    with pytest.raises(SystemExit):
+        dqn.main([*TINY, "--runs-dir", str(tmp_path)])
+    said = capsys.readouterr()
+    assert "No checkpoint was written before" in said.err
+    assert "resume with" not in said.out
+
+
+def test_ctrl_c_before_the_run_began_is_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session.Tracker, "start", interrupted)
+    with pytest.raises(SystemExit) as stopped:
+        dqn.main([*TINY, "--runs-dir", str(tmp_path)])
+    assert stopped.value.code == session.EXIT_INTERRUPTED
+    assert capsys.readouterr().err == "stopped\n"
+
+
 def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +137,48 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
     assert "checkpoint at step 400 not written, the one before stays: no space left" in capsys.readouterr().out
     (path,) = tmp_path.iterdir()
     assert RunFolder.open(path).read_result()["status"] == "finished"
+
+
+def test_the_best_agent_is_the_best_that_is_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save, means = session.save_weights, iter((1.0, 2.0, 0.5))
+
+    def scored(self: session.Session, episodes: int, *_: object) -> tuple[Evaluation, np.ndarray]:
+        return Evaluation([next(means, 1.0)] * episodes, [1] * episodes, {}), np.zeros((0, 1))
+
+    def full_at_400(file: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+        if metadata["global_step"] == "400":
+            raise SaveError("no space left on the disk")
+        save(file, tensors, metadata)
+
+    monkeypatch.setattr(session.Session, "_play", scored)
+    monkeypatch.setattr(session, "save_weights", full_at_400)
+    dqn.main([*TINY, "--runs-dir", str(tmp_path)])
+    assert "weights of the best agent not written: no space left" in capsys.readouterr().out
+    (path,) = tmp_path.iterdir()
+    run = RunFolder.open(path)
+    _, about = checkpoints.load_weights(run.checkpoints / "best.safetensors")
+    assert run.read_result()["best_eval"]["global_step"] == int(about["global_step"]) == 200
+
+
+def test_a_disk_full_to_the_end_stops_the_run_with_the_command_that_resumes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise SaveError("no space left on the disk")
+
+    finished: list[int] = []
+    monkeypatch.setattr(session, "save_weights", full)
+    monkeypatch.setattr(RunFolder, "write_result", full)
+    monkeypatch.setattr(session.Tracker, "finish", lambda self, code: finished.append(code))
+    with pytest.raises(SystemExit) as stopped:
+        dqn.main([*TINY, "--runs-dir", str(tmp_path)])
+    said = capsys.readouterr()
+    assert stopped.value.code == 2
+    assert said.err == "error: no space left on the disk\n"
+    assert "resume with: python -m agents.dqn --resume" in said.out
+    assert finished == [1]
 
 
 class Broken(gym.Env[np.ndarray, np.int64]):
@@ -141,6 +213,21 @@ for how in ("Raises", "NanReward", "NanObservation"):
 def test_a_broken_environment_is_named_with_the_step(fails: Fails, env: str, said: str) -> None:
     error = fails("--env", env, "--eval.every-env-steps", "0")
     assert env in error and said in error and "step 4" in error
+
+
+def test_a_world_that_cannot_be_made_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def absent() -> None:
+        raise gym.error.DependencyNotInstalled("no such engine; pip install it")
+
+    gym.register("NoEngine-v0", entry_point=absent)  # type: ignore[arg-type]
+    try:
+        with pytest.raises(SystemExit) as stopped:
+            dqn.main([*TINY, "--env", "NoEngine-v0", "--runs-dir", str(tmp_path)])
+    finally:
+        del gym.registry["NoEngine-v0"]
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "NoEngine-v0" in line and "pip install it" in line
 
 
 def test_a_run_stops_when_an_evaluation_reaches_the_goal(tmp_path: Path) -> None:

@@ -385,6 +385,16 @@ def test_a_picture_is_scaled_stacked_and_put_channels_first(shape: tuple[int, ..
         assert grey.reset(seed=1)[0].shape == (1, 3, 84, 84)
 
 
+@pytest.mark.filterwarnings("ignore:.*WARN:UserWarning")  # Gymnasium's own checker warns first
+def test_a_picture_of_another_size_than_promised_is_refused_and_not_scaled(monkeypatch: pytest.MonkeyPatch) -> None:
+    with registered(space=spaces.Box(0, 255, (40, 50, 3), np.uint8)) as name:
+        vec = make_vec(name, 1)
+        vec.reset(seed=1)
+        monkeypatch.setattr(Tiny, "step", lambda *_: (np.zeros((40, 51, 3), np.uint8), 1.0, False, False, {}))
+        with pytest.raises(ValueError, match=r"shape \(40, 51, 3\), promised \(40, 50, 3\)"):
+            vec.step(np.array([0]))
+
+
 def test_the_frames_of_a_picture_move_through_the_stack_oldest_first() -> None:
     with registered(space=spaces.Box(0, 255, (40, 40, 3), np.uint8)) as name:
         vec = make_vec(name, 1, EnvConfig(grayscale=False, image_size=40, frame_stack=3))

@@ -89,6 +89,13 @@ def test_a_users_module_is_imported_for_its_id(tmp_path: Path, monkeypatch: pyte
         gym.registry.pop("Own-v0", None)
 
 
+def test_a_users_module_that_fails_is_named_with_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "broken_world_module.py").write_text("1 / 0")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(UnknownEnvError, match=r"cannot import module 'broken_world_module' .*ZeroDivisionError"):
+        resolve("broken_world_module:Own-v0")
+
+
 @pytest.mark.parametrize("name", ["no_such_module_here:Own-v0", ".relative:Own-v0", "..:Own-v0"])
 def test_a_module_that_cannot_be_imported_is_named(name: str) -> None:
     with pytest.raises(UnknownEnvError, match="cannot import module"):

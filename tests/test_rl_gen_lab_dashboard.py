@@ -77,6 +77,15 @@ def test_without_a_key_the_command_says_what_to_do(
     assert "wandb login" in said and "\n" not in said
 
 
+@pytest.mark.parametrize(("argv", "said"), [([], "--entity"), (["--entity", "me", "--projct", "lab"], "--project")])
+def test_a_wrong_flag_is_one_line(capsys: pytest.CaptureFixture[str], argv: list[str], said: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        dashboard.main(argv)
+    assert stop.value.code == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert said in line
+
+
 def test_without_the_package_the_message_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(DashboardError, match=r"pip install.*wandb-workspaces"):

@@ -31,7 +31,7 @@ def test_setup_sets_the_threads() -> None:
 @pytest.mark.parametrize(
     ("device", "message"),
     [
-        ("cuda", "sees no CUDA GPU"),
+        ("cuda", "sees no CUDA GPU: use --device cpu"),
         ("cuda:1", "sees no CUDA GPU"),
         ("gpu", "unknown device 'gpu'"),
         ("meta", "not supported"),

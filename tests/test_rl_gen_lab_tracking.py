@@ -347,6 +347,18 @@ def test_a_dead_service_is_said_once_and_training_goes_on(tmp_path: Path) -> Non
     assert [line["global_step"] for line in RunFolder(tmp_path).read_metrics()] == list(range(50))
 
 
+def test_nothing_is_advertised_to_a_program_whose_package_is_called_agents(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setitem(sys.modules, "agents", sys)
+    monkeypatch.setattr("wandb.termlog", lambda line="", **_: said.append(line))
+    monkeypatch.delenv("WANDB_DISABLE_WEAVE", raising=False)
+    with start(run) as tracker:
+        tracker.log({"charts/SPS": 5.0}, 1)
+    assert [line for line in said if "Weave" in line] == []
+
+
 def test_a_missing_film_is_said_once_and_metrics_go_on(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     with start(run) as tracker:
         tracker.video("eval/film", run.path / "none.mp4", 1)
