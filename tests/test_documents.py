@@ -29,7 +29,7 @@ SHELL_FENCES = ("sh", "bash", "shell", "console")
 # Inline `--flag value`: a flag of any of these commands.
 COMMANDS_WITH_FLAGS = (
     *(f"agents.{agent}" for agent in ("dqn", "reinforce", "actor_critic", "ppo", "sb3")),
-    *("agents.compare", "agents.play", "agents.results", "agents.truth", "envs.scenes"),
+    *("agents.compare", "agents.play", "agents.results", "agents.truth", "envs.scenes", "rl_gen_lab.train"),
 )
 
 
