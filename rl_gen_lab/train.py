@@ -2,6 +2,7 @@
 
     python -m rl_gen_lab.train segment --data datasets/pong_5000_0
     python -m rl_gen_lab.train detect --data datasets/pong_5000_0 --detect.model yolo
+    python -m rl_gen_lab.train caption --data datasets/pong_5000_0
     python -m rl_gen_lab.train segment --data datasets/pong_5000_0 --segment.model fcn --segment.upsampling unpool
 
 The folder is one that `envs.scenes` writes, or any in COCO's format (`rl_gen_lab.labels`). The run folder holds the
@@ -30,6 +31,7 @@ from rl_gen_lab.runs import RunFolder
 from rl_gen_lab.seeding import Generators
 from rl_gen_lab.supervised import Loop, Task, check_identity, read_checkpoint
 from rl_gen_lab.tracking import Tracker
+from rl_gen_lab.vision.captioner import Caption, CaptionConfig
 from rl_gen_lab.vision.detection import Detect, DetectConfig
 from rl_gen_lab.vision.segmentation import Segment, SegmentConfig
 from rl_gen_lab.wandb_config import WandbConfig
@@ -40,7 +42,7 @@ class Config:
     """Train a vision model on a folder of labelled images."""
 
     # What to learn.
-    task: tyro.conf.Positional[Literal["segment", "detect"]] = "segment"
+    task: tyro.conf.Positional[Literal["segment", "detect", "caption"]] = "segment"
     # Folder of labelled images.
     data: Path | None = None
     seed: int = 0
@@ -60,6 +62,7 @@ class Config:
     runs_dir: Path = Path("runs")
     # Continue this run folder from its last checkpoint.
     resume: Path | None = None
+    caption: CaptionConfig = field(default_factory=CaptionConfig)
     detect: DetectConfig = field(default_factory=DetectConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -74,6 +77,7 @@ class Config:
 
 # Each makes the task from the configuration, the data and the device.
 TASKS: dict[str, Callable[[Config, data.Dataset, torch.device], Task]] = {
+    "caption": lambda config, dataset, device: Caption(config.caption, dataset, device),
     "detect": lambda config, dataset, device: Detect(config.detect, dataset, device),
     "segment": lambda config, dataset, device: Segment(config.segment, dataset, device),
 }

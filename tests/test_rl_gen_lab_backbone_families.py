@@ -6,10 +6,11 @@ import math
 
 import pytest
 import torch
+from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from agents.networks import QNetwork
+from agents.networks import ActorCritic, PolicyConfig, QNetwork
 from rl_gen_lab.backbones import BACKBONES, CHOOSABLE, build, build_maps
 from rl_gen_lab.backbones.blocks import DropConnectConv2d, DropPath
 from rl_gen_lab.backbones.choices import ACTIVATIONS, Choices
@@ -174,6 +175,7 @@ def test_choices_that_cannot_be_are_refused() -> None:
 
 @pytest.mark.parametrize("name", CHOOSABLE)
 def test_agents_can_play_with_them_and_see_one_frame_as_in_a_batch(name: str) -> None:
+    ActorCritic((4, 42, 42), Discrete(3), PolicyConfig(backbone=name), "shared")
     network = QNetwork(name, (4, 42, 42), num_actions=3, dueling=True)
     network.standardise(frames(8, 1, 42, 42))
     x = frames(4, 4, 42, 42)
