@@ -22,7 +22,6 @@ from typing import Literal
 import numpy as np
 
 from agents.commands import cli, command
-from agents.display import clock
 from agents.learning_curves import load_run
 from agents.result_tables import COLUMNS, ResultsError, Row, read_csv
 from agents.results import record, row_of
@@ -30,6 +29,7 @@ from agents.runner import OUR_AGENTS, SB3_AGENTS, Job, foreign_flags, log_file, 
 from agents.session import EXIT_INTERRUPTED
 from agents.suite_report import losses_text, reasons
 from agents.suites import SUITES, Task
+from rl_gen_lab.display import clock
 from rl_gen_lab.errors import ConfigError, suggest
 from rl_gen_lab.wandb_config import WandbConfig
 

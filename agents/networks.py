@@ -209,8 +209,8 @@ def _orthogonal(backbone: nn.Module) -> nn.Module:
     for module in backbone.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             nn.init.orthogonal_(module.weight, 2**0.5)
-            assert module.bias is not None
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:  # none in front of a normalisation
+                nn.init.zeros_(module.bias)
     return backbone
 
 

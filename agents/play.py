@@ -19,7 +19,6 @@ import numpy as np
 import tyro
 
 from agents.commands import cli, command
-from agents.display import Display
 from agents.film import play_episode, write_gif, write_mp4
 from agents.policy import Policy
 from agents.records import module_of
@@ -27,6 +26,7 @@ from agents.rollout import evaluate
 from envs import scenes
 from envs.factory import EnvConfig
 from rl_gen_lab.config import from_dict
+from rl_gen_lab.display import Display
 from rl_gen_lab.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs import RunFolder, load_weights
 

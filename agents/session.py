@@ -19,7 +19,6 @@ import numpy as np
 from torch import Tensor, nn
 
 from agents import records
-from agents.display import Display, clock
 from agents.film import play_episode, write_mp4
 from agents.policy import Policy
 from agents.rollout import Episode, Evaluation, evaluate
@@ -27,7 +26,8 @@ from agents.settings import AgentConfig, Stateful
 from envs import names
 from rl_gen_lab.config import to_flat_dict
 from rl_gen_lab.devices import peak_memory_mb
-from rl_gen_lab.errors import CheckpointError, SaveError, UserError
+from rl_gen_lab.display import Display, clock
+from rl_gen_lab.errors import CheckpointError, DivergedError, SaveError
 from rl_gen_lab.runs import RunFolder, load_weights, save_state, save_weights
 from rl_gen_lab.seeding import Generators
 from rl_gen_lab.tracking import Tracker
@@ -47,10 +47,6 @@ COUNTERS = (
     "best",
     "solved",
 )
-
-
-class DivergedError(UserError):
-    """A loss became NaN or infinite."""
 
 
 class Session:

@@ -22,7 +22,6 @@ import psutil
 import torch
 
 from agents.commands import cli, command
-from agents.display import Display
 from agents.learning_curves import describe_hardware
 from agents.replay import Replay
 from agents.rollout import Rollout
@@ -30,6 +29,7 @@ from agents.runner import RunFailedError, run_child
 from envs.factory import EnvConfig
 from envs.names import is_atari, resolve
 from rl_gen_lab import devices
+from rl_gen_lab.display import Display
 from rl_gen_lab.errors import ConfigError
 from rl_gen_lab.runs import RunFolder
 from rl_gen_lab.seeding import Generators

@@ -20,7 +20,6 @@ import gymnasium as gym
 import numpy as np
 
 from agents.commands import cli, command
-from agents.display import Display
 from agents.learning_curves import describe_hardware
 from agents.play import load_policy
 from envs import names
@@ -28,6 +27,7 @@ from envs.factory import EnvConfig, make_env
 from envs.truth.wrappers import WithTruth
 from rl_gen_lab import devices
 from rl_gen_lab.config import from_dict
+from rl_gen_lab.display import Display
 from rl_gen_lab.errors import ConfigError
 from rl_gen_lab.files import replace_file
 from rl_gen_lab.runs import RunFolder

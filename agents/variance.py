@@ -24,7 +24,6 @@ from torch import Tensor, nn
 
 from agents import rl_math
 from agents.commands import cli, command
-from agents.display import Display
 from agents.gradient_estimators import (
     Episodes,
     Estimator,
@@ -43,6 +42,7 @@ from envs.factory import EnvConfig
 from rl_gen_lab.backbones import build
 from rl_gen_lab.config import from_dict, to_flat_dict
 from rl_gen_lab.devices import DeviceConfig, setup
+from rl_gen_lab.display import Display
 from rl_gen_lab.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs import RunFolder, load_weights
 from rl_gen_lab.seeding import Generators

@@ -23,6 +23,10 @@ class SaveError(UserError):
     """Something could not be written (disk full, no permission); what was saved before is still whole."""
 
 
+class DivergedError(UserError):
+    """A loss or a weight became NaN or infinite."""
+
+
 def suggest(name: str, choices: Iterable[str]) -> str:
     """Give " Did you mean 'x'?" for the nearest of `choices`, or "" where none is near. Ignores case."""
     by_lower = {choice.lower(): choice for choice in choices}

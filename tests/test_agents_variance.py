@@ -10,8 +10,8 @@ from PIL import Image
 
 from agents import reinforce, variance
 from agents.commands import cli
-from agents.display import Display
 from agents.gradient_estimators import Quality
+from rl_gen_lab.display import Display
 
 TINY = [
     "--episodes", "3", "--batches", "3", "--truth-batches", "3", "--value-batches", "2", "--value-updates", "10",

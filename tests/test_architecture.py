@@ -196,7 +196,7 @@ def declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ("package", "extras"),
     [
-        ("rl_gen_lab", ("dashboard",)),
+        ("rl_gen_lab", ("dashboard", "vision")),
         ("envs", ("lab",)),
         ("agents", ("lab", "sb3")),
         ("tests", ("lab", "sb3", "dashboard", "dev")),

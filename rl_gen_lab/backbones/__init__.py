@@ -1,7 +1,7 @@
 """Backbones by name: modules from observations to features, shared by agents and vision models.
 
-`build("nature", (4, 84, 84))` returns a module with `out_features`. Frames enter as uint8, channels first, and are
-scaled here and nowhere else.
+`build("nature", (4, 84, 84))` returns a module with `out_features`; those that read pixels also say which feature maps
+they give and what they cost. Frames enter as uint8, channels first, and are scaled here and nowhere else.
 """
 
 from __future__ import annotations
@@ -11,12 +11,17 @@ from functools import partial
 
 from torch import nn
 
-from rl_gen_lab.backbones.convolutional import Impala, Nature, Small
+from rl_gen_lab.backbones.choices import Choices
+from rl_gen_lab.backbones.convolutional import Convolutional, Impala, Nature, Small
+from rl_gen_lab.backbones.densenet import DenseNet
+from rl_gen_lab.backbones.fractalnet import FractalNet
+from rl_gen_lab.backbones.resnet import ResNet, bottleneck, resnext
+from rl_gen_lab.backbones.squeezenet import SqueezeNet
 from rl_gen_lab.backbones.vector import MLP
 from rl_gen_lab.errors import ConfigError, suggest
 
 Shape = tuple[int, ...]
-BACKBONES: dict[str, Callable[[Shape], nn.Module]] = {
+FIXED: dict[str, Callable[[Shape], nn.Module]] = {
     "nature": Nature,
     "impala": Impala,
     "small": Small,
@@ -24,20 +29,42 @@ BACKBONES: dict[str, Callable[[Shape], nn.Module]] = {
     "mlp_small": partial(MLP, width=128),
     "mlp_tanh": partial(MLP, width=64, activation=nn.Tanh),
 }
+CHOOSABLE: dict[str, Callable[[Shape, Choices], Convolutional]] = {
+    "resnet": ResNet,
+    "resnet_bottleneck": bottleneck,
+    "resnext": resnext,
+    "densenet": DenseNet,
+    "fractalnet": FractalNet,
+    "squeezenet": SqueezeNet,
+}
+BACKBONES = (*FIXED, *CHOOSABLE)
 
 
-def build(name: str, shape: Shape) -> nn.Module:
+def build(name: str, shape: Shape, choices: Choices | None = None) -> nn.Module:
     """The backbone `name` for observations of `shape`, (C, H, W) uint8 or (D,) float32.
 
-    "auto" is "small" for pixels and "mlp" for vectors.
-    Raises: ConfigError for an unknown name or a backbone that cannot read such observations.
+    "auto" is "small" for pixels and "mlp" for vectors. choices: None for the defaults; the older backbones take none.
+    Raises: ConfigError for an unknown name, a backbone that cannot read such observations, or choices it does not take.
     """
     if name == "auto":
         name = "mlp" if len(shape) == 1 else "small"
     if name not in BACKBONES:
         raise ConfigError(f"unknown backbone {name!r}; known: {', '.join(BACKBONES)}.{suggest(name, BACKBONES)}")
     reads_vectors = name.startswith("mlp")
-    if reads_vectors != (len(shape) == 1):
+    if len(shape) != (1 if reads_vectors else 3):
         reads = "vectors" if reads_vectors else "pixels"
         raise ConfigError(f"backbone {name!r} reads {reads}, but observations have shape {shape}")
-    return BACKBONES[name](shape)
+    if name in CHOOSABLE:
+        return CHOOSABLE[name](shape, choices or Choices())
+    if choices not in (None, Choices()):
+        raise ConfigError(f"backbone {name!r} is fixed by its paper; choices are for {', '.join(CHOOSABLE)}")
+    return FIXED[name](shape)
+
+
+def build_maps(name: str, shape: Shape, choices: Choices | None = None) -> Convolutional:
+    """The backbone `name` for vision models, which read its `maps`: without a fully connected layer. As `build`."""
+    backbone = build(name, shape, choices)
+    if not isinstance(backbone, Convolutional):
+        raise ConfigError(f"backbone {name!r} gives no feature maps")
+    backbone.fc, backbone.out_features = None, backbone.feature_maps[-1].channels
+    return backbone

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rl_gen_lab.backbones.sizes import Counts, checked, count
 from rl_gen_lab.errors import ConfigError
 
 Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """What a backbone gives at one of its depths. stride: pixels of the frame from one position to the next."""
+
+    channels: int
+    stride: int
+    height: int
+    width: int
 
 
 class ScaledConv2d(nn.Conv2d):
@@ -52,41 +65,80 @@ def conv_stack(shape: Shape, *layers: tuple[int, int, int]) -> nn.Sequential:
 
 
 class Convolutional(nn.Module):
-    """Convolutions, then one fully connected layer with ReLU. Abstract: only its three subclasses below are used."""
+    """Convolutions, then one fully connected layer with ReLU or the average over all positions.
 
-    def __init__(self, shape: Shape, conv: nn.Module, out_features: int) -> None:
+    Abstract: only its subclasses are used. `feature_maps` says what `maps` gives.
+    """
+
+    fc: nn.Linear | None
+
+    def __init__(self, shape: Shape, conv: nn.Sequential, out_features: int | None, strides: dict[int, int]) -> None:
+        """out_features: units of the fully connected layer; None: the average (Lin et al. 2014, "Network In Network").
+
+        strides: index of each module of `conv` that ends with a feature map, the last included -> its stride [px].
+        """
         super().__init__()
-        self.conv = conv
+        self.conv, self.shape, self.strides = conv, shape, strides
+        conv.eval()  # a frame of zeros must leave no trace in running statistics
         try:
-            with torch.no_grad():
-                flat = conv(torch.zeros(1, *shape, dtype=torch.uint8)).numel()
+            with torch.no_grad(), checked(conv, shape):
+                maps = self.maps(torch.zeros(1, *shape, dtype=torch.uint8))
         except RuntimeError as error:
             raise ConfigError(f"frames of {shape} are too small for this backbone: {error}") from error
-        self.fc = nn.Linear(flat, out_features)
-        self.out_features = out_features
+        conv.train()
+        self.feature_maps = tuple(
+            FeatureMap(map_.shape[1], stride, map_.shape[2], map_.shape[3])
+            for map_, stride in zip(maps, strides.values(), strict=True)
+        )
+        self.fc = None if out_features is None else nn.Linear(maps[-1].numel(), out_features)
+        self.out_features = out_features or maps[-1].shape[1]
 
     def standardise(self, frames: Tensor) -> None:
         """Standardise what enters by `frames` (M, c, H, W) uint8, single frames of the stacks that `forward` gets."""
-        first = next(module for module in self.conv.modules() if isinstance(module, ScaledConv2d))
-        first.standardise(frames)
+        self._first().standardise(frames)
+
+    def normalise(self, mean: Tensor, std: Tensor) -> None:
+        """Subtract a mean, divide by the average deviation. mean, std: (C,) of each channel, for pixels in [0, 1]."""
+        first = self._first()
+        first.mean.copy_((255 * mean)[:, None, None].expand_as(first.mean))
+        first.scale.copy_(1 / (255 * std.mean()))
+
+    def counts(self) -> Counts:
+        """Parameters, multiply-adds and activations for one observation."""
+        return count(self, self.shape)
+
+    def maps(self, frames: Tensor) -> list[Tensor]:
+        """frames: (B, C, H, W) uint8 -> a tensor (B, C', H', W') float32 for each of `feature_maps`."""
+        found = []
+        x = frames
+        for index, module in enumerate(self.conv):
+            x = module(x)
+            if index in self.strides:
+                found.append(x)
+        return found
 
     def forward(self, frames: Tensor) -> Tensor:
-        """frames: (B, C, H, W) uint8 -> (B, out_features) float32, at least 0."""
+        """frames: (B, C, H, W) uint8 -> (B, out_features) float32; at least 0 behind ReLU."""
+        if self.fc is None:
+            return self.conv(frames).mean((2, 3))
         return F.relu(self.fc(self.conv(frames).flatten(1)), inplace=True)
+
+    def _first(self) -> ScaledConv2d:
+        return next(module for module in self.conv.modules() if isinstance(module, ScaledConv2d))
 
 
 class Nature(Convolutional):
     """Source: Mnih et al. 2015, "Human-level control through deep reinforcement learning", Methods. 1.7 M weights."""
 
     def __init__(self, shape: Shape) -> None:
-        super().__init__(shape, conv_stack(shape, (32, 8, 4), (64, 4, 2), (64, 3, 1)), 512)
+        super().__init__(shape, conv_stack(shape, (32, 8, 4), (64, 4, 2), (64, 3, 1)), 512, {1: 4, 3: 8, 5: 8})
 
 
 class Small(Convolutional):
     """For CPUs: the Nature network with half the channels everywhere, a third of its arithmetic. 0.42 M weights."""
 
     def __init__(self, shape: Shape) -> None:
-        super().__init__(shape, conv_stack(shape, (16, 8, 4), (32, 4, 2), (32, 3, 1)), 256)
+        super().__init__(shape, conv_stack(shape, (16, 8, 4), (32, 4, 2), (32, 3, 1)), 256, {1: 4, 3: 8, 5: 8})
 
 
 class Residual(nn.Module):
@@ -113,4 +165,4 @@ class Impala(Convolutional):
             stages += [conv, nn.MaxPool2d(3, 2, padding=1)]
             stages += [Residual(out), Residual(out)]
             channels = out
-        super().__init__(shape, nn.Sequential(*stages, nn.ReLU()), 256)
+        super().__init__(shape, nn.Sequential(*stages, nn.ReLU()), 256, {3: 2, 7: 4, 12: 8})

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from agents import display
-from agents.display import Display, clock
+from rl_gen_lab import display
+from rl_gen_lab.display import Display, clock
 
 
 class Clock:

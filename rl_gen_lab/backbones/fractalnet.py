@@ -1,0 +1,74 @@
+"""Fractal network: short and long paths side by side, no residual connections; paths are cut in training."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from rl_gen_lab.backbones.blocks import halving, stem, unit
+from rl_gen_lab.backbones.choices import Choices
+from rl_gen_lab.backbones.convolutional import Convolutional, Shape
+
+
+class Fractal(nn.Module):
+    """A block of `columns` columns; column c has 2 ** c convolutions, and columns are averaged where they meet.
+
+    Drop-path: half of the batches are local (each input of a meeting is left out with probability `drop_path`, at least
+    one stays), half global (one column alone). Source: Larsson et al. 2017, "FractalNet", figures 1 and 2. Deviation:
+    the global column is drawn for each block, the paper draws one for the network.
+    """
+
+    def __init__(self, choices: Choices, channels: int, out: int) -> None:
+        super().__init__()
+        self.drop_path = choices.drop_path
+        self.columns = nn.ModuleList(
+            nn.ModuleList(unit(choices, channels if row == 0 else out, out, 3) for row in range(2**column))
+            for column in range(choices.depth)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) -> (B, C', H, W)."""
+        if self.training and self.drop_path > 0 and torch.rand(()) < 0.5:
+            column = int(torch.randint(len(self.columns), ()))
+            for layer in cast(nn.ModuleList, self.columns[column]):
+                x = layer(x)
+            return x
+        state = [x] * len(self.columns)
+        for row in range(1, 2 ** (len(self.columns) - 1) + 1):
+            meeting = []
+            for index, layers in enumerate(self.columns):
+                every = 2 ** (len(self.columns) - 1 - index)  # rows that one convolution of this column spans
+                if row % every == 0:
+                    layer = cast(nn.ModuleList, layers)[row // every - 1]
+                    state[index] = layer(state[index])
+                    meeting.append(index)
+            joined = self._join([state[index] for index in meeting])
+            for index in meeting:
+                state[index] = joined
+        return state[0]
+
+    def _join(self, inputs: list[Tensor]) -> Tensor:
+        if self.training and self.drop_path > 0:
+            kept = torch.rand(len(inputs)) >= self.drop_path
+            kept[torch.randint(len(inputs), ())] |= not bool(kept.any())
+            inputs = [x for x, keep in zip(inputs, kept.tolist(), strict=True) if keep]
+        return torch.stack(inputs).mean(0) if len(inputs) > 1 else inputs[0]
+
+
+class FractalNet(Convolutional):
+    """Fractal blocks with pooling between them; widths double as sizes halve."""
+
+    def __init__(self, shape: Shape, choices: Choices) -> None:
+        channels = choices.width
+        stages: list[nn.Module] = [stem(choices, shape, channels)]
+        strides = {}
+        for stage in range(choices.stages):
+            out = choices.width * 2**stage
+            pool: list[nn.Module] = [halving(choices, channels, "max")] if stage else []
+            stages.append(nn.Sequential(*pool, Fractal(choices, channels, out)))
+            strides[stage + 1] = choices.first_stride * 2**stage
+            channels = out
+        features = choices.features if choices.head == "linear" else None
+        super().__init__(shape, nn.Sequential(*stages), features, strides)

@@ -1,0 +1,89 @@
+"""What a network costs, counted while a frame passes through it, and which of its layers a frame is too small for."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rl_gen_lab.errors import ConfigError
+
+Windowed = nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d
+
+
+@dataclass(frozen=True)
+class Counts:
+    """parameters: weights that are learned; multiply_adds and activations: of one example.
+
+    Source: Radosavovic et al. 2020, "Designing Network Design Spaces", section 2: activations are the outputs of all
+    convolutions and, here, fully connected layers; additions of biases, normalisation and pooling are not counted.
+    """
+
+    parameters: int
+    multiply_adds: int
+    activations: int
+
+
+def count(network: nn.Module, shape: tuple[int, ...], dtype: torch.dtype = torch.uint8) -> Counts:
+    """Counts for examples of `shape` (without B). The network itself is left as it is."""
+    twin = copy.deepcopy(network).cpu().eval()
+    multiply_adds = activations = 0
+
+    def look(module: nn.Module, _: Any, out: Tensor) -> None:
+        nonlocal multiply_adds, activations
+        assert isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear)
+        outputs = out.numel()
+        weights_each = module.weight.numel() // out.shape[-1 if isinstance(module, nn.Linear) else 1]
+        if isinstance(module, nn.ConvTranspose2d):  # each input meets the whole kernel
+            outputs = outputs // math.prod(module.stride)
+            weights_each = module.weight.numel() // module.out_channels
+        multiply_adds += outputs * weights_each
+        activations += out.numel()
+
+    for module in twin.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear):
+            module.register_forward_hook(look)
+    with torch.no_grad():
+        twin(torch.zeros(1, *shape, dtype=dtype))
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    return Counts(parameters, multiply_adds, activations)
+
+
+@contextlib.contextmanager
+def checked(network: nn.Module, shape: tuple[int, ...]) -> Iterator[None]:
+    """While inside, a layer whose window does not fit its input raises ConfigError with the arithmetic."""
+    hooks = [
+        module.register_forward_pre_hook(lambda module, args, name=name: _check(name, module, args[0], shape))
+        for name, module in network.named_modules()
+        if isinstance(module, Windowed)
+    ]
+    try:
+        yield
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _check(name: str, layer: Windowed, x: Tensor, shape: tuple[int, ...]) -> None:
+    for axis, side in enumerate(("height", "width")):
+        size = x.shape[axis - 2]
+        kernel, stride, padding = (_of(value, axis) for value in (layer.kernel_size, layer.stride, layer.padding))
+        if isinstance(layer, nn.Conv2d):
+            kernel = layer.dilation[axis] * (kernel - 1) + 1
+        out = (size + 2 * padding - kernel) // stride + 1
+        if out < 1:
+            raise ConfigError(
+                f"frames of {shape} are too small for this backbone: layer {name} sees {side} {size}, and"
+                f" (input + padding - kernel) / stride + 1 = ({size} + {2 * padding} - {kernel}) / {stride} + 1 = {out}"
+                " must be at least 1"
+            )
+
+
+def _of(value: Any, axis: int) -> int:
+    return int(value[axis] if isinstance(value, tuple) else value)

@@ -1,0 +1,171 @@
+"""Train a vision model on a folder of labelled images.
+
+    python -m rl_gen_lab.train segment --data datasets/pong_5000_0
+    python -m rl_gen_lab.train detect --data datasets/pong_5000_0 --detect.model yolo
+    python -m rl_gen_lab.train caption --data datasets/pong_5000_0
+    python -m rl_gen_lab.train segment --data datasets/pong_5000_0 --segment.model fcn --segment.upsampling unpool
+
+The folder is one that `envs.scenes` writes, or any in COCO's format (`rl_gen_lab.labels`). The run folder holds the
+resolved configuration, every metric, the best weights by the val split, and result.json with the test split, which is
+measured once, at the end. A run that was stopped goes on with `--resume RUN`, exactly as if it never had been.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import tyro
+
+from rl_gen_lab import data, devices
+from rl_gen_lab.config import exit_on_error, first_look, from_dict, parse_flags, to_dict, to_flat_dict
+from rl_gen_lab.devices import DeviceConfig
+from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.optimizers import OptimizerConfig
+from rl_gen_lab.runs import RunFolder
+from rl_gen_lab.seeding import Generators
+from rl_gen_lab.supervised import Loop, Task, check_identity, read_checkpoint
+from rl_gen_lab.tracking import Tracker
+from rl_gen_lab.vision.captioner import Caption, CaptionConfig
+from rl_gen_lab.vision.detection import Detect, DetectConfig
+from rl_gen_lab.vision.segmentation import Segment, SegmentConfig
+from rl_gen_lab.wandb_config import WandbConfig
+
+
+@dataclass(frozen=True)
+class Config:
+    """Train a vision model on a folder of labelled images."""
+
+    # What to learn.
+    task: tyro.conf.Positional[Literal["segment", "detect", "caption"]] = "segment"
+    # Folder of labelled images.
+    data: Path | None = None
+    seed: int = 0
+    # Passes over the training images, at most.
+    epochs: int = 12
+    # Images in an update.
+    batch_size: int = 8
+    # Stop after so many epochs without a better validation metric; 0: never.
+    patience_epochs: int = 5
+    # Stop after this many minutes of training, validation included.
+    total_minutes: float | None = None
+    # Updates between checkpoints; there is one after every epoch as well.
+    checkpoint_every_updates: int = 500
+    # Updates between lines of losses in the record.
+    log_every_updates: int = 20
+    # Where run folders are made.
+    runs_dir: Path = Path("runs")
+    # Continue this run folder from its last checkpoint.
+    resume: Path | None = None
+    caption: CaptionConfig = field(default_factory=CaptionConfig)
+    detect: DetectConfig = field(default_factory=DetectConfig)
+    segment: SegmentConfig = field(default_factory=SegmentConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    wandb: WandbConfig = field(default_factory=WandbConfig)
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "checkpoint_every_updates", "log_every_updates"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+
+
+# Each makes the task from the configuration, the data and the device.
+TASKS: dict[str, Callable[[Config, data.Dataset, torch.device], Task]] = {
+    "caption": lambda config, dataset, device: Caption(config.caption, dataset, device),
+    "detect": lambda config, dataset, device: Detect(config.detect, dataset, device),
+    "segment": lambda config, dataset, device: Segment(config.segment, dataset, device),
+}
+
+
+def read_config(argv: list[str] | None) -> Config:
+    """The configuration that a command line asks for. Raises: ConfigError, CheckpointError."""
+    argv = sys.argv[1:] if argv is None else argv
+    resume = first_look(argv, "resume")
+    if resume is None:
+        return parse_flags(Config, argv, description=__doc__)
+    for word in argv:
+        flag = word.partition("=")[0].replace("_", "-")
+        if flag.startswith("--") and flag not in ("--resume", "--total-minutes"):
+            raise ConfigError(f"{flag} cannot be changed in a resumed run; --total-minutes can")
+    path = Path(resume)
+    saved = from_dict(Config, RunFolder.open(path).read_config()["config"])
+    minutes = first_look(argv, "total-minutes") or first_look(argv, "total_minutes")
+    try:
+        return replace(saved, resume=path, total_minutes=saved.total_minutes if minutes is None else float(minutes))
+    except ValueError as error:
+        raise ConfigError(f"--total-minutes takes a number: {error}") from error
+
+
+def train(config: Config) -> dict[str, Any]:
+    """Train as configured and give what result.json holds. Raises: UserError for what a user can mend."""
+    if config.data is None:
+        raise ConfigError("which images? Name a folder: --data FOLDER (python -m envs.scenes writes one)")
+    device = devices.setup(config.device)
+    dataset = data.load(config.data)
+    identity = {"task": config.task, "data": data.digest(config.data)}
+    saved: dict[str, Any] | None = None
+    if config.resume is not None:
+        run = RunFolder.open(config.resume)
+        saved = read_checkpoint(run)
+        check_identity(saved, identity, run)
+    torch.manual_seed(Generators(config.seed).integer("torch"))
+    task = TASKS[config.task](config, dataset, device)  # before the run folder: it may refuse the data
+    algo, name = f"{config.task}_{to_dict(config)[config.task]['model']}", config.data.resolve().name
+    if saved is None:
+        run = RunFolder.create(config.runs_dir, algo, name, config.seed)
+        run.write_config(describe(config, algo, name, identity, dataset))
+    else:
+        run.truncate_metrics(int(saved["updates"]))
+    tracker = Tracker.start(
+        run,
+        config.wandb,
+        algo=algo,
+        env_id=name,
+        seed=config.seed,
+        flat_config=to_flat_dict(config),
+        fingerprint_hash=identity["data"],
+        wall_offset=0.0 if saved is None else float(saved["wall_seconds"]),
+    )
+    with Loop(f"{algo} {name}", config, task, dataset.splits, device, run, tracker, identity) as loop:
+        sizes = ", ".join(f"{len(split):,} {key}" for key, split in dataset.splits.items())
+        weights = sum(weight.numel() for weight in task.network.parameters())
+        loop.display.say(f"{config.data} ({identity['data']}): {sizes}; {weights:,} weights to learn")
+        loop.display.say(f"run folder {run.path}")
+        tracker.print_how_to_look()
+        if saved is not None:
+            loop.load(saved)
+        return loop.run()
+
+
+def describe(config: Config, algo: str, name: str, identity: dict[str, str], dataset: data.Dataset) -> dict[str, Any]:
+    """config.json: the resolved configuration and everything else that is needed to judge or repeat the run."""
+    return {
+        "config": to_dict(config),
+        "env_id": name,
+        "exp_name": algo,
+        "seed": config.seed,
+        "data": identity["data"],
+        "categories": list(dataset.categories),
+        "image_size": list(dataset.splits["train"].images.shape[2:]),
+        "versions": devices.versions(),
+        "hardware": devices.hardware(),
+        "commit": devices.git_commit(),
+        "command": ["python -m rl_gen_lab.train", *sys.argv[1:]],
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+@exit_on_error
+def main(argv: list[str] | None = None) -> None:
+    """Train a vision model."""
+    train(read_config(argv))
+
+
+if __name__ == "__main__":
+    main()

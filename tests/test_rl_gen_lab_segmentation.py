@@ -1,0 +1,92 @@
+"""Segmentation: eight pictures by heart, patches as in whole images, the metric against independent sums."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import vision_data
+
+from rl_gen_lab.backbones.choices import Choices
+from rl_gen_lab.vision.segmentation import FCN, Patch, Scale, Segment, SegmentConfig, UNet, make_network, metrics
+
+CPU = torch.device("cpu")
+SMALL = Choices(width=8, stages=3, depth=1, first_stride=1, norm="batch")
+SCALE = Scale(torch.tensor([0.2, 0.3, 0.4]), torch.tensor([0.1, 0.2, 0.3]))
+
+
+@pytest.mark.parametrize(
+    ("config", "updates", "bar"),
+    [
+        (SegmentConfig("unet", choices=SMALL), 120, 0.99),
+        (SegmentConfig("fcn", width=8, levels=2), 250, 0.99),
+        (SegmentConfig("fcn", width=8, levels=2, upsampling="unpool"), 120, 0.99),
+        (SegmentConfig("patch", width=16, patches=24), 250, 0.6),
+    ],
+    ids=["unet", "fcn", "fcn-unpool", "patch"],
+)
+def test_eight_pictures_are_learned_by_heart(config: SegmentConfig, updates: int, bar: float) -> None:
+    torch.manual_seed(0)
+    task = Segment(config, vision_data.dataset(), CPU)
+    loss, found = vision_data.learn_by_heart(task, updates, 1e-2)
+    assert loss < 0.05
+    assert found["miou"] > bar and found["accuracy"] > 0.98, found
+
+
+@pytest.mark.parametrize("size", [(33, 40), (50, 31)])
+def test_the_middle_of_a_patch_is_classified_as_in_the_whole_image(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    network = Patch(SCALE, 3, 4).eval()
+    assert network.side == 15
+    image = torch.randint(256, (1, 3, *size), dtype=torch.uint8)
+    dense = network(image)
+    padded = torch.nn.functional.pad(image, [7] * 4)
+    for y, x in ((0, 0), (17, 20), (size[0] - 1, size[1] - 1)):
+        one = network.patches(padded[:, :, y : y + 15, x : x + 15])
+        torch.testing.assert_close(one[0], dense[0, :, y, x], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [(40, 32), (37, 29)])
+@pytest.mark.parametrize("backbone", ["resnet", "densenet", "fractalnet", "squeezenet", "impala", "small"])
+def test_a_unet_gives_every_pixel_its_scores_on_any_backbone(backbone: str, size: tuple[int, int]) -> None:
+    if backbone == "small":
+        size = (size[0] + 20, size[1] + 20)
+    from rl_gen_lab.backbones import CHOOSABLE, build_maps
+
+    net = UNet(build_maps(backbone, (3, *size), SMALL if backbone in CHOOSABLE else None), 4, SMALL)
+    logits = net(torch.zeros(2, 3, *size, dtype=torch.uint8))
+    assert logits.shape == (2, 4, *size)
+    logits.square().sum().backward()
+    assert all(weight.grad is not None for weight in net.parameters())
+
+
+@pytest.mark.parametrize("unpool", [False, True])
+def test_an_fcn_gives_odd_images_back_at_their_size(unpool: bool) -> None:
+    net = FCN(SCALE, 4, 8, 3, unpool)
+    assert net(torch.zeros(2, 3, 37, 29, dtype=torch.uint8)).shape == (2, 4, 37, 29)
+
+
+def test_images_are_scaled_by_the_statistics_of_the_training_split() -> None:
+    dataset = vision_data.dataset()
+    scaled = Scale(dataset.mean, dataset.std)(dataset.splits["train"].images)
+    torch.testing.assert_close(scaled.mean((0, 2, 3)), torch.zeros(3), rtol=0, atol=1e-3)
+    torch.testing.assert_close(scaled.std((0, 2, 3)), torch.ones(3), rtol=0, atol=1e-3)
+    unet = make_network(SegmentConfig("unet", choices=SMALL), dataset)
+    assert isinstance(unet, UNet)
+    first = unet.backbone.conv[0][0]  # type: ignore[index]
+    torch.testing.assert_close(first.mean[:, 5, 7], 255 * dataset.mean)
+
+
+def test_intersection_over_union_is_that_of_the_sets_of_pixels() -> None:
+    rng = np.random.default_rng(0)
+    truth, found = rng.integers(0, 3, (2, 30, 20))  # the fourth class is nowhere
+    confusion = torch.zeros(4, 4, dtype=torch.int64)
+    for t, f in zip(truth.flatten(), found.flatten(), strict=True):
+        confusion[t, f] += 1
+    scores = metrics(confusion, ("ball", "paddle", "ghost"))
+    for number, name in ((1, "ball"), (2, "paddle")):
+        expected = ((truth == number) & (found == number)).sum() / ((truth == number) | (found == number)).sum()
+        assert scores[f"iou/{name}"] == pytest.approx(expected)
+    assert "iou/ghost" not in scores
+    assert scores["miou"] == pytest.approx((scores["iou/ball"] + scores["iou/paddle"]) / 2)
+    assert scores["accuracy"] == pytest.approx((truth == found).mean())

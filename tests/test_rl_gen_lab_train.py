@@ -1,0 +1,225 @@
+"""The supervised loop: its record, exact resume, early stopping, a loss that is NaN, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import vision_data
+from torch import Tensor
+
+from envs import scenes
+from rl_gen_lab import train
+from rl_gen_lab.backbones.choices import Choices
+from rl_gen_lab.data import Split
+from rl_gen_lab.errors import CheckpointError, ConfigError, DivergedError
+from rl_gen_lab.optimizers import OptimizerConfig, Schedule, make_optimizer
+from rl_gen_lab.runs import RunFolder, load_state, load_weights
+from rl_gen_lab.supervised import Loop
+from rl_gen_lab.train import Config
+from rl_gen_lab.vision.segmentation import Segment, SegmentConfig
+from rl_gen_lab.wandb_config import WandbConfig
+
+UNET = SegmentConfig(choices=Choices(width=4, branches=4, stages=2, depth=1, norm="batch", dropout=0.1))
+
+
+def config(path: Path, **changes: Any) -> Config:
+    base = Config(
+        data=vision_data.folder(),
+        epochs=3,
+        runs_dir=path,
+        batch_size=4,
+        log_every_updates=1,
+        segment=UNET,
+        wandb=WandbConfig("disabled"),
+    )
+    return replace(base, **changes)
+
+
+def only_run(path: Path) -> RunFolder:
+    (found,) = path.iterdir()
+    return RunFolder.open(found)
+
+
+def final(run: RunFolder) -> dict[str, Tensor]:
+    return load_state(run.checkpoints / "latest")["network"]  # type: ignore[no-any-return]
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def without_clock(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in row.items() if k not in ("wall_seconds", "val/ms_per_image")} for row in rows]
+
+
+def hooked(monkeypatch: pytest.MonkeyPatch, hook: Callable[[int, dict[str, Tensor]], dict[str, Tensor]]) -> None:
+    """Let `hook` see, and change, the losses of each update."""
+    real, count = Segment.loss, [0]
+
+    def loss(self: Segment, split: Split, indices: Tensor) -> dict[str, Tensor]:
+        count[0] += 1
+        return hook(count[0], real(self, split, indices))
+
+    monkeypatch.setattr(Segment, "loss", loss)
+
+
+def test_a_run_leaves_its_record_and_measures_the_test_split_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured: list[str] = []
+    real = Loop.measure
+    monkeypatch.setattr(Loop, "measure", lambda self, name: measured.append(name) or real(self, name))
+    result = train.train(config(tmp_path))
+    assert measured == ["val"] * 4 + ["test"]
+    run = only_run(tmp_path)
+    assert run.path.name.startswith("segment_unet__pictures__0__")
+    assert run.read_result() == json.loads(json.dumps(result)) and result["status"] == "finished"
+    assert (result["epochs"], result["updates"]) == (3, 12)
+    rows = run.read_metrics()
+    assert [row["global_step"] for row in rows if "losses/loss" in row] == list(range(1, 13))
+    values = [row["val/miou"] for row in rows if "val/miou" in row]
+    assert len(values) == 3 and result["best_epoch"] == 1 + values.index(max(values))
+    weights, about = load_weights(run.checkpoints / "best.safetensors")
+    assert about["task"] == "segment" and weights.keys() == final(run).keys()
+    about_run = run.read_config()
+    assert about_run["categories"] == ["ball", "paddle"] and about_run["data"] == about["data"]
+    said = capsys.readouterr().out
+    assert "16 train, 2 val, 2 test" in said and "W&B: disabled" in said
+    with pytest.raises(CheckpointError, match="has ended"):
+        train.train(config(tmp_path, resume=run.path))
+
+
+@pytest.mark.parametrize("at", [2, 6])
+def test_a_run_that_was_stopped_ends_as_one_that_never_was(
+    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train.train(config(tmp_path / "whole"))
+
+    def stop(count: int, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        if count == at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return losses
+
+    with monkeypatch.context() as patch:
+        hooked(patch, stop)
+        with pytest.raises(SystemExit) as caught:
+            train.train(config(tmp_path / "stopped"))
+    assert caught.value.code == 130
+    run, whole = only_run(tmp_path / "stopped"), only_run(tmp_path / "whole")
+    assert run.read_result()["status"] == "interrupted" and len(run.read_metrics()) < len(whole.read_metrics())
+    torch.manual_seed(123)  # whatever else the process did since
+    train.main(["--resume", str(run.path)])
+    assert same(final(run), final(whole))
+    assert without_clock(run.read_metrics()) == without_clock(whole.read_metrics())
+    assert run.read_result()["best_epoch"] == whole.read_result()["best_epoch"]
+
+
+def test_another_seed_is_another_order(tmp_path: Path) -> None:
+    train.train(config(tmp_path / "a", epochs=1))
+    train.train(config(tmp_path / "b", epochs=1, seed=1))
+    assert not same(final(only_run(tmp_path / "a")), final(only_run(tmp_path / "b")))
+
+
+def test_a_loss_that_is_nan_stops_with_the_last_checkpoint_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooked(monkeypatch, lambda count, losses: losses if count < 6 else {"loss": losses["loss"] * torch.nan})
+    with pytest.raises(DivergedError, match="became nan at update 6"):
+        train.train(config(tmp_path))
+    run = only_run(tmp_path)
+    assert load_state(run.checkpoints / "latest")["updates"] == 4  # of the first epoch's end
+    assert all(weight.isfinite().all() for weight in final(run).values())
+    assert run.read_result()["status"] == "failed"
+
+
+def test_training_stops_when_validation_no_longer_rises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([0.1, 0.3, 0.2, 0.3, 0.9, 0.9])
+    monkeypatch.setattr(Segment, "evaluate", lambda *_: {"miou": next(scores)})
+    result = train.train(config(tmp_path, epochs=9, patience_epochs=2))
+    assert (result["epochs"], result["best_epoch"]) == (4, 2)
+
+
+def test_half_precision_learns_too(tmp_path: Path) -> None:
+    base = config(tmp_path)
+    result = train.train(replace(base, epochs=1, device=replace(base.device, precision="bfloat16")))
+    assert 0 <= result["test"]["miou"] <= 1
+
+
+def test_frames_of_a_game_are_learned_from_their_files(tmp_path: Path) -> None:
+    path = scenes.write(scenes.Config("Pong", frames=20, every=8, out=tmp_path / "pong"))
+    flags = ["segment", "--data", str(path), "--runs-dir", str(tmp_path / "runs"), "--wandb.mode", "disabled"]
+    flags += ["--segment.model", "fcn", "--segment.width", "4", "--epochs", "1", "--batch-size", "4"]
+    train.main(flags)
+    result = only_run(tmp_path / "runs").read_result()
+    assert {"iou/player", "iou/enemy", "accuracy"} <= result["test"].keys()
+
+
+def test_what_cannot_be_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(*flags: str) -> str:
+        with pytest.raises(SystemExit) as caught:
+            train.main(list(flags))
+        assert caught.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    assert "--data FOLDER" in refused("segment")
+    assert "there is no folder" in refused("segment", "--data", str(tmp_path / "nowhere"))
+    assert "invalid choice" in refused("segments")
+    assert not (tmp_path / "runs").exists()
+    train.train(config(tmp_path / "runs", epochs=1))
+    run = only_run(tmp_path / "runs")
+    assert "--epochs cannot be changed" in refused("--resume", str(run.path), "--epochs", "9")
+    (run.path / "result.json").unlink()
+    other = config(tmp_path, data=vision_data.write(tmp_path / "other", seed=1), resume=run.path)
+    with pytest.raises(CheckpointError, match="was trained with data"):
+        train.train(other)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adagrad", "rmsprop", "adam", "adamw"])
+@pytest.mark.parametrize("schedule", ["constant", "step", "cosine", "plateau"])
+def test_optimisers_and_schedules_are_saved_and_go_on(name: str, schedule: str) -> None:
+    def made() -> tuple[torch.nn.Linear, torch.optim.Optimizer, Schedule]:
+        torch.manual_seed(0)
+        network = torch.nn.Linear(3, 1)
+        settings = OptimizerConfig(name=name, schedule=schedule, every_epochs=1)  # type: ignore[arg-type]
+        optimizer = make_optimizer(network, settings)
+        return network, optimizer, Schedule(optimizer, settings, 2, 4)
+
+    def update(network: torch.nn.Linear, optimizer: torch.optim.Optimizer, rates: Schedule, times: int) -> None:
+        for i in range(times):
+            optimizer.zero_grad()
+            network(torch.ones(2, 3)).square().sum().backward()
+            optimizer.step()
+            rates.after_update()
+            if i % 2:
+                rates.after_validation(0.0)
+
+    whole, stopped, resumed = made(), made(), made()
+    update(*whole, times=8)
+    update(*stopped, times=4)
+    for before, after in zip(stopped, resumed, strict=True):
+        after.load_state_dict(before.state_dict())
+    update(*resumed, times=4)
+    assert torch.equal(whole[0].weight, resumed[0].weight)
+    rate = whole[1].param_groups[0]["lr"]
+    assert rate == resumed[1].param_groups[0]["lr"]
+    assert (rate == 2e-3) == (schedule == "constant")
+
+
+def test_impossible_settings_are_refused() -> None:
+    for wrong in (
+        lambda: OptimizerConfig(learning_rate=0),
+        lambda: OptimizerConfig(name="adam", nesterov=True),
+        lambda: Config(batch_size=0),
+        lambda: SegmentConfig(patches=1),
+    ):
+        with pytest.raises(ConfigError):
+            wrong()
