@@ -49,6 +49,7 @@ class Config:
     env: str = "Pong"
     # Labelled frames to write.
     frames: int = 5_000
+    # Seed of play, interventions, captions and splits.
     seed: int = 0
     # Folder to write (None: datasets/<env>_<frames>_<seed>).
     out: Path | None = None
