@@ -256,15 +256,14 @@ def draw(qualities: list[Quality], title: str, file: Path) -> None:
             axes[row, 0].bar(place, [getattr(q, what) for q in bars], 0.19, yerr=left, ecolor="#888888", **look)
             heights = [getattr(q, what) for _, q in traces]
             axes[row, 1].errorbar(lambdas, heights, yerr=right, marker="o", elinewidth=0.7, **look)
-    for row, what in enumerate(
-        ("variance / squared length of the gradient", "bias / length of the gradient (± noise)")
-    ):
+    for row, what in enumerate(("variance / |gradient|²", "bias / |gradient| (± noise)")):
         axes[row, 0].set_ylabel(what)
         axes[row, 0].set_xticks(np.arange(len(BASELINES)), BASELINES, rotation=20)
         axes[row, 1].set_xlabel("lambda, with the learned value")
     axes[0, 0].set_yscale("log")
     axes[1, 0].set_ylim(bottom=0.0)
-    axes[0, 0].legend(frameon=False)
+    handles, labels = axes[0, 1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(DISCOUNTS), frameon=False)
     for side in axes.flat:
         side.spines[["top", "right"]].set_visible(False)
         side.grid(color="#e6e6e6", linewidth=0.6)
