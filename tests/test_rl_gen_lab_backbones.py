@@ -125,6 +125,27 @@ def test_bytes_equal_pixels_divided_by_255_in_ordinary_layers(name: str) -> None
     torch.testing.assert_close(backbone(x), backbone(x.float()), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize(("kernel", "stride", "folds"), [(8, 4, True), (4, 4, True), (3, 3, True), (5, 3, False)])
+def test_folded_frames_give_what_a_strided_convolution_gives(kernel: int, stride: int, folds: bool) -> None:
+    conv = ScaledConv2d((4, 48, 48), 6, kernel, stride)
+    x = frames(3, 4, 48, 48)
+    conv.standardise(frames(9, 1, 48, 48, seed=1))
+    assert conv._folds(x) == folds
+    centred = (x.double() - conv.mean.double()) * conv.scale.double()
+    weight = conv.weight.detach().double().requires_grad_()
+    bias = conv.bias.detach().double().requires_grad_()  # type: ignore[union-attr]
+    expected = F.conv2d(centred, weight, bias, stride)
+    found = conv(x)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
+    with torch.no_grad():
+        torch.testing.assert_close(conv(x), found, rtol=1e-4, atol=1e-4)
+    towards = torch.randn_like(found)
+    found.backward(towards)
+    expected.backward(towards.double())
+    torch.testing.assert_close(conv.weight.grad, weight.grad.float(), rtol=1e-3, atol=1e-3)  # type: ignore[union-attr]
+    torch.testing.assert_close(conv.bias.grad, bias.grad.float(), rtol=1e-3, atol=1e-3)  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize("name", PIXELS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_standardised_equals_subtracting_the_mean_and_dividing_by_the_spread(name: str, channels: int) -> None:

@@ -49,8 +49,32 @@ class ScaledConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W) uint8, or float in [0, 255] -> (B, C', H', W') float32."""
-        centred = x.to(self.weight.dtype) - self.mean
-        return F.conv2d(centred, self.weight * self.scale, self.bias, self.stride, self.padding)
+        weight = self.weight * self.scale
+        if self._folds(x) and torch.is_grad_enabled() and self.weight.requires_grad:
+            # x first: uint8 is moved four times as cheaply as the floats it becomes
+            x, mean, weight = (fold(tensor, self.stride[0]) for tensor in (x, self.mean[None], weight))
+            return F.conv2d(x.to(weight.dtype) - mean, weight, self.bias)
+        return F.conv2d(x.to(weight.dtype) - self.mean, weight, self.bias, self.stride, self.padding)
+
+    def _folds(self, x: Tensor) -> bool:
+        """Whether this is, on a CPU, a small convolution over folded frames: strides divide the kernel and the frame.
+
+        The CPU's kernels find a weight's gradient three times sooner for many channels and few pixels than for the
+        4 channels and 8x8 pixels of the Nature network. Without gradients they gain nothing from it.
+        """
+        (kernel, kernel_w), (stride, stride_w), size = self.kernel_size, self.stride, x.shape[2:]
+        square = kernel == kernel_w and stride == stride_w and not any(self.padding)
+        return x.device.type == "cpu" and square and stride > 1 and not any(n % stride for n in (kernel, *size))
+
+
+def fold(x: Tensor, block: int) -> Tensor:
+    """Space to depth: (B, C, H, W) -> (B, C * block * block, H / block, W / block), of any type.
+
+    A weight (C', C, k, k) folded like the frames does on them, with stride 1, what it did before with stride `block`.
+    """
+    batch, channels, height, width = x.shape
+    tiles = x.view(batch, channels, height // block, block, width // block, block).permute(0, 1, 3, 5, 2, 4)
+    return tiles.reshape(batch, channels * block * block, height // block, width // block)
 
 
 def conv_stack(shape: Shape, *layers: tuple[int, int, int]) -> nn.Sequential:
