@@ -22,8 +22,14 @@ NODES = 24  # of the quadrature for the entropy of a squashed Gaussian
 class Distribution(Protocol):
     """What a policy says about the actions of a batch of any leading shape, here (...)."""
 
+    def noise(self, generator: torch.Generator) -> Tensor:
+        """All that is random in a draw, (..., A) float32; distributed alike whatever the policy says."""
+
+    def chosen_by(self, noise: Tensor) -> Tensor:
+        """The actions that this noise makes of the policy: (...) int64 or (..., A) float32."""
+
     def sample(self, generator: torch.Generator) -> Tensor:
-        """Random actions: (...) int64 or (..., A) float32."""
+        """Random actions: `chosen_by` of a new `noise`."""
 
     def mode(self) -> Tensor:
         """The likeliest actions, as `sample`."""
@@ -49,10 +55,17 @@ class Categorical:
         """logits: (..., A), any constant added."""
         return cls(logits.log_softmax(-1))
 
+    def noise(self, generator: torch.Generator) -> Tensor:
+        """Exponential waiting times, for the Gumbel trick."""
+        return torch.empty_like(self.log_probs).exponential_(generator=generator)
+
+    def chosen_by(self, noise: Tensor) -> Tensor:
+        """The action whose waiting time, at a rate of its probability, is the smallest."""
+        return (self.log_probs - noise.log()).argmax(-1)
+
     def sample(self, generator: torch.Generator) -> Tensor:
-        """By the Gumbel trick: the smallest exponential waiting time, each at its own rate."""
-        waiting = torch.empty_like(self.log_probs).exponential_(generator=generator)
-        return (self.log_probs - waiting.log()).argmax(-1)
+        """Random actions (...)."""
+        return self.chosen_by(self.noise(generator))
 
     def mode(self) -> Tensor:
         """The likeliest action."""
@@ -77,10 +90,17 @@ class Gaussian:
     mean: Tensor
     log_std: Tensor
 
-    def sample(self, generator: torch.Generator) -> Tensor:
+    def noise(self, generator: torch.Generator) -> Tensor:
+        """Standard normal numbers."""
+        return torch.empty_like(self.mean).normal_(generator=generator)
+
+    def chosen_by(self, noise: Tensor) -> Tensor:
         """mean + std * noise."""
-        noise = torch.empty_like(self.mean).normal_(generator=generator)
         return self.mean + self.log_std.exp() * noise
+
+    def sample(self, generator: torch.Generator) -> Tensor:
+        """Random actions (..., A)."""
+        return self.chosen_by(self.noise(generator))
 
     def mode(self) -> Tensor:
         """The mean."""
@@ -112,6 +132,14 @@ class SquashedGaussian:
     @property
     def _before(self) -> Gaussian:
         return Gaussian(self.mean, self.log_std)
+
+    def noise(self, generator: torch.Generator) -> Tensor:
+        """Standard normal numbers."""
+        return self._before.noise(generator)
+
+    def chosen_by(self, noise: Tensor) -> Tensor:
+        """Before the tanh."""
+        return self._before.chosen_by(noise)
 
     def sample(self, generator: torch.Generator) -> Tensor:
         """Before the tanh."""

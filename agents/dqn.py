@@ -9,7 +9,8 @@ Deviations from the paper, each a field of `Config`:
 3. Adam instead of RMSProp; the Huber loss is the paper's clipped error.
 4. Frames may be standardised by statistics of the first steps (`standardise`), not only divided by 255.
 5. n shrinks and gamma grows as learning goes on, if asked to (Schwarzer et al. 2023, "Bigger, better, faster").
-6. A lost life does not end an episode, unless `world.episodic_life`; sticky actions (Machado et al. 2018).
+6. Random actions may last several steps (Dabney et al. 2021, "Temporally-extended epsilon-greedy exploration").
+7. A lost life does not end an episode, unless `world.episodic_life`; sticky actions (Machado et al. 2018).
 """
 
 from __future__ import annotations
@@ -107,6 +108,8 @@ class Config:
     epsilon_end: float = 0.01
     # Agent steps over which epsilon falls.
     epsilon_env_steps: int = 50_000
+    # Steps that a random action lasts (1: as in the paper); longer for worlds where only a long push finds a reward.
+    epsilon_hold_steps: int = 1
     # Spread of epsilon over the environments (Ape-X uses 7); 0 gives all the same.
     epsilon_ladder: float = 0.0
     # Standardise frames by the mean frame and the spread of the first steps.
@@ -124,7 +127,7 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         positive = ("total_env_steps", "num_envs", "batch_size", "n_step", "learning_rate", "learn_every_env_steps")
-        for name in (*positive, "target_update_every_updates", "max_grad_norm"):
+        for name in (*positive, "target_update_every_updates", "max_grad_norm", "epsilon_hold_steps"):
             if not getattr(self, name) > 0:  # NaN is not
                 raise ConfigError(f"{name} must be more than 0, not {getattr(self, name)}")
         for name in ("gamma", "target_tau", "epsilon_start", "epsilon_end"):
@@ -199,7 +202,9 @@ class DQN:
             device,
             config.replay.priority_exponent,
         )
-        self.exploration = seeds.numpy("exploration")
+        self.exploration = exploration.HeldExploration(
+            config.num_envs, self.num_actions, config.epsilon_hold_steps, seeds.numpy("exploration")
+        )
         self.sampling = seeds.torch("replay", device)
         self.env_steps = 0
         self.updates = 0
@@ -248,9 +253,8 @@ class DQN:
     def act(self, obs: np.ndarray) -> np.ndarray:
         """Epsilon-greedy actions (N,) int64 for observations (N, ...): one draw for each environment."""
         epsilon = exploration.ladder(self.epsilon(), len(obs), self.config.epsilon_ladder)
-        if epsilon.min() >= 1.0:
-            return self.exploration.integers(self.num_actions, size=len(obs))
-        return exploration.epsilon_greedy(self.greedy(obs), epsilon, self.num_actions, self.exploration)
+        greedy = np.zeros(len(obs), dtype=np.int64) if epsilon.min() >= 1.0 else self.greedy(obs)
+        return self.exploration.choose(greedy, epsilon)
 
     # ---- remembering
 
@@ -324,13 +328,14 @@ class DQN:
             "target": self.target.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "replay": self.replay.state_dict(),
+            "exploration": self.exploration.state_dict(),
             "env_steps": self.env_steps,
             "updates": self.updates,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` gave."""
-        for name in ("online", "target", "optimizer", "replay"):
+        for name in ("online", "target", "optimizer", "replay", "exploration"):
             getattr(self, name).load_state_dict(state[name])
         self.env_steps, self.updates = int(state["env_steps"]), int(state["updates"])
 

@@ -28,6 +28,7 @@ from gymnasium import Space
 from torch import Tensor
 
 from agents import exploration, rl_math, transfer
+from agents.action_noise import ActionNoise
 from agents.commands import command, parse
 from agents.networks import ActorCritic, PolicyConfig, Prediction, load_network
 from agents.normalise import RewardScale
@@ -217,7 +218,7 @@ class PPO:
         self.reward_scale = RewardScale(config.num_envs, config.gamma, device)
         self.state = self.network.start(config.num_envs)  # of the LSTM, now
         self.state_at_start = self.state  # of the rollout
-        self.sampling = seeds.torch("actions", device)
+        self.noise = ActionNoise(config.policy.noise_hold_steps, config.num_envs, seeds.torch("actions", device))
         self.shuffling = seeds.torch("minibatches", device)
         self.env_steps = 0
         self.updates = 0
@@ -250,7 +251,7 @@ class PPO:
     def act(self, obs: np.ndarray, first: np.ndarray) -> np.ndarray:
         """Actions (N,) or (N, ...), sampled, for observations (N, ...); first: (N,) bool, an episode begins."""
         policy, self.state = self.network.act(self._tensor(obs)[None], self._tensor(first)[None], self.state)
-        self.action = policy.sample(self.sampling)[0]
+        self.action = self.noise.sample(policy[0])
         return self.network.head.to_world(self.action)
 
     def observe(self, step: Step) -> None:
@@ -375,6 +376,7 @@ class PPO:
             "optimizer": self.optimizer.state_dict(),
             "rollout": self.rollout.state_dict(),
             "reward_scale": self.reward_scale.state_dict(),
+            "noise": self.noise.state_dict(),
             "state": self.state,
             "state_at_start": self.state_at_start,
             "env_steps": self.env_steps,
@@ -384,7 +386,7 @@ class PPO:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` gave."""
-        for name in ("network", "optimizer", "rollout", "reward_scale"):
+        for name in ("network", "optimizer", "rollout", "reward_scale", "noise"):
             getattr(self, name).load_state_dict(state[name])
         if self.state is not None:
             self.state, self.state_at_start = (state[name].to(self.device) for name in ("state", "state_at_start"))

@@ -14,7 +14,7 @@ Deviations from Williams, each a field of `Config`:
 3. Adam; an entropy bonus; the learned baseline is fitted to the returns by its own optimiser after the policy moved.
 4. Episodes cut by a time limit (`truncation`): with the learned baseline their return goes on with the value of the
    true last observation; without one they count as ended ("end"), or are not learned from ("drop").
-5. Observations may be standardised by running statistics, which change between updates only.
+5. Observations and rewards may be standardised by running statistics, which change between updates only.
 """
 
 from __future__ import annotations
@@ -29,9 +29,11 @@ from gymnasium import Space
 from torch import Tensor, nn
 
 from agents import exploration, rl_math, transfer
+from agents.action_noise import ActionNoise
 from agents.commands import command, parse
 from agents.distributions import Distribution
 from agents.networks import ActorCritic, PolicyConfig, load_network
+from agents.normalise import RewardScale
 from agents.player import Player
 from agents.policy import Policy
 from agents.rollout import Rollout, Step
@@ -74,6 +76,8 @@ class Config:
     truncation: Literal["auto", "end", "bootstrap", "drop"] = "auto"
     # Standardise the advantages of each batch.
     normalise_advantages: bool = True
+    # Divide rewards by the running spread of the discounted return.
+    normalise_rewards: bool = False
     # Adam's step size for the policy at the start.
     learning_rate: float = 3e-3
     # Adam's step size for the policy at the end of the run, linear in between (None: constant).
@@ -156,11 +160,12 @@ class Reinforce:
             self.value_optimizer = self._adam(
                 config.value_learning_rate, self.network.value_backbone, self.network.value_head
             )
+        self.reward_scale = RewardScale(config.num_envs, config.gamma, device)
         self.average: float | None = None  # of returns, for the moving-average baseline
         self.over = np.zeros(config.num_envs, dtype=bool)  # copies whose episode of this batch has ended
         self.rows: dict[str, list[Tensor]] = {name: [] for name in ROWS}
         self.last_obs = torch.zeros((config.num_envs, *shape), dtype=torch.uint8 if len(shape) == 3 else torch.float32)
-        self.sampling = seeds.torch("actions", device)
+        self.noise = ActionNoise(config.policy.noise_hold_steps, config.num_envs, seeds.torch("actions", device))
         self.shuffling = seeds.torch("value_batches", device)
         self.env_steps = 0
         self.updates = 0
@@ -190,7 +195,7 @@ class Reinforce:
     @torch.no_grad()
     def act(self, obs: np.ndarray) -> np.ndarray:
         """Actions (N,) or (N, ...), sampled, for observations (N, ...)."""
-        self.action = self._policy(self._tensor(obs)).sample(self.sampling)
+        self.action = self.noise.sample(self._policy(self._tensor(obs)))
         return self.network.head.to_world(self.action)
 
     def observe(self, step: Step) -> None:
@@ -255,6 +260,11 @@ class Reinforce:
         c = self.config
         mask, cut = rows["alive"], rows["cut"] & rows["alive"]
         reward = rows["reward"] * mask
+        if c.normalise_rewards:
+            first = torch.zeros_like(mask)
+            first[0] = True
+            self.reward_scale.update(reward, first, ~mask)
+            reward = self.reward_scale(reward)
         if c.truncation == "drop":
             mask = mask & ~cut.any(0)
         elif self.learns_value and c.truncation != "end":
@@ -326,6 +336,8 @@ class Reinforce:
             "over": self.over,
             "last_obs": self.last_obs,
             "average": self.average,
+            "reward_scale": self.reward_scale.state_dict(),
+            "noise": self.noise.state_dict(),
             "env_steps": self.env_steps,
             "updates": self.updates,
             "learned": self.learned,
@@ -339,6 +351,8 @@ class Reinforce:
             self.value_optimizer.load_state_dict(state["value_optimizer"])
         self.rows = {n: [] if rows is None else list(rows.to(self.device)) for n, rows in state["rows"].items()}
         self.over, self.last_obs, self.average = state["over"].copy(), state["last_obs"].clone(), state["average"]
+        self.reward_scale.load_state_dict(state["reward_scale"])
+        self.noise.load_state_dict(state["noise"])
         self.env_steps, self.updates = int(state["env_steps"]), int(state["updates"])
         self.learned = dict(state["learned"])
 

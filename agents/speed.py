@@ -1,10 +1,12 @@
-"""How fast and how large: our DQN beside Stable-Baselines3's at the same work, and the replay memory's real size.
+"""How fast and how large: our agents beside Stable-Baselines3's at the same work, and the replay memory's real size.
 
-    python -m agents.speed --env Pong
+    python -m agents.speed --env Pong --agents dqn
+    python -m agents.speed --env CartPole --agents actor_critic ppo
 
-Both train the same network (`--backbone nature`) with the same batch, train period, environments and threads, without
-options that only one of them has. The runs are interleaved, because other work on a machine comes and goes, and the
-figure is the ratio of the medians. Writes results/speed.csv and results/replay_memory.csv.
+Both train the same network (`nature` on pixels, `mlp_tanh` on vectors, shared by policy and value) with the same batch,
+rollout, train period, environments and threads, without options that only one of them has. The runs are interleaved,
+because other work on a machine comes and goes, and the figure is the ratio of the medians. Writes results/speed.csv,
+where rows of other work stay, and for DQN on Atari results/replay_memory.csv.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import psutil
@@ -24,6 +27,7 @@ import torch
 from agents.commands import cli, command
 from agents.learning_curves import describe_hardware
 from agents.replay import Replay
+from agents.result_tables import read_csv
 from agents.rollout import Rollout
 from agents.runner import RunFailedError, run_child
 from envs.factory import EnvConfig
@@ -36,14 +40,19 @@ from rl_gen_lab.seeding import Generators
 
 TRANSITIONS = 100_000
 UPDATE_EVERY_ENV_STEPS = 4
+A2C_ROLLOUT_STEPS, PPO_ROLLOUT_STEPS = 5, 64
+PPO_MINIBATCH_SIZE, PPO_EPOCHS = 256, 4
+Agent = Literal["dqn", "actor_critic", "ppo"]
 
 
 @dataclass(frozen=True)
 class Config:
     """What to time, and how often."""
 
-    # An Atari game.
+    # The world; pixels cost the network more, vectors everything around it.
     env: str = "Pong"
+    # Which of ours, each beside the same algorithm of Stable-Baselines3.
+    agents: tuple[Agent, ...] = ("dqn", "actor_critic", "ppo")
     # Pairs of runs; the median over pairs counts.
     pairs: int = 3
     # Agent steps of each run.
@@ -63,26 +72,67 @@ class Config:
             raise ConfigError("pairs must be at least 1, and steps at least 500 more than learning_starts")
         if self.num_envs < 1 or self.num_envs % UPDATE_EVERY_ENV_STEPS:
             raise ConfigError(f"num_envs must be a multiple of {UPDATE_EVERY_ENV_STEPS}, not {self.num_envs}")
-        if not is_atari(resolve(self.env)):
-            raise ConfigError(f"env must be an Atari game, and {self.env} is none")
+        resolve(self.env)
+
+    @property
+    def network(self) -> str:
+        """The backbone of both."""
+        return "nature" if is_atari(resolve(self.env)) else "mlp_tanh"
 
 
-def commands(config: Config, root: Path) -> dict[str, list[str]]:
-    """The two command lines that do the same work, by agent."""
-    shared = ["--preset", "defaults", "--env", config.env, "--backbone", "nature", "--num-envs", str(config.num_envs)]
-    shared += ["--total-env-steps", str(config.steps), "--threads", str(config.threads), "--device", "cpu"]
-    shared += ["--log-every-env-steps", "500", "--no-film", "--wandb.mode", "disabled", "--eval.every-env-steps", "0"]
-    shared += ["--eval.final-episodes", "1", "--world.max-episode-frames", "400"]
-    ours = ["--n-step", "1", "--no-double", "--no-dueling", "--batch-size", "32", "--replay.capacity", "10000"]
-    ours += ["--learning-starts-env-steps", str(config.learning_starts)]
-    ours += ["--learn-every-env-steps", str(UPDATE_EVERY_ENV_STEPS)]
-    theirs = ["--algo", "dqn", "--dqn.batch-size", "32", "--dqn.buffer-size", "10000", "--dqn.train-freq", "1"]
-    theirs += ["--dqn.gradient-steps", str(config.num_envs // UPDATE_EVERY_ENV_STEPS)]
-    theirs += ["--dqn.learning-starts", str(config.learning_starts)]
-    python = [sys.executable, "-m"]
+@dataclass(frozen=True)
+class Contest:
+    """One of our agents and the reference at the same work."""
+
+    ours: list[str]
+    theirs: list[str]
+    # The work in words.
+    work: str
+    # Agent steps between two looks at the clock: whole rollouts, each with its updates.
+    log_every_env_steps: int
+    algo: str
+
+
+def contest(config: Config, agent: Agent) -> Contest:
+    """The flags of the two that make them do the same; what is not here is the default of both."""
+    n = config.num_envs
+    if agent == "dqn":
+        starts = str(config.learning_starts)
+        ours = ["--n-step", "1", "--no-double", "--no-dueling", "--batch-size", "32", "--replay.capacity", "10000"]
+        ours += ["--learning-starts-env-steps", starts, "--learn-every-env-steps", str(UPDATE_EVERY_ENV_STEPS)]
+        theirs = ["--dqn.batch-size", "32", "--dqn.buffer-size", "10000", "--dqn.train-freq", "1"]
+        theirs += ["--dqn.gradient-steps", str(n // UPDATE_EVERY_ENV_STEPS), "--dqn.learning-starts", starts]
+        work = f"batch 32, update every {UPDATE_EVERY_ENV_STEPS} steps"
+        return Contest(ours, theirs, f"{config.network} network, {work}, {n} environments", 500, "dqn")
+    if agent == "actor_critic":
+        rollout = A2C_ROLLOUT_STEPS
+        ours = ["--rollout-steps", str(rollout), "--entropy-coefficient", "0", "--shared-backbone"]
+        theirs = ["--a2c.n-steps", str(rollout)]
+        work = f"rollouts of {rollout} steps"
+        return Contest(ours, theirs, _work(config, work), 500 // (n * rollout) * n * rollout or n * rollout, "a2c")
+    rollout, batch, epochs = str(PPO_ROLLOUT_STEPS), str(PPO_MINIBATCH_SIZE), str(PPO_EPOCHS)
+    ours = ["--rollout-steps", rollout, "--minibatch-size", batch, "--epochs", epochs, "--shared-backbone"]
+    theirs = ["--ppo.n-steps", rollout, "--ppo.batch-size", batch, "--ppo.n-epochs", epochs]
+    work = f"rollouts of {rollout} steps, {epochs} epochs of minibatches of {batch}"
+    return Contest(ours, theirs, _work(config, work), n * PPO_ROLLOUT_STEPS, "ppo")
+
+
+def _work(config: Config, work: str) -> str:
+    return f"{config.env}: {config.network} network, {work}, {config.num_envs} environments"
+
+
+def commands(config: Config, agent: Agent, root: Path) -> dict[str, list[str]]:
+    """The two command lines that do the same work, by agent; runs are made in a folder of `root` each."""
+    c = contest(config, agent)
+    shared = ["--preset", "defaults", "--env", config.env, "--backbone", config.network]
+    shared += ["--num-envs", str(config.num_envs), "--total-env-steps", str(config.steps)]
+    shared += ["--threads", str(config.threads), "--device", "cpu", "--no-film", "--wandb.mode", "disabled"]
+    shared += ["--log-every-env-steps", str(c.log_every_env_steps), "--eval.every-env-steps", "0"]
+    shared += ["--eval.episodes", "1", "--eval.final-episodes", "1", "--world.max-episode-frames", "400"]
+    python, theirs = [sys.executable, "-m"], f"sb3_{c.algo}"
     return {
-        "dqn": [*python, "agents.dqn", *shared, *ours, "--runs-dir", str(root / "dqn")],
-        "sb3_dqn": [*python, "agents.sb3", *theirs, *shared, "--runs-dir", str(root / "sb3_dqn")],
+        agent: [*python, f"agents.{agent}", *shared, *c.ours, "--runs-dir", str(root / agent)],
+        theirs: [*python, "agents.sb3", "--algo", c.algo, *c.theirs, *shared, "--runs-dir", str(root / theirs)],
     }
 
 
@@ -96,23 +146,25 @@ def learning_speed(run: RunFolder, learning_starts: int) -> float:
     return float(np.median(speeds))
 
 
-def time_agents(config: Config) -> list[dict[str, object]]:
-    """Rows of results/speed.csv: each run, then the ratio of the medians."""
-    speeds: dict[str, list[float]] = {"dqn": [], "sb3_dqn": []}
+def time_agent(config: Config, agent: Agent) -> list[dict[str, object]]:
+    """Rows of results/speed.csv: each run of an agent and of its reference, then the ratio of the medians."""
+    speeds: dict[str, list[float]] = {}
     rows: list[dict[str, object]] = []
-    work = f"nature network, batch 32, update every {UPDATE_EVERY_ENV_STEPS} steps, {config.num_envs} environments"
     with tempfile.TemporaryDirectory() as folder:
         for pair in range(config.pairs):
-            for agent, words in commands(config, Path(folder) / str(pair)).items():
+            for name, words in commands(config, agent, Path(folder) / str(pair)).items():
                 if code := run_child(words):
-                    raise RunFailedError(f"{agent} ended with exit code {code}; see its output above")
-                (path,) = (Path(folder) / str(pair) / agent).iterdir()
-                speeds[agent].append(learning_speed(RunFolder(path), config.learning_starts))
-                rows.append({"agent": agent, "pair": pair + 1, "env_steps_per_second": round(speeds[agent][-1], 1)})
-    ratio = float(np.median(speeds["dqn"]) / np.median(speeds["sb3_dqn"]))
-    rows.append({"agent": "dqn / sb3_dqn", "pair": "medians", "env_steps_per_second": round(ratio, 2)})
-    print(f"{config.env}: ours / SB3 = {ratio:.2f} (medians of {config.pairs} interleaved pairs)")
-    return [row | {"work": work, "threads": config.threads} | provenance() for row in rows]
+                    raise RunFailedError(f"{name} ended with exit code {code}; see its output above")
+                (path,) = (Path(folder) / str(pair) / name).iterdir()
+                speed = learning_speed(RunFolder(path), config.learning_starts)
+                speeds.setdefault(name, []).append(speed)
+                rows.append({"agent": name, "pair": pair + 1, "env_steps_per_second": round(speed, 1)})
+    ours, theirs = speeds
+    ratio = float(np.median(speeds[ours]) / np.median(speeds[theirs]))
+    rows.append({"agent": f"{ours} / {theirs}", "pair": "medians", "env_steps_per_second": round(ratio, 2)})
+    print(f"{config.env}: {ours} / {theirs} = {ratio:.2f} (medians of {config.pairs} interleaved pairs)")
+    work = {"work": contest(config, agent).work, "threads": config.threads}
+    return [row | work | provenance() for row in rows]
 
 
 def measure_replay(config: Config) -> list[dict[str, object]]:
@@ -162,12 +214,21 @@ def write(file: Path, rows: Sequence[dict[str, object]]) -> None:
         writer.writerows(rows)
 
 
+def merge(file: Path, rows: Sequence[dict[str, object]]) -> None:
+    """Write rows beside those of other agents or other work that the file holds; the same work anew takes its place."""
+    new = {(str(row["agent"]), str(row["work"])) for row in rows}
+    kept = [row for row in read_csv(file)[1] if (row["agent"], row["work"]) not in new] if file.exists() else []
+    write(file, [*kept, *rows])
+
+
 @command
 def main(argv: list[str] | None = None) -> None:
     """Measure and write the CSVs."""
     config = cli(Config, argv)
-    write(config.results_dir / "replay_memory.csv", measure_replay(config))
-    write(config.results_dir / "speed.csv", time_agents(config))
+    if "dqn" in config.agents and is_atari(resolve(config.env)):
+        write(config.results_dir / "replay_memory.csv", measure_replay(config))
+    for agent in config.agents:
+        merge(config.results_dir / "speed.csv", time_agent(config, agent))
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from synthetic_runs import make_run
 
 from agents import benchmark, runner, suites
 from agents.benchmark import Config, cell_of, cells_of, seconds_left
+from agents.commands import PRESETS
 from agents.learning_curves import load_run
 from agents.result_tables import Row, read_csv
 from agents.results import record, row_of
-from agents.runner import foreign_flags, parse_agent
+from agents.runner import OUR_AGENTS, foreign_flags, parse_agent
 from agents.session import EXIT_INTERRUPTED
 from agents.suites import SUITES, Task
 from rl_gen_lab.errors import ConfigError
@@ -81,6 +83,15 @@ def test_ours_and_the_reference_get_the_same_steps_evaluation_and_end(suite: Any
         assert {"--total-env-steps", "--eval.every-env-steps", "--eval.final-episodes"} <= set(*told)
 
 
+@pytest.mark.parametrize("task", [task for task in SUITES["classic"].tasks if task.needs is None], ids=lambda t: t.env)
+def test_a_preset_of_ours_has_the_budget_of_its_suite(task: Task) -> None:
+    """Else schedules that fall over the run would fall otherwise in the benchmark than where they were tried."""
+    for agent in OUR_AGENTS:
+        preset = PRESETS / f"{agent}_{task.env.lower()}.toml"
+        if not (task.continuous and agent == "dqn"):
+            assert tomllib.loads(preset.read_text(encoding="utf-8"))["total_env_steps"] == task.env_steps, preset.name
+
+
 def test_the_flags_of_a_cell_are_read_by_ours_and_by_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     class Parsed(Exception):
         pass
@@ -102,7 +113,7 @@ def test_cells_are_recorded_as_they_finish_and_never_run_twice(tmp_path: Path, m
     runs = Runs(monkeypatch)
     benchmark.main(flags(tmp_path, "--agents", "ppo", "sb3:ppo"))
     assert len(runs.started) == len(set(runs.started)) == len(rows(tmp_path)) == 8
-    assert {row["what"] for row in rows(tmp_path)} == {"150,000 env steps", "200,000 env steps"}
+    assert {row["what"] for row in rows(tmp_path)} == {"100,000 env steps", "150,000 env steps"}
     benchmark.main(flags(tmp_path, "--agents", "ppo", "sb3:ppo"))
     assert len(runs.started) == 8
     # The row is the record: the folder may be gone, as on another machine.

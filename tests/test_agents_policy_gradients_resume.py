@@ -27,9 +27,11 @@ RUNS = {
     "actor_critic": ["actor_critic", *CARTPOLE, *MEMORY, "--rollout-steps", "8"],
     # Rollouts of 96 steps: stops and checkpoints come in the middle of them, where half a rollout must be saved.
     "ppo": ["ppo", *CARTPOLE, *MEMORY, "--rollout-steps", "32", "--minibatch-size", "32", "--kl-stop-nats", "0.01"],
-    "reinforce": ["reinforce", *CARTPOLE],
+    "reinforce": ["reinforce", *CARTPOLE, "--normalise-rewards"],
     "reinforce-average": ["reinforce", *CARTPOLE, "--baseline", "moving-average"],
-    "continuous": ["ppo", "--env", "Pendulum", "--num-envs", "2", "--rollout-steps", "32", "--squash"],
+    "continuous": [
+        "ppo", "--env", "Pendulum", "--num-envs", "2", "--rollout-steps", "32", "--squash", "--noise-hold-steps", "7",
+    ],
     "pixels": [
         "actor_critic", "--env", "Pong", "--num-envs", "2", "--world.image-size", "36", "--eval.every-env-steps", "0",
         "--world.max-episode-frames", "400", "--rollout-steps", "7",

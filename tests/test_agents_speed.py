@@ -1,0 +1,89 @@
+"""The two of a contest do the same work, and a CSV keeps what was measured of other work."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agents import actor_critic, dqn, ppo, sb3_settings
+from agents.commands import parse
+from agents.result_tables import read_csv
+from agents.speed import Agent, Config, commands, merge, time_agent
+from envs.names import UnknownEnvError
+
+OURS: dict[Agent, Any] = {"dqn": dqn.Config, "actor_critic": actor_critic.Config, "ppo": ppo.Config}
+
+
+def settings(agent: Agent, env: str) -> tuple[Any, sb3_settings.Config, Any]:
+    """What both are told: ours, the reference, and the reference's own table."""
+    ours, theirs = commands(Config(env=env), agent, Path("runs")).values()
+    assert ours[1:3] == ["-m", f"agents.{agent}"] and theirs[1:3] == ["-m", "agents.sb3"]
+    one = parse(OURS[agent], agent, ours[3:])
+    two = parse(sb3_settings.Config, theirs[2], theirs[3:])
+    return one, two, two.settings
+
+
+@pytest.mark.parametrize("env", ["Pong", "CartPole"])
+@pytest.mark.parametrize("agent", OURS)
+def test_both_do_the_same_work(agent: Agent, env: str) -> None:
+    ours, reference, theirs = settings(agent, env)
+    for name in ("env", "num_envs", "total_env_steps", "world", "eval", "device"):
+        assert getattr(ours, name) == getattr(reference, name)
+    assert ours.gamma == theirs.gamma and ours.max_grad_norm == theirs.max_grad_norm
+    if agent == "dqn":
+        assert reference.backbone == ours.backbone and reference.net_arch is None
+        per_step = theirs.gradient_steps / (theirs.train_freq * reference.num_envs)
+        assert per_step == 1 / ours.learn_every_env_steps
+        assert (ours.batch_size, ours.replay.capacity) == (theirs.batch_size, theirs.buffer_size)
+        assert (ours.n_step, ours.double, ours.dueling, theirs.n_steps) == (1, False, False, 1)
+        return
+    # Behind our backbone the reference has no layers of its own, and its policy and value share it by default.
+    assert reference.backbone == ours.policy.backbone and reference.net_arch is None and ours.shared_backbone
+    assert (ours.rollout_steps, ours.gae_lambda) == (theirs.n_steps, theirs.gae_lambda)
+    assert (ours.value_coefficient, ours.entropy_coefficient) == (theirs.vf_coef, theirs.ent_coef)
+    assert (ours.learning_rate, ours.normalise_advantages) == (theirs.learning_rate, theirs.normalize_advantage)
+    assert not (ours.normalise_rewards or ours.policy.normalise_obs or reference.normalize or ours.lstm_units)
+    if agent == "ppo":
+        assert (ours.minibatch_size, ours.epochs, ours.clip) == (theirs.batch_size, theirs.n_epochs, theirs.clip_range)
+    else:
+        assert ours.optimizer == "rmsprop" and theirs.use_rms_prop and not theirs.rms_prop_tf_like
+        assert ours.optimizer_eps == theirs.rms_prop_eps
+
+
+@pytest.mark.parametrize("agent", ["actor_critic", "ppo"])
+def test_every_look_at_the_clock_sees_whole_rollouts(agent: Agent) -> None:
+    ours, *_ = settings(agent, "CartPole")
+    assert ours.run.log_every_env_steps % (ours.rollout_steps * ours.num_envs) == 0
+
+
+def test_the_csv_keeps_other_work_and_replaces_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "speed.csv"
+    merge(file, [{"agent": "ppo", "work": "a", "speed": 1}, {"agent": "sb3_ppo", "work": "a", "speed": 2}])
+    merge(file, [{"agent": "ppo", "work": "b", "speed": 3}])
+    merge(file, [{"agent": "ppo", "work": "a", "speed": 4}])
+    assert [(r["agent"], r["work"], r["speed"]) for r in read_csv(file)[1]] == [
+        ("sb3_ppo", "a", "2"), ("ppo", "b", "3"), ("ppo", "a", "4"),
+    ]  # fmt: skip
+
+
+def test_the_ratio_is_that_of_the_medians(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The runs themselves are left out: their speeds are 10, 2, 30, 5, 20, 3."""
+    speeds = iter([10.0, 2.0, 30.0, 5.0, 20.0, 3.0])
+
+    def make(words: list[str]) -> int:
+        (Path(words[words.index("--runs-dir") + 1]) / "run").mkdir(parents=True)
+        return 0
+
+    monkeypatch.setattr("agents.speed.run_child", make)
+    monkeypatch.setattr("agents.speed.learning_speed", lambda run, starts: next(speeds))
+    rows = time_agent(Config(env="CartPole"), "ppo")
+    assert [row["agent"] for row in rows] == ["ppo", "sb3_ppo"] * 3 + ["ppo / sb3_ppo"]
+    assert rows[-1]["env_steps_per_second"] == round(20 / 3, 2)
+    assert "ppo / sb3_ppo = 6.67" in capsys.readouterr().out
+
+
+def test_an_unknown_world_is_refused_before_anything_runs() -> None:
+    with pytest.raises(UnknownEnvError):
+        Config(env="CartPoll")
