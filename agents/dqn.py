@@ -10,7 +10,9 @@ Deviations from the paper, each a field of `Config`:
 4. Frames may be standardised by statistics of the first steps (`standardise`), not only divided by 255.
 5. n shrinks and gamma grows as learning goes on, if asked to (Schwarzer et al. 2023, "Bigger, better, faster").
 6. Random actions may last several steps (Dabney et al. 2021, "Temporally-extended epsilon-greedy exploration").
-7. A lost life does not end an episode, unless `world.episodic_life`; sticky actions (Machado et al. 2018).
+7. The agent may be judged by the mean Q-values of several of its past networks (Anschel et al. 2017, "Averaged-DQN");
+   training acts with the newest and bootstraps from the target network, as in the paper.
+8. A lost life does not end an episode, unless `world.episodic_life`; sticky actions (Machado et al. 2018).
 """
 
 from __future__ import annotations
@@ -23,11 +25,11 @@ import numpy as np
 import torch
 import tyro
 from gymnasium import Space, spaces
-from torch import Tensor
+from torch import Tensor, nn
 
 from agents import exploration, rl_math, transfer
 from agents.commands import command, parse
-from agents.networks import QNetwork, load_network
+from agents.networks import QEnsemble, QNetwork, load_network
 from agents.policy import Policy
 from agents.replay import Batch, Replay
 from agents.rollout import Rollout, Step
@@ -114,6 +116,10 @@ class Config:
     epsilon_ladder: float = 0.0
     # Standardise frames by the mean frame and the spread of the first steps.
     standardise: bool = False
+    # Networks whose mean decides when the agent is evaluated or played: the newest and snapshots (1: the newest alone).
+    ensemble_size: int = 1
+    # Agent steps from one snapshot to the next.
+    ensemble_every_env_steps: int = 50_000
     # Network from observations to features: auto, nature, impala, small (pixels); mlp, mlp_small (vectors).
     backbone: str = "auto"
     replay: ReplayConfig = field(default_factory=ReplayConfig)
@@ -127,7 +133,8 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         positive = ("total_env_steps", "num_envs", "batch_size", "n_step", "learning_rate", "learn_every_env_steps")
-        for name in (*positive, "target_update_every_updates", "max_grad_norm", "epsilon_hold_steps"):
+        positive += ("target_update_every_updates", "max_grad_norm", "epsilon_hold_steps")
+        for name in (*positive, "ensemble_size", "ensemble_every_env_steps"):
             if not getattr(self, name) > 0:  # NaN is not
                 raise ConfigError(f"{name} must be more than 0, not {getattr(self, name)}")
         for name in ("gamma", "target_tau", "epsilon_start", "epsilon_end"):
@@ -190,6 +197,7 @@ class DQN:
         torch.manual_seed(seeds.integer("init"))
         self.online = QNetwork(config.backbone, shape, self.num_actions, config.dueling).to(device)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
+        self.judged = self.online if config.ensemble_size == 1 else QEnsemble(self.online, config.ensemble_size - 1)
         transfer.freeze(config.transfer, self.online)
         groups = transfer.parameter_groups(config.transfer, self.online, config.learning_rate)
         self.optimizer = torch.optim.Adam(groups, lr=config.learning_rate, eps=config.adam_eps, fused=True)
@@ -240,20 +248,23 @@ class DQN:
 
     # ---- acting
 
-    @torch.no_grad()
     def values(self, obs: np.ndarray) -> np.ndarray:
-        """Action values (N, A) float32 of observations (N, ...)."""
-        q: Tensor = self.online(torch.from_numpy(np.ascontiguousarray(obs)).to(self.device))
-        return q.cpu().numpy()
+        """Action values (N, A) float32 of observations (N, ...), by which the agent is judged."""
+        return self._q(self.judged, obs)
 
     def greedy(self, obs: np.ndarray) -> np.ndarray:
         """The best actions (N,) int64 for observations (N, ...)."""
         return self.values(obs).argmax(1)
 
+    @torch.no_grad()
+    def _q(self, network: nn.Module, obs: np.ndarray) -> np.ndarray:
+        q: Tensor = network(self._tensor(obs))
+        return q.cpu().numpy()
+
     def act(self, obs: np.ndarray) -> np.ndarray:
         """Epsilon-greedy actions (N,) int64 for observations (N, ...): one draw for each environment."""
         epsilon = exploration.ladder(self.epsilon(), len(obs), self.config.epsilon_ladder)
-        greedy = np.zeros(len(obs), dtype=np.int64) if epsilon.min() >= 1.0 else self.greedy(obs)
+        greedy = np.zeros(len(obs), dtype=np.int64) if epsilon.min() >= 1.0 else self._q(self.online, obs).argmax(1)
         return self.exploration.choose(greedy, epsilon)
 
     # ---- remembering
@@ -264,7 +275,10 @@ class DQN:
         self.replay.push(
             self._newest(step.obs), self._tensor(step.action), self._tensor(step.reward), *map(self._tensor, flags)
         )
-        self.env_steps += len(step.action)
+        before, self.env_steps = self.env_steps, self.env_steps + len(step.action)
+        every = self.config.ensemble_every_env_steps
+        if isinstance(self.judged, QEnsemble) and self.updates and self.env_steps // every > before // every:
+            self.judged.snapshot()
 
     def cut(self, obs: np.ndarray) -> None:
         """End all episodes under way as truncations whose last observation is `obs`: the environments restart."""
@@ -331,12 +345,14 @@ class DQN:
             "exploration": self.exploration.state_dict(),
             "env_steps": self.env_steps,
             "updates": self.updates,
-        }
+        } | ({"judged": self.judged.state_dict()} if isinstance(self.judged, QEnsemble) else {})
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` gave."""
         for name in ("online", "target", "optimizer", "replay", "exploration"):
             getattr(self, name).load_state_dict(state[name])
+        if isinstance(self.judged, QEnsemble):
+            self.judged.load_state_dict(state["judged"])
         self.env_steps, self.updates = int(state["env_steps"]), int(state["updates"])
 
 
@@ -346,7 +362,7 @@ def load_policy(config: Config, weights: dict[str, Tensor], source: str) -> Poli
     tiny = replace(config, num_envs=1, replay=ReplayConfig(capacity=1_000))
     agent = DQN(tiny, world.single_observation_space, world.single_action_space, Generators(0), torch.device("cpu"))
     world.close()
-    load_network(agent.online, weights, source)
+    load_network(agent.judged, weights, source)
     return Policy(agent.greedy, agent.values)
 
 
@@ -358,7 +374,7 @@ def train(config: Config, session: Session) -> None:
     agent = DQN(config, rollout.observation_space, rollout.action_space, seeds, device)
     transfer.begin(config.transfer, session, agent.online, agent.target)
     parts: dict[str, Stateful] = {"agent": agent, "rollout": rollout, "seeds": seeds}
-    session.begin(parts, Policy(agent.greedy, agent.values), agent.online)
+    session.begin(parts, Policy(agent.greedy, agent.values), agent.judged)
     learned: dict[str, Tensor] = {}
     while session.running():
         rollout.send(agent.act(rollout.obs))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,6 +48,32 @@ class QNetwork(nn.Module):
         if self.value is not None:
             q = q - q.mean(1, keepdim=True) + self.value(features)
         return q.float()
+
+
+class QEnsemble(nn.Module):
+    """The newest Q-network and snapshots of what it was before; their mean decides.
+
+    Networks of different times fail at different moments, and the mean at fewer. Source: Anschel et al. 2017,
+    "Averaged-DQN", eq. 8, which averages for the targets too.
+    """
+
+    taken: Tensor
+
+    def __init__(self, newest: QNetwork, snapshots: int) -> None:
+        super().__init__()
+        self.newest = newest
+        self.snapshots = nn.ModuleList(copy.deepcopy(newest).requires_grad_(False) for _ in range(snapshots))
+        self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
+
+    def snapshot(self) -> None:
+        """Remember the newest network in place of the oldest snapshot."""
+        self.snapshots[int(self.taken) % len(self.snapshots)].load_state_dict(self.newest.state_dict())
+        self.taken += 1
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """obs: (B, C, H, W) uint8 or (B, D) float32 -> (B, A) float32, the mean over the networks there are by now."""
+        members = [self.newest, *self.snapshots[: int(self.taken)]]
+        return torch.stack([member(obs) for member in members]).mean(0)
 
 
 @dataclass(frozen=True)

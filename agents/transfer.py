@@ -27,7 +27,7 @@ from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs import RunFolder, load_weights
 
-PREFIX = "backbone."
+PREFIXES = ("backbone.", "newest.backbone.")  # of an agent's network, of an ensemble of them
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def trained_backbone(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     file = path if path.suffix == ".safetensors" else RunFolder.open(path).checkpoints / "best.safetensors"
     saved, written = load_weights(file)
-    own = {name.removeprefix(PREFIX): tensor for name, tensor in saved.items() if name.startswith(PREFIX)}
+    own = {name.removeprefix(prefix): saved[name] for prefix in PREFIXES for name in saved if name.startswith(prefix)}
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if not saved:
         raise CheckpointError(f"{file} holds no weights")

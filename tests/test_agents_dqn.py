@@ -14,6 +14,7 @@ from gymnasium import spaces
 
 from agents import dqn
 from agents.dqn import DQN, Config, ReplayConfig
+from agents.networks import QEnsemble, load_network
 from agents.rollout import Rollout, Step
 from envs.factory import EnvConfig
 from rl_gen_lab.devices import DeviceConfig
@@ -141,6 +142,51 @@ def test_standardising_uses_the_frames_seen_and_is_part_of_the_weights() -> None
     assert any(name.endswith("mean") for name in agent.online.state_dict())
     assert torch.equal(first.mean, agent.target.backbone.conv[0].mean)
     assert not torch.equal(weights_after(SMALL, 2, PIXELS), weights_after(replace(SMALL, standardise=True), 2, PIXELS))
+
+
+def test_an_ensemble_judges_by_the_mean_of_the_newest_network_and_its_snapshots() -> None:
+    config = replace(SMALL, ensemble_size=3, ensemble_every_env_steps=1)
+    agent = agent_with_memory(config)
+    obs = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    assert isinstance(agent.judged, QEnsemble)
+    assert np.array_equal(agent.values(obs), agent._q(agent.online, obs))  # no snapshot yet
+    seen = []
+    for _ in range(3):  # the first of the three snapshots is overwritten by the last
+        for _ in range(20):
+            agent.learn()
+        agent.judged.snapshot()
+        seen.append(agent._q(agent.online, obs))
+    agent.learn()
+    newest = agent._q(agent.online, obs)
+    expected = (seen[1] + seen[2] + newest) / 3
+    assert np.allclose(agent.values(obs), expected, atol=1e-6)
+    assert not np.allclose(expected, newest, atol=1e-6)
+    copy = DQN(config, VECTOR, ACTIONS, Generators(2), torch.device("cpu"))
+    load_network(copy.judged, agent.judged.state_dict(), "the test")
+    assert np.array_equal(copy.values(obs), agent.values(obs))
+
+
+def test_snapshots_are_taken_at_their_steps_once_learning_has_begun() -> None:
+    agent = agent_with_memory(replace(SMALL, ensemble_size=3, ensemble_every_env_steps=10))
+    assert isinstance(agent.judged, QEnsemble)
+    assert int(agent.judged.taken) == 0
+    agent.learn()
+    before = agent.env_steps
+    for _ in range(25):
+        agent.observe(random_step(np.random.default_rng(0), SMALL.num_envs))
+    assert int(agent.judged.taken) == agent.env_steps // 10 - before // 10 > 0
+
+
+def test_acting_in_training_follows_the_newest_network() -> None:
+    agent = agent_with_memory(replace(SMALL, ensemble_size=2, epsilon_start=0.0, epsilon_end=0.0))
+    obs = np.random.default_rng(0).normal(size=(SMALL.num_envs, 4)).astype(np.float32)
+    assert isinstance(agent.judged, QEnsemble)
+    agent.judged.snapshot()
+    with torch.no_grad():  # snapshots that would choose otherwise
+        for weight in agent.judged.snapshots.parameters():
+            weight.mul_(-100)
+    assert np.array_equal(agent.act(obs), agent._q(agent.online, obs).argmax(1))
+    assert not np.array_equal(agent.act(obs), agent.greedy(obs))
 
 
 def test_epsilon_falls_from_start_to_end_after_learning_starts() -> None:

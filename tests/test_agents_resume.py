@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from agents import dqn, session
 from rl_gen_lab.runs import RunFolder
 
-CARTPOLE = [
+CARTPOLE = ["--ensemble-size", "3", "--ensemble-every-env-steps", "100", "--epsilon-hold-steps", "3", 
     "--preset", "defaults", "--env", "CartPole", "--num-envs", "3", "--n-step", "3", "--replay.capacity", "300",
     "--replay.priority-exponent", "0.5", "--epsilon-ladder", "2",
 ]  # fmt: skip
