@@ -17,9 +17,10 @@ from safetensors.numpy import load_file
 from agents import dqn, session
 from rl_gen_lab.runs import RunFolder
 
-CARTPOLE = ["--ensemble-size", "3", "--ensemble-every-env-steps", "100", "--epsilon-hold-steps", "3", 
+CARTPOLE = [
     "--preset", "defaults", "--env", "CartPole", "--num-envs", "3", "--n-step", "3", "--replay.capacity", "300",
-    "--replay.priority-exponent", "0.5", "--epsilon-ladder", "2",
+    "--replay.priority-exponent", "0.5", "--epsilon-ladder", "2", "--epsilon-hold-steps", "3",
+    "--ensemble-size", "3", "--ensemble-every-env-steps", "100",
 ]  # fmt: skip
 PONG = [
     "--preset", "defaults", "--env", "Pong", "--num-envs", "2", "--n-step", "3", "--replay.capacity", "400",
