@@ -132,8 +132,8 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        positive = ("total_env_steps", "num_envs", "batch_size", "n_step", "learning_rate", "learn_every_env_steps")
-        positive += ("target_update_every_updates", "max_grad_norm", "epsilon_hold_steps")
+        positive = ["total_env_steps", "num_envs", "batch_size", "n_step", "learning_rate", "learn_every_env_steps"]
+        positive += ["target_update_every_updates", "max_grad_norm", "epsilon_hold_steps"]
         for name in (*positive, "ensemble_size", "ensemble_every_env_steps"):
             if not getattr(self, name) > 0:  # NaN is not
                 raise ConfigError(f"{name} must be more than 0, not {getattr(self, name)}")
