@@ -3,10 +3,11 @@
     python -m agents.speed --env Pong --agents dqn
     python -m agents.speed --env CartPole --agents actor_critic ppo
 
-Both train the same network (`nature` on pixels, `mlp_tanh` on vectors, shared by policy and value) with the same batch,
-rollout, train period, environments and threads, without options that only one of them has. The runs are interleaved,
-because other work on a machine comes and goes, and the figure is the ratio of the medians. Writes results/speed.csv,
-where rows of other work stay, and for DQN on Atari results/replay_memory.csv.
+Both train the same network with the same batch, rollout, train period, environments and threads, without options that
+only one of them has. On pixels it is the Nature network, each package's own: `nature` here, `NatureCNN` there. On
+vectors it is our `mlp_tanh`, shared by policy and value, in both. The runs are interleaved, because other work on a
+machine comes and goes, and the figure is the ratio of the medians. Writes results/speed.csv, where rows of other work
+stay, and for DQN on Atari results/replay_memory.csv.
 """
 
 from __future__ import annotations
@@ -110,10 +111,10 @@ def contest(config: Config, agent: Agent) -> Contest:
         theirs = ["--a2c.n-steps", str(rollout)]
         work = f"rollouts of {rollout} steps"
         return Contest(ours, theirs, _work(config, work), 500 // (n * rollout) * n * rollout or n * rollout, "a2c")
-    rollout, batch, epochs = str(PPO_ROLLOUT_STEPS), str(PPO_MINIBATCH_SIZE), str(PPO_EPOCHS)
-    ours = ["--rollout-steps", rollout, "--minibatch-size", batch, "--epochs", epochs, "--shared-backbone"]
-    theirs = ["--ppo.n-steps", rollout, "--ppo.batch-size", batch, "--ppo.n-epochs", epochs]
-    work = f"rollouts of {rollout} steps, {epochs} epochs of minibatches of {batch}"
+    steps, batch, epochs = str(PPO_ROLLOUT_STEPS), str(PPO_MINIBATCH_SIZE), str(PPO_EPOCHS)
+    ours = ["--rollout-steps", steps, "--minibatch-size", batch, "--epochs", epochs, "--shared-backbone"]
+    theirs = ["--ppo.n-steps", steps, "--ppo.batch-size", batch, "--ppo.n-epochs", epochs]
+    work = f"rollouts of {steps} steps, {epochs} epochs of minibatches of {batch}"
     return Contest(ours, theirs, _work(config, work), n * PPO_ROLLOUT_STEPS, "ppo")
 
 
@@ -124,15 +125,27 @@ def _work(config: Config, work: str) -> str:
 def commands(config: Config, agent: Agent, root: Path) -> dict[str, list[str]]:
     """The two command lines that do the same work, by agent; runs are made in a folder of `root` each."""
     c = contest(config, agent)
-    shared = ["--preset", "defaults", "--env", config.env, "--backbone", config.network]
+    backbone = ["--backbone", config.network]
+    shared = ["--preset", "defaults", "--env", config.env]
     shared += ["--num-envs", str(config.num_envs), "--total-env-steps", str(config.steps)]
     shared += ["--threads", str(config.threads), "--device", "cpu", "--no-film", "--wandb.mode", "disabled"]
     shared += ["--log-every-env-steps", str(c.log_every_env_steps), "--eval.every-env-steps", "0"]
     shared += ["--eval.episodes", "1", "--eval.final-episodes", "1", "--world.max-episode-frames", "400"]
     python, theirs = [sys.executable, "-m"], f"sb3_{c.algo}"
+    their_backbone = [] if is_atari(resolve(config.env)) else backbone  # on pixels SB3's own is the same network
     return {
-        agent: [*python, f"agents.{agent}", *shared, *c.ours, "--runs-dir", str(root / agent)],
-        theirs: [*python, "agents.sb3", "--algo", c.algo, *c.theirs, *shared, "--runs-dir", str(root / theirs)],
+        agent: [*python, f"agents.{agent}", *shared, *backbone, *c.ours, "--runs-dir", str(root / agent)],
+        theirs: [
+            *python,
+            "agents.sb3",
+            "--algo",
+            c.algo,
+            *c.theirs,
+            *shared,
+            *their_backbone,
+            "--runs-dir",
+            str(root / theirs),
+        ],
     }
 
 
@@ -217,7 +230,8 @@ def write(file: Path, rows: Sequence[dict[str, object]]) -> None:
 def merge(file: Path, rows: Sequence[dict[str, object]]) -> None:
     """Write rows beside those of other agents or other work that the file holds; the same work anew takes its place."""
     new = {(str(row["agent"]), str(row["work"])) for row in rows}
-    kept = [row for row in read_csv(file)[1] if (row["agent"], row["work"]) not in new] if file.exists() else []
+    old = read_csv(file)[1] if file.exists() else []
+    kept: list[dict[str, object]] = [{**row} for row in old if (row["agent"], row["work"]) not in new]
     write(file, [*kept, *rows])
 
 

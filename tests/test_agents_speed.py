@@ -5,13 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from gymnasium import spaces
+from stable_baselines3.common.torch_layers import NatureCNN
+from torch import nn
 
 from agents import actor_critic, dqn, ppo, sb3_settings
 from agents.commands import parse
 from agents.result_tables import read_csv
 from agents.speed import Agent, Config, commands, merge, time_agent
 from envs.names import UnknownEnvError
+from rl_gen_lab.backbones import build
 
 OURS: dict[Agent, Any] = {"dqn": dqn.Config, "actor_critic": actor_critic.Config, "ppo": ppo.Config}
 
@@ -32,15 +37,17 @@ def test_both_do_the_same_work(agent: Agent, env: str) -> None:
     for name in ("env", "num_envs", "total_env_steps", "world", "eval", "device"):
         assert getattr(ours, name) == getattr(reference, name)
     assert ours.gamma == theirs.gamma and ours.max_grad_norm == theirs.max_grad_norm
+    network = ours.backbone if agent == "dqn" else ours.policy.backbone
+    assert (network, reference.backbone) == (("nature", None) if env == "Pong" else ("mlp_tanh", "mlp_tanh"))
+    assert reference.net_arch is None
     if agent == "dqn":
-        assert reference.backbone == ours.backbone and reference.net_arch is None
         per_step = theirs.gradient_steps / (theirs.train_freq * reference.num_envs)
         assert per_step == 1 / ours.learn_every_env_steps
         assert (ours.batch_size, ours.replay.capacity) == (theirs.batch_size, theirs.buffer_size)
         assert (ours.n_step, ours.double, ours.dueling, theirs.n_steps) == (1, False, False, 1)
         return
-    # Behind our backbone the reference has no layers of its own, and its policy and value share it by default.
-    assert reference.backbone == ours.policy.backbone and reference.net_arch is None and ours.shared_backbone
+    # The reference has no layers behind the backbone, and its policy and value share it by default.
+    assert ours.shared_backbone
     assert (ours.rollout_steps, ours.gae_lambda) == (theirs.n_steps, theirs.gae_lambda)
     assert (ours.value_coefficient, ours.entropy_coefficient) == (theirs.vf_coef, theirs.ent_coef)
     assert (ours.learning_rate, ours.normalise_advantages) == (theirs.learning_rate, theirs.normalize_advantage)
@@ -50,6 +57,15 @@ def test_both_do_the_same_work(agent: Agent, env: str) -> None:
     else:
         assert ours.optimizer == "rmsprop" and theirs.use_rms_prop and not theirs.rms_prop_tf_like
         assert ours.optimizer_eps == theirs.rms_prop_eps
+
+
+def test_the_reference_has_the_nature_network_too() -> None:
+    theirs = NatureCNN(spaces.Box(0, 255, (4, 84, 84), np.uint8), features_dim=512)
+    ours = build("nature", (4, 84, 84))
+    assert [weight.shape for weight in theirs.parameters()] == [weight.shape for weight in ours.parameters()]
+    for network in (theirs, ours):
+        strides = [(m.stride, m.padding) for m in network.modules() if isinstance(m, nn.Conv2d)]
+        assert strides == [((4, 4), (0, 0)), ((2, 2), (0, 0)), ((1, 1), (0, 0))]
 
 
 @pytest.mark.parametrize("agent", ["actor_critic", "ppo"])
