@@ -22,6 +22,9 @@ from envs.truth.tracker import Tracker, vector, vector_names
 from envs.truth.words import PHRASINGS, captions, direction, place
 from envs.truth.wrappers import ObjectObservation, WithTruth
 
+# Box2D's C module gives Python warnings while it is imported; as errors they would end the process.
+pytestmark = pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")
+
 
 def game_name(env_id: str) -> str:
     atari = names.is_atari(env_id)
