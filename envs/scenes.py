@@ -6,7 +6,7 @@ The folder holds images/*.png at native size and annotations/: `instances_SPLIT.
 `captions_SPLIT.json` (five a frame), `slots_SPLIT.json` (positions, velocities, counts, facts), and beside them
 dataset.json (task fingerprint, seeds, episodes, rejected frames), grammar.json (how facts become words) and sheet.png
 (some frames with everything drawn in). Whole episodes go to train, val or test. The same command gives the same bytes;
-one that was stopped goes on where it was.
+one that was stopped goes on where it was, and a folder that is whole is left as it is.
 """
 
 from __future__ import annotations
@@ -92,7 +92,9 @@ def write(
     game, path = game_of(config.env), config.path
     task = fingerprint(names.resolve(config.env), config.world)
     settings = asdict(config) | {"out": None, "player": who, "task": task.hash}
-    folder.begin(path, settings)
+    if folder.begin(path, settings):
+        on_frame(config.frames)
+        return path if (path / "sheet.png").is_file() else draw_sheet(path).parent
     parts: list[folder.Part] = []
     done = 0
     with _opened(config) as (env, truth):

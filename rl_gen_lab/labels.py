@@ -10,7 +10,7 @@ A split that is missing is taken from train: whole episodes where images say whi
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,9 @@ def _read_file(path: Path, file: Path) -> tuple[tuple[str, ...], list[Label]]:
             raise DataError(f"{file} is not in COCO's format: it has no list of {key}")
     try:
         kinds = sorted(content["categories"], key=lambda kind: kind["id"])
+        names = tuple(str(kind["name"]) for kind in kinds)
+        _refuse_twice(file, "category", [kind["id"] for kind in kinds])
+        _refuse_twice(file, "image", [record["id"] for record in content["images"]])
         index = {kind["id"]: i for i, kind in enumerate(kinds)}
         things: dict[Any, list[Thing]] = defaultdict(list)
         for record in content["annotations"]:
@@ -113,7 +116,13 @@ def _read_file(path: Path, file: Path) -> tuple[tuple[str, ...], list[Label]]:
         raise DataError(f"{file} is not in COCO's format: {type(error).__name__} {error}") from error
     if things:
         raise DataError(f"{file}: annotation {next(iter(things.values()))[0].id} is of an image that is not listed")
-    return tuple(str(kind["name"]) for kind in kinds), labels
+    return names, labels
+
+
+def _refuse_twice(file: Path, what: str, ids: list[Any]) -> None:
+    for number, times in Counter(ids).items():
+        if times > 1:
+            raise DataError(f"{file}: {what} {number} is listed {times} times")
 
 
 def _beside(instances: Path, kind: str, key: str) -> dict[Any, list[Any]]:
@@ -174,6 +183,9 @@ def _check(path: Path, categories: tuple[str, ...], labels: dict[str, list[Label
             raise DataError(
                 f"{path}: no training image shows a {category!r}; a class without examples cannot be learned"
             )
+    for file, times in Counter(label.file for label in everything).items():
+        if times > 1:
+            raise DataError(f"{file} is listed {times} times; an image belongs to one split, once")
     first = everything[0]
     for label in everything:
         if (label.height, label.width) != (first.height, first.width):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,24 @@ def test_a_stopped_command_goes_on_to_the_same_bytes(pong: Path, tmp_path: Path)
     scenes.write(config, on_frame=begun.append)
     assert 15 not in begun and 17 in begun, "whole episodes are not recorded again"
     assert files(tmp_path / "data") == files(pong)
+
+
+def test_a_whole_folder_is_left_as_it_is_and_a_lost_file_is_written_again(pong: Path, tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    shutil.copytree(pong, path)
+    config = scenes.Config("Pong", frames=40, seed=3, out=path, every=5)
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
+    begun: list[int] = []
+    scenes.write(config, on_frame=begun.append)
+    assert begun == [40] and {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before
+    (path / "sheet.png").unlink()
+    (path / "parts").mkdir()  # a command that was stopped while it tidied up
+    scenes.write(config)
+    assert files(path) == files(pong) and not (path / "parts").exists()
+    for lost in ("images/000007.png", "annotations/slots_val.json"):
+        (path / lost).unlink()
+        scenes.write(config)
+        assert files(path) == files(pong)
 
 
 def test_a_folder_of_other_settings_is_left_alone(pong: Path, tmp_path: Path) -> None:
@@ -157,7 +176,7 @@ def test_the_command_says_how_large_before_and_how_many_after(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scenes.main(["--env", "Breakout", "--frames", "20", "--every", "2", "--out", str(tmp_path / "data")])
-    first, last = capsys.readouterr().out.splitlines()
+    first, *_, last = capsys.readouterr().out.splitlines()  # lines of progress between them on a slow machine
     said = float(first.rpartition("about ")[2].split()[0])
     size = sum(len(content) for content in files(tmp_path / "data").values()) / 1e6
     assert "20 frames of Breakout" in first and said >= 0

@@ -88,7 +88,7 @@ def _drawn(category: str, colours: tuple[int, ...], points: Points, draw: Callab
     surface = pygame.Surface((right - left, high - low))
     draw(surface, [(x - left, y - low) for x, y in points])
     pixels = pygame.surfarray.array3d(surface).transpose(1, 0, 2)[::-1]
-    mask: np.ndarray = pixels.any(2)
+    mask: np.ndarray = np.asarray(pixels.any(2))
     mixed = int(np.count_nonzero(mask & (numbered(pixels, COLOURS) == EDGE)))
     window = (left, FIELD[3] - high, mask.shape[1], mask.shape[0])
     return Claim(category, window, (*colours, EDGE), mixed, inside=mask)
