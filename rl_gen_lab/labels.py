@@ -96,8 +96,8 @@ def _read_file(path: Path, file: Path) -> tuple[tuple[str, ...], list[Label]]:
             x, y, w, h = (float(value) for value in record["bbox"])
             thing = Thing(record["id"], index[record["category_id"]], (x, y, x + w, y + h), record.get("segmentation"))
             things[record["image_id"]].append(thing)
-        captions = _beside(file, "captions", "caption")
-        slots, facts = _beside(file, "slots", "slots"), _beside(file, "slots", "facts")
+        captions = _beside(file, "captions", "caption", str)
+        slots, facts = _beside(file, "slots", "slots", dict), _beside(file, "slots", "facts", dict)
         labels = [
             Label(
                 file=_find_image(path, file, record["file_name"]),
@@ -125,13 +125,21 @@ def _refuse_twice(file: Path, what: str, ids: list[Any]) -> None:
             raise DataError(f"{file}: {what} {number} is listed {times} times")
 
 
-def _beside(instances: Path, kind: str, key: str) -> dict[Any, list[Any]]:
-    """Values by image of the captions or slots file that belongs to an instances file; empty where there is none."""
+def _beside(instances: Path, kind: str, key: str, sort: type) -> dict[Any, list[Any]]:
+    """Values, each of a sort, by image of the captions or slots file beside an instances file; empty without one."""
     found: dict[Any, list[Any]] = defaultdict(list)
     file = instances.with_name(instances.name.replace("instances", kind))
-    if file != instances and file.is_file():
-        for record in read_object(file)["annotations"]:
-            found[record["image_id"]].append(record[key])
+    if file == instances or not file.is_file():
+        return found
+    records = read_object(file).get("annotations")
+    if not isinstance(records, list):
+        raise DataError(f"{file} is not in COCO's format: it has no list of annotations")
+    for i, record in enumerate(records):
+        if not isinstance(record, dict) or "image_id" not in record or not isinstance(record.get(key), sort):
+            raise DataError(
+                f"{file}: annotation {i} (counted from 0) lacks image_id, or {key!r} is missing or no {sort.__name__}"
+            )
+        found[record["image_id"]].append(record[key])
     return found
 
 
@@ -178,6 +186,8 @@ def _check(path: Path, categories: tuple[str, ...], labels: dict[str, list[Label
     for name in SPLITS:
         if not labels[name]:
             raise DataError(f"{path} has no images for {name}: at least ten images or episodes are needed to split")
+    if not categories:
+        raise DataError(f"{path} names no categories: there is nothing to learn")
     for index, category in enumerate(categories):
         if not any(thing.category == index for label in labels["train"] for thing in label.things):
             raise DataError(

@@ -22,6 +22,7 @@ from envs.truth.proof import prove
 from envs.truth.tracker import Tracker, vector, vector_names
 from envs.truth.words import PHRASINGS, captions, direction, place
 from envs.truth.wrappers import ObjectObservation, WithTruth
+from rl_gen_lab.sentences import facts_in
 
 # Box2D's C module gives Python warnings while it is imported; as errors they would end the process.
 pytestmark = pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")
@@ -311,6 +312,20 @@ def test_places_are_named_by_ninths(x: float, y: float, words: str) -> None:
 def test_directions_have_y_downwards() -> None:
     assert direction(-1, 2) == "down and left" and direction(0, -1) == "up"
     assert direction(np.nan, 0) == "nowhere"
+
+
+@pytest.mark.parametrize("env_id", IDS)
+def test_captions_are_read_back_as_the_facts_they_tell(env_id: str) -> None:
+    game, seen = game_of(env_id), set()
+    told = dict(game.phrases) | dict(game.history)
+    for i, (_, scene) in enumerate(play(env_id, 600, seed=8)):
+        if i % 20 and names.is_atari(env_id):
+            continue
+        facts = {fact: words for fact, words in game.facts(scene.slots, scene.event).items() if fact in told}
+        seen.add(tuple(facts.values()))
+        for caption in captions(facts, told):
+            assert facts_in(caption, {fact: list(patterns) for fact, patterns in told.items()}) == facts
+    assert len(seen) > 1 and set(facts) == set(told)
 
 
 @pytest.mark.parametrize("name", supported())

@@ -155,6 +155,10 @@ BROKEN: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (_first("images", file_name="1.png"), r"1\.png is listed 2 times; an image belongs to one split"),
     (_first("images", id=[]), r"instances\.json is not in COCO's format: TypeError"),
     (lambda labels: labels["categories"][0].pop("name"), r"instances\.json is not in COCO's format: KeyError 'name'"),
+    (
+        lambda labels: labels.update(annotations=[], categories=[]),
+        "own names no categories: there is nothing to learn",
+    ),
     (_first("categories", id=3), r"instances\.json: category 3 is listed 2 times"),
     (_first("images", width=W + 1), r"1\.png is 8 x 6 and .*0\.png is 9 x 6; all images must be of one size"),
 ]
@@ -233,9 +237,28 @@ def test_a_caption_of_unknown_words_names_its_image(tmp_path: Path) -> None:
     (own / "annotations" / "captions.json").write_text(json.dumps({"images": [], "annotations": said}))
     with pytest.raises(DataError, match=r"val, 8\.png: the caption 'a lynx' has words .*: lynx"):
         vocabulary(data.load(own))
+    (own / "annotations" / "captions.json").write_text(json.dumps({"annotations": said[:3]}))
+    with pytest.raises(DataError, match=r"train, 3\.png: the image has no caption"):
+        vocabulary(data.load(own))
     (own / "annotations" / "captions.json").unlink()
     with pytest.raises(DataError, match="has no captions to learn from"):
         vocabulary(data.load(own))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"images": []}, r"captions\.json is not in COCO's format: it has no list of annotations"),
+        ({"annotations": [{"image_id": 100, "caption": 5}]}, r"captions\.json: annotation 0 .* 'caption' is .* no str"),
+        ({"annotations": [{"caption": "a cat"}]}, r"captions\.json: annotation 0 .* lacks image_id"),
+        ({"annotations": ["a cat"]}, r"captions\.json: annotation 0"),
+    ],
+)
+def test_a_broken_file_of_captions_is_named(tmp_path: Path, content: dict[str, Any], message: str) -> None:
+    own = coco_folder(tmp_path / "own")
+    (own / "annotations" / "captions.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=message):
+        data.load(own)
 
 
 def test_a_fact_told_twice_differently_is_none() -> None:

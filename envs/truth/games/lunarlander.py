@@ -213,7 +213,13 @@ GAME = Game(
     phrases={
         "lander": ("the lander is {}", "lander {}", "we see the lander {}", "a violet craft flies {}", "our craft {}"),
         "lean": ("it leans {}", "leaning {}", "we see it lean {}", "the craft leans {}", "it is tilted {}"),
-        "legs": ("{} on the ground", "standing on {}", "we see {} standing", "{} of two stands", "{} down"),
+        "legs": (
+            "it stands on {}",
+            "standing on {}",
+            "we see it stand on {}",
+            "the ground holds {}",
+            "its weight is on {}",
+        ),
     },
     history={
         "motion": ("it flies {}", "going {}", "we see it move {}", "the craft heads {}", "it moves {}"),

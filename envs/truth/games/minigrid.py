@@ -176,7 +176,7 @@ def facts(slots: Slots, event: str) -> Facts:
         "looks": ("right", "down", "left", "up")[int(slots["direction"])],
         "carries": carried,
         "goal": "not there" if np.isnan(slots["goal_x"]) else place(slots["goal_x"], slots["goal_y"], room),
-        "doors": "{} open, {} closed and {} locked".format(*doors),
+        "doors": "{} open and {} closed and {} locked".format(*doors),
         "event": event or "nothing yet",
     }
 
@@ -211,7 +211,7 @@ GAME = Game(
         "agent": ("the agent is {}", "agent {}", "we see the agent {}", "a red arrow stands {}", "our agent {}"),
         "looks": ("it looks {}", "looking {}", "we see it look {}", "the arrow points {}", "turned {}"),
         "goal": ("the goal is {}", "goal {}", "we see the goal {}", "a green tile lies {}", "our goal {}"),
-        "doors": ("the doors are {}", "doors {}", "we see doors, {}", "of the doors {}", "doors: {}"),
+        "doors": ("the doors are {}", "doors {}", "we see doors {}", "of the doors {}", "doors there {}"),
     },
     history={
         "carries": ("it carries {}", "carrying {}", "we know that it holds {}", "the agent took {}", "in hand {}"),
