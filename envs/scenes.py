@@ -141,8 +141,7 @@ def _record_episode(
 ) -> folder.Part:
     """Play one game and write its frames; their numbers begin with `first`."""
     game, rng = truth.tracker.game, np.random.default_rng([config.seed, episode])
-    episodes = min(max(config.frames // 20, FEWEST), MOST)
-    wanted = min(-(-config.frames // episodes), config.frames - first)
+    wanted = min(_share(config.frames, episode), config.frames - first)
     frames: list[dict[str, Any]] = []
     rejected: Counter[str] = Counter()
     tries = 0
@@ -165,6 +164,14 @@ def _record_episode(
         if len(frames) == wanted:
             break
     return {"frames": frames, "rejected": dict(rejected), "tries": tries}
+
+
+def _share(frames: int, episode: int) -> int:
+    """How many frames an episode gives, if it is long enough: all nearly alike, so that every split has some."""
+    episodes = min(max(frames // 20, FEWEST), MOST)
+    if episode >= episodes:  # for those that were too short
+        return -(-frames // episodes)
+    return max(frames * (episode + 1) // episodes - frames * episode // episodes, 1)
 
 
 def _visits(

@@ -63,6 +63,17 @@ def test_a_stopped_command_goes_on_to_the_same_bytes(pong: Path, tmp_path: Path)
     assert files(tmp_path / "data") == files(pong)
 
 
+@pytest.mark.parametrize("frames", [10, 24, 37, 199, 5_000, 5_013])
+def test_every_split_has_frames_whatever_their_number(frames: int) -> None:
+    shares, given = [], 0
+    while given < frames:
+        shares.append(min(scenes._share(frames, len(shares)), frames - given))
+        given += shares[-1]
+    assert sum(shares) == frames and min(shares) > 0 and max(shares) - min(shares) <= 1
+    assert {folder.split_of(episode) for episode in range(len(shares))} == set(folder.SPLITS)
+    assert len(shares) == min(max(frames // 20, 10), 20)
+
+
 def test_a_whole_folder_is_left_as_it_is_and_a_lost_file_is_written_again(pong: Path, tmp_path: Path) -> None:
     path = tmp_path / "data"
     shutil.copytree(pong, path)

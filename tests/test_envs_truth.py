@@ -206,6 +206,30 @@ def test_an_unknown_slot_cannot_be_written() -> None:
         intervene(env, env.tracker, {"wind": 1.0})
 
 
+def test_tennis_says_the_score_that_is_on_the_board() -> None:
+    """Every picture of the board belongs to one score, and every score has one picture."""
+    said: dict[bytes, set[str]] = {}
+    for i, (env, scene) in enumerate(play("ALE/Tennis-v5", 2_400, seed=3)):
+        if i % 20 == 0:
+            facts = env.tracker.game.facts(scene.slots, scene.event)
+            said.setdefault(env.tracker.game.screen(env)[4:13, 8:].tobytes(), set()).add(facts["score"])
+    assert all(len(scores) == 1 for scores in said.values())
+    assert len(said) == len(set().union(*said.values())) >= 4
+
+
+def test_the_picture_of_a_lander_is_the_same_until_it_moves() -> None:
+    """Gymnasium lets sparks fade whenever it draws: a frame must not depend on how often it is looked at."""
+    sparks = 0
+    for env, scene in play("LunarLander-v3", 300, seed=9):
+        game = env.tracker.game
+        first = game.picture(env)
+        again = env.tracker.scene(env)
+        np.testing.assert_array_equal(game.picture(env), first)
+        assert [thing.box for thing in again.objects] == [thing.box for thing in scene.objects]
+        sparks += sum(thing.category == "spark" for thing in again.objects)
+    assert sparks > 10
+
+
 def test_breakout_bricks_are_those_of_the_screen() -> None:
     broken = 0
     for i, (env, _) in enumerate(play("ALE/Breakout-v5", 300, seed=7)):

@@ -26,6 +26,7 @@ COLOURS = ((0, 0, 0), (255, 255, 255), (128, 102, 230), (77, 77, 128), (204, 204
 SKY, WHITE, HULL, RIM, YELLOW = range(5)
 BODIES = ((0, 12), (12, 20), (20, 28))  # where the corners of lander and legs stand in the state
 X, Y, TURN, CONTACTS, PADS, PAD_Y, RIDGE, SPARKS = 28, 29, 30, 31, 33, 35, 36, 47  # places in the state
+HULL_DOWN = 11  # px from the middle to the lower edge of the upright hull
 LEG_DOWN = 18  # px from the middle to where it stands
 Points = Sequence[tuple[float, float]]
 
@@ -183,10 +184,10 @@ def _whole(velocity: float) -> float:
 
 def facts(slots: Slots, event: str) -> Facts:
     """Where the lander is, how it leans, how many legs stand; and where it flies, what happened last."""
-    lean = third(slots["angle"], -15, 30, ("to the right", "nowhere", "to the left"))
+    hidden = slots["lander_y"] < -HULL_DOWN
     return {
-        "lander": place(slots["lander_x"], slots["lander_y"], FIELD),
-        "lean": lean,
+        "lander": "out of sight" if hidden else place(slots["lander_x"], slots["lander_y"], FIELD),
+        "lean": third(slots["angle"], -15, 30, ("tilted to the right", "upright", "tilted to the left")),
         "legs": ("no leg", "one leg", "both legs")[int(slots["left_leg_down"] + slots["right_leg_down"])],
         "motion": direction(*(_whole(slots[f"lander_{axis}_velocity"]) for axis in "xy")),
         "event": event or "nothing yet",
@@ -212,7 +213,7 @@ GAME = Game(
     facts=facts,
     phrases={
         "lander": ("the lander is {}", "lander {}", "we see the lander {}", "a violet craft flies {}", "our craft {}"),
-        "lean": ("it leans {}", "leaning {}", "we see it lean {}", "the craft leans {}", "it is tilted {}"),
+        "lean": ("it is {}", "craft {}", "we see it {}", "the craft is {}", "its body is {}"),
         "legs": (
             "it stands on {}",
             "standing on {}",

@@ -112,9 +112,14 @@ def event(before: Slots, after: Slots) -> str:
     return ""
 
 
+def _called(points: int) -> str:
+    return CALLED[min(points, len(CALLED) - 1)]
+
+
 def facts(slots: Slots, event: str) -> Facts:
-    """Where ball and players are, points, games; and where the ball flies, what happened last."""
-    points = [CALLED[min(int(slots[f"{side}_points"]), 4)] for side in ("player", "rival")]
+    """Where ball and players are, the score; and where the ball flies, what happened last."""
+    points = [int(slots[f"{side}_points"]) for side in ("player", "rival")]
+    games = [int(slots[f"{side}_games"]) for side in ("player", "rival")]
     ball = place(slots["ball_x"], slots["ball_y"], FIELD) if slots["ball_visible"] else "out of play"
     if NET <= slots["ball_y"] < NET + 14:  # not seen there
         ball = "at the net"
@@ -122,8 +127,10 @@ def facts(slots: Slots, event: str) -> Facts:
         "ball": ball,
         "player": place(slots["player_x"], slots["player_y"], FIELD),
         "rival": place(slots["rival_x"], slots["rival_y"], FIELD),
-        "points": f"{points[0]} to {points[1]}",
-        "games": f"{slots['player_games']:.0f} to {slots['rival_games']:.0f}",
+        # The screen shows points, and games as long as nobody has any.
+        "score": f"{_called(points[0])} to {_called(points[1])}"
+        if any(points)
+        else f"{games[0]} to {games[1]} in games",
         "motion": direction(slots["ball_x_velocity"], slots["shadow_y_velocity"]),
         "event": event or "nothing yet",
     }
@@ -139,8 +146,7 @@ PHRASES = {
         "our player {}",
     ),
     "rival": ("the blue player is {}", "blue {}", "we see the rival {}", "the one in blue stands {}", "the rival {}"),
-    "points": ("the points are {}", "points {}", "we see points of {}", "the game stands at {}", "points so far {}"),
-    "games": ("the games are {}", "games {}", "we see games of {}", "the set stands at {}", "games so far {}"),
+    "score": ("the score is {}", "score {}", "we see a score of {}", "the board says {}", "so far {}"),
 }
 HISTORY = {
     "motion": ("it flies {}", "going {}", "we see it move {}", "the ball heads {}", "it moves {}"),
@@ -173,10 +179,9 @@ GAME = Game(
     facts=facts,
     phrases=PHRASES,
     history=HISTORY,
+    # Points are drawn when the game counts them, not when they are written.
     writes={
         "ball_x": lambda x: {BALL_X: round(min(max(x, 8), 150)) + 1},
         "shadow_y": lambda y: {SHADOW_TO_COME: 190 - round(min(max(y, 40), 180)) | 1},
-        "player_points": lambda points: {POINTS: min(round(points), 3)},
-        "rival_points": lambda points: {RIVAL_POINTS: min(round(points), 3)},
     },
 )
