@@ -86,7 +86,10 @@ def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who
         wanted = replace(wanted, epsilon=config.epsilon)
     with Display(f"recording {env}", config.frames, "frames") as display:
         path = scenes.write(
-            wanted, lambda obs: policy.act(obs[None])[0], on_frame=lambda done: display.update(done, ""), who=who
+            wanted,
+            lambda obs, first: policy.choose(obs[None], np.array([first]))[0][0],
+            on_frame=lambda done: display.update(done, ""),
+            who=who,
         )
     print(f"{config.frames:,} labelled frames of {who}: {path}; see {path / 'sheet.png'}")
 

@@ -34,8 +34,8 @@ from envs.truth.objects import Scene
 from envs.truth.words import captions
 from envs.truth.wrappers import WithTruth
 
-# The action for an observation of the standard pipeline.
-Player = Callable[[np.ndarray], Any]
+# The action for an observation of the standard pipeline; asked at every step, and told whether it begins an episode.
+Player = Callable[[np.ndarray, bool], Any]
 FEWEST, MOST = 10, 20  # episodes: enough that every split has some, and of large sets more than one
 HOLD = 0.75  # probability that random play repeats its action: paddles must get somewhere
 PATIENCE = 50  # tries for every frame asked for
@@ -183,8 +183,9 @@ def _visits(
     env.action_space.seed(int(rng.integers(2**31)))
     over, step = False, 0
     while not over:
+        chosen = None if player is None else player(np.asarray(obs), step == 0)
         if player is not None and rng.random() >= config.epsilon:
-            action = player(np.asarray(obs))
+            action = chosen
         elif player is not None or action is None or rng.random() >= HOLD:
             action = env.action_space.sample()
         obs, _, terminated, truncated, _ = env.step(action)

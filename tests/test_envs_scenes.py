@@ -171,15 +171,17 @@ def test_history_keeps_the_frame_before(tmp_path: Path) -> None:
 
 
 def test_a_player_gets_the_observations_of_the_standard_pipeline(tmp_path: Path) -> None:
-    shapes = set()
+    shapes, firsts = set(), []
 
-    def player(obs: np.ndarray) -> int:
+    def player(obs: np.ndarray, first: bool) -> int:
         shapes.add(obs.shape)
+        firsts.append(first)
         return 3
 
     config = scenes.Config("Pong", frames=20, out=tmp_path / "data", every=2, world=EnvConfig(frame_stack=2))
     path = scenes.write(config, player, who="somebody")
     assert shapes == {(2, 84, 84)}
+    assert firsts[:5] == [True, False, False, False, True] and sum(firsts) == 10, "two frames of each, two steps apart"
     assert json.loads((path / "dataset.json").read_text())["settings"]["player"] == "somebody"
 
 
