@@ -7,6 +7,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRAS := lab,sb3,dashboard,dev
+# Versions of extras that make does not install, for constraints.txt.
+OPTIONAL := minigrid==3.2.0
 PYTHON ?=
 ARGS ?=
 
@@ -75,8 +77,8 @@ format: $(READY) ## format, and mend what ruff can mend
 # Without local version suffixes (torch's +cpu) and without torch's own CUDA packages, which torch pins itself.
 lock: $(READY) ## write the installed versions into constraints.txt
 	@{ echo "# Every version that make installs. Written by make lock, never by hand."; \
-	   $(BIN)/python -m pip freeze --all --exclude-editable --exclude pip | grep -vE '^(cuda-|nvidia-|triton)' \
-	   | sed -E 's/\+[A-Za-z0-9.]+$$//' | sort -f; } > constraints.txt
+	   { $(BIN)/python -m pip freeze --all --exclude-editable --exclude pip; printf '%s\n' $(OPTIONAL); } \
+	   | grep -vE '^(cuda-|nvidia-|triton)' | sed -E 's/\+[A-Za-z0-9.]+$$//' | sort -fu; } > constraints.txt
 
 clean: ## remove .venv and caches; runs stay
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

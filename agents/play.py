@@ -11,7 +11,7 @@ agent's play instead, as `envs.scenes` does of random play:
 from __future__ import annotations
 
 import importlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -68,7 +68,11 @@ def load_policy(run: RunFolder, which: Literal["best", "last"]) -> Policy:
     if module not in AGENTS:
         raise CheckpointError(f"{run.path} is a run of {algo!r}, which cannot be played; known: {', '.join(AGENTS)}")
     agent = importlib.import_module(f"agents.{module}")
-    config = from_dict(agent.Config, run.read_config()["config"], str(run.config_file))
+    # Settings of learning come and go between versions, and play needs none of them; what shapes the network and is not
+    # known any more shows when the weights do not fit.
+    known = {field.name for field in fields(agent.Config)}
+    settings = {key: value for key, value in run.read_config()["config"].items() if key in known}
+    config = from_dict(agent.Config, settings, str(run.config_file))
     weights, _ = load_weights(run.checkpoints / f"{which}.safetensors")
     loaded: Policy = agent.load_policy(config, weights, str(run.path))
     return loaded
@@ -82,7 +86,10 @@ def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who
         wanted = replace(wanted, epsilon=config.epsilon)
     with Display(f"recording {env}", config.frames, "frames") as display:
         path = scenes.write(
-            wanted, lambda obs: policy.act(obs[None])[0], on_frame=lambda done: display.update(done, ""), who=who
+            wanted,
+            lambda obs, first: policy.choose(obs[None], np.array([first]))[0][0],
+            on_frame=lambda done: display.update(done, ""),
+            who=who,
         )
     print(f"{config.frames:,} labelled frames of {who}: {path}; see {path / 'sheet.png'}")
 

@@ -12,7 +12,7 @@ import csv
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, SupportsFloat
 
@@ -91,24 +91,31 @@ class Counting(gym.Wrapper[Any, Any, Any, Any]):
 
 def measure(config: Config) -> dict[str, object]:
     """Play and prove; the row of results/truth.csv."""
-    world, act, who = EnvConfig(), None, "random"
+    world, policy, who = EnvConfig(), None, "random"
     if config.run is not None:
         run = RunFolder.open(config.run)
         saved = run.read_config()
         if saved["env_id"] != names.resolve(config.env):
             raise ConfigError(f"{config.run} plays {saved['env_id']}, not {config.env}")
-        world, act, who = from_dict(EnvConfig, saved["config"]["world"]), load_policy(run, "best").act, run.path.name
+        world, policy, who = from_dict(EnvConfig, saved["config"]["world"]), load_policy(run, "best"), run.path.name
+        world = replace(world, fire_reset=False)  # Gymnasium's wrappers have none; the agent may press FIRE itself
     count, coin = Count(), np.random.default_rng(config.seed)
     env = make_env(config.env, world, inner=lambda inner: Counting(inner, count))
     env.action_space.seed(config.seed)
     began = time.process_time()  # other work on the machine does not count
     with Display(f"proving {config.env}", config.frames, "frames") as display:
         obs, _ = env.reset(seed=config.seed)
+        first = True
         while count.frames < config.frames:
-            at_random = act is None or coin.random() < config.epsilon
-            action = env.action_space.sample() if at_random or act is None else act(np.asarray(obs)[None])[0]
+            action = env.action_space.sample()
+            if policy is not None:
+                chosen, _ = policy.choose(
+                    np.asarray(obs)[None], np.array([first])
+                )  # asked at every step: it may remember
+                action = action if coin.random() < config.epsilon else chosen[0]
             obs, _, terminated, truncated, _ = env.step(action)
-            if terminated or truncated:
+            first = terminated or truncated
+            if first:
                 obs, _ = env.reset()
             display.update(count.frames, f"{sum(count.problems.values())} rejected")
     seconds = time.process_time() - began

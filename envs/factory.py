@@ -202,7 +202,8 @@ class _WithPromisedShape(gym.ObservationWrapper[Any, Any, Any]):
 def standard_view(env: gym.Env[Any, Any], config: EnvConfig) -> gym.Env[Any, Any]:
     """A non-Atari world as pixels (S*C, H, W) uint8 or as a vector (D,) float32, by its observation space.
 
-    Discrete actions count from 0, wherever the world's own begin.
+    Parts of an observation that are no numbers (MiniGrid's mission, in words) are left out. Discrete actions count from
+    0, wherever the world's own begin.
     """
     if isinstance(env.action_space, spaces.Discrete) and env.action_space.start != 0:
         start, actions = int(env.action_space.start), spaces.Discrete(int(env.action_space.n))
@@ -215,6 +216,8 @@ def standard_view(env: gym.Env[Any, Any], config: EnvConfig) -> gym.Env[Any, Any
             env = w.GrayscaleObservation(env)
         env = w.ResizeObservation(env, (config.image_size, config.image_size))
         return _stacked(env, config)
+    if isinstance(space, spaces.Dict):
+        env = w.FilterObservation(env, [key for key, part in space.items() if _has_numbers(part)])
     if not (isinstance(space, spaces.Box) and len(space.shape) == 1):
         env = w.FlattenObservation(env)
     if not isinstance(env.observation_space, spaces.Box):
@@ -225,6 +228,15 @@ def standard_view(env: gym.Env[Any, Any], config: EnvConfig) -> gym.Env[Any, Any
             box = spaces.Box(flat.low.astype(np.float32), flat.high.astype(np.float32), dtype=np.float32)
         env = w.TransformObservation(env, lambda obs: np.asarray(obs, dtype=np.float32), box)
     return env
+
+
+def _has_numbers(space: spaces.Space[Any]) -> bool:
+    """Whether Gymnasium can flatten a part of an observation; it cannot where a world has its own kind, as of text."""
+    try:
+        spaces.utils.flatten_space(space)
+    except NotImplementedError:
+        return False
+    return True
 
 
 def _is_picture(space: spaces.Space[Any]) -> TypeGuard[spaces.Box]:

@@ -20,6 +20,7 @@ from envs.truth.words import PHRASINGS
 
 FORMAT = 1
 SPLITS = ("train", "val", "test")
+KINDS = ("instances", "captions", "slots")  # of files in annotations/
 Part = dict[str, Any]  # frames: list of records, rejected: reason -> count, tries: frames looked at
 
 
@@ -33,14 +34,14 @@ def image_file(path: Path, number: int, suffix: str = "") -> Path:
     return path / "images" / f"{number:06d}{suffix}.png"
 
 
-def begin(path: Path, settings: dict[str, Any]) -> None:
-    """Make the folder, or find it as these settings made it. Raises: ValueError otherwise."""
-    parts = path / "parts"
+def begin(path: Path, settings: dict[str, Any]) -> bool:
+    """Make the folder, or find it as these settings made it: True if it is whole already. Raises: ValueError."""
+    parts, about = path / "parts", path / "dataset.json"
     mine = json.loads(_text(settings))
-    for file in (path / "dataset.json", parts / "settings.json"):
+    for file in (about, parts / "settings.json"):
         if file.is_file():
-            about = json.loads(file.read_text(encoding="utf-8"))
-            there = about["settings"] if file.name == "dataset.json" else about
+            content = json.loads(file.read_text(encoding="utf-8"))
+            there = content["settings"] if file == about else content
             changed = sorted(key for key in there.keys() | mine.keys() if there.get(key) != mine.get(key))
             if changed:
                 raise ValueError(
@@ -50,9 +51,21 @@ def begin(path: Path, settings: dict[str, Any]) -> None:
     else:
         if path.exists() and any(path.iterdir()):
             raise ValueError(f"{path} is not empty and no dataset of this program; choose another --out")
+    if about.is_file() and _whole(path, mine):
+        shutil.rmtree(parts, ignore_errors=True)  # of a command that was stopped after its last file but this
+        return True
     parts.mkdir(parents=True, exist_ok=True)
     (path / "images").mkdir(exist_ok=True)
     _write(parts / "settings.json", mine)
+    return False
+
+
+def _whole(path: Path, settings: dict[str, Any]) -> bool:
+    """Whether no file of a finished folder was lost."""
+    suffixes = ("", "_before") if settings["history"] else ("",)
+    images = [image_file(path, number, suffix) for number in range(settings["frames"]) for suffix in suffixes]
+    labels = [path / "annotations" / f"{kind}_{split}.json" for kind in KINDS for split in SPLITS]
+    return all(file.is_file() for file in [*images, *labels, path / "grammar.json"])
 
 
 def read_part(path: Path, episode: int) -> Part | None:

@@ -6,7 +6,7 @@ The folder holds images/*.png at native size and annotations/: `instances_SPLIT.
 `captions_SPLIT.json` (five a frame), `slots_SPLIT.json` (positions, velocities, counts, facts), and beside them
 dataset.json (task fingerprint, seeds, episodes, rejected frames), grammar.json (how facts become words) and sheet.png
 (some frames with everything drawn in). Whole episodes go to train, val or test. The same command gives the same bytes;
-one that was stopped goes on where it was.
+one that was stopped goes on where it was, and a folder that is whole is left as it is.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from envs.truth.objects import Scene
 from envs.truth.words import captions
 from envs.truth.wrappers import WithTruth
 
-# The action for an observation of the standard pipeline.
-Player = Callable[[np.ndarray], Any]
+# The action for an observation of the standard pipeline; asked at every step, and told whether it begins an episode.
+Player = Callable[[np.ndarray, bool], Any]
 FEWEST, MOST = 10, 20  # episodes: enough that every split has some, and of large sets more than one
 HOLD = 0.75  # probability that random play repeats its action: paddles must get somewhere
 PATIENCE = 50  # tries for every frame asked for
@@ -92,7 +92,9 @@ def write(
     game, path = game_of(config.env), config.path
     task = fingerprint(names.resolve(config.env), config.world)
     settings = asdict(config) | {"out": None, "player": who, "task": task.hash}
-    folder.begin(path, settings)
+    if folder.begin(path, settings):
+        on_frame(config.frames)
+        return path if (path / "sheet.png").is_file() else draw_sheet(path).parent
     parts: list[folder.Part] = []
     done = 0
     with _opened(config) as (env, truth):
@@ -139,8 +141,7 @@ def _record_episode(
 ) -> folder.Part:
     """Play one game and write its frames; their numbers begin with `first`."""
     game, rng = truth.tracker.game, np.random.default_rng([config.seed, episode])
-    episodes = min(max(config.frames // 20, FEWEST), MOST)
-    wanted = min(-(-config.frames // episodes), config.frames - first)
+    wanted = min(_share(config.frames, episode), config.frames - first)
     frames: list[dict[str, Any]] = []
     rejected: Counter[str] = Counter()
     tries = 0
@@ -165,6 +166,14 @@ def _record_episode(
     return {"frames": frames, "rejected": dict(rejected), "tries": tries}
 
 
+def _share(frames: int, episode: int) -> int:
+    """How many frames an episode gives, if it is long enough: all nearly alike, so that every split has some."""
+    episodes = min(max(frames // 20, FEWEST), MOST)
+    if episode >= episodes:  # for those that were too short
+        return -(-frames // episodes)
+    return max(frames * (episode + 1) // episodes - frames * episode // episodes, 1)
+
+
 def _visits(
     config: Config, env: gym.Env[Any, Any], truth: WithTruth, rng: np.random.Generator, player: Player | None
 ) -> Iterator[tuple[np.ndarray | None, np.ndarray, Scene, bool]]:
@@ -174,8 +183,9 @@ def _visits(
     env.action_space.seed(int(rng.integers(2**31)))
     over, step = False, 0
     while not over:
+        chosen = None if player is None else player(np.asarray(obs), step == 0)
         if player is not None and rng.random() >= config.epsilon:
-            action = player(np.asarray(obs))
+            action = chosen
         elif player is not None or action is None or rng.random() >= HOLD:
             action = env.action_space.sample()
         obs, _, terminated, truncated, _ = env.step(action)

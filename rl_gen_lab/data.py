@@ -79,7 +79,9 @@ def load(path: Path) -> Dataset:
     splits = {name: Split(name, _read_images(found), tuple(found)) for name, found in labels.items()}
     mean, std = statistics(splits["train"].images)
     file = path / "grammar.json"
-    grammar = read_object(file)["phrases"] if file.is_file() else {}
+    grammar = read_object(file).get("phrases") if file.is_file() else {}
+    if not isinstance(grammar, dict):
+        raise DataError(f"{file} has no phrases")
     return Dataset(path, categories, splits, mean, std, grammar)
 
 

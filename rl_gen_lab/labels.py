@@ -10,7 +10,7 @@ A split that is missing is taken from train: whole episodes where images say whi
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -85,6 +85,9 @@ def _read_file(path: Path, file: Path) -> tuple[tuple[str, ...], list[Label]]:
             raise DataError(f"{file} is not in COCO's format: it has no list of {key}")
     try:
         kinds = sorted(content["categories"], key=lambda kind: kind["id"])
+        names = tuple(str(kind["name"]) for kind in kinds)
+        _refuse_twice(file, "category", [kind["id"] for kind in kinds])
+        _refuse_twice(file, "image", [record["id"] for record in content["images"]])
         index = {kind["id"]: i for i, kind in enumerate(kinds)}
         things: dict[Any, list[Thing]] = defaultdict(list)
         for record in content["annotations"]:
@@ -93,8 +96,8 @@ def _read_file(path: Path, file: Path) -> tuple[tuple[str, ...], list[Label]]:
             x, y, w, h = (float(value) for value in record["bbox"])
             thing = Thing(record["id"], index[record["category_id"]], (x, y, x + w, y + h), record.get("segmentation"))
             things[record["image_id"]].append(thing)
-        captions = _beside(file, "captions", "caption")
-        slots, facts = _beside(file, "slots", "slots"), _beside(file, "slots", "facts")
+        captions = _beside(file, "captions", "caption", str)
+        slots, facts = _beside(file, "slots", "slots", dict), _beside(file, "slots", "facts", dict)
         labels = [
             Label(
                 file=_find_image(path, file, record["file_name"]),
@@ -113,16 +116,30 @@ def _read_file(path: Path, file: Path) -> tuple[tuple[str, ...], list[Label]]:
         raise DataError(f"{file} is not in COCO's format: {type(error).__name__} {error}") from error
     if things:
         raise DataError(f"{file}: annotation {next(iter(things.values()))[0].id} is of an image that is not listed")
-    return tuple(str(kind["name"]) for kind in kinds), labels
+    return names, labels
 
 
-def _beside(instances: Path, kind: str, key: str) -> dict[Any, list[Any]]:
-    """Values by image of the captions or slots file that belongs to an instances file; empty where there is none."""
+def _refuse_twice(file: Path, what: str, ids: list[Any]) -> None:
+    for number, times in Counter(ids).items():
+        if times > 1:
+            raise DataError(f"{file}: {what} {number} is listed {times} times")
+
+
+def _beside(instances: Path, kind: str, key: str, sort: type) -> dict[Any, list[Any]]:
+    """Values, each of a sort, by image of the captions or slots file beside an instances file; empty without one."""
     found: dict[Any, list[Any]] = defaultdict(list)
     file = instances.with_name(instances.name.replace("instances", kind))
-    if file != instances and file.is_file():
-        for record in read_object(file)["annotations"]:
-            found[record["image_id"]].append(record[key])
+    if file == instances or not file.is_file():
+        return found
+    records = read_object(file).get("annotations")
+    if not isinstance(records, list):
+        raise DataError(f"{file} is not in COCO's format: it has no list of annotations")
+    for i, record in enumerate(records):
+        if not isinstance(record, dict) or "image_id" not in record or not isinstance(record.get(key), sort):
+            raise DataError(
+                f"{file}: annotation {i} (counted from 0) lacks image_id, or {key!r} is missing or no {sort.__name__}"
+            )
+        found[record["image_id"]].append(record[key])
     return found
 
 
@@ -169,11 +186,16 @@ def _check(path: Path, categories: tuple[str, ...], labels: dict[str, list[Label
     for name in SPLITS:
         if not labels[name]:
             raise DataError(f"{path} has no images for {name}: at least ten images or episodes are needed to split")
+    if not categories:
+        raise DataError(f"{path} names no categories: there is nothing to learn")
     for index, category in enumerate(categories):
         if not any(thing.category == index for label in labels["train"] for thing in label.things):
             raise DataError(
                 f"{path}: no training image shows a {category!r}; a class without examples cannot be learned"
             )
+    for file, times in Counter(label.file for label in everything).items():
+        if times > 1:
+            raise DataError(f"{file} is listed {times} times; an image belongs to one split, once")
     first = everything[0]
     for label in everything:
         if (label.height, label.width) != (first.height, first.width):

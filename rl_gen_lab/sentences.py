@@ -60,12 +60,14 @@ class Vocabulary:
 
 
 def vocabulary(dataset: Dataset) -> Vocabulary:
-    """Words of the train split; checks that the other splits need no others. Raises DataError."""
+    """Words of the train split; checks that the others need no others and that no image lacks one. Raises DataError."""
     found = Vocabulary(caption for label in dataset.splits["train"].labels for caption in label.captions)
     if len(found) == 3:
         raise DataError(f"{dataset.path} has no captions to learn from: no annotations/captions_train.json")
     for name, split in dataset.splits.items():
         for label in split.labels:
+            if not label.captions:
+                raise DataError(f"{dataset.path}, {name}, {label.file.name}: the image has no caption")
             try:
                 for caption in label.captions:
                     found.encode(caption)

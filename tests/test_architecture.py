@@ -197,7 +197,7 @@ def declared(*extras: str) -> set[str]:
     ("package", "extras"),
     [
         ("rl_gen_lab", ("dashboard", "vision")),
-        ("envs", ("lab",)),
+        ("envs", ("lab", "minigrid")),
         ("agents", ("lab", "sb3")),
         ("tests", ("lab", "sb3", "dashboard", "dev")),
     ],

@@ -17,7 +17,7 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
 from envs import names
-from envs.factory import EnvConfig, fire_reset_of, make_env, make_vec, sticky_of
+from envs.factory import EnvConfig, fire_reset_of, make_env, make_vec, standard_view, sticky_of
 
 # What ale-py's vector env and Gymnasium's wrappers agree on: no randomness of their own.
 PLAIN: dict[str, Any] = {"sticky": 0.0, "noop_max": 0, "fire_reset": False}
@@ -313,6 +313,23 @@ class Tiny(gym.Env[Any, Any]):
         self.seen.append(action)
         self.steps += 1
         return self.observation_space.sample(), 1.0, self.steps >= 5, False, {}
+
+
+class Words(spaces.Space[str]):
+    """A kind of space that Gymnasium cannot flatten, like MiniGrid's missions."""
+
+    def sample(self, mask: Any = None, probability: Any = None) -> str:
+        return "open the door"
+
+    def contains(self, x: Any) -> bool:
+        return isinstance(x, str)
+
+
+def test_parts_of_an_observation_without_numbers_are_left_out() -> None:
+    space = spaces.Dict({"mission": Words(), "speed": spaces.Box(0, 1, (2,)), "turn": spaces.Discrete(4)})
+    env = standard_view(Tiny(space), EnvConfig())
+    obs, _ = env.reset(seed=0)
+    assert obs.shape == (6,) and obs in env.observation_space
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,35 @@ def test_a_stopped_command_goes_on_to_the_same_bytes(pong: Path, tmp_path: Path)
     scenes.write(config, on_frame=begun.append)
     assert 15 not in begun and 17 in begun, "whole episodes are not recorded again"
     assert files(tmp_path / "data") == files(pong)
+
+
+@pytest.mark.parametrize("frames", [10, 24, 37, 199, 5_000, 5_013])
+def test_every_split_has_frames_whatever_their_number(frames: int) -> None:
+    shares, given = [], 0
+    while given < frames:
+        shares.append(min(scenes._share(frames, len(shares)), frames - given))
+        given += shares[-1]
+    assert sum(shares) == frames and min(shares) > 0 and max(shares) - min(shares) <= 1
+    assert {folder.split_of(episode) for episode in range(len(shares))} == set(folder.SPLITS)
+    assert len(shares) == min(max(frames // 20, 10), 20)
+
+
+def test_a_whole_folder_is_left_as_it_is_and_a_lost_file_is_written_again(pong: Path, tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    shutil.copytree(pong, path)
+    config = scenes.Config("Pong", frames=40, seed=3, out=path, every=5)
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
+    begun: list[int] = []
+    scenes.write(config, on_frame=begun.append)
+    assert begun == [40] and {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before
+    (path / "sheet.png").unlink()
+    (path / "parts").mkdir()  # a command that was stopped while it tidied up
+    scenes.write(config)
+    assert files(path) == files(pong) and not (path / "parts").exists()
+    for lost in ("images/000007.png", "annotations/slots_val.json"):
+        (path / lost).unlink()
+        scenes.write(config)
+        assert files(path) == files(pong)
 
 
 def test_a_folder_of_other_settings_is_left_alone(pong: Path, tmp_path: Path) -> None:
@@ -141,15 +171,17 @@ def test_history_keeps_the_frame_before(tmp_path: Path) -> None:
 
 
 def test_a_player_gets_the_observations_of_the_standard_pipeline(tmp_path: Path) -> None:
-    shapes = set()
+    shapes, firsts = set(), []
 
-    def player(obs: np.ndarray) -> int:
+    def player(obs: np.ndarray, first: bool) -> int:
         shapes.add(obs.shape)
+        firsts.append(first)
         return 3
 
     config = scenes.Config("Pong", frames=20, out=tmp_path / "data", every=2, world=EnvConfig(frame_stack=2))
     path = scenes.write(config, player, who="somebody")
     assert shapes == {(2, 84, 84)}
+    assert firsts[:5] == [True, False, False, False, True] and sum(firsts) == 10, "two frames of each, two steps apart"
     assert json.loads((path / "dataset.json").read_text())["settings"]["player"] == "somebody"
 
 
@@ -157,7 +189,7 @@ def test_the_command_says_how_large_before_and_how_many_after(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     scenes.main(["--env", "Breakout", "--frames", "20", "--every", "2", "--out", str(tmp_path / "data")])
-    first, last = capsys.readouterr().out.splitlines()
+    first, *_, last = capsys.readouterr().out.splitlines()  # lines of progress between them on a slow machine
     said = float(first.rpartition("about ")[2].split()[0])
     size = sum(len(content) for content in files(tmp_path / "data").values()) / 1e6
     assert "20 frames of Breakout" in first and said >= 0

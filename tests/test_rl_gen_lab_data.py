@@ -151,6 +151,15 @@ BROKEN: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     ),
     (_first("annotations", segmentation=[[1, 2, 3, 4]]), "annotation 0: a polygon has fewer than three points"),
     (_first("images", file_name="gone.png"), r"names the image gone\.png, which lies in none of"),
+    (_first("images", id=101), r"instances\.json: image 101 is listed 2 times"),
+    (_first("images", file_name="1.png"), r"1\.png is listed 2 times; an image belongs to one split"),
+    (_first("images", id=[]), r"instances\.json is not in COCO's format: TypeError"),
+    (lambda labels: labels["categories"][0].pop("name"), r"instances\.json is not in COCO's format: KeyError 'name'"),
+    (
+        lambda labels: labels.update(annotations=[], categories=[]),
+        "own names no categories: there is nothing to learn",
+    ),
+    (_first("categories", id=3), r"instances\.json: category 3 is listed 2 times"),
     (_first("images", width=W + 1), r"1\.png is 8 x 6 and .*0\.png is 9 x 6; all images must be of one size"),
 ]
 
@@ -176,6 +185,10 @@ def test_files_that_are_missing_or_cut_short_are_named(tmp_path: Path) -> None:
             data.load(own)
     Image.fromarray(np.zeros((3, 3, 3), np.uint8)).save(picture)
     with pytest.raises(DataError, match=r"4\.png is 3 x 3, its labels say 8 x 6"):
+        data.load(own)
+    Image.fromarray(np.zeros((H, W, 3), np.uint8)).save(picture)
+    (own / "grammar.json").write_text("{}")
+    with pytest.raises(DataError, match=r"grammar\.json has no phrases"):
         data.load(own)
     labels = own / "annotations" / "instances.json"
     labels.write_text(labels.read_text()[:-20])
@@ -224,9 +237,28 @@ def test_a_caption_of_unknown_words_names_its_image(tmp_path: Path) -> None:
     (own / "annotations" / "captions.json").write_text(json.dumps({"images": [], "annotations": said}))
     with pytest.raises(DataError, match=r"val, 8\.png: the caption 'a lynx' has words .*: lynx"):
         vocabulary(data.load(own))
+    (own / "annotations" / "captions.json").write_text(json.dumps({"annotations": said[:3]}))
+    with pytest.raises(DataError, match=r"train, 3\.png: the image has no caption"):
+        vocabulary(data.load(own))
     (own / "annotations" / "captions.json").unlink()
     with pytest.raises(DataError, match="has no captions to learn from"):
         vocabulary(data.load(own))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"images": []}, r"captions\.json is not in COCO's format: it has no list of annotations"),
+        ({"annotations": [{"image_id": 100, "caption": 5}]}, r"captions\.json: annotation 0 .* 'caption' is .* no str"),
+        ({"annotations": [{"caption": "a cat"}]}, r"captions\.json: annotation 0 .* lacks image_id"),
+        ({"annotations": ["a cat"]}, r"captions\.json: annotation 0"),
+    ],
+)
+def test_a_broken_file_of_captions_is_named(tmp_path: Path, content: dict[str, Any], message: str) -> None:
+    own = coco_folder(tmp_path / "own")
+    (own / "annotations" / "captions.json").write_text(json.dumps(content))
+    with pytest.raises(DataError, match=message):
+        data.load(own)
 
 
 def test_a_fact_told_twice_differently_is_none() -> None:

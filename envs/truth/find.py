@@ -10,6 +10,8 @@ from envs import names
 from envs.truth import games
 from envs.truth.objects import Game
 
+FAMILIES = {"minigrid": "minigrid", "babyai": "minigrid"}  # how ids begin -> file
+
 
 class NoTruthError(names.UnknownEnvError):
     """Nothing in `games/` can read this world; the message names those it can read."""
@@ -23,11 +25,15 @@ def supported() -> list[str]:
 def game_of(env_id: str) -> Game:
     """How to read a world. Every id of an ALE game (`ALE/Pong-v5`, `PongNoFrameskip-v4`) has the same reading.
 
+    So has every world of a family: `MiniGrid-Empty-8x8-v0` is read as `minigrid`.
+
     Raises: NoTruthError, UnknownEnvError.
     """
     env_id = names.resolve(env_id)
     atari = names.is_atari(env_id)
     name = str(names.spec(env_id).kwargs["game"]) if atari else names.short_name(env_id).lower()
+    family = name.partition("-")[0]
+    name = FAMILIES.get(family, name)
     if name not in supported():
         close = difflib.get_close_matches(name, supported(), n=1)
         near = f"; did you mean {close[0]}?" if close else ""

@@ -94,8 +94,9 @@ def no_facts(slots: Slots, event: str) -> dict[str, str]:
 class Game:
     """How to read one world: the only thing a file of `games/` defines.
 
-    The field is the part of the screen that is explained to the last pixel; what lies outside (score digits, walls in
-    a sprite's colour) is not looked at. Every pixel of it that differs from the ground must belong to one claim.
+    The field is the part of the screen that is explained to the last pixel (where worlds of a family differ in size, of
+    the largest); what lies outside (score digits, walls in a sprite's colour) is not looked at. Every pixel of it that
+    differs from the ground must belong to one claim.
     """
 
     categories: tuple[str, ...]
