@@ -12,7 +12,7 @@ import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -70,10 +70,10 @@ def _watcher(kind: Literal["detector", "segment"], source: str, weights: str) ->
     """One network for all copies of a world. weights: a digest of them, so that new ones are loaded anew."""
     about: dict[str, Any] = RunFolder.open(Path(source)).read_config()
     task = load_task(Path(source), TASKS[kind])
-    find = functools.partial(_boxes_of, task) if kind == "detector" else functools.partial(_pieces_of, task)
+    look: Callable[[Any, Tensor], list[Seen]] = _boxes_of if kind == "detector" else _pieces_of
     name = f"{kind} {about['exp_name'].partition('_')[2]} {weights}"
     height, width = about["image_size"]
-    return Watcher(name, tuple(about["categories"]), (height, width), cast(Any, find))
+    return Watcher(name, tuple(about["categories"]), (height, width), functools.partial(look, task))
 
 
 def _boxes_of(task: Detect, pictures: Tensor) -> list[Seen]:

@@ -101,10 +101,10 @@ def main(argv: list[str] | None = None) -> None:
     config = cli(Config, argv)
     run = RunFolder.open(config.run)
     saved = run.read_config()
+    policy = load_policy(run, config.which)
     world: EnvConfig = from_dict(EnvConfig, saved["config"]["world"])
     epsilon = saved["config"]["eval"]["epsilon"] if config.epsilon is None else config.epsilon
     env = saved["env_id"]
-    policy = load_policy(run, config.which)
     print(f"task {saved['fingerprint']['hash']}: {saved['fingerprint']['text']}")
     if config.scenes is not None:
         write_scenes(config, env, world, policy, run.path.name)
