@@ -36,6 +36,8 @@ def load_task(path: Path, *tasks: str) -> Task:
         what = f"a run of {found!r}" if found else f"a run of {run.read_config().get('exp_name')!r}"
         raise CheckpointError(f"{path} is {what}, not of {' or '.join(map(repr, tasks))}")
     about = run.read_config()
+    if found == "caption" and "vocabulary" not in about:
+        raise CheckpointError(f"{path} was made before runs kept their captioner's words; train it again")
     config = from_dict(Config, about["config"], str(run.config_file))
     weights, _ = load_weights(run.checkpoints / "best.safetensors")
     if found == "detect" and config.detect.model == "ssd" and "head.weight" in weights:

@@ -196,6 +196,23 @@ def test_a_sentence_goes_on_from_the_words_it_was_given() -> None:
         assert free.words == net.write(IMAGE[None], free.words[:2])[0].words
 
 
+def test_the_gradient_reaches_back_as_far_as_it_is_let() -> None:
+    net = tiny()
+    words = torch.tensor([[BEGIN, 3, 4, 4, 4, 4]])
+
+    def reach(bptt_words: int) -> tuple[float, Tensor]:
+        net.zero_grad()
+        logits, _ = net(IMAGE[None], words, bptt_words)
+        logits[0, -1, 3].backward()  # the last of five steps, which reads the fifth word
+        assert net.embed.weight.grad is not None
+        return float(net.embed.weight.grad[3].abs().sum()), logits.detach()
+
+    (whole, said), (four, same), (two, _) = reach(0), reach(4), reach(2)
+    assert whole > 0 and torch.equal(said, same), "the sentence is the same"
+    assert four == 0 and two == 0, "word 3 was read at the second step, before the last cut"
+    assert reach(3)[0] == 0 and reach(5)[0] == whole
+
+
 def test_pictures_without_captions_are_refused() -> None:
     with pytest.raises(DataError, match="no captions"):
         Caption(CaptionConfig(), vision_data.dataset(), CPU)

@@ -38,14 +38,16 @@ class CaptionConfig:
     units: int = 128
     # Weight of the regulariser that asks every position to be looked at about once in a sentence.
     look_everywhere: float = 0.1
+    # Words that the LSTM's gradient reaches back (truncated back-propagation through time); 0: the whole sentence.
+    bptt_words: int = 0
     # Sentences that are followed at once when one is written; 1: the likeliest word each time.
     beam: int = 1
     # Of two sentences that one with the larger log-probability / words ^ length_power is better; 0 likes short ones.
     length_power: float = 0.7
 
     def __post_init__(self) -> None:
-        if self.beam < 1 or self.units < 2 or self.look_everywhere < 0 or self.length_power < 0:
-            raise ConfigError("beam must be at least 1, units 2, look_everywhere and length_power 0")
+        if self.beam < 1 or self.units < 2 or min(self.look_everywhere, self.length_power, self.bptt_words) < 0:
+            raise ConfigError("beam must be at least 1, units 2, look_everywhere, length_power and bptt_words 0")
 
 
 @dataclass(frozen=True)
@@ -102,11 +104,16 @@ class Captioner(nn.Module):
         hidden, cell = self.lstm(torch.cat((word, context), -1), state)
         return self.head(torch.cat((hidden, context, word), -1)), weights, (hidden, cell)
 
-    def forward(self, images: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
-        """Teacher forcing. words: (B, L) int64 -> logits (B, L - 1, V) of the words after, weights (B, L - 1, P)."""
+    def forward(self, images: Tensor, words: Tensor, bptt_words: int = 0) -> tuple[Tensor, Tensor]:
+        """Teacher forcing. words: (B, L) int64 -> logits (B, L - 1, V) of the words after, weights (B, L - 1, P).
+
+        bptt_words: the state is passed on without its gradient after so many words; 0: never.
+        """
         view, state = self.look(images)
         logits, looks = [], []
-        for column in words[:, :-1].unbind(1):
+        for i, column in enumerate(words[:, :-1].unbind(1)):
+            if i and bptt_words and i % bptt_words == 0:
+                state = (state[0].detach(), state[1].detach())
             scores, weights, state = self.step(column, view, state)
             logits.append(scores)
             looks.append(weights)
@@ -207,7 +214,7 @@ class Caption:
             caption = captions[int(torch.randint(len(captions), ()))]
             chosen.append(torch.tensor(self.vocabulary.encode(caption)))
         words = nn.utils.rnn.pad_sequence(chosen, batch_first=True).to(self.device)
-        logits, looks = self.network(split.images[indices].to(self.device), words)
+        logits, looks = self.network(split.images[indices].to(self.device), words, self.config.bptt_words)
         spoken = words[:, 1:] > 0
         entropy = F.cross_entropy(logits.float().transpose(1, 2), words[:, 1:], ignore_index=0)
         seen = (looks.float() * spoken[..., None]).sum(1) * looks.shape[2] / spoken.sum(1, keepdim=True)
