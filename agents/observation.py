@@ -3,8 +3,8 @@
     python -m agents.observation runs/dqn__Pong__1__20260101-120000 --sources objects detector:runs/RUN segment:runs/RUN
 
 Writes a row of results/observation.csv for each source, in place of an older one of the same agent and source. Latency
-is the time the model takes for a picture, in one thread, on a machine that may be doing other work as well; an agent's
-step looks at two pictures. `--sources` may be left out: then it plays through what it was trained with.
+is the processor time that the model takes for a picture, in one thread: on a machine without other work, what one waits
+for it. An agent's step looks at two pictures. Without `--sources` it plays through what it was trained with.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig
         "return_std": f"{returns.std():.2f}",
         "episodes": len(returns),
         "source_on_test_split": quality,
-        "ms_per_picture": milliseconds,
+        "cpu_ms_per_picture": milliseconds,
         "threads": torch.get_num_threads(),
         "seed": config.seed,
         "fingerprint": task.hash,
@@ -164,7 +164,7 @@ def main(argv: list[str] | None = None) -> None:
     devices.setup(devices.DeviceConfig(device="cpu"))
     for row in measure(config):
         record(config.results_dir / "observation.csv", [row])
-        seen = f", {row['ms_per_picture']} ms a picture" if row["ms_per_picture"] else ""
+        seen = f", {row['cpu_ms_per_picture']} ms of processor time a picture" if row["cpu_ms_per_picture"] else ""
         print(
             f"{row['agent']}, seen through {row['source']}: {row['return_mean']} ± {row['return_std']}"
             f" over {row['episodes']} episodes{seen}",

@@ -114,7 +114,7 @@ def test_an_agent_learns_resumes_and_plays_through_a_model(
     with (tmp_path / "results" / "observation.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
     assert [row["source"] for row in rows] == ["truth", seen], "its own eyes again: the row is replaced"
-    assert rows[0]["ms_per_picture"] == "" and float(rows[1]["ms_per_picture"]) > 0
+    assert rows[0]["cpu_ms_per_picture"] == "" and float(rows[1]["cpu_ms_per_picture"]) > 0
     assert rows[1]["fingerprint"] == about["fingerprint"]["hash"] != rows[0]["fingerprint"]
     assert rows[1]["source_on_test_split"].startswith("f1 " if task == "detect" else "miou ")
 
