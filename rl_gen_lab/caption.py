@@ -43,7 +43,7 @@ class Config:
     images: int | None = None
 
     def __post_init__(self) -> None:
-        if self.pictures < 0 or (self.images is not None and self.images < 0) or (self.beam or 1) < 1:
+        if self.pictures < 0 or (self.images or 0) < 0 or (self.beam is not None and self.beam < 1):
             raise ConfigError("pictures and images must be at least 0, beam at least 1")
 
 
