@@ -71,7 +71,7 @@ def blank(path: Path, about: dict[str, Any]) -> Dataset:
     sides = islice(product((2, 4, 8, 16, 32, 64), repeat=2), 36) if about["config"]["task"] == "detect" else ()
     things = tuple(Thing(i, i % len(kinds), (0, 0, w, h), None) for i, (w, h) in enumerate(sides))
     said = (" ".join(words[3:]),) if words else ()
-    label = Label(path, None, height, width, None, things, said, {}, {})
+    label = Label(path, None, height, width, None, things, said, {}, dict.fromkeys(about.get("grammar", {}), ""))
     images = torch.zeros(1, 3, height, width, dtype=torch.uint8)
     splits = {name: Split(name, images, (label,)) for name in SPLITS}
     return Dataset(path, kinds, splits, torch.zeros(3), torch.ones(3), about.get("grammar", {}))

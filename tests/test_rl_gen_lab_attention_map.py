@@ -53,6 +53,7 @@ def test_the_command_gives_the_figures_of_the_training(tmp_path: Path, capsys: p
     shutil.rmtree(run / "pictures")
     caption.main([str(run), "--split", "test", "--pictures", "1"])
     said = capsys.readouterr().out
+    assert caption.open_captioner(run).goal == RunFolder.open(run).read_result()["goal"] == "slot_accuracy"
     for name, value in RunFolder.open(run).read_result()["test"].items():
         if name != "ms_per_image":
             found = re.search(rf"^  {name} (\S+)$", said, re.MULTILINE)
