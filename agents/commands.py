@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from agents import records
-from envs import names
+from envs import factory, names
+from envs.truth.sight import Eyes
 from rl_gen_lab.config import exit_on_error, first_look, from_dict, load, parse_flags
 from rl_gen_lab.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs import RunFolder
 
+# The file that has a function of this name: models are loaded only when an agent looks through them.
+EYES = {"detector": "eyes", "segment": "eyes"}
 PRESETS = Path(__file__).resolve().parent.parent / "configs"
 ConfigT = TypeVar("ConfigT")
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def _eyes(kind: str, source: str) -> Eyes:
+    eyes: Eyes = getattr(importlib.import_module(f"agents.{EYES[kind]}"), kind)(source)
+    return eyes
+
+
+factory.EYES.update({kind: partial(_eyes, kind) for kind in EYES})
 
 
 def command(main: Callable[P, R]) -> Callable[P, R]:

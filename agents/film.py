@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import gymnasium as gym
 import imageio_ffmpeg
@@ -23,6 +23,16 @@ PANEL = 220  # width of the panel beside the game, in pixels
 BACKGROUND, INK, BAR, CHOSEN = (24, 26, 31), (222, 226, 230), (86, 110, 142), (240, 160, 60)
 
 
+class Narrator(Protocol):
+    """Comments on what a film shows (`agents/narrator.py`)."""
+
+    def tell(self, picture: np.ndarray) -> np.ndarray:
+        """Look at the game (H, W, 3) uint8; what to show in its place."""
+
+    def under(self, frame: np.ndarray) -> np.ndarray:
+        """A film frame with the comment below."""
+
+
 def play_episode(
     name: str,
     world: EnvConfig,
@@ -32,8 +42,12 @@ def play_episode(
     epsilon: float = 0.0,
     max_steps: int = 3_000,
     on_step: Callable[[int], None] | None = None,
+    narrator: Narrator | None = None,
 ) -> tuple[list[np.ndarray], float]:
-    """One episode in full colour of at most `max_steps` agent steps: frames (HEIGHT, W, 3) uint8, and its return."""
+    """One episode in full colour of at most `max_steps` agent steps, and its return.
+
+    Frames are (HEIGHT, W, 3) uint8, or higher by the comment of a narrator.
+    """
     world = replace(world, fire_reset=False)  # Gymnasium's wrappers have none; the agent may press FIRE itself
     env = make_env(name, world)
     labels = action_names(name, env.action_space, world)
@@ -43,6 +57,12 @@ def play_episode(
     spread = (np.inf, -np.inf)
     obs, _ = env.reset(seed=seed)
     total, over = 0.0, False
+
+    def frame(action: Any, values: np.ndarray | None) -> np.ndarray:
+        picture = _picture(env) if narrator is None else narrator.tell(_picture(env))
+        drawn = draw(picture, total, action, values, labels, spread, policy.meaning)
+        return drawn if narrator is None else narrator.under(drawn)
+
     while not over and len(frames) < max_steps:
         batch = np.asarray(obs)[None]
         chosen, said = policy.choose(batch, np.array([not frames]))
@@ -52,14 +72,14 @@ def play_episode(
             spread = (0.0, 1.0)
         elif values is not None:
             spread = (min(spread[0], float(values.min())), max(spread[1], float(values.max())))
-        frames.append(draw(_picture(env), total, action, values, labels, spread, policy.meaning))
+        frames.append(frame(action, values))
         obs, reward, terminated, truncated, _ = env.step(action)
         total += float(reward)
         over = terminated or truncated
         if on_step is not None:
             on_step(len(frames))
     if frames:
-        frames.append(draw(_picture(env), total, None, None, labels, spread))
+        frames.append(frame(None, None))
     env.close()
     return frames, total
 

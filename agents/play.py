@@ -2,7 +2,12 @@
 
     python -m agents.play runs/dqn__Pong__1__20260101-120000
 
-Writes videos/play.mp4 and videos/play.gif into the run folder. With a folder for `--scenes` it writes a dataset of the
+Writes videos/play.mp4 and videos/play.gif into the run folder. A captioner comments on the game, in
+videos/captioned.mp4 and .gif, its words below and a glow where it looks:
+
+    python -m agents.play runs/dqn__Pong__1__20260101-120000 --captioner runs/CAPTION_RUN
+
+With a folder for `--scenes` it writes a dataset of the
 agent's play instead, as `envs.scenes` does of random play:
 
     python -m agents.play runs/dqn__Pong__1__20260101-120000 --scenes datasets/pong_agent --frames 5000
@@ -20,6 +25,7 @@ import tyro
 
 from agents.commands import cli, command
 from agents.film import play_episode, write_gif, write_mp4
+from agents.narrator import Narrator
 from agents.policy import Policy
 from agents.records import module_of
 from agents.rollout import evaluate
@@ -50,6 +56,8 @@ class Config:
     epsilon: float | None = None
     # Agent steps in the film, at most.
     film_steps: int = 3_000
+    # Run folder of a trained captioner that comments on the film.
+    captioner: Path | None = None
     # Write labelled frames of its play into this folder instead.
     scenes: Path | None = None
     # How many of them.
@@ -100,14 +108,18 @@ def main(argv: list[str] | None = None) -> None:
     config = cli(Config, argv)
     run = RunFolder.open(config.run)
     saved = run.read_config()
+    policy = load_policy(run, config.which)
     world: EnvConfig = from_dict(EnvConfig, saved["config"]["world"])
     epsilon = saved["config"]["eval"]["epsilon"] if config.epsilon is None else config.epsilon
     env = saved["env_id"]
-    policy = load_policy(run, config.which)
     print(f"task {saved['fingerprint']['hash']}: {saved['fingerprint']['text']}")
     if config.scenes is not None:
         write_scenes(config, env, world, policy, run.path.name)
         return
+    narrator = None
+    if config.captioner is not None:
+        narrator = Narrator(config.captioner)
+        narrator.check(env, world)
     with Display("evaluating", config.episodes, "episodes") as display:
         result = evaluate(
             env,
@@ -133,10 +145,12 @@ def main(argv: list[str] | None = None) -> None:
             epsilon=epsilon,
             max_steps=config.film_steps,
             on_step=lambda n: display.update(n, ""),
+            narrator=narrator,
         )
-    write_mp4(run.videos / "play.mp4", frames)
-    write_gif(run.videos / "play.gif", frames)
-    print(f"film of one episode, return {total:g}: {run.videos / 'play.mp4'} and {run.videos / 'play.gif'}")
+    film = run.videos / ("play.mp4" if narrator is None else "captioned.mp4")
+    write_mp4(film, frames)
+    write_gif(film.with_suffix(".gif"), frames)
+    print(f"film of one episode, return {total:g}: {film} and {film.with_suffix('.gif')}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 Pixels come as (N, S*C, H, W) uint8: a stack of S frames of C channels, oldest first, zeros before the first frame of an
 episode. Everything else comes as (N, D) float32. Rewards are never clipped here: clipping is the learner's view.
-With `observe="objects"` the observation is what `envs/truth` knows of the frame, (N, D) float32, in place of pixels.
+With `observe="objects"` the observation is what `envs/truth` knows of the frame, (N, D) float32, in place of pixels;
+with "detector:RUN" or "segment:RUN" the same numbers as a model sees them in the frame.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal, TypeGuard
+from typing import Annotated, Any, Literal, TypeGuard
 
 import ale_py.vector_env
 import gymnasium as gym
 import numpy as np
+import tyro
 from gymnasium import spaces
 from gymnasium import wrappers as w
 from gymnasium.envs.registration import load_env_creator
@@ -22,12 +24,17 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers import vector as vw
 
 from envs import names
+from envs.truth.sight import Eyes
 from envs.truth.wrappers import ObjectObservation
 
 # Worlds are drawn into arrays, never into a window: SDL must not look for a screen or a sound card.
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 
+KINDS_OF_EYES = ("detector", "segment")
+# How to make the eyes of a kind from what stands behind the colon. Models are not known here: whoever knows both
+# worlds and models puts them in.
+EYES: dict[str, Callable[[str], Eyes]] = {}
 SMALLEST_PICTURE = 32  # a uint8 array with a shorter side is a vector of numbers, not a picture
 
 
@@ -39,8 +46,9 @@ class UnusableEnvError(names.UnknownEnvError):
 class EnvConfig:
     """What the agent sees of a world, and how the emulator runs. `None` means: as the environment id registers it."""
 
-    # What the agent sees: the frame, or the positions and counts in it (`envs/truth`, only for the worlds it can read).
-    observe: Literal["pixels", "objects"] = "pixels"
+    # What the agent sees: pixels; objects (positions and counts, true, only for the worlds that `envs/truth` can read);
+    # or these numbers as a trained model sees them, detector:RUN or segment:RUN.
+    observe: Annotated[str, tyro.conf.arg(aliases=["--observe"])] = "pixels"
     # Probability that the emulator repeats the previous action, each frame (0.25 for ALE/*-v5, 0 for *NoFrameskip-v4).
     sticky: float | None = None
     # Emulator frames per agent step; the reward of a step is the sum over its frames.
@@ -67,6 +75,10 @@ class EnvConfig:
     max_episode_frames: int = 108_000
 
     def __post_init__(self) -> None:
+        kind, colon, source = self.observe.partition(":")
+        if self.observe not in ("pixels", "objects") and not (kind in KINDS_OF_EYES and colon and source):
+            known = ", ".join(["pixels", "objects", *(f"{name}:RUN" for name in KINDS_OF_EYES)])
+            raise ValueError(f"world.observe must be one of {known}, not {self.observe!r}")
         if self.sticky is not None and not 0.0 <= self.sticky < 1.0:
             raise ValueError(f"world.sticky must lie in [0, 1), not {self.sticky}")
         for field in ("frame_skip", "image_size", "frame_stack", "max_episode_frames"):
@@ -90,6 +102,19 @@ def fire_reset_of(env_id: str, config: EnvConfig) -> bool:
     return not env_id.rpartition(":")[2].startswith("ALE/")
 
 
+def eyes_of(config: EnvConfig) -> Eyes | None:
+    """Whose eyes an agent sees through; None for the frame itself and for the truth.
+
+    Raises: UnusableEnvError where nobody has put them into EYES; what the maker of the eyes raises.
+    """
+    kind, _, source = config.observe.partition(":")
+    if not source:
+        return None
+    if kind not in EYES:
+        raise UnusableEnvError(f"observe {config.observe!r}: models look only in the commands of agents/")
+    return EYES[kind](source)
+
+
 def make_vec(
     name: str,
     num_envs: int,
@@ -101,15 +126,16 @@ def make_vec(
     """`num_envs` copies of a world, stepped together. ALE games run in ale-py's C++ vector env with `threads` threads.
 
     Observations: (N, S*C, H, W) uint8 for pixels, (N, D) float32 for everything else. Rewards: (N,) unclipped.
-    Raises: UnknownEnvError, UnusableEnvError, NoTruthError (objects of a world that `envs/truth` cannot read).
+    Raises: UnknownEnvError, UnusableEnvError, NoTruthError (objects of a world that `envs/truth` cannot read),
+    BlindError (eyes that are of no use there).
     """
     env_id = names.resolve(name)
     mode = AutoresetMode.NEXT_STEP if autoreset == "next_step" else AutoresetMode.SAME_STEP
     if names.is_atari(env_id) and config.observe == "pixels":
         vec = _make_atari_vec(env_id, num_envs, config, mode, threads)
     else:
-        view = _object_view if config.observe == "objects" else standard_view
-        wrappers: list[Any] = [lambda env: view(env, config)]
+        eyes = eyes_of(config)
+        wrappers: list[Any] = [lambda env: _view(env, config, eyes)]
         arguments = _emulator(name, env_id, config) if names.is_atari(env_id) else {}
         try:
             vec = gym.make_vec(
@@ -139,17 +165,16 @@ def make_env(
     inner: a wrapper of the world itself, which sees every frame, below all that skips, pools or scales frames.
     Raises: UnknownEnvError, NoTruthError.
     """
-    env_id = names.resolve(name)
+    env_id, eyes = names.resolve(name), eyes_of(config)
     if not names.is_atari(env_id):
         entry_point = names.spec(env_id).entry_point
         creator = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
         renders = "rgb_array" in getattr(creator, "metadata", {}).get("render_modes", ())
         drawn: dict[str, Any] = {"render_mode": "rgb_array"} if renders else {}
-        view = _object_view if config.observe == "objects" else standard_view
-        return view(inner(gym.make(env_id, **drawn)), config)
+        return _view(inner(gym.make(env_id, **drawn)), config, eyes)
     env = inner(gym.make(env_id, render_mode="rgb_array", **_emulator(name, env_id, config)))
-    if config.observe == "objects":
-        return _object_view(env, config)
+    if config.observe != "pixels":
+        return _view(env, config, eyes)
     preprocessing = w.AtariPreprocessing if config.max_pool else _WithoutMaxPool
     env = preprocessing(
         env,
@@ -173,12 +198,14 @@ def _emulator(name: str, env_id: str, config: EnvConfig) -> dict[str, Any]:
     }
 
 
-def _object_view(env: gym.Env[Any, Any], config: EnvConfig) -> gym.Env[Any, Any]:
-    """A world as its objects, (D,) float32; only emulators skip frames and begin with no-ops."""
+def _view(env: gym.Env[Any, Any], config: EnvConfig, eyes: Eyes | None) -> gym.Env[Any, Any]:
+    """A world as its objects, (D,) float32, or in the standard view; only emulators skip frames, begin with no-ops."""
+    if config.observe == "pixels":
+        return standard_view(env, config)
     assert env.spec is not None
     if names.is_atari(env.spec.id):
-        return ObjectObservation(env, config.frame_skip, config.noop_max)
-    return ObjectObservation(env)
+        return ObjectObservation(env, config.frame_skip, config.noop_max, eyes)
+    return ObjectObservation(env, eyes=eyes)
 
 
 class _WithoutMaxPool(w.AtariPreprocessing):

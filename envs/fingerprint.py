@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from envs import names
-from envs.factory import EnvConfig, fire_reset_of, make_vec, sticky_of
+from envs.factory import EnvConfig, eyes_of, fire_reset_of, make_vec, sticky_of
 
 Field = str | int | float | bool | None
 
@@ -59,8 +59,9 @@ def fingerprint(env_id: str, config: EnvConfig, **protocol: Field) -> Fingerprin
     elif len(observation.shape or ()) == 3:  # three grey frames and one RGB frame have the same shape
         fields |= {"grayscale": config.grayscale, "frame_stack": config.frame_stack}
     if config.observe != "pixels":
-        fields["observe"] = config.observe
-        text += f" seen as {config.observe}"
+        eyes = eyes_of(config)  # what they are, not where they lie
+        fields["observe"] = config.observe if eyes is None else eyes.name
+        text += f" seen as {fields['observe']}"
     fields |= protocol
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
     rules = "".join(f", {key} {value}" for key, value in protocol.items() if value is not None)

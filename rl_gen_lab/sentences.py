@@ -29,6 +29,11 @@ def sentence(tokens: Iterable[str]) -> str:
     return re.sub(r"(?<=\d) (?=\d)| (?=[^\w\s])", "", " ".join(tokens))
 
 
+def joined(before: str, word: str) -> bool:
+    """Whether two words of `words` stand without a space: digits of a number, and marks behind anything."""
+    return (before.isdigit() and word.isdigit()) or not re.match(r"\w", word)
+
+
 class Vocabulary:
     """Words of the training captions and their numbers; 0 is padding, 1 begins a caption, 2 ends it."""
 

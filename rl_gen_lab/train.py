@@ -31,10 +31,13 @@ from rl_gen_lab.runs import RunFolder
 from rl_gen_lab.seeding import Generators
 from rl_gen_lab.supervised import Loop, Task, check_identity, read_checkpoint
 from rl_gen_lab.tracking import Tracker
+from rl_gen_lab.vision import attention_map
 from rl_gen_lab.vision.captioner import Caption, CaptionConfig
 from rl_gen_lab.vision.detection import Detect, DetectConfig
 from rl_gen_lab.vision.segmentation import Segment, SegmentConfig
 from rl_gen_lab.wandb_config import WandbConfig
+
+PICTURES = 4  # of attention, at the end of a captioner's training
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,7 @@ def train(config: Config) -> dict[str, Any]:
     algo, name = f"{config.task}_{to_dict(config)[config.task]['model']}", config.data.resolve().name
     if saved is None:
         run = RunFolder.create(config.runs_dir, algo, name, config.seed)
-        run.write_config(describe(config, algo, name, identity, dataset))
+        run.write_config(describe(config, algo, name, identity, dataset, task))
     else:
         run.truncate_metrics(int(saved["updates"]))
     tracker = Tracker.start(
@@ -140,10 +143,18 @@ def train(config: Config) -> dict[str, Any]:
         tracker.print_how_to_look()
         if saved is not None:
             loop.load(saved)
-        return loop.run()
+        result = loop.run()
+        if result and isinstance(task, Caption):
+            pictures = attention_map.spread_out(len(dataset.splits["val"]), PICTURES)
+            for file, said in attention_map.write(task, dataset.splits["val"], pictures, run.path / "pictures"):
+                tracker.image(f"pictures/{file.stem}", file, loop.updates)
+                loop.display.say(f"{file}: {said}")
+        return result
 
 
-def describe(config: Config, algo: str, name: str, identity: dict[str, str], dataset: data.Dataset) -> dict[str, Any]:
+def describe(
+    config: Config, algo: str, name: str, identity: dict[str, str], dataset: data.Dataset, task: Task
+) -> dict[str, Any]:
     """config.json: the resolved configuration and everything else that is needed to judge or repeat the run."""
     return {
         "config": to_dict(config),
@@ -153,6 +164,7 @@ def describe(config: Config, algo: str, name: str, identity: dict[str, str], dat
         "data": identity["data"],
         "categories": list(dataset.categories),
         "image_size": list(dataset.splits["train"].images.shape[2:]),
+        **getattr(task, "about", {}),
         "versions": devices.versions(),
         "hardware": devices.hardware(),
         "commit": devices.git_commit(),

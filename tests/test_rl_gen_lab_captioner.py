@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 import torch
 import vision_data
+from torch import Tensor
 
+from rl_gen_lab.backbones import build_maps
 from rl_gen_lab.backbones.choices import Choices
 from rl_gen_lab.data import Dataset, Split
 from rl_gen_lab.labels import DataError
-from rl_gen_lab.vision.captioner import Caption, CaptionConfig
+from rl_gen_lab.vision.captioner import BEGIN, END, Caption, CaptionConfig, Captioner, State, View, beam_search
 
 CPU = torch.device("cpu")
 SMALL = Choices(width=8, stages=2, depth=1, norm="batch")
@@ -58,15 +63,17 @@ def test_eight_pictures_are_told_by_heart(model: str) -> None:
     assert losses["entropy"] < 0.05
     caption.network.eval()
     with torch.no_grad():
-        assert caption.evaluate(split, lambda done: None) == {"exact_match": 1, "slot_accuracy": 1, "all_slots": 1}
+        found = caption.evaluate(split, lambda done: None)
+    assert found.pop("cider") > 5 and found.pop("forcing_gap") == 0
+    assert set(found.values()) == {1.0} and {"exact_match", "slot_accuracy", "all_slots", "bleu4"} <= found.keys()
 
 
 def test_attention_is_a_distribution_over_positions_by_the_papers_formula() -> None:
     net = task("attention").network
     images = told().splits["train"].images[:2]
     with torch.no_grad():
-        features, (hidden, cell) = net.look(images)
-        _, weights, (after, _) = net.step(torch.tensor([1, 1]), features, (hidden, cell))
+        (features, keys), (hidden, cell) = net.look(images)
+        _, weights, (after, _) = net.step(torch.tensor([1, 1]), (features, keys), (hidden, cell))
         for row in range(2):
             energy = torch.stack(
                 [net.score((net.by_feature(f) + net.by_state(hidden[row])).tanh())[0] for f in features[row]]
@@ -85,13 +92,125 @@ def test_free_running_differs_from_teacher_forcing() -> None:
     net = task("attention").network.eval()
     images = told().splits["train"].images[:4]
     with torch.no_grad():
-        written, looks = net.write(images)
-        assert looks.shape[:2] == written.shape and looks.sum(-1).allclose(torch.ones(()))
+        sentences = net.write(images)
+        for one in sentences:
+            assert one.looks.shape[0] == len(one.words) and one.looks.sum(-1).allclose(torch.ones(()))
+        written = torch.tensor([one.words[:8] for one in sentences])
         given = torch.cat((torch.ones(4, 1, dtype=torch.int64), written), 1)
         assert torch.equal(net(images, given)[0].argmax(-1), written), "its own words as the teacher's: the same"
         other = given.clone()
         other[:, 1:] = 5
         assert not torch.equal(net(images, other)[0][:, 1:], net(images, given)[0][:, 1:])
+
+
+def test_the_record_shows_by_how_much_teacher_forcing_flatters(monkeypatch: pytest.MonkeyPatch) -> None:
+    caption = task("attention")
+    label = replace(
+        told().splits["val"].labels[0], captions=("Ball high, paddle low.",), facts={"ball": "high", "paddle": "low"}
+    )
+    sequence = caption.vocabulary.encode(label.captions[0])
+    real = caption.network.step
+
+    def stumbling(words: Tensor, view: View, state: State) -> tuple[Tensor, Tensor, State]:
+        """Knows what follows every word of the caption, but begins with its end."""
+        _, weights, state = real(words, view, state)
+        follows = dict(itertools.pairwise(sequence)) | {BEGIN: sequence[-2]}
+        logits = torch.zeros(len(words), len(caption.vocabulary))
+        for row, word in enumerate(words.tolist()):
+            logits[row, follows.get(word, END)] = 9.0
+        return logits, weights, state
+
+    monkeypatch.setattr(caption.network, "step", stumbling)
+    with torch.no_grad():
+        one = Split("val", told().splits["val"].images[:1], (label,))
+        found = caption.evaluate(one, lambda done: None)
+        assert caption.predict(one.images) == ["."]
+        assert caption.forced(one.images, label.captions) == [". high, paddle low."]
+    assert (found["slot_accuracy"], found["forced/slot_accuracy"], found["forcing_gap"]) == (0.0, 0.5, 0.5)
+
+
+def test_facts_that_no_phrase_tells_are_not_asked_for() -> None:
+    caption = task("plain")
+    assert caption.told({"ball": "high", "motion": "up"}) == {"ball": "high"}
+
+
+def tiny(seed: int = 3) -> Captioner:
+    """Random weights, large enough that no sentence is a matter of course; words are pad, begin, end and two others."""
+    torch.manual_seed(seed)
+    net = Captioner(build_maps("resnet", (3, 16, 16), SMALL), 5, 8, True).eval()
+    with torch.no_grad():
+        for weight in (net.head.weight, net.lstm.weight_ih, net.lstm.weight_hh, net.embed.weight, net.start.weight):
+            weight.copy_(0.5 * torch.randn_like(weight))
+    return net
+
+
+IMAGE = torch.arange(3 * 16 * 16).reshape(3, 16, 16).to(torch.uint8)
+
+
+def every_sentence(net: Captioner, longest: int) -> Iterator[tuple[tuple[int, ...], float]]:
+    """All sentences of at most `longest` words, cut off ones included, with their log-probabilities."""
+    for length in range(1, longest + 1):
+        for words in itertools.product(range(5), repeat=length):
+            if END in words[:-1] or (words[-1] != END and length < longest):
+                continue
+            logits, _ = net(IMAGE[None], torch.tensor([[BEGIN, *words]]))
+            gains = logits[0].log_softmax(-1)
+            yield words, float(sum(gains[i, word] for i, word in enumerate(words)))
+
+
+@pytest.mark.parametrize("power", [0.0, 0.7, 1.0])
+def test_a_beam_wide_enough_finds_the_best_of_all_sentences(power: float) -> None:
+    net = tiny()
+    with torch.no_grad():
+        everything = list(every_sentence(net, 4))
+        assert sum(math.exp(log_prob) for _, log_prob in everything) == pytest.approx(1, abs=1e-4)
+        expected, log_prob = max(everything, key=lambda pair: pair[1] / len(pair[0]) ** power)
+        found = beam_search(net, IMAGE, 5**4, power, longest=4)
+    assert tuple(found.words) == expected and found.log_prob == pytest.approx(log_prob, abs=1e-4)
+    assert found.looks.shape == (len(expected), 16) and found.looks.sum(-1).allclose(torch.ones(()))
+
+
+def test_one_beam_is_greedy_and_wider_ones_are_likelier() -> None:
+    better = 0
+    with torch.no_grad():
+        for seed in range(12):
+            net = tiny(seed)
+            (greedy,) = net.write(IMAGE[None])
+            one = beam_search(net, IMAGE, 1)
+            assert one.words == greedy.words
+            assert one.log_prob == pytest.approx(greedy.log_prob, abs=1e-3)
+            torch.testing.assert_close(one.looks, greedy.looks)
+            wide, narrow = (beam_search(net, IMAGE, width, 0.0, longest=6) for width in (64, 1))
+            assert wide.log_prob >= narrow.log_prob - 1e-5
+            better += wide.log_prob > narrow.log_prob + 1e-3
+    assert better, "the test shows nothing if greedy is always best"
+
+
+def test_a_sentence_goes_on_from_the_words_it_was_given() -> None:
+    net = tiny()
+    with torch.no_grad():
+        (free,), (begun,) = net.write(IMAGE[None]), net.write(IMAGE[None], (4, 3, 4))
+        assert begun.words[:3] == [4, 3, 4]
+        given = torch.tensor([[BEGIN, *begun.words]])
+        assert net(IMAGE[None], given)[0].argmax(-1)[0, 3:].tolist() == begun.words[3:]
+        assert free.words == net.write(IMAGE[None], free.words[:2])[0].words
+
+
+def test_the_gradient_reaches_back_as_far_as_it_is_let() -> None:
+    net = tiny()
+    words = torch.tensor([[BEGIN, 3, 4, 4, 4, 4]])
+
+    def reach(bptt_words: int) -> tuple[float, Tensor]:
+        net.zero_grad()
+        logits, _ = net(IMAGE[None], words, bptt_words)
+        logits[0, -1, 3].backward()  # the last of five steps, which reads the fifth word
+        assert net.embed.weight.grad is not None
+        return float(net.embed.weight.grad[3].abs().sum()), logits.detach()
+
+    (whole, said), (four, same), (two, _) = reach(0), reach(4), reach(2)
+    assert whole > 0 and torch.equal(said, same), "the sentence is the same"
+    assert four == 0 and two == 0, "word 3 was read at the second step, before the last cut"
+    assert reach(3)[0] == 0 and reach(5)[0] == whole
 
 
 def test_pictures_without_captions_are_refused() -> None:

@@ -12,6 +12,8 @@ import numpy as np
 
 Box = tuple[int, int, int, int]  # x, y, width, height [pixels of the native screen], x and y of the upper left corner
 Slots = dict[str, float]  # NaN where there is nothing to say: no ball, no velocity yet
+# Boxes that somebody found in a picture, by category, the surest first: x, y, width, height [px].
+Seen = Mapping[str, Sequence[tuple[float, float, float, float]]]
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,15 @@ class Scene:
     slots: Slots
     event: str
     problem: str | None
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a player knows without looking: points won and lost in this game so far, lives left (NaN: none are told)."""
+
+    won: float
+    lost: float
+    lives: float
 
 
 def emulator(env: gym.Env[Any, Any]) -> Any:
@@ -114,6 +125,9 @@ class Game:
     event: Callable[[Slots, Slots], str] = no_event
     # Slots that can be written: for a value, bytes by RAM address.
     writes: Mapping[str, Callable[[float], dict[int, int]]] = dataclasses.field(default_factory=dict)
+    # The same slots (without velocities) from boxes that somebody found in the field, from what is told, and from the
+    # slots of the look before ({} at first); None: nobody wrote this yet.
+    seen: Callable[[Seen, Told, Slots], Slots] | None = None
     # What there is to say about a frame: fact -> words, from its slots; and how to say it. `history` is what one frame
     # alone cannot show: motion, the last event.
     facts: Callable[[Slots, str], dict[str, str]] = no_facts

@@ -9,6 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from envs.truth.find import game_of
+from envs.truth.sight import Eyes, Sight
 from envs.truth.tracker import Tracker, vector, vector_names
 
 
@@ -56,23 +57,29 @@ class ObjectObservation(gym.Wrapper[Any, Any, Any, Any]):
     """Slots as the observation: (D,) float32 in [-1, 1]; `names` says what the entries are.
 
     frame_skip: frames per step, rewards are summed over them. noop_max: at most this many no-ops begin a game (Atari).
-    Raises: NoTruthError.
+    eyes: who finds the objects in the last two frames of a step; None: they are read from the world's state.
+    Raises: NoTruthError, BlindError.
     """
 
-    def __init__(self, env: gym.Env[Any, Any], frame_skip: int = 1, noop_max: int = 0) -> None:
-        self._truth = WithTruth(env, prove=False)
-        super().__init__(self._truth)
+    def __init__(
+        self, env: gym.Env[Any, Any], frame_skip: int = 1, noop_max: int = 0, eyes: Eyes | None = None
+    ) -> None:
+        assert env.spec is not None, "truth is known by the world's id"
+        self.game = game_of(env.spec.id)
+        self._sight = None if eyes is None else Sight(self.game, eyes, env.spec.id)
+        self._truth = WithTruth(env, prove=False) if eyes is None else None
+        super().__init__(env if self._truth is None else self._truth)
         self.frame_skip, self.noop_max = frame_skip, noop_max
-        self.names = vector_names(self._truth.tracker.game)
+        self.names = vector_names(self.game)
         self.observation_space = spaces.Box(-1.0, 1.0, (len(self.names),), np.float32)
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Begin a game, with 1 to `noop_max` no-ops where that is not 0."""
-        _, info = self.env.reset(seed=seed, options=options)
+        info = self._begin(seed, options)
         for _ in range(int(self.unwrapped.np_random.integers(1, self.noop_max + 1)) if self.noop_max else 0):
-            _, _, terminated, truncated, info = self.env.step(0)
+            _, terminated, truncated, info = self._frame(0)
             if terminated or truncated:
-                _, info = self.env.reset()
+                info = self._begin()
         return self._seen(), info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
@@ -80,11 +87,26 @@ class ObjectObservation(gym.Wrapper[Any, Any, Any, Any]):
         total, terminated, truncated = 0.0, False, False
         info: dict[str, Any] = {}
         for _ in range(self.frame_skip):
-            _, reward, terminated, truncated, info = self.env.step(action)
-            total += float(reward)
+            reward, terminated, truncated, info = self._frame(action)
+            total += reward
             if terminated or truncated:
                 break
         return self._seen(), total, terminated, truncated, info
 
+    def _begin(self, seed: int | None = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
+        _, info = self.env.reset(seed=seed, options=options)
+        if self._sight is not None:
+            self._sight.reset(self.env, info)
+        return info
+
+    def _frame(self, action: Any) -> tuple[float, bool, bool, dict[str, Any]]:
+        _, reward, terminated, truncated, info = self.env.step(action)
+        if self._sight is not None:
+            self._sight.frame(self.env, reward, info)
+        return float(reward), terminated, truncated, info
+
     def _seen(self) -> np.ndarray:
-        return vector(self._truth.tracker.game, self._truth.tracker.slots)
+        if self._sight is not None:
+            return vector(self.game, self._sight.slots())
+        assert self._truth is not None
+        return vector(self.game, self._truth.tracker.slots)

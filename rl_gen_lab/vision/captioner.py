@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -14,10 +14,16 @@ from rl_gen_lab.backbones import build_maps
 from rl_gen_lab.backbones.choices import Choices
 from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.data import Dataset, Split
-from rl_gen_lab.sentences import facts_in, vocabulary
+from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.sentences import facts_in, vocabulary, words
+from rl_gen_lab.vision.caption_metrics import bleu, cider
 
 EVALUATION_BATCH = 16
 LONGEST = 60  # words of a caption that never ends
+BEGIN, END = 1, 2  # as `Vocabulary` numbers them
+State = tuple[Tensor, Tensor]  # of the LSTM: hidden and cell, (B, units) each
+# Of P positions: features (B, P, D), and what attention compares them by (B, P, units / 2).
+View = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,28 @@ class CaptionConfig:
     units: int = 128
     # Weight of the regulariser that asks every position to be looked at about once in a sentence.
     look_everywhere: float = 0.1
+    # Words that the LSTM's gradient reaches back (truncated back-propagation through time); 0: the whole sentence.
+    bptt_words: int = 0
+    # Sentences that are followed at once when one is written; 1: the likeliest word each time.
+    beam: int = 1
+    # Of two sentences that one with the larger log-probability / words ^ length_power is better; 0 likes short ones.
+    length_power: float = 0.7
+
+    def __post_init__(self) -> None:
+        if self.beam < 1 or self.units < 2 or min(self.look_everywhere, self.length_power, self.bptt_words) < 0:
+            raise ConfigError("beam must be at least 1, units 2, look_everywhere, length_power and bptt_words 0")
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence as it was written. words: L numbers after the beginning, the end included where it was reached.
+
+    looks: (L, P) float32, where each word looked, sums to 1; log_prob: of all words together [nats].
+    """
+
+    words: list[int]
+    looks: Tensor
+    log_prob: float
 
 
 class Captioner(nn.Module):
@@ -56,51 +84,111 @@ class Captioner(nn.Module):
         self.lstm = nn.LSTMCell(half + features, units)
         self.head = nn.Linear(units + features + half, words)
 
-    def look(self, images: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """images: (B, C, H, W) uint8 -> features (B, P, D) of P positions, and the LSTM's first state."""
+    def look(self, images: Tensor) -> tuple[View, State]:
+        """images: (B, C, H, W) uint8 -> what there is to be looked at, and the LSTM's first state."""
         found = self.backbone.maps(images)[-1].flatten(2).transpose(1, 2)
         found = torch.cat((found, self.places.expand(len(images), -1, -1)), -1)
         hidden, cell = self.start(found.mean(1)).chunk(2, -1)
-        return found, (hidden.tanh(), cell.tanh())
+        return (found, self.by_feature(found)), (hidden.tanh(), cell.tanh())
 
-    def step(
-        self, words: Tensor, features: Tensor, state: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor, tuple[Tensor, Tensor]]:
+    def step(self, words: Tensor, view: View, state: State) -> tuple[Tensor, Tensor, State]:
         """words: (B,) int64 -> logits (B, V) of the next word, where it looked (B, P), the new state."""
+        features, keys = view
         if self.attention:
-            energy = self.score((self.by_feature(features) + self.by_state(state[0])[:, None]).tanh())
+            energy = self.score((keys + self.by_state(state[0])[:, None]).tanh())
             weights = energy[..., 0].softmax(-1)
         else:
             weights = torch.full_like(features[..., 0], 1 / features.shape[1])
-        context = self.gate(state[0]).sigmoid() * (weights[..., None] * features).sum(1)
+        context = self.gate(state[0]).sigmoid() * torch.bmm(weights[:, None].to(features.dtype), features)[:, 0]
         word = self.embed(words)
         hidden, cell = self.lstm(torch.cat((word, context), -1), state)
         return self.head(torch.cat((hidden, context, word), -1)), weights, (hidden, cell)
 
-    def forward(self, images: Tensor, words: Tensor) -> tuple[Tensor, Tensor]:
-        """Teacher forcing. words: (B, L) int64 -> logits (B, L - 1, V) of the words after, weights (B, L - 1, P)."""
-        features, state = self.look(images)
+    def forward(self, images: Tensor, words: Tensor, bptt_words: int = 0) -> tuple[Tensor, Tensor]:
+        """Teacher forcing. words: (B, L) int64 -> logits (B, L - 1, V) of the words after, weights (B, L - 1, P).
+
+        bptt_words: the state is passed on without its gradient after so many words; 0: never.
+        """
+        view, state = self.look(images)
         logits, looks = [], []
-        for column in words[:, :-1].unbind(1):
-            scores, weights, state = self.step(column, features, state)
+        for i, column in enumerate(words[:, :-1].unbind(1)):
+            if i and bptt_words and i % bptt_words == 0:
+                state = (state[0].detach(), state[1].detach())
+            scores, weights, state = self.step(column, view, state)
             logits.append(scores)
             looks.append(weights)
         return torch.stack(logits, 1), torch.stack(looks, 1)
 
-    def write(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Free-running, the likeliest word each time -> words (B, L) int64 after the beginning, weights (B, L, P)."""
-        features, state = self.look(images)
-        word = torch.ones(len(images), dtype=torch.int64, device=images.device)
+    def write(self, images: Tensor, begin: Sequence[int] = ()) -> list[Sentence]:
+        """Free-running, the likeliest word each time. begin: words that every sentence has to begin with."""
+        view, state = self.look(images)
+        word = torch.full((len(images),), BEGIN, device=images.device)
         ended = torch.zeros_like(word, dtype=torch.bool)
-        words: list[Tensor] = []
+        written: list[Tensor] = []
         looks: list[Tensor] = []
-        while len(words) < LONGEST and not bool(ended.all()):
-            scores, weights, state = self.step(word, features, state)
-            word = scores.argmax(-1)
-            ended |= word == 2
-            words.append(word)
-            looks.append(weights)
-        return torch.stack(words, 1), torch.stack(looks, 1)
+        gains: list[Tensor] = []
+        while len(written) < LONGEST and not bool(ended.all()):
+            scores, weights, state = self.step(word, view, state)
+            given = len(written) < len(begin)
+            word = torch.full_like(word, begin[len(written)]) if given else scores.argmax(-1)
+            gain = scores.float().log_softmax(-1).gather(1, word[:, None])[:, 0]
+            gains.append(torch.where(ended, 0.0, gain))
+            ended |= word == END
+            written.append(word)
+            looks.append(weights.float())
+        told = torch.stack(written, 1).tolist()
+        where, log_probs = torch.stack(looks, 1), torch.stack(gains, 1).sum(1).tolist()
+        lengths = [row.index(END) + 1 if END in row else len(row) for row in told]
+        return [
+            Sentence(row[:length], where[i, :length], log_probs[i])
+            for i, (row, length) in enumerate(zip(told, lengths, strict=True))
+        ]
+
+
+def beam_search(
+    network: Captioner, image: Tensor, width: int, length_power: float = 0.7, longest: int = LONGEST
+) -> Sentence:
+    """The best sentence about an image (C, H, W) uint8 among those that `width` beams meet; `Captioner.write` for 1.
+
+    Each word keeps the likeliest continuations of all that are followed; one that ends leaves its beam to nobody. It
+    stops when none that goes on could still become better. Source: Graves 2012, "Sequence Transduction", algorithm 1;
+    length normalisation: Wu et al. 2016, section 7, in its simple form.
+    """
+    (features, keys), state = network.look(image[None])
+    word = torch.full((1,), BEGIN, device=image.device)
+    scores = torch.zeros(1, device=image.device)
+    told = torch.zeros(1, 0, dtype=torch.int64, device=image.device)
+    looks = torch.zeros(1, 0, features.shape[1], device=image.device)
+    best: Sentence | None = None
+    best_value = -torch.inf
+
+    def take(row: int, length: int) -> None:
+        nonlocal best, best_value
+        value = float(scores[row]) / length**length_power
+        if best is None or value > best_value:
+            best, best_value = Sentence(told[row].tolist(), looks[row], float(scores[row])), value
+
+    for length in range(1, longest + 1):
+        view = (features.expand(len(word), -1, -1), keys.expand(len(word), -1, -1))
+        logits, weights, state = network.step(word, view, state)
+        total = scores[:, None] + logits.float().log_softmax(-1)
+        scores, place = total.flatten().topk(min(width, total.numel()))
+        row, word = place // total.shape[1], place % total.shape[1]
+        told = torch.cat((told[row], word[:, None]), 1)
+        looks = torch.cat((looks[row], weights[row][:, None].float()), 1)
+        ends = word == END
+        for index in ends.nonzero()[:, 0].tolist():
+            take(index, length)
+        width -= int(ends.sum())
+        kept = ~ends
+        scores, word, told, looks = scores[kept], word[kept], told[kept], looks[kept]
+        state = (state[0][row][kept], state[1][row][kept])
+        if width == 0 or len(word) == 0 or float(scores.max()) / longest**length_power < best_value:
+            break
+    for index in range(len(word) if length == longest else 0):  # cut off
+        take(index, length)
+    assert best is not None
+    return best
 
 
 class Caption:
@@ -112,7 +200,7 @@ class Caption:
         """Raises: DataError for a folder without captions or with words that training never shows; ConfigError."""
         self.config, self.device, self.grammar = config, device, dataset.grammar
         self.vocabulary = vocabulary(dataset)
-        if not dataset.grammar:
+        if not any(self.told(label.facts) for name in ("val", "test") for label in dataset.splits[name].labels):
             self.goal = "exact_match"  # somebody's own sentences have no facts that could be read from them
         backbone = build_maps(config.backbone, tuple(dataset.splits["train"].images.shape[1:]), config.choices)
         backbone.normalise(dataset.mean, dataset.std)
@@ -126,7 +214,7 @@ class Caption:
             caption = captions[int(torch.randint(len(captions), ()))]
             chosen.append(torch.tensor(self.vocabulary.encode(caption)))
         words = nn.utils.rnn.pad_sequence(chosen, batch_first=True).to(self.device)
-        logits, looks = self.network(split.images[indices].to(self.device), words)
+        logits, looks = self.network(split.images[indices].to(self.device), words, self.config.bptt_words)
         spoken = words[:, 1:] > 0
         entropy = F.cross_entropy(logits.float().transpose(1, 2), words[:, 1:], ignore_index=0)
         seen = (looks.float() * spoken[..., None]).sum(1) * looks.shape[2] / spoken.sum(1, keepdim=True)
@@ -134,22 +222,67 @@ class Caption:
         weight = self.config.look_everywhere if self.config.model == "attention" else 0.0
         return {"loss": entropy + weight * uneven, "entropy": entropy.detach(), "uneven": uneven.detach()}
 
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a saved run has to say besides its configuration and weights."""
+        return {"vocabulary": self.vocabulary.words, "grammar": self.grammar}
+
+    def write(self, images: Tensor, begin: Sequence[int] = ()) -> list[Sentence]:
+        """Sentences about images (B, C, H, W) uint8, free-running, by greedy or beam search as configured.
+
+        begin: words that greedy sentences begin with.
+        """
+        images = images.to(self.device)
+        if self.config.beam == 1 or begin:
+            return self.network.write(images, begin)
+        return [beam_search(self.network, image, self.config.beam, self.config.length_power) for image in images]
+
     def predict(self, images: Tensor) -> list[str]:
-        """Sentences about images (B, C, H, W) uint8."""
-        words, _ = self.network.write(images.to(self.device))
-        return [self.vocabulary.decode(row) for row in words.tolist()]
+        """`write` as text."""
+        return [self.vocabulary.decode(told.words) for told in self.write(images)]
+
+    def forced(self, images: Tensor, captions: Sequence[str]) -> list[str]:
+        """The likeliest next word after each true beginning of these captions: what teacher forcing makes of them."""
+        rows = [torch.tensor(self.vocabulary.encode(caption)) for caption in captions]
+        given = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.device)
+        logits, _ = self.network(images.to(self.device), given)
+        said = logits.argmax(-1).masked_fill(given[:, 1:] == 0, 0)
+        return [self.vocabulary.decode(row) for row in said.tolist()]
 
     def evaluate(self, split: Split, on_image: Callable[[int], None]) -> dict[str, float]:
-        """Free-running: share of facts told rightly, of sentences without a wrong or missing fact, of exact matches."""
-        right = facts = whole = exact = 0
+        """Free-running: share of facts told rightly, of sentences without a wrong or missing fact, of exact matches
+        with one of an image's captions, BLEU-4 and CIDEr-D.
+
+        `forced/...`: the same of sentences in which every word was predicted after the true ones before it, as in
+        training; `forcing_gap`: by how much that flatters `goal`.
+        """
+        said: list[str] = []
+        forced: list[str] = []
         for start in range(0, len(split), EVALUATION_BATCH):
-            said = self.predict(split.images[start : start + EVALUATION_BATCH])
-            for sentence, label in zip(said, split.labels[start : start + EVALUATION_BATCH], strict=True):
-                told = facts_in(sentence, self.grammar)
-                true = sum(told.get(fact) == value for fact, value in label.facts.items())
-                right, facts = right + true, facts + len(label.facts)
-                whole += told == label.facts
-                exact += sentence in [caption.lower() for caption in label.captions]
-            on_image(min(start + EVALUATION_BATCH, len(split)))
+            part = slice(start, start + EVALUATION_BATCH)
+            said += self.predict(split.images[part])
+            forced += self.forced(split.images[part], [label.captions[0] for label in split.labels[part]])
+            on_image(len(said))
+        found, led = self._judge(said, split), self._judge(forced, split)
+        told, references = [words(one) for one in said], [[words(c) for c in one.captions] for one in split.labels]
+        return (
+            found
+            | {"bleu4": bleu(told, references), "cider": cider(told, references)}
+            | {f"forced/{name}": value for name, value in led.items()}
+            | {"forcing_gap": led[self.goal] - found[self.goal]}
+        )
+
+    def _judge(self, said: Sequence[str], split: Split) -> dict[str, float]:
+        right = facts = whole = exact = 0
+        for sentence, label in zip(said, split.labels, strict=True):
+            told = facts_in(sentence, self.grammar)
+            right += sum(told.get(fact) == value for fact, value in self.told(label.facts).items())
+            facts += len(self.told(label.facts))
+            whole += told == self.told(label.facts)
+            exact += sentence in [caption.lower() for caption in label.captions]
         found = {"exact_match": exact / len(split)}
         return found | ({"slot_accuracy": right / facts, "all_slots": whole / len(split)} if facts else {})
+
+    def told(self, facts: dict[str, str]) -> dict[str, str]:
+        """The facts that the grammar has phrases for: a folder without history does not tell of motion."""
+        return {fact: value for fact, value in facts.items() if fact in self.grammar}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots
+from envs.truth.objects import Claim, Game, Seen, Slots, Told
 from envs.truth.words import Facts, direction, place, width
 
 FIELD = (8, 32, 144, 161)
@@ -93,6 +93,28 @@ def slots(ram: np.ndarray) -> Slots:
     }
 
 
+def seen(found: Seen, told: Told, before: Slots) -> Slots:
+    """A paddle that is not found is where it was. Bricks are counted by their pixels: neighbours may be one box."""
+    ball, paddle = next(iter(found["ball"]), None), next(iter(found["paddle"]), None)
+    return {
+        "ball_visible": float(ball is not None),
+        "ball_x": np.nan if ball is None else ball[0] + ball[2] / 2,
+        "ball_y": np.nan if ball is None else ball[1] + ball[3] / 2,
+        "paddle_x": before.get("paddle_x", np.nan) if paddle is None else paddle_middle(paddle[0], paddle[2]),
+        "bricks": float(round(sum(w * h for _, _, w, h in found["brick"]) / 48)),
+        "score": told.won,
+        "lives": told.lives,
+    }
+
+
+def paddle_middle(x: float, w: float) -> float:
+    """The middle of a paddle of 16 pixels, of which some may be behind a wall; away from the walls, of any width."""
+    left, right = FIELD[0], FIELD[0] + FIELD[2]
+    if x <= left < x + w < left + 16:
+        return x + w - 8
+    return x + 8 if right - 16 < x and x + w >= right else x + w / 2
+
+
 def event(before: Slots, after: Slots) -> str:
     """A brick broken, a ball lost, a ball thrown back."""
     if after["lives"] < before["lives"]:
@@ -146,6 +168,7 @@ GAME = Game(
     },
     moving=("ball_x", "ball_y", "paddle_x"),
     event=event,
+    seen=seen,
     facts=facts,
     phrases=PHRASES,
     history=HISTORY,

@@ -6,9 +6,11 @@ the ball one line higher where the beam has passed it before its line begins, wi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots
+from envs.truth.objects import Claim, Game, Seen, Slots, Told
 from envs.truth.words import Facts, direction, height, place
 
 FIELD = (0, 34, 160, 160)
@@ -55,6 +57,29 @@ def slots(ram: np.ndarray) -> Slots:
         "player_score": float(ram[PLAYER_SCORE]),
         "enemy_score": float(ram[ENEMY_SCORE]),
     }
+
+
+def seen(found: Seen, told: Told, before: Slots) -> Slots:
+    """A paddle that is not found is where it was; the enemy, unless it was seen lower, above the field."""
+    enemy_before = before.get("enemy_y", 0.0)
+    ball = next(iter(found["ball"]), None)
+    return {
+        "ball_visible": float(ball is not None),
+        "ball_x": np.nan if ball is None else ball[0] + ball[2] / 2,
+        "ball_y": np.nan if ball is None else ball[1] + ball[3] / 2,
+        "player_y": paddle_middle(found["player"], before.get("player_y", np.nan)),
+        "enemy_y": paddle_middle(found["enemy"], enemy_before if enemy_before > FIELD[1] + 16 else 0.0),
+        "player_score": told.won,
+        "enemy_score": told.lost,
+    }
+
+
+def paddle_middle(boxes: Sequence[tuple[float, float, float, float]], otherwise: float) -> float:
+    """The middle of a paddle of 16 lines, of which some may be cut off at the top or the bottom of the field."""
+    if not boxes:
+        return otherwise
+    _, y, _, h = boxes[0]
+    return y + h - 8 if y <= FIELD[1] else y + 8
 
 
 def event(before: Slots, after: Slots) -> str:
@@ -115,6 +140,7 @@ GAME = Game(
     },
     moving=("ball_x", "ball_y", "player_y", "enemy_y"),
     event=event,
+    seen=seen,
     facts=facts,
     phrases=PHRASES,
     history=HISTORY,

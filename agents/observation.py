@@ -1,0 +1,176 @@
+"""Return against source of observation: one agent, played through the truth and through what our models see.
+
+    python -m agents.observation runs/dqn__Pong__1__20260101-120000 --sources objects detector:runs/RUN segment:runs/RUN
+
+Writes a row of results/observation.csv for each source, in place of an older one of the same agent and source. Latency
+is the processor time that the model takes for a picture, in one thread: on a machine without other work, what one waits
+for it. An agent's step looks at two pictures. Without `--sources` it plays through what it was trained with.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+import tyro
+
+from agents import records
+from agents.commands import cli, command
+from agents.eyes import Watcher
+from agents.learning_curves import describe_hardware
+from agents.play import load_policy
+from agents.policy import Policy
+from agents.rollout import evaluate
+from envs.factory import EnvConfig, eyes_of, make_vec
+from rl_gen_lab import devices
+from rl_gen_lab.config import from_dict
+from rl_gen_lab.display import Display
+from rl_gen_lab.errors import CheckpointError, ConfigError
+from rl_gen_lab.files import replace_file
+from rl_gen_lab.runs import RunFolder
+
+Row = dict[str, Any]
+# What a run of a vision model says of the test split, by kind of eyes.
+QUALITY = {"detector": "f1", "segment": "miou"}
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which agent, and through which eyes."""
+
+    # Run folder of a trained agent.
+    run: Annotated[Path, tyro.conf.Positional]
+    # What it sees: objects, detector:RUN, segment:RUN; for an agent of pixels only pixels.
+    sources: tuple[str, ...] = ()
+    # Whole episodes for each source.
+    episodes: int = 10
+    # Seed of the evaluation; training and its evaluations never use it.
+    seed: int = 2_000_000
+    # The best agent by evaluation, or the last.
+    which: Literal["best", "last"] = "best"
+    # Folder of observation.csv.
+    results_dir: Path = Path("results")
+
+    def __post_init__(self) -> None:
+        if self.episodes < 1:
+            raise ConfigError("episodes must be at least 1")
+
+
+def worlds(env_id: str, trained: EnvConfig, sources: tuple[str, ...]) -> list[EnvConfig]:
+    """The world through each of these sources; all are tried before anything is played.
+
+    Raises: ConfigError for one that the agent cannot use, CheckpointError, BlindError.
+    """
+    found = []
+    for source in sources or (trained.observe,):
+        if (source == "pixels") != (trained.observe == "pixels"):
+            raise ConfigError(f"the agent was trained on {trained.observe}; it cannot play on {source}")
+        try:
+            world = replace(trained, observe=source)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        make_vec(env_id, 1, world).close()
+        found.append(world)
+    return found
+
+
+def measure(config: Config) -> Iterator[Row]:
+    """Play through each source in turn; a row of the table for each."""
+    run = RunFolder.open(config.run)
+    saved = run.read_config()
+    policy = load_policy(run, config.which)
+    trained: EnvConfig = from_dict(EnvConfig, saved["config"]["world"], str(run.config_file))
+    for world in worlds(saved["env_id"], trained, config.sources):
+        yield _row(config, run, saved, world, policy)
+
+
+def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig, policy: Policy) -> Row:
+    env, epsilon = saved["env_id"], saved["config"]["eval"]["epsilon"]
+    task, eyes = records.task_fingerprint(env, world, epsilon), eyes_of(world)
+    before = (eyes.pictures, eyes.seconds) if isinstance(eyes, Watcher) else (0, 0.0)
+    with Display(f"playing {env} on {world.observe}", config.episodes, "episodes") as display:
+        result = evaluate(
+            env,
+            world,
+            policy.act,
+            config.episodes,
+            config.seed,
+            epsilon=epsilon,
+            on_episode=lambda done: display.update(done, ""),
+            begin=policy.begin,
+        )
+    kind, _, source = world.observe.partition(":")
+    quality, milliseconds = "", ""
+    if isinstance(eyes, Watcher):
+        milliseconds = f"{1_000 * (eyes.seconds - before[1]) / (eyes.pictures - before[0]):.1f}"
+        try:
+            value = RunFolder.open(Path(source)).read_result().get("test", {}).get(QUALITY[kind])
+        except CheckpointError:  # its training was stopped
+            value = None
+        quality = "" if value is None else f"{QUALITY[kind]} {value:.4f}"
+    returns = np.asarray(result.returns)
+    return {
+        "env_id": env,
+        "agent": f"{saved['exp_name']} trained on {saved['fingerprint']['fields'].get('observe', 'pixels')}",
+        "source": "truth" if world.observe == "objects" else world.observe if eyes is None else eyes.name,
+        "return_mean": f"{returns.mean():.2f}",
+        "return_std": f"{returns.std():.2f}",
+        "episodes": len(returns),
+        "source_on_test_split": quality,
+        "cpu_ms_per_picture": milliseconds,
+        "threads": torch.get_num_threads(),
+        "seed": config.seed,
+        "fingerprint": task.hash,
+        "run": run.path.resolve().name,
+        "source_run": Path(source).resolve().name if source else "",
+        "hardware": describe_hardware(devices.hardware()),
+        "commit": devices.git_commit(),
+        "date": time.strftime("%Y-%m-%d"),
+        "command": " ".join(["python -m agents.observation", *sys.argv[1:]]),
+    }
+
+
+def record(file: Path, rows: list[Row]) -> None:
+    """Write rows into the CSV, in place of those of the same run and source. Raises: SaveError."""
+    old: list[Row] = []
+    if file.is_file():
+        with file.open(newline="", encoding="utf-8") as handle:
+            old = list(csv.DictReader(handle))
+    new = {(row["run"], row["source"]) for row in rows}
+    rows = [row for row in old if (row["run"], row["source"]) not in new] + rows
+    rows.sort(key=lambda row: (str(row["env_id"]), str(row["run"])))
+
+    def write(path: Path) -> None:
+        with path.open("w", newline="", encoding="utf-8") as handle:
+            writer = csv.DictWriter(handle, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(file, write)
+
+
+@command
+def main(argv: list[str] | None = None) -> None:
+    """Play, write the CSV and say what came out."""
+    config = cli(Config, argv)
+    devices.setup(devices.DeviceConfig(device="cpu"))
+    for row in measure(config):
+        record(config.results_dir / "observation.csv", [row])
+        seen = f", {row['cpu_ms_per_picture']} ms of processor time a picture" if row["cpu_ms_per_picture"] else ""
+        print(
+            f"{row['agent']}, seen through {row['source']}: {row['return_mean']} ± {row['return_std']}"
+            f" over {row['episodes']} episodes{seen}",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()

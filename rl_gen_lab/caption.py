@@ -1,0 +1,82 @@
+"""What a trained captioner says of pictures, and where it looks for each word.
+
+    python -m rl_gen_lab.caption runs/caption_attention__pong_5000_0__0__20260101-120000
+    python -m rl_gen_lab.caption runs/caption_attention__pong_5000_0__0__20260101-120000 --beam 3 --pictures 0
+
+Measures a split of the run's own data (or of another folder) free-running, by greedy or beam search, and writes a
+picture of the attention for some of its images into the run folder, under pictures/.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal, cast
+
+import torch
+import tyro
+
+from rl_gen_lab import data
+from rl_gen_lab.config import exit_on_error, parse_flags
+from rl_gen_lab.display import Display
+from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.runs import RunFolder
+from rl_gen_lab.saved import load_task
+from rl_gen_lab.vision import attention_map
+from rl_gen_lab.vision.captioner import Caption
+
+
+@dataclass(frozen=True)
+class Config:
+    """Which captioner, and of which pictures."""
+
+    # Run folder of a trained captioner.
+    run: Annotated[Path, tyro.conf.Positional]
+    # Folder of images with captions (None: the one it was trained on).
+    data: Path | None = None
+    split: Literal["train", "val", "test"] = "val"
+    # Sentences that are followed at once (None: as it was trained); 1: the likeliest word each time.
+    beam: int | None = None
+    # Images to draw the attention of, spread over the split.
+    pictures: int = 4
+    # Images to measure, the first ones of the split (None: all; 0: only draw).
+    images: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.pictures < 0 or (self.images or 0) < 0 or (self.beam is not None and self.beam < 1):
+            raise ConfigError("pictures and images must be at least 0, beam at least 1")
+
+
+def open_captioner(path: Path, beam: int | None = None) -> Caption:
+    """The captioner of a run. Raises: CheckpointError."""
+    caption = cast(Caption, load_task(path, "caption"))
+    if beam is not None:
+        caption.config = replace(caption.config, beam=beam)
+    return caption
+
+
+@exit_on_error
+def main(argv: list[str] | None = None) -> None:
+    """Measure, and draw attention."""
+    config = parse_flags(Config, argv, description=Config.__doc__)
+    caption = open_captioner(config.run, config.beam)
+    run = RunFolder.open(config.run)
+    folder = config.data or Path(run.read_config()["config"]["data"])
+    split = data.load(folder).splits[config.split]
+    size = list(split.images.shape[2:])
+    if size != run.read_config()["image_size"]:
+        raise ConfigError(f"{folder} has images of {size[1]} x {size[0]}, {config.run} was trained on others")
+    count = len(split) if config.images is None else min(config.images, len(split))
+    if count:
+        part = data.Split(split.name, split.images[:count], split.labels[:count])
+        with Display(f"captioning {config.split}", count, "images") as display, torch.no_grad():
+            found = caption.evaluate(part, lambda done: display.update(done, ""))
+        print(f"{config.split}, {count:,} images, beam {caption.config.beam}:")
+        print("\n".join(f"  {name} {value:.4f}" for name, value in found.items()))
+    chosen = attention_map.spread_out(len(split), config.pictures) if config.pictures else []
+    for file, said in attention_map.write(caption, split, chosen, run.path / "pictures") if chosen else []:
+        print(f"{file}: {said}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""A vision model from its run folder: ready to look at pictures, without the images that it was trained on."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from itertools import islice, product
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rl_gen_lab.config import from_dict
+from rl_gen_lab.data import Dataset, Split
+from rl_gen_lab.errors import CheckpointError
+from rl_gen_lab.labels import SPLITS, Label, Thing
+from rl_gen_lab.runs import RunFolder, load_weights
+from rl_gen_lab.supervised import Task
+from rl_gen_lab.train import TASKS, Config
+
+
+def task_of(run: RunFolder) -> str:
+    """Which task a run is of, e.g. "detect"; "" for a run of something else. Raises: CheckpointError."""
+    config = run.read_config().get("config", {})
+    return str(config.get("task", "")) if isinstance(config, dict) else ""
+
+
+def load_task(path: Path, *tasks: str) -> Task:
+    """The best model of a run folder, on the CPU. tasks: those that will do.
+
+    Raises: CheckpointError for a folder that holds no such model.
+    """
+    run = RunFolder.open(path)
+    found = task_of(run)
+    if found not in tasks:
+        what = f"a run of {found!r}" if found else f"a run of {run.read_config().get('exp_name')!r}"
+        raise CheckpointError(f"{path} is {what}, not of {' or '.join(map(repr, tasks))}")
+    about = run.read_config()
+    if found == "caption" and "vocabulary" not in about:
+        raise CheckpointError(f"{path} was made before runs kept their captioner's words; train it again")
+    config = from_dict(Config, about["config"], str(run.config_file))
+    weights, _ = load_weights(run.checkpoints / "best.safetensors")
+    if found == "detect" and config.detect.model == "ssd" and "head.weight" in weights:
+        shapes = len(weights["head.weight"]) // (len(about["categories"]) + 5)  # 1 + K classes, 4 offsets
+        config = replace(config, detect=replace(config.detect, shapes=shapes))  # fewer where fewer were to be found
+    try:
+        task = TASKS[found](config, blank(path, about), torch.device("cpu"))
+        task.network.load_state_dict(weights)
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{path} does not fit this program: {error}") from error
+    task.network.eval().requires_grad_(False)
+    return task
+
+
+def digest(path: Path) -> str:
+    """12 hex digits of what a run's model is: its weights. Raises: CheckpointError."""
+    file = RunFolder.open(path).checkpoints / "best.safetensors"
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()[:12]
+    except OSError as error:
+        raise CheckpointError(f"cannot read {file}: {error.strerror}") from error
+
+
+def blank(path: Path, about: dict[str, Any]) -> Dataset:
+    """One black picture in place of the data, of its size, with its categories and its words.
+
+    Enough to build the network, whose weights, statistics of pixels and anchors then come from the file.
+    """
+    height, width = about["image_size"]
+    kinds, words = tuple(about["categories"]), about.get("vocabulary", [])
+    sides = islice(product((2, 4, 8, 16, 32, 64), repeat=2), 36) if about["config"]["task"] == "detect" else ()
+    things = tuple(Thing(i, i % len(kinds), (0, 0, w, h), None) for i, (w, h) in enumerate(sides))
+    said = (" ".join(words[3:]),) if words else ()
+    label = Label(path, None, height, width, None, things, said, {}, dict.fromkeys(about.get("grammar", {}), ""))
+    images = torch.zeros(1, 3, height, width, dtype=torch.uint8)
+    splits = {name: Split(name, images, (label,)) for name in SPLITS}
+    return Dataset(path, kinds, splits, torch.zeros(3), torch.ones(3), about.get("grammar", {}))

@@ -1,0 +1,42 @@
+"""Small vision models of a few Pong frames, barely trained: enough to be loaded and looked through."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+from envs import scenes
+from rl_gen_lab import train
+from rl_gen_lab.backbones.choices import Choices
+from rl_gen_lab.vision.captioner import CaptionConfig
+from rl_gen_lab.vision.detection import DetectConfig
+from rl_gen_lab.vision.segmentation import SegmentConfig
+from rl_gen_lab.wandb_config import WandbConfig
+
+SMALL = Choices(width=4, stages=2, depth=1, norm="batch")
+
+
+@functools.cache
+def folder() -> Path:
+    """20 labelled frames: 16 of 8 episodes for train, 2 for val, 2 for test."""
+    return scenes.write(scenes.Config("Pong", frames=20, every=8, out=Path(tempfile.mkdtemp()) / "pong"))
+
+
+@functools.cache
+def run(task: str) -> Path:
+    """The run folder of a model trained for one epoch: "detect", "segment" or "caption"."""
+    config = train.Config(
+        data=folder(),
+        epochs=1,
+        batch_size=4,
+        runs_dir=Path(tempfile.mkdtemp()),
+        detect=DetectConfig(choices=SMALL, shapes=3, score=0.1),
+        segment=SegmentConfig("fcn", width=4, levels=1),
+        caption=CaptionConfig(choices=replace(SMALL, stages=3), units=16),
+        wandb=WandbConfig("disabled"),
+    )
+    train.train(replace(config, task=task))  # type: ignore[arg-type]
+    (found,) = config.runs_dir.iterdir()
+    return found
