@@ -1,0 +1,205 @@
+"""The rungs with two stages: eight pictures by heart, proposals, windows, what is sampled, masks pasted back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import vision_data
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import ndimage
+from torch import Tensor
+
+from rl_gen_lab.backbones.choices import Choices
+from rl_gen_lab.data import Split
+from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.labels import DataError
+from rl_gen_lab.vision.boxes import encode, iou
+from rl_gen_lab.vision.detection_metrics import Found, average_precision, run_lengths
+from rl_gen_lab.vision.detector_parts import DetectConfig, Model, all_sides, box_loss, common_shapes
+from rl_gen_lab.vision.ladder import make_detector
+from rl_gen_lab.vision.proposals import ColourRegions, cut, recall, regions
+from rl_gen_lab.vision.regions import CropNetwork, RegionNetwork, mask_targets, paste
+from rl_gen_lab.vision.two_stage import SAMPLES, TwoStage
+from rl_gen_lab.vision.windows import Windows, steps
+
+CPU = torch.device("cpu")
+SMALL = Choices(width=16, stages=2, depth=1, norm="batch")
+
+
+def task(model: Model) -> TwoStage:
+    torch.manual_seed(0)
+    made = make_detector(DetectConfig(model, choices=SMALL, shapes=3, proposals=16), vision_data.dataset(), CPU)
+    assert isinstance(made, TwoStage)
+    return made
+
+
+# ---- learning
+
+
+@pytest.mark.parametrize(
+    ("model", "updates", "f1", "ap"),
+    [
+        ("sliding-window", 60, 0.85, 0.4),
+        ("rcnn", 60, 1.0, 0.9),
+        ("fast-rcnn", 80, 1.0, 0.85),
+        ("faster-rcnn", 120, 0.95, 0.85),
+        ("mask-rcnn", 120, 0.95, 0.85),
+    ],
+)
+def test_eight_pictures_are_learned_by_heart(model: Model, updates: int, f1: float, ap: float) -> None:
+    """Windows stay where they are, so that overlaps are smaller and two windows beside each other may both be right."""
+    loss, found = vision_data.learn_by_heart(task(model), updates, 5e-3)
+    assert loss < (0.5 if model == "mask-rcnn" else 0.3)
+    assert found["f1"] >= f1 and found["f1/ball"] == 1.0
+    assert found["ap50"] > 0.95 and found["ap"] > ap
+    assert ("mask_ap50" in found) == (model == "mask-rcnn") and found.get("mask_ap50", 1.0) > 0.95
+
+
+def test_masks_are_needed_for_mask_rcnn_and_for_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    def masks(self: Split, index: int) -> Tensor:
+        raise DataError("object 3 has no mask")
+
+    monkeypatch.setattr(Split, "masks", masks)
+    task("faster-rcnn")
+    with pytest.raises(DataError, match="has no mask"):
+        task("mask-rcnn")
+
+
+def test_proposals_are_those_of_the_rung_and_the_loss_names_their_parts() -> None:
+    split, rows = vision_data.eight(), torch.arange(2)
+    assert task("rcnn").loss(split, rows).keys() == {"loss", "class", "box"}
+    learned = {"loss", "class", "box", "proposal_class", "proposal_box"}
+    assert task("faster-rcnn").loss(split, rows).keys() == learned
+    assert task("mask-rcnn").loss(split, rows).keys() == learned | {"mask"}
+    assert isinstance(task("sliding-window").network, CropNetwork) and isinstance(task("rcnn").network, CropNetwork)
+    for model in ("fast-rcnn", "faster-rcnn", "mask-rcnn"):
+        network = task(model).network
+        assert isinstance(network, RegionNetwork)
+        assert (network.proposer is None, network.mask_head is None) == (model == "fast-rcnn", model != "mask-rcnn")
+
+
+def test_the_loss_of_every_part_reaches_the_backbone() -> None:
+    made = task("mask-rcnn")
+    made.loss(vision_data.eight(), torch.arange(2))["loss"].backward()
+    assert all(weight.grad is not None and bool((weight.grad != 0).any()) for weight in made.network.parameters())
+
+
+def test_what_is_sampled_is_on_objects_near_them_and_elsewhere() -> None:
+    made = task("faster-rcnn")
+    boxes, kinds = vision_data.eight().boxes(0)
+    candidates = torch.cat((boxes + torch.tensor([1.0, 4, 1, 4]), torch.tensor([[0.0, 0, 3, 3]]).expand(90, 4)))
+    sampled, classes, places, used, matched = made._sample(candidates, boxes, kinds)
+    assert sampled.shape == (SAMPLES, 4)
+    positive = classes > 0
+    assert 2 <= int(positive.sum()) <= SAMPLES // 2 and bool(used[positive].all())
+    overlaps = iou(sampled, boxes)
+    assert (classes[positive] == 1 + kinds[matched[positive]]).all()
+    assert (overlaps[positive].gather(1, matched[positive][:, None]) >= 0.5).all()
+    torch.testing.assert_close(places[positive], encode(boxes[matched[positive]], sampled[positive]))
+    assert (overlaps[~positive & used].amax(1) < 0.3).all()
+
+
+def test_few_candidates_are_filled_up_with_boxes_that_do_not_count() -> None:
+    made = task("faster-rcnn")
+    sampled, classes, _, used, _ = made._sample(torch.zeros(0, 4), torch.zeros(0, 4), torch.zeros(0).long())
+    assert sampled.shape == (SAMPLES, 4) and not used.any() and not classes.any()
+    logits, offsets = torch.zeros(1, SAMPLES, 3), torch.zeros(1, SAMPLES, 4)
+    loss = box_loss(logits, offsets, classes[None], torch.zeros_like(offsets), used[None])
+    assert loss["loss"] == 0
+
+
+# ---- proposals
+
+
+def pictures() -> st.SearchStrategy[np.ndarray]:
+    return st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed).integers(0, 2, (3, 9, 7), np.uint8))
+
+
+@settings(max_examples=60, deadline=None)
+@given(pictures())
+def test_regions_are_those_of_scipy(image: np.ndarray) -> None:
+    image[1:] = image[0]  # two colours: large, winding regions
+    expected = []
+    for value in (0, 1):
+        for rows, columns in ndimage.find_objects(ndimage.label(image[0] == value)[0]):
+            expected.append((columns.start, rows.start, columns.stop, rows.stop))
+    assert sorted(map(tuple, regions(image).tolist())) == sorted(expected)
+
+
+def test_objects_are_proposed_and_a_row_of_bricks_is_cut() -> None:
+    split = vision_data.eight()
+    propose = ColourRegions(all_sides(split).max(0).values, common_shapes(split, 3), 16)
+    assert recall(split, propose) == recall(split, propose, 0.99) == 1.0
+    image = torch.zeros(3, 20, 40, dtype=torch.uint8)
+    image[:, 3:6, 4:28] = 200  # four bricks of 6 x 3
+    bricks = ColourRegions(torch.tensor([6.0, 3.0]), torch.tensor([[6.0, 3.0], [2.0, 1.0]]), 16)
+    assert bricks(image).tolist() == [[x, 3, x + 6, 6] for x in (4, 10, 16, 22)]
+    image[:, 3:6, 4:28] = 0
+    image[:, 3:6, 4:27] = 200  # 23 pixels: no whole number of bricks
+    assert len(bricks(image)) == 0
+    assert cut(np.array([0, 0, 2, 2]), (1, 2)).tolist() == [[0, 0, 1, 2], [1, 0, 2, 2]]
+
+
+def test_windows_cover_every_object_and_skip_what_is_of_one_colour() -> None:
+    split = vision_data.eight()
+    windows = Windows(common_shapes(split, 3), (vision_data.H, vision_data.W))
+    for row in range(8):
+        boxes, _ = split.boxes(row)
+        found = windows(split.images[row])
+        assert (iou(boxes, found).amax(1) > 0.4).all()
+        assert len(found) < sum(len(all_) for all_ in windows.boxes)
+    assert len(windows(torch.full((3, vision_data.H, vision_data.W), 7, dtype=torch.uint8))) == 0
+    assert steps(4, 16) == (4, 2) and steps(1, 40) == (4, 1)
+    lonely = torch.zeros(3, vision_data.H, vision_data.W, dtype=torch.uint8)
+    lonely[:, 20, 10] = 255
+    for x1, y1, x2, y2 in windows(lonely).tolist():  # the pixel is in the window or right beside it
+        assert x1 - 1 <= 10 <= x2 and y1 - 1 <= 20 <= y2
+
+
+# ---- masks
+
+
+def test_a_mask_read_inside_its_box_is_pasted_back_where_it_was() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        x, y = int(rng.integers(0, 20)), int(rng.integers(0, 25))
+        mask = torch.zeros(1, 40, 32, dtype=torch.bool)
+        mask[0, y : y + 14, x : x + 7] = torch.from_numpy(rng.random((14, 7)) > 0.4)
+        box = torch.tensor([[x, y, x + 7.0, y + 14.0]])
+        read = mask_targets(mask, box, 14)
+        assert set(read.unique().tolist()) <= {0.0, 1.0}
+        assert torch.equal(paste(mask_targets(mask, box, 14)[..., :], box, (40, 32))[0], mask[0])
+
+
+def test_nothing_is_pasted_outside_of_a_box() -> None:
+    full = paste(torch.ones(1, 14, 14), torch.tensor([[2.0, 3, 6, 10]]), (20, 10))[0]
+    expected = torch.zeros(20, 10, dtype=torch.bool)
+    expected[3:10, 2:6] = True
+    assert torch.equal(full, expected)
+    assert paste(torch.zeros(0, 14, 14), torch.zeros(0, 4), (20, 10)).shape == (0, 20, 10)
+
+
+def test_average_precision_of_masks_is_by_their_pixels() -> None:
+    """Two masks of the same box: one that is right, one of which a third overlaps, counted at thresholds from 0.5."""
+    true = torch.zeros(2, 20, 20, dtype=torch.bool)
+    true[0, 2:6, 2:6] = True
+    true[1, 10:14, 10:14] = True
+    said = true.clone()
+    said[1] = False
+    said[1, 12:16, 10:14] = True  # 8 of 24 pixels
+    boxes = torch.tensor([[2.0, 2, 6, 6], [10, 10, 14, 14]])
+    found = [Found(boxes, torch.tensor([0, 0]), torch.tensor([0.9, 0.8]))]
+    truth = [(boxes, torch.tensor([0, 0]))]
+    assert average_precision(found, truth, ("ball",), (20, 20))["ap50"] == pytest.approx(1.0)
+    masks = ([run_lengths(said)], [run_lengths(true)])
+    assert average_precision(found, truth, ("ball",), (20, 20), masks)["ap50"] == pytest.approx(51 / 101)
+    masks = ([run_lengths(true)], [run_lengths(true)])
+    assert average_precision(found, truth, ("ball",), (20, 20), masks)["ap"] == pytest.approx(1.0)
+
+
+def test_settings_that_cannot_be_are_refused() -> None:
+    for wrong in ({"proposals": 0}, {"crop": 2}, {"cells": 0}):
+        with pytest.raises(ConfigError):
+            DetectConfig(**wrong)  # type: ignore[arg-type]
