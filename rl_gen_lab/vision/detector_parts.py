@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal, Protocol
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -137,35 +137,34 @@ def best_boxes(config: DetectConfig, scores: Tensor, boxes: Tensor, size: tuple[
     return Found(boxes[best].cpu(), kind[kept][best].cpu(), score[kept][best].cpu())
 
 
-class Predicts(Protocol):
-    """What is measured."""
-
-    config: DetectConfig
-    categories: tuple[str, ...]
-
-    def predict(self, images: Tensor) -> list[Found]:
-        """What is found in images (B, C, H, W) uint8, best first."""
-
-
-def measure(task: Predicts, split: Split, on_image: Callable[[int], None]) -> dict[str, float]:
+def measure(
+    predict: Callable[[Tensor], list[Found]],
+    config: DetectConfig,
+    categories: tuple[str, ...],
+    split: Split,
+    on_image: Callable[[int], None],
+) -> dict[str, float]:
     """Centre-distance F1 (also of each category) and, where faster-coco-eval is installed, average precision.
 
-    Where masks are found as well, average precision of the masks (`mask_ap`, `mask_ap50`).
+    Where masks are found as well, average precision of the masks (`mask_ap`, `mask_ap50`). `quality` is the mean of F1
+    and the average precisions: which weights are best is decided by it, because F1 soon stands still at 1 while boxes
+    become ever more exact.
     """
     found: list[Found] = []
     masks: list[Sequence[object]] = []
     for start in range(0, len(split), EVALUATION_BATCH):
-        for one in task.predict(split.images[start : start + EVALUATION_BATCH]):
+        for one in predict(split.images[start : start + EVALUATION_BATCH]):
             if one.masks is not None:
                 masks.append(run_lengths(one.masks))
             found.append(replace(one, masks=None))
         on_image(len(found))
     truth = [split.boxes(i) for i in range(len(split))]
     size = (split.images.shape[2], split.images.shape[3])
-    scores = centre_f1([one.above(task.config.score) for one in found], truth, task.categories)
-    scores |= average_precision(found, truth, task.categories, size)
+    scores = centre_f1([one.above(config.score) for one in found], truth, categories)
+    scores |= average_precision(found, truth, categories, size)
     if masks:
         true_masks = [run_lengths(split.masks(i)) for i in range(len(split))]
-        of_masks = average_precision(found, truth, task.categories, size, (masks, true_masks))
+        of_masks = average_precision(found, truth, categories, size, (masks, true_masks))
         scores |= {f"mask_{name}": value for name, value in of_masks.items()}
-    return scores
+    parts = [scores[name] for name in ("f1", "ap", "mask_ap") if name in scores]
+    return scores | {"quality": sum(parts) / len(parts)}

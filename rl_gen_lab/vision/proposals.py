@@ -3,8 +3,8 @@
 A proposal is the box of a 4-connected region of equal colour no larger than objects are. A region into which a common
 shape of objects fits a whole number of times, and more than once, is cut into tiles of that shape as well (the largest
 such shape): bricks of one colour that touch are one region. What this cannot find: an object that touches another of
-its colour, and one of several colours or with shading; `recall` says how many objects of a split that leaves. It is far
-simpler than the method of the paper, and made for pictures that a program has drawn.
+its colour, and one of several colours or with shading; every evaluation says how many are found
+(`proposal_recall`). It is far simpler than the method of the paper, and made for pictures that a program has drawn.
 Source of the role: Girshick et al. 2014, "Rich feature hierarchies", section 2.1 (there: Uijlings et al. 2013).
 """
 
@@ -13,9 +13,6 @@ from __future__ import annotations
 import numpy as np
 import torch
 from torch import Tensor
-
-from rl_gen_lab.data import Split
-from rl_gen_lab.vision.boxes import iou
 
 
 class ColourRegions:
@@ -83,15 +80,3 @@ def cut(box: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     """Tiles of `shape` (width, height) that make up a box (4,) -> (M, 4)."""
     x, y = np.meshgrid(np.arange(box[0], box[2], shape[0]), np.arange(box[1], box[3], shape[1]))
     return np.stack((x, y, x + shape[0], y + shape[1]), -1).reshape(-1, 4)
-
-
-def recall(split: Split, propose: ColourRegions, overlap: float = 0.5) -> float:
-    """Share of a split's objects that some proposal overlaps by at least `overlap`."""
-    found = total = 0
-    for index in range(len(split)):
-        boxes, _ = split.boxes(index)
-        proposals = propose(split.images[index])
-        if len(boxes) and len(proposals):
-            found += int((iou(boxes, proposals).max(1).values >= overlap).sum())
-        total += len(boxes)
-    return found / max(total, 1)

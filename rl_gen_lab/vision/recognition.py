@@ -100,7 +100,7 @@ class Recognise:
             self.object = self.categories.index(config.object)
             if all(self.truth(train, index)[1] is None for index in range(len(train))):
                 raise DataError(f"no training picture of {dataset.path} shows a {config.object}")
-        self.goal = "balanced_accuracy" if self.object is None else "f1"
+        self.goal = "balanced_accuracy" if self.object is None else "quality"
         self.size: tuple[int, int] = (train.images.shape[2], train.images.shape[3])
         backbone = build_maps(config.backbone, tuple(train.images.shape[1:]), config.choices)
         backbone.normalise(dataset.mean, dataset.std)
@@ -142,7 +142,10 @@ class Recognise:
         return logits.sigmoid().cpu(), box.cpu()
 
     def evaluate(self, split: Split, on_image: Callable[[int], None]) -> dict[str, float]:
-        """`presence` of each category; where an object is localised also its mean overlap, F1 and average precision."""
+        """`presence` of each category; where an object is localised also its F1, mean overlap and average precision.
+
+        `quality`, the mean of F1 and overlap, decides which weights are best.
+        """
         scores, boxes = [], []
         for start in range(0, len(split), EVALUATION_BATCH):
             score, box = self.predict(split.images[start : start + EVALUATION_BATCH])
@@ -169,7 +172,8 @@ class Recognise:
         name = (self.config.object,)
         found = centre_f1([guess.above(0.5) for guess in guesses], labels, name)
         found |= average_precision(guesses, labels, name, self.size)
-        return found | {"mean_iou": sum(overlaps) / max(len(overlaps), 1)}
+        mean = sum(overlaps) / max(len(overlaps), 1)
+        return found | {"mean_iou": mean, "quality": (found["f1"] + mean) / 2}
 
 
 def presence(scores: Tensor, truth: Tensor, categories: Sequence[str]) -> dict[str, float]:

@@ -39,7 +39,7 @@ class TwoStage:
     faster-rcnn: learned proposals instead; mask-rcnn: masks as well.
     """
 
-    goal = "f1"
+    goal = "quality"
 
     def __init__(self, config: DetectConfig, dataset: Dataset, device: torch.device) -> None:
         """Raises: ConfigError; DataError where mask-rcnn is to learn from objects without masks."""
@@ -174,6 +174,10 @@ class TwoStage:
 
     def predict(self, images: Tensor) -> list[Found]:
         """What is found in images (B, C, H, W) uint8, best first, down to `least_score`."""
+        return self._find(images)[0]
+
+    def _find(self, images: Tensor) -> tuple[list[Found], list[Tensor]]:
+        """What `predict` gives, and the boxes (M, 4) of each image that were judged for it."""
         images = images.to(self.device)
         features = self.network.features(images)
         if self.search is None:
@@ -196,7 +200,9 @@ class TwoStage:
             best_boxes(self.config, scores, places, self.size)
             for scores, places in zip(logits.softmax(-1)[:, 1:].split(counts), boxes.split(counts), strict=True)
         ]
-        return self._with_masks(found, features) if self.config.model == "mask-rcnn" else found
+        if self.config.model == "mask-rcnn":
+            found = self._with_masks(found, features)
+        return found, candidates
 
     def _with_masks(self, found: list[Found], features: list[Tensor]) -> list[Found]:
         assert isinstance(self.network, RegionNetwork)
@@ -208,5 +214,18 @@ class TwoStage:
         return result
 
     def evaluate(self, split: Split, on_image: Callable[[int], None]) -> dict[str, float]:
-        """`measure` of a split."""
-        return measure(self, split, on_image)
+        """`measure` of a split, and `proposal_recall`: the share of objects that some judged box overlaps by a half."""
+        done = covered = total = 0
+
+        def predict(images: Tensor) -> list[Found]:
+            nonlocal done, covered, total
+            found, candidates = self._find(images)
+            for judged in candidates:
+                boxes, _ = split.boxes(done)
+                done, total = done + 1, total + len(boxes)
+                if len(boxes) and len(judged):
+                    covered += int((iou(boxes, judged.cpu()).amax(1) >= 0.5).sum())
+            return found
+
+        scores = measure(predict, self.config, self.categories, split, on_image)
+        return scores | {"proposal_recall": covered / max(total, 1)}
