@@ -62,7 +62,7 @@ def match(anchors: Tensor, boxes: Tensor, low: float, high: float) -> Tensor:
     overlaps takes one too); where two boxes want the same anchor, the later box has it.
     Source: Ren et al. 2015, "Faster R-CNN", section 3.1.2; Liu et al. 2016, "SSD", section 2.2.
     """
-    if len(boxes) == 0:
+    if len(boxes) == 0 or len(anchors) == 0:
         return torch.full((len(anchors),), BACKGROUND, device=anchors.device)
     overlaps = iou(anchors, boxes)
     best, found = overlaps.max(1)

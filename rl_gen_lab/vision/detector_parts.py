@@ -35,7 +35,8 @@ class DetectConfig:
     choices: Choices = field(default_factory=lambda: Choices(width=16, stages=2, depth=2, norm="batch"))
     # Shapes of windows and anchors: the commonest ones of the training set (yolo has one only).
     shapes: int = 6
-    # Boxes of an image that a second stage judges, at most (sliding-window judges every window).
+    # Boxes of an image that a second stage judges, at most: more than objects are shown, so 160 for Breakout with its 110
+    # (sliding-window judges every window).
     proposals: int = 64
     # Width and height [px] to which windows (sliding-window) and proposals (rcnn) are resized.
     crop: int = 16
@@ -45,7 +46,8 @@ class DetectConfig:
     # Overlap with a box from which an anchor has to find it, and below which it is background.
     high_iou: float = 0.5
     low_iou: float = 0.3
-    # Boxes of one class that overlap by more than this are one object.
+    # Boxes of one class that overlap by more than this are one object (of windows: than 0.1, for those that show the
+    # same small object may overlap by little more).
     nms_iou: float = 0.4
     # Least score of what is reported as found, and of what the precision-recall curve is drawn from.
     score: float = 0.5

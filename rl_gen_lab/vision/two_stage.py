@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -27,7 +28,8 @@ from rl_gen_lab.vision.windows import Windows
 SAMPLES = 64  # boxes of an image that an update learns from
 JITTERED = 2  # copies of each true box, moved and stretched a little, among them
 LARGER = 1.25  # regions of one colour are proposals up to so many times the longest sides of objects
-WINDOW_IOU = (0.5, 0.7)  # as low_iou and high_iou, for windows: they stay where they are, so they must fit
+WINDOW_IOU = (0.55, 0.7)  # as low_iou and high_iou, for windows: they stay where they are, so they must fit
+WINDOW_NMS_IOU = 0.1  # as nms_iou, for windows: a ball of 2x4 px may lie between two that share a third
 AT_ONCE = 4_096  # boxes that a network judges in one pass
 
 
@@ -63,6 +65,8 @@ class TwoStage:
             self.search = ColourRegions(LARGER * all_sides(train).max(0).values, shapes, config.proposals)
         if config.model == "mask-rcnn":
             train.masks(0)
+        windows = config.model == "sliding-window"
+        self._suppression = replace(config, nms_iou=min(config.nms_iou, WINDOW_NMS_IOU)) if windows else config
         self._known: dict[tuple[str, int], Tensor] = {}
 
     # ---- learning
@@ -197,7 +201,7 @@ class TwoStage:
         if self.config.model != "sliding-window":
             boxes = decode(offsets, boxes)
         found = [
-            best_boxes(self.config, scores, places, self.size)
+            best_boxes(self._suppression, scores, places, self.size)
             for scores, places in zip(logits.softmax(-1)[:, 1:].split(counts), boxes.split(counts), strict=True)
         ]
         if self.config.model == "mask-rcnn":
