@@ -37,7 +37,7 @@ COLUMNS = (
 SHOWN = {
     "classify": ("balanced_accuracy", "balanced_accuracy/", "accuracy"),
     "localize": ("f1", "mean_iou", "ap", "ap50", "balanced_accuracy"),
-    "detect": ("f1", "f1/", "ap", "ap50", "ap50/", "mask_ap", "mask_ap50", "proposal_recall"),
+    "detect": ("f1", "f1/", "ap", "ap50", "mask_ap", "mask_ap50", "proposal_recall"),
     "segment": ("miou", "iou/", "accuracy"),
 }
 TIMES = ("ms_per_image",)  # figures of a split that say nothing about quality
