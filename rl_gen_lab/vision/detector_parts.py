@@ -35,7 +35,7 @@ class DetectConfig:
     choices: Choices = field(default_factory=lambda: Choices(width=16, stages=2, depth=2, norm="batch"))
     # Shapes of windows and anchors: the commonest ones of the training set (yolo has one only).
     shapes: int = 6
-    # Boxes of an image that a second stage judges, at most: more than there are objects, so 160 for Breakout and its 110
+    # Boxes of an image that a second stage judges, at most: more than there are objects, so 160 for Breakout with 110
     # (sliding-window judges every window).
     proposals: int = 64
     # Width and height [px] to which windows (sliding-window) and proposals (rcnn) are resized.
