@@ -112,6 +112,16 @@ def test_what_is_sampled_is_on_objects_near_them_and_elsewhere() -> None:
     assert (overlaps[~positive & used].amax(1) < 0.3).all()
 
 
+def test_a_ball_is_not_lost_among_a_hundred_bricks() -> None:
+    made = task("faster-rcnn")
+    bricks = torch.tensor([[4.0 * x, 3 * y, 4 * x + 4, 3 * y + 3] for x in range(8) for y in range(12)])
+    boxes = torch.cat((bricks, torch.tensor([[10.0, 37, 12, 40]])))
+    kinds = torch.tensor([1] * len(bricks) + [0])
+    for _ in range(20):
+        _, classes, _, _, _ = made._sample(torch.zeros(0, 4), boxes, kinds)
+        assert int((classes == 1).sum()) >= 1 and int((classes > 0).sum()) == SAMPLES // 2
+
+
 def test_few_candidates_are_filled_up_with_boxes_that_do_not_count() -> None:
     made = task("faster-rcnn")
     sampled, classes, _, used, _ = made._sample(torch.zeros(0, 4), torch.zeros(0, 4), torch.zeros(0).long())

@@ -26,6 +26,7 @@ from rl_gen_lab.vision.segmentation import Scale
 from rl_gen_lab.vision.windows import Windows
 
 SAMPLES = 64  # boxes of an image that an update learns from
+WINDOW_SAMPLES = 256  # as SAMPLES, for windows: of thousands only a few look like an object and are none
 JITTERED = 2  # copies of each true box, moved and stretched a little, among them
 LARGER = 1.25  # regions of one colour are proposals up to so many times the longest sides of objects
 WINDOW_IOU = (0.55, 0.7)  # as low_iou and high_iou, for windows: they stay where they are, so they must fit
@@ -67,6 +68,7 @@ class TwoStage:
             train.masks(0)
         windows = config.model == "sliding-window"
         self._suppression = replace(config, nms_iou=min(config.nms_iou, WINDOW_NMS_IOU)) if windows else config
+        self.samples = WINDOW_SAMPLES if windows else SAMPLES
         self._known: dict[tuple[str, int], Tensor] = {}
 
     # ---- learning
@@ -85,7 +87,7 @@ class TwoStage:
             ]
         samples = [self._sample(found, *true) for found, true in zip(candidates, truth, strict=True)]
         boxes, classes, places, used, matched = (torch.stack(parts) for parts in zip(*samples, strict=True))
-        rows = torch.arange(len(images), device=self.device).repeat_interleave(SAMPLES)
+        rows = torch.arange(len(images), device=self.device).repeat_interleave(self.samples)
         logits, offsets = self.network.judge(features, boxes.flatten(0, 1), rows)
         if self.config.model == "sliding-window":
             offsets = places.flatten(0, 1)  # windows stay where they are
@@ -124,7 +126,7 @@ class TwoStage:
         return self._known[split, index].to(image.device)
 
     def _sample(self, candidates: Tensor, boxes: Tensor, kinds: Tensor) -> tuple[Tensor, ...]:
-        """SAMPLES boxes (S, 4), their classes (S,), offsets (S, 4), whether they count (S,), their objects (S,) int64.
+        """`samples` boxes (S, 4), their classes (S,), offsets (S, 4), if they count (S,), their objects (S,) int64.
 
         Of the candidates (unless they are windows also the true boxes and copies of these): up to half on objects, up
         to a quarter that overlap objects too little, the rest anywhere.
@@ -136,12 +138,16 @@ class TwoStage:
         near = iou(pool, boxes).amax(1) > 0.1 if len(boxes) else torch.zeros_like(matched, dtype=torch.bool)
         shuffled = torch.randperm(len(pool), device=pool.device)
         order = matched[shuffled]
-        chosen = shuffled[order >= 0][: SAMPLES // 2]
-        chosen = torch.cat((chosen, shuffled[(order == -1) & near[shuffled]][: SAMPLES // 4]))
+        chosen = (matched >= 0).nonzero()[:, 0]
+        if len(chosen) > self.samples // 2:  # of each class as many, lest a ball be lost among a hundred bricks
+            of_class = kinds[matched[chosen]]
+            rarity = 1 / of_class.bincount()[of_class]
+            chosen = chosen[torch.multinomial(rarity, self.samples // 2)]
+        chosen = torch.cat((chosen, shuffled[(order == -1) & near[shuffled]][: self.samples // 4]))
         anywhere = shuffled[(order == -1) & ~near[shuffled]]
-        chosen = torch.cat((chosen, anywhere))[:SAMPLES]
+        chosen = torch.cat((chosen, anywhere))[: self.samples]
         classes, places, used = targets(matched[chosen], boxes, kinds, pool[chosen])
-        missing = SAMPLES - len(chosen)
+        missing = self.samples - len(chosen)
         filler = pool.new_tensor([0, 0, 1, 1]).expand(missing, 4)
 
         def filled(part: Tensor) -> Tensor:
