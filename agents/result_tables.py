@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -61,6 +62,11 @@ def read_csv(file: Path) -> tuple[list[str], list[Row]]:
         if None in row or None in row.values():
             raise ResultsError(f"{file}: row {number} does not have one cell per column")
     return list(reader.fieldnames or []), rows
+
+
+def portable(command: Sequence[str]) -> str:
+    """A recorded command without `--runs-dir`: that says where one machine kept the run, not how to repeat it."""
+    return re.sub(r" --runs[-_]dir[ =]\S+", "", " ".join(command))
 
 
 # ---------------------------------------------------------------------------------------------------- tables

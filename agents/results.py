@@ -1,12 +1,14 @@
 """Recorded results: one CSV per claim in results/, one row per run; tables and pictures of the README made from them.
 
     python -m agents.results --record pong --what "Pong on 2 cores" runs/dqn__Pong__1__20260101-120000
+    python -m agents.results --record vision --what "Pong, 5,000 frames" runs/RUN
     python -m agents.results            # write the tables into README.md, and the pictures
     python -m agents.results --check    # exit code 1 when a table or a picture is not what the CSVs give
 
 A table stands between `<!-- results:NAME -->` and `<!-- /results:NAME -->` and comes from results/NAME.csv;
 `NAME:sentence` gives its first agent in one sentence, `NAME:suite` a benchmark: its picture (results/NAME.png), its
-tables, and where Stable-Baselines3 scores higher. Rows of different task fingerprints get tables of their own and are
+tables, and where Stable-Baselines3 scores higher; `NAME:models` gives vision models (runs of `rl_gen_lab.train`).
+Rows of different task fingerprints get tables of their own and are
 never ranked together. A CSV with other columns is shown as it is.
 """
 
@@ -19,7 +21,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from agents import suite_report
+from agents import suite_report, vision_tables
 from agents.commands import cli, command
 from agents.learning_curves import (
     RunDataError,
@@ -29,13 +31,14 @@ from agents.learning_curves import (
     load_run,
     thresholds_for,
 )
-from agents.result_tables import COLUMNS, ResultsError, Row, read_csv, sentence, table
+from agents.result_tables import COLUMNS, ResultsError, Row, portable, read_csv, sentence, table
 from rl_gen_lab.errors import ConfigError
 from rl_gen_lab.files import replace_file
+from rl_gen_lab.runs import RunFolder
 
 MARKER = re.compile(r"<!-- results:(?P<name>\S+) -->\n(?P<body>.*?)<!-- /results:(?P=name) -->", re.DOTALL)
 OPENING = re.compile(r"<!-- results:(\S+) -->")
-FORMS = {"": table, "sentence": sentence, "suite": suite_report.section}
+FORMS = {"": table, "sentence": sentence, "suite": suite_report.section, "models": vision_tables.section}
 
 
 @dataclass(frozen=True)
@@ -111,23 +114,29 @@ def row_of(run: RunRecord, what: str, threshold: float | None = None) -> Row:
     return {name: "" if values[name] is None else str(values[name]) for name in COLUMNS}
 
 
-def portable(command: Sequence[str]) -> str:
-    """A recorded command without `--runs-dir`: that says where one machine kept the run, not how to repeat it."""
-    return re.sub(r" --runs[-_]dir[ =]\S+", "", " ".join(command))
+def any_row(folder: Path, what: str, threshold: float | None) -> Row:
+    """`row_of` an agent's run, or `vision_tables.row_of` a vision model's. Raises: RunDataError, CheckpointError."""
+    run = RunFolder.open(folder)
+    if "fingerprint" in run.read_config() or "data" not in run.read_config():
+        return row_of(load_run(folder), what, threshold)
+    return vision_tables.row_of(run, what)
 
 
 def record(file: Path, rows: Sequence[Row]) -> None:
     """Add rows to a CSV, made if absent; a row of the same run is replaced where it stands. A kill leaves it whole.
 
     Raises:
-        ResultsError: the file has other columns.
+        ResultsError: the rows are of agents and of vision models, or the file has other columns.
         SaveError: it cannot be written.
     """
     kept: dict[str, Row] = {}
+    expected = tuple(rows[0]) if rows else COLUMNS
+    if any(tuple(row) != expected for row in rows):
+        raise ResultsError("agents and vision models are not recorded in one file; record them by two commands")
     if file.exists():
         columns, old = read_csv(file)
-        if tuple(columns) != COLUMNS:
-            raise ResultsError(f"{file} has other columns than a record of runs; choose another --record name")
+        if tuple(columns) != expected:
+            raise ResultsError(f"{file} has other columns than a record of such runs; choose another --record name")
         kept = {row["run"]: row for row in old}
     kept |= {row["run"]: row for row in rows}
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -135,9 +144,9 @@ def record(file: Path, rows: Sequence[Row]) -> None:
 
 
 def write_csv(file: Path, rows: Sequence[Row]) -> None:
-    """A CSV of recorded runs."""
+    """A CSV of recorded runs, of agents where there are none."""
     with file.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(handle, tuple(rows[0]) if rows else COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 
@@ -159,7 +168,7 @@ def render(readme: str, results_dir: Path) -> tuple[str, list[str]]:
         stem, _, form = name.partition(":")
         if form not in FORMS:
             raise ResultsError(
-                f"unknown form in <!-- results:{name} -->: only NAME, NAME:sentence and NAME:suite exist"
+                f"unknown form in <!-- results:{name} -->: only NAME, NAME:sentence, NAME:suite and NAME:models exist"
             )
         body = FORMS[form](results_dir / f"{stem}.csv")
         if body != match["body"]:
@@ -181,7 +190,7 @@ def main(argv: list[str] | None = None) -> None:
     """Command line entry."""
     options = cli(Options, argv)
     if options.record:
-        rows = [row_of(load_run(folder), options.what, options.threshold) for folder in options.runs]
+        rows = [any_row(folder, options.what, options.threshold) for folder in options.runs]
         file = options.results_dir / f"{options.record}.csv"
         record(file, rows)
         print(f"{file}: {len(rows)} rows written")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import signal
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -27,6 +28,7 @@ from rl_gen_lab.seeding import Generators
 from rl_gen_lab.tracking import Tracker
 
 EXIT_INTERRUPTED = 130  # what shells report for a command ended by Ctrl-C
+LATENCY_IMAGES = 50  # images that the latency is the median of
 COUNTERS = ("epoch", "batch", "updates", "best", "best_epoch")
 
 
@@ -41,6 +43,9 @@ class Task(Protocol):
 
     def loss(self, split: Split, indices: Tensor) -> dict[str, Tensor]:
         """Losses of these images, scalars; "loss" is minimised, the others are for the record. indices: (B,) int64."""
+
+    def predict(self, images: Tensor) -> Any:
+        """What a user of the network gets for images (B, C, H, W) uint8, on the CPU."""
 
     def evaluate(self, split: Split, on_image: Callable[[int], None]) -> dict[str, float]:
         """Metrics of a whole split; tell `on_image` how many images are done."""
@@ -196,6 +201,26 @@ class Loop:
             found = self.task.evaluate(split, show)
         return found | {"ms_per_image": 1_000 * (time.monotonic() - started) / len(split)}
 
+    def latency_ms(self) -> float:
+        """Median milliseconds for one test image by itself, from its pixels to what a user gets, with one thread.
+
+        On a CPU it is the time that this thread computed, so that other work on the machine does not count.
+        """
+        images = self.splits["test"].images[:LATENCY_IMAGES]
+        threads, took = torch.get_num_threads(), []
+        now = time.thread_time if self.device.type == "cpu" else time.perf_counter
+        self.task.network.eval()
+        torch.set_num_threads(1)
+        try:
+            with torch.no_grad(), self._precision():
+                for image in images:
+                    started = now()
+                    self.task.predict(image[None])
+                    took.append(1_000 * (now() - started))
+        finally:
+            torch.set_num_threads(threads)
+        return statistics.median(took)
+
     def _validate(self) -> None:
         found = self.validation = self.measure("val")
         self.tracker.log({f"val/{name}": value for name, value in found.items()}, self.updates)
@@ -214,10 +239,12 @@ class Loop:
         weights, _ = load_weights(self.run_folder.checkpoints / "best.safetensors")
         self.task.network.load_state_dict(weights)
         result = self._result("finished") | {"val": self.measure("val"), "test": self.measure("test")}
+        result["latency_ms"] = self.latency_ms()
         self.run_folder.write_result(result)
         self.tracker.summary({f"test/{name}": value for name, value in result["test"].items()})
         self.tracker.model(self.run_folder.checkpoints / "best.safetensors", result["test"], ["best"])
         numbers = " · ".join(f"{name} {value:.4g}" for name, value in result["test"].items())
+        numbers += f" · {result['latency_ms']:.1f} ms for one image at 1 thread"
         self.display.say(f"done: best weights are of epoch {self.best_epoch} · test {numbers}")
         return result
 

@@ -1,7 +1,9 @@
 """Train a vision model on a folder of labelled images.
 
     python -m rl_gen_lab.train segment --data datasets/pong_5000_0
-    python -m rl_gen_lab.train detect --data datasets/pong_5000_0 --detect.model yolo
+    python -m rl_gen_lab.train detect --data datasets/pong_5000_0 --detect.model faster-rcnn
+    python -m rl_gen_lab.train classify --data datasets/pong_5000_0
+    python -m rl_gen_lab.train localize --data datasets/pong_5000_0 --localize.object ball
     python -m rl_gen_lab.train caption --data datasets/pong_5000_0
     python -m rl_gen_lab.train segment --data datasets/pong_5000_0 --segment.model fcn --segment.upsampling unpool
 
@@ -33,7 +35,9 @@ from rl_gen_lab.supervised import Loop, Task, check_identity, read_checkpoint
 from rl_gen_lab.tracking import Tracker
 from rl_gen_lab.vision import attention_map
 from rl_gen_lab.vision.captioner import Caption, CaptionConfig
-from rl_gen_lab.vision.detection import Detect, DetectConfig
+from rl_gen_lab.vision.detector_parts import DetectConfig
+from rl_gen_lab.vision.ladder import make_detector
+from rl_gen_lab.vision.recognition import ClassifyConfig, LocalizeConfig, Recognise
 from rl_gen_lab.vision.segmentation import Segment, SegmentConfig
 from rl_gen_lab.wandb_config import WandbConfig
 
@@ -45,7 +49,7 @@ class Config:
     """Train a vision model on a folder of labelled images."""
 
     # What to learn.
-    task: tyro.conf.Positional[Literal["segment", "detect", "caption"]] = "segment"
+    task: tyro.conf.Positional[Literal["classify", "localize", "detect", "segment", "caption"]] = "segment"
     # Folder of labelled images.
     data: Path | None = None
     seed: int = 0
@@ -66,7 +70,9 @@ class Config:
     # Continue this run folder from its last checkpoint.
     resume: Path | None = None
     caption: CaptionConfig = field(default_factory=CaptionConfig)
+    classify: ClassifyConfig = field(default_factory=ClassifyConfig)
     detect: DetectConfig = field(default_factory=DetectConfig)
+    localize: LocalizeConfig = field(default_factory=LocalizeConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
     wandb: WandbConfig = field(default_factory=WandbConfig)
@@ -81,7 +87,9 @@ class Config:
 # Each makes the task from the configuration, the data and the device.
 TASKS: dict[str, Callable[[Config, data.Dataset, torch.device], Task]] = {
     "caption": lambda config, dataset, device: Caption(config.caption, dataset, device),
-    "detect": lambda config, dataset, device: Detect(config.detect, dataset, device),
+    "classify": lambda config, dataset, device: Recognise(config.classify, dataset, device),
+    "detect": lambda config, dataset, device: make_detector(config.detect, dataset, device),
+    "localize": lambda config, dataset, device: Recognise(config.localize, dataset, device),
     "segment": lambda config, dataset, device: Segment(config.segment, dataset, device),
 }
 
@@ -163,6 +171,7 @@ def describe(
         "seed": config.seed,
         "data": identity["data"],
         "categories": list(dataset.categories),
+        "images": {split: len(found) for split, found in dataset.splits.items()},
         "image_size": list(dataset.splits["train"].images.shape[2:]),
         **getattr(task, "about", {}),
         "versions": devices.versions(),

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from rl_gen_lab.backbones.choices import Choices
 from rl_gen_lab.errors import ConfigError
 from rl_gen_lab.vision.boxes import decode, encode
-from rl_gen_lab.vision.detection import Detect, DetectConfig, common_shapes
+from rl_gen_lab.vision.detection import Detect
 from rl_gen_lab.vision.detection_metrics import Found, average_precision, centre_f1, hits
+from rl_gen_lab.vision.detector_parts import DetectConfig, common_shapes
 
 CPU = torch.device("cpu")
 SMALL = Choices(width=16, stages=2, depth=1, norm="batch")

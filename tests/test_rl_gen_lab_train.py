@@ -83,6 +83,7 @@ def test_a_run_leaves_its_record_and_measures_the_test_split_once(
     assert run.path.name.startswith("segment_unet__pictures__0__")
     assert run.read_result() == json.loads(json.dumps(result)) and result["status"] == "finished"
     assert (result["epochs"], result["updates"]) == (3, 12)
+    assert 0 < result["latency_ms"] < 10_000
     rows = run.read_metrics()
     assert [row["global_step"] for row in rows if "losses/loss" in row] == list(range(1, 13))
     values = [row["val/miou"] for row in rows if "val/miou" in row]

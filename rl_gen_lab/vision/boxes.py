@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 BACKGROUND, IGNORED = -1, -2  # what an anchor is matched with if not with a box
 
@@ -61,7 +62,7 @@ def match(anchors: Tensor, boxes: Tensor, low: float, high: float) -> Tensor:
     overlaps takes one too); where two boxes want the same anchor, the later box has it.
     Source: Ren et al. 2015, "Faster R-CNN", section 3.1.2; Liu et al. 2016, "SSD", section 2.2.
     """
-    if len(boxes) == 0:
+    if len(boxes) == 0 or len(anchors) == 0:
         return torch.full((len(anchors),), BACKGROUND, device=anchors.device)
     overlaps = iou(anchors, boxes)
     best, found = overlaps.max(1)
@@ -110,24 +111,26 @@ def roi_align(maps: Tensor, boxes: Tensor, images: Tensor, size: int, stride: fl
     -> (M, C, size, size).
     """
     height, width = maps.shape[2:]
-    steps = (torch.arange(size * samples, dtype=boxes.dtype, device=boxes.device) + 0.5) / (size * samples)
+    side = size * samples
+    steps = (torch.arange(side, dtype=boxes.dtype, device=boxes.device) + 0.5) / side
+    limits = torch.tensor((width, height), dtype=boxes.dtype, device=boxes.device) * stride
+    points = boxes[:, None, :2] + (boxes[:, 2:] - boxes[:, :2])[:, None] * steps[:, None]  # (M, side, 2) x and y
+    points = 2 * points / limits - 1  # -1 and 1 are the map's edges
+    x, y = points[:, None, :, 0].expand(-1, side, -1), points[:, :, None, 1].expand(-1, -1, side)
+    grid = torch.stack((x, y), -1)
+    order = images.argsort(stable=True)
+    found = []
+    for image, chosen in zip(*_groups(images[order], order), strict=True):
+        places = grid[chosen].flatten(0, 1)[None]  # (1, M' side, side, 2): all boxes of an image below each other
+        read = F.grid_sample(maps[image : image + 1].to(boxes.dtype), places, "bilinear", "border", align_corners=False)
+        cells = F.avg_pool2d(read[0], samples) if samples > 1 else read[0]  # (C, M' size, size)
+        found.append(cells.unflatten(1, (len(chosen), size)).transpose(0, 1))
+    if not found:
+        return maps.new_zeros(0, maps.shape[1], size, size)
+    return torch.cat(found)[order.argsort()]
 
-    def places(first: Tensor, last: Tensor, limit: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Of every point: the position before, the one behind, and the weight of the latter. (M, size * samples)."""
-        points = (first[:, None] + (last - first)[:, None] * steps) / stride - 0.5
-        points = points.clamp(0, limit - 1)
-        before = points.floor().long()
-        return before, (before + 1).clamp(max=limit - 1), (points - before).to(maps.dtype)
 
-    y0, y1, wy = places(boxes[:, 1], boxes[:, 3], height)
-    x0, x1, wx = places(boxes[:, 0], boxes[:, 2], width)
-
-    def read(y: Tensor, x: Tensor) -> Tensor:
-        return maps.permute(0, 2, 3, 1)[images[:, None, None], y[:, :, None], x[:, None, :]]  # (M, rows, columns, C)
-
-    wy, wx = wy[:, :, None, None], wx[:, None, :, None]
-    upper = read(y0, x0) * (1 - wx) + read(y0, x1) * wx
-    lower = read(y1, x0) * (1 - wx) + read(y1, x1) * wx
-    points = upper * (1 - wy) + lower * wy
-    cells = points.unflatten(2, (size, samples)).unflatten(1, (size, samples)).mean((2, 4))  # (M, size, size, C)
-    return cells.permute(0, 3, 1, 2)
+def _groups(images: Tensor, order: Tensor) -> tuple[list[int], tuple[Tensor, ...]]:
+    """The images that have boxes, and the boxes of each. images: (M,) sorted; order: (M,) indices of these boxes."""
+    which, counts = images.unique_consecutive(return_counts=True)
+    return which.tolist(), order.split(counts.tolist())

@@ -8,26 +8,33 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from rl_gen_lab.vision.boxes import centres
 
 CENTRE_PIXELS = 3.0
+MOST = 200  # objects of an image in the average precision
 
 
 @dataclass(frozen=True)
 class Found:
-    """What was found in an image. boxes: (M, 4) [px]; classes: (M,) int64; scores: (M,) in [0, 1], best first."""
+    """What was found in an image. boxes: (M, 4) [px]; classes: (M,) int64; scores: (M,) in [0, 1], best first.
+
+    masks: (M, H, W) bool, None from detectors that find none.
+    """
 
     boxes: Tensor
     classes: Tensor
     scores: Tensor
+    masks: Tensor | None = None
 
     def above(self, score: float) -> Found:
         """What has at least this score."""
         kept = self.scores >= score
-        return Found(self.boxes[kept], self.classes[kept], self.scores[kept])
+        masks = None if self.masks is None else self.masks[kept]
+        return Found(self.boxes[kept], self.classes[kept], self.scores[kept], masks)
 
 
 def hits(found: Tensor, truth: Tensor, pixels: float = CENTRE_PIXELS) -> int:
@@ -60,11 +67,17 @@ def centre_f1(
 
 
 def average_precision(
-    found: Sequence[Found], truth: Sequence[tuple[Tensor, Tensor]], categories: Sequence[str], size: tuple[int, int]
+    found: Sequence[Found],
+    truth: Sequence[tuple[Tensor, Tensor]],
+    categories: Sequence[str],
+    size: tuple[int, int],
+    masks: tuple[Sequence[Sequence[Any]], Sequence[Sequence[Any]]] | None = None,
 ) -> dict[str, float]:
     """COCO's `ap` (mean over overlaps 0.5 to 0.95), `ap50`, and `ap50/CATEGORY`; nothing without faster-coco-eval.
 
-    size: (H, W) of the images. Source: Lin et al. 2014; computed by faster-coco-eval.
+    Unlike COCO, up to `MOST` objects an image count, not 100: a wall has more bricks.
+    size: (H, W) of the images; masks: `run_lengths` of what was found and of the truth, image by image, whose overlaps
+    are then measured instead of those of boxes. Source: Lin et al. 2014; computed by faster-coco-eval.
     """
     try:
         from faster_coco_eval import COCO, COCOeval_faster
@@ -72,28 +85,44 @@ def average_precision(
         return {}
     images = [{"id": i, "height": size[0], "width": size[1]} for i in range(len(truth))]
     kinds = [{"id": i, "name": name} for i, name in enumerate(categories)]
-    labels = [_record(i, box, kind) for i, part in enumerate(truth) for box, kind in zip(*part, strict=True)]
+    shown = ([None] * len(one.boxes) for one in found) if masks is None else masks[0]
+    true = ([None] * len(boxes) for boxes, _ in truth) if masks is None else masks[1]
+    labels = [
+        _record(i, box, kind, mask)
+        for i, (part, true_masks) in enumerate(zip(truth, true, strict=True))
+        for box, kind, mask in zip(*part, true_masks, strict=True)
+    ]
     labels = [label | {"id": i} for i, label in enumerate(labels, 1)]
     results = [
-        _record(i, box, kind) | {"score": float(score)}
-        for i, one in enumerate(found)
-        for box, kind, score in zip(one.boxes, one.classes, one.scores, strict=True)
+        _record(i, box, kind, mask) | {"score": float(score)}
+        for i, (one, found_masks) in enumerate(zip(found, shown, strict=True))
+        for box, kind, score, mask in zip(one.boxes, one.classes, one.scores, found_masks, strict=True)
     ]
     if not results or not labels:
         return {"ap": 0.0, "ap50": 0.0}
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO({"images": images, "annotations": labels, "categories": kinds})
-        judge = COCOeval_faster(coco, coco.loadRes(results), "bbox")
+        judge = COCOeval_faster(coco, coco.loadRes(results), "bbox" if masks is None else "segm")
+        judge.params.maxDets = [1, 10, MOST]
         judge.evaluate()
         judge.accumulate()
-        judge.summarize()
-    precision = judge.eval["precision"][0, :, :, 0, -1]  # at overlap 0.5: (recalls, categories), -1 without truth
-    each = {f"ap50/{name}": float(precision[:, i].mean()) for i, name in enumerate(categories)}
-    scores = {name: value for name, value in each.items() if value >= 0}
-    return {"ap": float(judge.stats[0]), "ap50": float(judge.stats[1])} | scores
+    precision = judge.eval["precision"][:, :, :, 0, -1]  # (overlaps, recalls, categories), -1 without truth
+    known = precision[0, 0] >= 0
+    each = {f"ap50/{name}": float(precision[0, :, i].mean()) for i, name in enumerate(categories) if known[i]}
+    return {"ap": float(precision[:, :, known].mean()), "ap50": float(precision[0][:, known].mean())} | each
 
 
-def _record(image: int, box: Tensor, kind: Tensor) -> dict[str, Any]:
+def run_lengths(masks: Tensor) -> Sequence[Any]:
+    """Masks (M, H, W) bool as `average_precision` takes them; None each without faster-coco-eval."""
+    try:
+        from faster_coco_eval.core import mask as coder
+    except ImportError:
+        return [None] * len(masks)
+    return [coder.encode(np.asfortranarray(mask, dtype=np.uint8)) for mask in masks.numpy()]
+
+
+def _record(image: int, box: Tensor, kind: Tensor, mask: Any) -> dict[str, Any]:
     x1, y1, x2, y2 = box.tolist()
     sides = [x1, y1, x2 - x1, y2 - y1]
-    return {"image_id": image, "category_id": int(kind), "bbox": sides, "area": sides[2] * sides[3], "iscrowd": 0}
+    record = {"image_id": image, "category_id": int(kind), "bbox": sides, "area": sides[2] * sides[3], "iscrowd": 0}
+    return record if mask is None else record | {"segmentation": mask}

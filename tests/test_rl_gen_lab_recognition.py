@@ -1,0 +1,79 @@
+"""Classification and localisation: eight pictures by heart, figures derivable on paper, what is refused."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+import vision_data
+
+from rl_gen_lab.backbones.choices import Choices
+from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.vision.recognition import ClassifyConfig, LocalizeConfig, Recognise, presence
+
+CPU = torch.device("cpu")
+SMALL = Choices(width=16, stages=2, depth=1, norm="batch")
+
+
+def task(config: ClassifyConfig | LocalizeConfig) -> Recognise:
+    torch.manual_seed(0)
+    return Recognise(replace(config, choices=SMALL), vision_data.dataset(), CPU)
+
+
+def test_eight_pictures_are_classified_by_heart() -> None:
+    loss, found = vision_data.learn_by_heart(task(ClassifyConfig()), 60, 5e-3)
+    assert loss < 0.02
+    assert found == {
+        "balanced_accuracy": 1.0,
+        "accuracy": 1.0,
+        "balanced_accuracy/ball": 1.0,
+        "balanced_accuracy/paddle": 1.0,
+    }
+
+
+def test_the_ball_of_eight_pictures_is_found_by_heart() -> None:
+    loss, found = vision_data.learn_by_heart(task(LocalizeConfig()), 120, 1e-2)
+    assert loss < 0.1
+    assert found["f1"] == found["f1/ball"] == found["balanced_accuracy"] == 1.0
+    assert found["mean_iou"] > 0.8 and found["ap50"] == pytest.approx(1.0)
+
+
+def test_a_vote_for_one_position_is_its_box() -> None:
+    """Stride 4: the position in column 3, row 1 has its middle at (14, 6)."""
+    made = task(LocalizeConfig())
+    votes = made.network.votes
+    assert votes is not None
+    last = made.network.backbone.feature_maps[-1]
+    assert last.stride == 4
+    raw = torch.zeros(1, 5, last.height, last.width)
+    raw[0, 0, 1, 3] = 50.0
+    raw[0, 1, 1, 3], raw[0, 2, 1, 3] = 0.25, -0.5  # one pixel right, two up
+    raw[0, 3, 1, 3], raw[0, 4, 1, 3] = torch.tensor(0.5).log(), torch.tensor(2.0).log()  # 2 wide, 8 high
+    votes.forward = lambda maps: raw  # type: ignore[method-assign, assignment]
+    _, _, box = made.network(vision_data.eight().images[:1])
+    torch.testing.assert_close(box, torch.tensor([[14.0, 0.0, 16.0, 8.0]]))
+
+
+def test_accuracy_is_balanced_between_pictures_with_and_without() -> None:
+    truth = torch.tensor([[1.0, 1], [1, 1], [1, 1], [0, 1]])
+    scores = torch.tensor([[0.9, 0.9], [0.9, 0.9], [0.2, 0.9], [0.1, 0.1]])
+    found = presence(scores, truth, ("ball", "paddle"))
+    assert found["balanced_accuracy/ball"] == pytest.approx((2 / 3 + 1) / 2)
+    assert found["balanced_accuracy/paddle"] == pytest.approx(3 / 4)
+    assert found["accuracy"] == pytest.approx(6 / 8)
+    assert found["balanced_accuracy"] == pytest.approx((5 / 6 + 3 / 4) / 2)
+
+
+def test_pictures_without_the_object_have_no_box_to_learn() -> None:
+    made = task(LocalizeConfig())
+    without = torch.tensor([3])
+    assert made.truth(vision_data.eight(), 3)[1] is None
+    losses = made.loss(vision_data.eight(), without)
+    assert losses["place"] == losses["box"] == 0 and losses["loss"] == losses["class"] > 0
+    losses["loss"].backward()
+
+
+def test_an_object_that_is_no_category_is_refused_with_a_suggestion() -> None:
+    with pytest.raises(ConfigError, match=r"'bal'.*ball, paddle.*ball"):
+        task(LocalizeConfig(object="bal"))
