@@ -87,9 +87,6 @@ class PolicyConfig:
     normalise_obs: bool = False
     # Continuous actions: squash by tanh into the bounds of the space (else: clip to them).
     squash: bool = False
-    # Continuous actions that are clipped: the Gaussian's mean stays within the bounds, by tanh. Far beyond them all
-    # actions are clipped to the same one, so nothing tells a mean that wandered there to come back.
-    bounded_mean: bool = False
     # Continuous actions: the spread is a function of the observation (else: one learned number for each entry).
     state_dependent_std: bool = False
     # Continuous actions: log of the spread at the start; 0 is half the range between the bounds.
@@ -102,8 +99,6 @@ class PolicyConfig:
         """Refuse what cannot work."""
         if self.noise_hold_steps < 1:
             raise ConfigError(f"noise_hold_steps must be at least 1, not {self.noise_hold_steps}")
-        if self.squash and self.bounded_mean:
-            raise ConfigError("squash already keeps actions within the bounds: leave out bounded_mean")
 
 
 class PolicyHead(nn.Module):
@@ -124,9 +119,8 @@ class PolicyHead(nn.Module):
             if not config.state_dependent_std:
                 self.log_std = nn.Parameter(torch.full((entries,), config.log_std_start))
             bounded = np.isfinite(space.low) & np.isfinite(space.high)
-            if (config.squash or config.bounded_mean) and not bounded.all():
-                word = "squash" if config.squash else "bounded_mean"
-                raise ConfigError(f"{word} needs bounds on every entry of the action; this world has {space}")
+            if config.squash and not bounded.all():
+                raise ConfigError(f"squash needs bounds on every entry of the action; this world has {space}")
             # An entry without bounds is the world's own number.
             self.middle = np.where(bounded, 0.5 * (space.high + np.where(bounded, space.low, 0.0)), 0.0)
             self.half_range = np.where(bounded, 0.5 * (space.high - np.where(bounded, space.low, 0.0)), 1.0)
@@ -145,9 +139,7 @@ class PolicyHead(nn.Module):
             log_std = (self.config.log_std_start + offset).clamp(-5.0, 2.0)
         else:
             log_std = self.log_std.expand_as(out)
-        if self.config.squash:
-            return SquashedGaussian(out, log_std)
-        return Gaussian(out.tanh() if self.config.bounded_mean else out, log_std)
+        return SquashedGaussian(out, log_std) if self.config.squash else Gaussian(out, log_std)
 
     def to_world(self, action: Tensor) -> np.ndarray:
         """The world's actions, (N,) int64 or (N, ...) within the space, of the head's, (N,) or (N, A)."""

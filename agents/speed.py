@@ -16,7 +16,7 @@ import csv
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -106,16 +106,15 @@ def contest(config: Config, agent: Agent) -> Contest:
         work = f"batch 32, update every {UPDATE_EVERY_ENV_STEPS} steps"
         return Contest(ours, theirs, f"{config.network} network, {work}, {n} environments", 500, "dqn")
     if agent == "actor_critic":
-        rollout = A2C_ROLLOUT_STEPS
-        ours = ["--rollout-steps", str(rollout), "--entropy-coefficient", "0", "--shared-backbone"]
-        theirs = ["--a2c.n-steps", str(rollout)]
+        rollout, steps = str(A2C_ROLLOUT_STEPS), A2C_ROLLOUT_STEPS * n
+        ours = ["--rollout-steps", rollout, "--entropy-coefficient", "0", "--shared-backbone"]
         work = f"rollouts of {rollout} steps"
-        return Contest(ours, theirs, _work(config, work), 500 // (n * rollout) * n * rollout or n * rollout, "a2c")
-    steps, batch, epochs = str(PPO_ROLLOUT_STEPS), str(PPO_MINIBATCH_SIZE), str(PPO_EPOCHS)
-    ours = ["--rollout-steps", steps, "--minibatch-size", batch, "--epochs", epochs, "--shared-backbone"]
-    theirs = ["--ppo.n-steps", steps, "--ppo.batch-size", batch, "--ppo.n-epochs", epochs]
-    work = f"rollouts of {steps} steps, {epochs} epochs of minibatches of {batch}"
-    return Contest(ours, theirs, _work(config, work), n * PPO_ROLLOUT_STEPS, "ppo")
+        return Contest(ours, ["--a2c.n-steps", rollout], _work(config, work), max(500 // steps, 1) * steps, "a2c")
+    rollout, batch, epochs = str(PPO_ROLLOUT_STEPS), str(PPO_MINIBATCH_SIZE), str(PPO_EPOCHS)
+    ours = ["--rollout-steps", rollout, "--minibatch-size", batch, "--epochs", epochs, "--shared-backbone"]
+    theirs = ["--ppo.n-steps", rollout, "--ppo.batch-size", batch, "--ppo.n-epochs", epochs]
+    work = f"rollouts of {rollout} steps, {epochs} epochs of minibatches of {batch}"
+    return Contest(ours, theirs, _work(config, work), PPO_ROLLOUT_STEPS * n, "ppo")
 
 
 def _work(config: Config, work: str) -> str:
@@ -218,7 +217,7 @@ def provenance() -> dict[str, object]:
     }
 
 
-def write(file: Path, rows: Sequence[dict[str, object]]) -> None:
+def write(file: Path, rows: Sequence[Mapping[str, object]]) -> None:
     """A CSV of its own columns."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with file.open("w", newline="", encoding="utf-8") as handle:
@@ -230,9 +229,8 @@ def write(file: Path, rows: Sequence[dict[str, object]]) -> None:
 def merge(file: Path, rows: Sequence[dict[str, object]]) -> None:
     """Write rows beside those of other agents or other work that the file holds; the same work anew takes its place."""
     new = {(str(row["agent"]), str(row["work"])) for row in rows}
-    old = read_csv(file)[1] if file.exists() else []
-    kept: list[dict[str, object]] = [{**row} for row in old if (row["agent"], row["work"]) not in new]
-    write(file, [*kept, *rows])
+    before = read_csv(file)[1] if file.exists() else []
+    write(file, [*(dict(row) for row in before if (row["agent"], row["work"]) not in new), *rows])
 
 
 @command

@@ -62,8 +62,8 @@ SUITES = {
     "classic": Suite(
         (
             Task("CartPole", 100_000, stop_at_return=500),
-            Task("Acrobot", 200_000),
-            Task("MountainCar", 200_000),
+            Task("Acrobot", 100_000),
+            Task("MountainCar", 150_000),
             Task("LunarLander", 300_000),
             Task("Pendulum", 150_000, continuous=True),
             Task("LunarLanderContinuous", 300_000, continuous=True),

@@ -97,7 +97,7 @@ def test_the_flags_of_a_cell_are_read_by_ours_and_by_the_reference(monkeypatch: 
         pass
 
     def session(algo: str, config: Any) -> None:
-        assert (config.total_env_steps, config.eval.every_env_steps, config.eval.final_episodes) == (3000, 100, 100)
+        assert (config.total_env_steps, config.eval.every_env_steps, config.eval.final_episodes) == (3000, 200, 100)
         assert config.run.stop_at_return == 500 and config.eval.epsilon == 0 and not config.run.film
         raise Parsed
 

@@ -15,8 +15,7 @@ from gymnasium import spaces
 
 from agents import actor_critic, play, ppo, reinforce
 from agents.commands import PRESETS, parse
-from agents.distributions import Gaussian
-from agents.networks import PolicyConfig, PolicyHead
+from agents.networks import PolicyConfig
 from agents.player import Player
 from agents.rollout import Rollout
 from envs.factory import EnvConfig
@@ -165,10 +164,9 @@ def test_reinforce_plays_one_whole_episode_in_each_copy_and_ignores_what_comes_a
 
 # ---- worlds of every kind
 
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "continuous": {"env": "Pendulum"},
     "squashed": {"env": "Pendulum", "policy": PolicyConfig("mlp_small", squash=True, state_dependent_std=True)},
-    "bounded": {"env": "Pendulum", "policy": PolicyConfig("mlp_small", bounded_mean=True)},
     "pixels": {"env": "Pong", "world": EnvConfig(image_size=36, max_episode_frames=400), "policy": PolicyConfig()},
 }
 
@@ -395,25 +393,6 @@ def test_every_preset_can_be_read(preset: str) -> None:
     assert config != AGENTS[agent][0].Config()
 
 
-@pytest.mark.parametrize("bounded", [False, True])
-def test_a_bounded_mean_always_leaves_actions_to_choose_between(bounded: bool) -> None:
-    """Far outside the bounds every sample is clipped to the same action, and nothing is learned from it."""
-    head = PolicyHead(1, spaces.Box(-2.0, 2.0, (1,), np.float32), PolicyConfig(bounded_mean=bounded))
-    with torch.no_grad():
-        head.out.weight.fill_(50.0)
-        policy = head(torch.ones(1_000, 1))
-        assert isinstance(policy, Gaussian)
-        torch.testing.assert_close(policy.mean, torch.full((1_000, 1), 1.0 if bounded else 50.0))
-        actions = head.to_world(policy.sample(torch.Generator().manual_seed(0)))
-    # Half of a Gaussian lies below its mean: 500 +- 5 standard errors.
-    assert abs((actions < 2.0).sum() - (500 if bounded else 0)) <= 80 * bounded
-
-
-def test_a_bounded_mean_says_nothing_about_squashed_actions() -> None:
-    with pytest.raises(ConfigError, match="leave out bounded_mean"):
-        PolicyConfig(squash=True, bounded_mean=True)
-
-
 @pytest.mark.parametrize(
     ("space", "said"),
     [
@@ -422,8 +401,7 @@ def test_a_bounded_mean_says_nothing_about_squashed_actions() -> None:
         (spaces.Box(-np.inf, np.inf, (2,), np.float32), "squash needs bounds"),
     ],
 )
-@pytest.mark.parametrize("option", ["squash", "bounded_mean"])
-def test_actions_that_no_policy_can_take_are_refused(space: spaces.Space[Any], said: str, option: str) -> None:
-    config = replace(A2C, policy=PolicyConfig(**{option: True}))
-    with pytest.raises(ConfigError, match=said.replace("squash", option)):
+def test_actions_that_no_policy_can_take_are_refused(space: spaces.Space[Any], said: str) -> None:
+    config = replace(A2C, policy=PolicyConfig(squash=True))
+    with pytest.raises(ConfigError, match=said):
         actor_critic.A2C(config, spaces.Box(-1, 1, (4,), np.float32), space, Generators(1), CPU)
