@@ -19,7 +19,7 @@ from rl_gen_lab.runs import RunFolder
 
 CARTPOLE = [
     "--preset", "defaults", "--env", "CartPole", "--num-envs", "3", "--n-step", "3", "--replay.capacity", "300",
-    "--replay.priority-exponent", "0.5", "--epsilon-ladder", "2",
+    "--replay.priority-exponent", "0.5", "--epsilon-ladder", "2", "--epsilon-hold-steps", "3",
 ]  # fmt: skip
 PONG = [
     "--preset", "defaults", "--env", "Pong", "--num-envs", "2", "--n-step", "3", "--replay.capacity", "400",
