@@ -110,6 +110,7 @@ class Session:
             raise CheckpointError(
                 f"{self.run.checkpoints / 'latest'} does not fit this program and {self.run.config_file}: {error}"
             ) from error
+        self._keep_limits()
         self.run.truncate_metrics(self.env_steps)
         self.display.say(f"resumed at step {self.env_steps:,}")
         self.saved = None
@@ -363,6 +364,15 @@ class Session:
             setattr(self, name, state[name])
         self.recent.extend(state["recent"])
         self._rate_mark = (self.tracker.wall_seconds, self.env_steps)
+
+    def _keep_limits(self) -> None:
+        """Limits given to a resumed run are its own from then on: the next resume needs no flags. Raises: SaveError."""
+        described = self.run.read_config()
+        saved = described["config"]
+        limits = {"total_env_steps": self.config.total_env_steps}
+        run = saved["run"] | {"total_minutes": self.config.run.total_minutes}
+        if saved != (kept := saved | limits | {"run": run}):
+            self.run.write_config(described | {"config": kept})
 
     # ---- a run that ends otherwise
 

@@ -147,6 +147,22 @@ def test_a_resumed_run_may_be_longer_but_not_otherwise_different(
     assert run.read_result()["total_env_steps"] == 1200
 
 
+def test_a_longer_run_that_is_stopped_goes_on_to_its_new_end_by_the_command_it_prints(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dqn.main([*CARTPOLE, *SHORT, *NO_EVALUATION, "--runs-dir", str(tmp_path)])
+    run = only_run(tmp_path)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 1_000)
+        with pytest.raises(SystemExit):
+            dqn.main(["--resume", str(run.path), "--total-env-steps", "1200", "--total-minutes", "50"])
+    printed = capsys.readouterr().out.partition("resume with: python -m agents.dqn ")[2].split("\n")[0]
+    dqn.main(printed.split())
+    assert run.read_result()["total_env_steps"] == 1200
+    assert run.read_config()["config"]["run"]["total_minutes"] == 50
+    assert run.read_config()["config"]["run"]["resume"] is None
+
+
 @pytest.mark.parametrize("damage", ["cut short", "another task", "another algorithm", "another network", "missing"])
 def test_a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str
