@@ -18,6 +18,7 @@ Deviations from the paper, each a field of `Config`:
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
@@ -54,6 +55,12 @@ class ReplayConfig:
     priority_exponent: float = 0.0
     # Exponent of the importance weights that correct prioritised draws; 1 corrects fully.
     priority_beta: float = 0.4
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        for name in ("priority_exponent", "priority_beta"):
+            if not 0.0 <= getattr(self, name) <= 10.0:
+                raise ConfigError(f"replay.{name} must lie in [0, 10], not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -133,10 +140,14 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         positive = ["total_env_steps", "num_envs", "batch_size", "n_step", "learning_rate", "learn_every_env_steps"]
-        positive += ["target_update_every_updates", "max_grad_norm", "epsilon_hold_steps"]
+        positive += ["target_update_every_updates", "max_grad_norm", "epsilon_hold_steps", "adam_eps"]
         for name in (*positive, "ensemble_size", "ensemble_every_env_steps"):
-            if not getattr(self, name) > 0:  # NaN is not
-                raise ConfigError(f"{name} must be more than 0, not {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:  # NaN is neither
+                raise ConfigError(f"{name} must be more than 0 and finite, not {getattr(self, name)}")
+        for name in ("learning_starts_env_steps", "learning_rate_end", "epsilon_ladder"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ConfigError(f"{name} must be at least 0 and finite, not {value}")
         for name in ("gamma", "target_tau", "epsilon_start", "epsilon_end"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
@@ -197,6 +208,7 @@ class DQN:
         torch.manual_seed(seeds.integer("init"))
         self.online = QNetwork(config.backbone, shape, self.num_actions, config.dueling).to(device)
         self.target = copy.deepcopy(self.online).requires_grad_(False)
+        # The online network itself, so that what is learned is judged at once.
         self.judged = self.online if config.ensemble_size == 1 else QEnsemble(self.online, config.ensemble_size - 1)
         transfer.freeze(config.transfer, self.online)
         groups = transfer.parameter_groups(config.transfer, self.online, config.learning_rate)
@@ -351,6 +363,8 @@ class DQN:
         """Continue from what `state_dict` gave."""
         for name in ("online", "target", "optimizer", "replay", "exploration"):
             getattr(self, name).load_state_dict(state[name])
+        if isinstance(self.judged, QEnsemble) != ("judged" in state):
+            raise ValueError(f"ensemble_size {self.config.ensemble_size} is not what the checkpoint was made with")
         if isinstance(self.judged, QEnsemble):
             self.judged.load_state_dict(state["judged"])
         self.env_steps, self.updates = int(state["env_steps"]), int(state["updates"])

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from agents.distributions import Categorical, Distribution, Gaussian, SquashedGaussian
 from agents.normalise import RunningMoments
+from rl_gen_lab import devices
 from rl_gen_lab.backbones import build
 from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.errors import CheckpointError, ConfigError
@@ -60,7 +61,16 @@ class QEnsemble(nn.Module):
     taken: Tensor
 
     def __init__(self, newest: QNetwork, snapshots: int) -> None:
+        """Raises: ConfigError if the snapshots do not fit into memory."""
         super().__init__()
+        size = sum(tensor.numel() * tensor.element_size() for tensor in newest.state_dict().values())
+        free = devices.free_bytes(next(newest.parameters()).device)
+        if snapshots * size > 0.5 * free:
+            fits = int(0.5 * free / size)
+            raise ConfigError(
+                f"{snapshots:,} snapshots of {size / 1e6:.1f} MB do not fit into {free / 1e9:.1f} GB:"
+                f" use --ensemble-size {fits + 1} or less"
+            )
         self.newest = newest
         self.snapshots = nn.ModuleList(copy.deepcopy(newest).requires_grad_(False) for _ in range(snapshots))
         self.register_buffer("taken", torch.zeros((), dtype=torch.int64))

@@ -67,6 +67,8 @@ class Config:
         """Refuse what cannot work."""
         if self.episodes < 1 or self.film_steps < 1 or self.frames < 1:
             raise ConfigError("episodes, film_steps and frames must be at least 1")
+        if self.epsilon is not None and not 0.0 <= self.epsilon <= 1.0:
+            raise ConfigError(f"epsilon must lie in [0, 1], not {self.epsilon}")
 
 
 def load_policy(run: RunFolder, which: Literal["best", "last"]) -> Policy:

@@ -13,10 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import psutil
 import torch
 from torch import Tensor
 
+from rl_gen_lab import devices
 from rl_gen_lab.errors import UserError
 
 FLAGS = ("terminated", "truncated", "life_lost", "first", "dummy")
@@ -241,8 +241,7 @@ class Replay:
 
 
 def _check_memory(slots: int, bytes_per_slot: int, device: torch.device) -> None:
-    cuda = device.type == "cuda"
-    free = torch.cuda.mem_get_info(device)[0] if cuda else psutil.virtual_memory().available
+    free = devices.free_bytes(device)
     per_slot = bytes_per_slot + 32
     if slots * per_slot > 0.9 * free:
         fits = int(0.8 * free / per_slot) // 1000 * 1000

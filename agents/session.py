@@ -399,7 +399,8 @@ class Session:
         if error is not None and not refused:
             self._write_result(self._result("failed") | {"error": f"{type(error).__name__}: {error}"})
         resumable = not refused and (self.run.checkpoints / "latest").is_dir()
-        if (error is not None or self._interrupted) and resumable:
+        hopeless = isinstance(error, DivergedError)  # a resumed run is the same run: it would end there again
+        if (error is not None or self._interrupted) and resumable and not hopeless:
             self.display.say(f"resume with: {records.resume_command(self.algo, self.run)}")
         self.tracker.finish(0 if error is None and not self._interrupted else 1)
         if self._interrupted and error is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -60,6 +61,10 @@ class RunConfig:
         for name in ("checkpoint_every_env_steps", "log_every_env_steps"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.total_minutes is not None and not self.total_minutes > 0:  # NaN is not
+            raise ConfigError(f"total_minutes must be more than 0, not {self.total_minutes}")
+        if self.stop_at_return is not None and math.isnan(self.stop_at_return):
+            raise ConfigError("stop_at_return must be a number")
 
 
 class AgentConfig(Protocol):

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -239,6 +240,35 @@ def test_updates_keep_up_with_the_steps() -> None:
     assert agent.updates_due() == 9
 
 
+@pytest.mark.parametrize("name", ["priority_exponent", "priority_beta"])
+@pytest.mark.parametrize("value", [-1.0, float("nan")])
+def test_impossible_priorities_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=f"replay.{name}"):
+        ReplayConfig(**{name: value})  # type: ignore[arg-type]
+
+
+def test_an_ensemble_that_does_not_fit_is_refused_with_the_size_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = DQN(replace(SMALL, ensemble_size=2), VECTOR, ACTIONS, Generators(1), torch.device("cpu"))
+    size = sum(tensor.nbytes for tensor in agent.online.state_dict().values())
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=21 * size, total=21 * size))
+    DQN(replace(SMALL, ensemble_size=11), VECTOR, ACTIONS, Generators(1), torch.device("cpu"))
+    with pytest.raises(ConfigError, match="use --ensemble-size 11 or less"):
+        DQN(
+            replace(SMALL, ensemble_size=12, replay=ReplayConfig(capacity=40)),
+            VECTOR,
+            ACTIONS,
+            Generators(1),
+            torch.device("cpu"),
+        )
+
+
+@pytest.mark.parametrize(("saved", "loaded"), [(3, 1), (1, 3)])
+def test_a_checkpoint_of_another_ensemble_is_refused(saved: int, loaded: int) -> None:
+    state = agent_with_memory(replace(SMALL, ensemble_size=saved)).state_dict()
+    with pytest.raises(ValueError, match="ensemble_size"):
+        agent_with_memory(replace(SMALL, ensemble_size=loaded)).load_state_dict(state)
+
+
 def test_continuous_actions_are_refused_and_the_agents_that_can_are_named() -> None:
     with pytest.raises(ConfigError, match="ppo, actor_critic, reinforce"):
         DQN(SMALL, VECTOR, spaces.Box(-1, 1, (1,)), Generators(1), torch.device("cpu"))
@@ -258,6 +288,12 @@ def test_several_discrete_actions_at_once_are_refused_without_naming_agents_that
         ("learning_rate", -1.0),
         ("n_step_end", 9),
         ("gamma_end", 1.0),
+        ("adam_eps", -1.0),
+        ("learning_rate", float("inf")),
+        ("learning_rate_end", -1.0),
+        ("learning_starts_env_steps", -5),
+        ("epsilon_ladder", -3.0),
+        ("ensemble_size", 0),
         ("replay", ReplayConfig(capacity=8)),
     ],
 )

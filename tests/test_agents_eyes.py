@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from agents import dqn, eyes, observation, play, ppo
 from envs.factory import EnvConfig, make_vec
 from envs.fingerprint import fingerprint
 from rl_gen_lab import data, train
+from rl_gen_lab.checkpoints import save_weights
 from rl_gen_lab.config import from_dict
 from rl_gen_lab.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs import RunFolder, load_weights
-from rl_gen_lab.saved import load_task
+from rl_gen_lab.saved import digest, load_task
 from rl_gen_lab.vision.detection import Detect
 from rl_gen_lab.vision.segmentation import Segment
 
@@ -57,6 +59,17 @@ def test_a_saved_detector_finds_what_the_trained_one_found() -> None:
         sides = torch.cat((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), 1)
         torch.testing.assert_close(torch.tensor(seen.get(name, [])).reshape(-1, 4), sides)
     assert watcher.pictures >= 2 and watcher.seconds > 0
+
+
+def test_a_model_is_known_by_its_weights_not_by_the_bytes_of_its_file(tmp_path: Path) -> None:
+    run = shutil.copytree(pong_models.run("detect"), tmp_path / "run")
+    file, known = run / "checkpoints" / "best.safetensors", digest(run)
+    weights, metadata = load_weights(file)
+    save_weights(file, weights, metadata | {"note": "saved anew"})
+    assert digest(run) == known
+    name = next(iter(weights))
+    save_weights(file, weights | {name: weights[name] + 1}, metadata)
+    assert digest(run) != known
 
 
 def test_a_saved_segmenter_sees_what_the_trained_one_saw() -> None:

@@ -36,7 +36,9 @@ def fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fails:
         with pytest.raises(SystemExit) as stopped:
             dqn.main([*TINY, "--runs-dir", str(tmp_path), *flags])
         assert stopped.value.code == 2
-        lines = capsys.readouterr().err.strip().splitlines()
+        out, err = capsys.readouterr()
+        assert "resume with" not in out  # what is refused or diverged would be so again
+        lines = err.strip().splitlines()
         assert len(lines) == 1, lines
         return lines[0]
 
@@ -64,6 +66,10 @@ def fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fails:
         (["--eval.final-episodes", "0"], "eval.final_episodes"),
         (["--eval.every-env-steps", "-1"], "eval.every_env_steps"),
         (["--eval.epsilon", "2"], "eval.epsilon"),
+        (["--total-minutes", "-1"], "total_minutes"),
+        (["--total-minutes", "nan"], "total_minutes"),
+        (["--stop-at-return", "nan"], "stop_at_return"),
+        (["--ensemble-size", "100000000000"], "--ensemble-size"),
         (["--resume", "/nowhere/run"], "no run folder"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0].strip("-"),
