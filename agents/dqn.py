@@ -199,7 +199,9 @@ class DQN:
         shape = observation_space.shape
         assert shape is not None
         if config.standardise and len(shape) != 3:
-            raise ConfigError(f"standardise works on frames; {config.env} shows vectors of shape {shape}")
+            raise ConfigError(
+                f"standardise works on frames; {config.env} shows vectors of shape {shape}: use --no-standardise"
+            )
         self.config, self.device = config, device
         self.num_actions = int(action_space.n)
         self.pixels = len(shape) == 3

@@ -83,7 +83,11 @@ def load_policy(run: RunFolder, which: Literal["best", "last"]) -> Policy:
     known = {field.name for field in fields(agent.Config)}
     settings = {key: value for key, value in run.read_config()["config"].items() if key in known}
     config = from_dict(agent.Config, settings, str(run.config_file))
-    weights, _ = load_weights(run.checkpoints / f"{which}.safetensors")
+    file = run.checkpoints / f"{which}.safetensors"
+    if not file.exists():
+        other = "--which last, " if which == "best" and (run.checkpoints / "last.safetensors").exists() else ""
+        raise CheckpointError(f"{run.path} has no {which} agent yet: {other}resume it, or choose another run")
+    weights, _ = load_weights(file)
     loaded: Policy = agent.load_policy(config, weights, str(run.path))
     return loaded
 

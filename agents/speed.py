@@ -69,6 +69,8 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
+        if not self.agents:
+            raise ConfigError("agents must name at least one of dqn, actor_critic, ppo")
         if self.pairs < 1 or self.steps < self.learning_starts + 500:
             raise ConfigError("pairs must be at least 1, and steps at least 500 more than learning_starts")
         if self.num_envs < 1 or self.num_envs % UPDATE_EVERY_ENV_STEPS:

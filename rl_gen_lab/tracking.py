@@ -156,7 +156,9 @@ class Tracker:
             try:
                 wandb_run.finish(exit_code=exit_code)
             except Exception as error:
-                self._say(f"W&B did not finish ({_first_line(error)}); nothing is lost. {self._look}")
+                self._say(
+                    f"W&B did not finish ({_first_line(error)}); the run's own record is metrics.jsonl. {self._look}"
+                )
         self._restore_environment()
 
     def __enter__(self) -> "Tracker":

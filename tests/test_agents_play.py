@@ -6,10 +6,23 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from agents import play
 from agents.policy import Policy
 from envs.factory import EnvConfig
+from rl_gen_lab.errors import CheckpointError
+from rl_gen_lab.runs import RunFolder
+
+
+@pytest.mark.parametrize(("last", "said"), [(True, "--which last"), (False, "has no best agent yet: resume it")])
+def test_a_run_without_a_best_agent_is_named_with_what_can_be_done(tmp_path: Path, last: bool, said: str) -> None:
+    run = RunFolder.create(tmp_path, "dqn", "CartPole", 1)
+    run.write_config({"exp_name": "dqn", "config": {"env": "CartPole"}})
+    if last:
+        (run.checkpoints / "last.safetensors").touch()
+    with pytest.raises(CheckpointError, match=said):
+        play.load_policy(run, "best")
 
 
 def test_an_agent_s_play_is_written_as_a_dataset(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def build(name: str, shape: Shape, choices: Choices | None = None) -> nn.Module:
     reads_vectors = name.startswith("mlp")
     if len(shape) != (1 if reads_vectors else 3):
         reads = "vectors" if reads_vectors else "pixels"
-        raise ConfigError(f"backbone {name!r} reads {reads}, but observations have shape {shape}")
+        raise ConfigError(f"backbone {name!r} reads {reads}, but observations have shape {shape}: use --backbone auto")
     if name in CHOOSABLE:
         return CHOOSABLE[name](shape, choices or Choices())
     if choices not in (None, Choices()):
