@@ -12,8 +12,8 @@ from gymnasium import Space, spaces
 from torch import Tensor, nn
 
 from agents.distributions import Categorical, Distribution, Gaussian, SquashedGaussian
+from agents.memory import free_bytes
 from agents.normalise import RunningMoments
-from rl_gen_lab import devices
 from rl_gen_lab.backbones import build
 from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.errors import CheckpointError, ConfigError
@@ -64,7 +64,7 @@ class QEnsemble(nn.Module):
         """Raises: ConfigError if the snapshots do not fit into memory."""
         super().__init__()
         size = sum(tensor.numel() * tensor.element_size() for tensor in newest.state_dict().values())
-        free = devices.free_bytes(next(newest.parameters()).device)
+        free = free_bytes(next(newest.parameters()).device)
         if snapshots * size > 0.5 * free:
             fits = int(0.5 * free / size)
             raise ConfigError(

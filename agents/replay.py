@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rl_gen_lab import devices
+from agents.memory import free_bytes
 from rl_gen_lab.errors import UserError
 
 FLAGS = ("terminated", "truncated", "life_lost", "first", "dummy")
@@ -241,7 +241,7 @@ class Replay:
 
 
 def _check_memory(slots: int, bytes_per_slot: int, device: torch.device) -> None:
-    free = devices.free_bytes(device)
+    free = free_bytes(device)
     per_slot = bytes_per_slot + 32
     if slots * per_slot > 0.9 * free:
         fits = int(0.8 * free / per_slot) // 1000 * 1000

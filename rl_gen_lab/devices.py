@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import psutil
 import torch
 
 from rl_gen_lab.errors import ConfigError
@@ -74,11 +73,6 @@ def keep_freed_memory() -> None:
         return
     mallopt(M_MMAP_THRESHOLD, 1 << 30)
     mallopt(M_TRIM_THRESHOLD, (1 << 31) - 1)
-
-
-def free_bytes(device: torch.device) -> int:
-    """Memory that is free where tensors of this device live."""
-    return int(torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available)
 
 
 def hardware() -> dict[str, str | int | float]:
