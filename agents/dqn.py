@@ -8,7 +8,7 @@ Deviations from the paper, each a field of `Config`:
    al. 2016), prioritised replay (Schaul et al. 2016), soft target averaging (Lillicrap et al. 2016).
 3. Adam instead of RMSProp; the Huber loss is the paper's clipped error.
 4. Frames may be standardised by statistics of the first steps (`standardise`), not only divided by 255.
-5. n shrinks and gamma grows as learning goes on, if asked to (Schwarzer et al. 2023, "Bigger, better, faster").
+5. n shrinks as learning goes on, if asked to (Schwarzer et al. 2023, "Bigger, better, faster").
 6. Random actions may last several steps (Dabney et al. 2021, "Temporally-extended epsilon-greedy exploration").
 7. The agent may be judged by the mean Q-values of several of its past networks (Anschel et al. 2017, "Averaged-DQN");
    training acts with the newest and bootstraps from the target network, as in the paper.
@@ -85,11 +85,9 @@ class Config:
     gamma: float = 0.99
     # Rewards summed before bootstrapping.
     n_step: int = 3
-    # Shrink n_step linearly to this value over horizon_env_steps (None: constant) ...
+    # Shrink n_step linearly to this value over horizon_env_steps (None: constant).
     n_step_end: int | None = None
-    # ... and let gamma's horizon 1 / (1 - gamma) grow to this gamma's (None: constant).
-    gamma_end: float | None = None
-    # Agent steps over which n_step and gamma change.
+    # Agent steps over which n_step shrinks.
     horizon_env_steps: int = 100_000
     # Adam's step size at the start.
     learning_rate: float = 1e-4
@@ -151,8 +149,6 @@ class Config:
         for name in ("gamma", "target_tau", "epsilon_start", "epsilon_end"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
-        if self.gamma_end is not None and not (self.gamma < 1.0 and 0.0 <= self.gamma_end < 1.0):
-            raise ConfigError(f"with gamma_end, gamma goes from {self.gamma} to {self.gamma_end}: both must be below 1")
         if self.n_step_end is not None and not 1 <= self.n_step_end <= self.n_step:
             raise ConfigError(f"n_step_end must lie in [1, n_step={self.n_step}], not {self.n_step_end}")
         window = (max(self.n_step, self.n_step_end or 1) + self.world.frame_stack) * self.num_envs
@@ -246,14 +242,6 @@ class DQN:
         end = c.n_step if c.n_step_end is None else c.n_step_end
         return round(exploration.linear(c.n_step, end, c.horizon_env_steps, self.env_steps))
 
-    def gamma(self) -> float:
-        """Discount of a reward one agent step later, now."""
-        c = self.config
-        if c.gamma_end is None:
-            return c.gamma
-        start, end = 1.0 / (1.0 - c.gamma), 1.0 / (1.0 - c.gamma_end)
-        return 1.0 - 1.0 / exploration.linear(start, end, c.horizon_env_steps, self.env_steps)
-
     def learning_rate(self) -> float:
         """Adam's step size now."""
         c = self.config
@@ -320,7 +308,7 @@ class DQN:
         if self.updates == 0 and c.standardise:
             self._standardise()
         transfer.set_learning_rate(self.optimizer, self.learning_rate())
-        batch = self.replay.sample(c.batch_size, self.n_step(), self.gamma(), self.sampling, c.replay.priority_beta)
+        batch = self.replay.sample(c.batch_size, self.n_step(), c.gamma, self.sampling, c.replay.priority_beta)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=c.device.precision == "bfloat16"):
             loss, td, q_tm1 = self._loss(self.online, self.target, batch, double=c.double, loss=c.loss)
         self.optimizer.zero_grad()

@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -209,11 +210,17 @@ def measure_replay(config: Config) -> list[dict[str, object]]:
     return [row | provenance()]
 
 
+@cache
+def commit() -> str:
+    """What was measured; asked once, before the first CSV that is written makes the checkout look changed."""
+    return devices.git_commit()
+
+
 def provenance() -> dict[str, object]:
     """Where and when a figure was measured."""
     return {
         "hardware": describe_hardware(devices.hardware()),
-        "commit": devices.git_commit(),
+        "commit": commit(),
         "date": time.strftime("%Y-%m-%d"),
         "command": " ".join(["python -m agents.speed", *sys.argv[1:]]),
     }

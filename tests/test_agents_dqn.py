@@ -84,7 +84,6 @@ def weights_after(config: Config, updates: int = 3, space: spaces.Box = VECTOR) 
         {"target_update_every_updates": 1, "target_tau": 0.5},
         {"replay": ReplayConfig(capacity=400, priority_exponent=0.6)},
         {"n_step": 5, "n_step_end": 1, "horizon_env_steps": 1_000},
-        {"gamma_end": 0.999, "horizon_env_steps": 1_000},
         {"seed": 2},
     ],
     ids=lambda change: "-".join(change),
@@ -219,11 +218,8 @@ def scheduled(quantity: Callable[[DQN], float], **settings: object) -> list[floa
     return seen
 
 
-def test_n_step_shrinks_and_the_horizon_grows_on_schedule() -> None:
+def test_n_step_shrinks_on_schedule() -> None:
     assert scheduled(DQN.n_step, n_step=10, n_step_end=2, horizon_env_steps=100) == [10, 6, 2, 2]
-    # Horizons of 10, 20, 30 steps.
-    gammas = scheduled(DQN.gamma, gamma=0.9, gamma_end=1 - 1 / 30, horizon_env_steps=100)
-    assert gammas == pytest.approx([0.9, 0.95, 1 - 1 / 30, 1 - 1 / 30])
 
 
 def test_the_step_size_falls_over_the_run_or_sooner() -> None:
@@ -287,7 +283,6 @@ def test_several_discrete_actions_at_once_are_refused_without_naming_agents_that
         ("batch_size", 0),
         ("learning_rate", -1.0),
         ("n_step_end", 9),
-        ("gamma_end", 1.0),
         ("adam_eps", -1.0),
         ("learning_rate", float("inf")),
         ("learning_rate_end", -1.0),
