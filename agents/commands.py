@@ -71,10 +71,15 @@ def _resumed(config_class: type[ConfigT], agent: str, path: Path, argv: list[str
     saved: Any = from_dict(config_class, described["config"], str(path))
     run = replace(saved.run, resume=path)
     known = {"--resume", "--total-env-steps", "--total-minutes"}
-    for word in argv:
+    rest = iter(argv)
+    for word in rest:
         flag = word.partition("=")[0].replace("_", "-")
         if flag.startswith("--") and flag not in known:
             raise ConfigError(f"{flag} cannot be changed in a resumed run; {', '.join(sorted(known))} can")
+        if not flag.startswith("--"):
+            raise ConfigError(f"what is '{word}' to a resumed run? Known: {', '.join(sorted(known))}")
+        if "=" not in word:
+            next(rest, None)  # its value
     steps, minutes = _look(argv, "total-env-steps"), _look(argv, "total-minutes")
     try:
         if minutes is not None:

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor
 
 from agents.memory import free_bytes
-from rl_gen_lab.errors import UserError
+from rl_gen_lab.errors import ConfigError
 
 FLAGS = ("terminated", "truncated", "life_lost", "first", "dummy")
 # Candidates drawn for each uniform sample, so that dummy slots can be passed over without asking the device how many.
 CANDIDATES = 4
 
 
-class ReplayTooLargeError(UserError):
+class ReplayTooLargeError(ConfigError):
     """The replay asked for does not fit into memory; the message names the size that does."""
 
 

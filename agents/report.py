@@ -299,7 +299,7 @@ h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2.2rem 0 .5rem}img{max-w
 .table{overflow-x:auto}table{border-collapse:collapse;font-size:13px;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:.35rem .7rem;border-bottom:1px solid #ddd;vertical-align:top}
 th{background:#f6f6f6}
-td{white-space:nowrap}td.long{white-space:normal;min-width:16rem}
+td{white-space:nowrap}td.long{white-space:normal;min-width:8rem}
 .muted{color:#555}.note{background:#fff7e0;padding:.6rem 1rem}
 .films{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;max-width:300px}video{width:100%;background:#000}
 figcaption{font-size:13px;color:#555;overflow-wrap:anywhere}code{font-size:12px}
@@ -310,7 +310,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
     body = ""
     for row in rows:
-        cells = (f"<td{' class=long' if len(cell) > 60 else ''}>{html.escape(cell)}</td>" for cell in row)
+        cells = (f"<td{' class=long' if len(cell) > 24 else ''}>{html.escape(cell)}</td>" for cell in row)
         body += f"<tr>{''.join(cells)}</tr>\n"
     return f"<div class=table><table><thead><tr>{head}</tr></thead>\n<tbody>{body}</tbody></table></div>"
 

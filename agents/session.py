@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import shutil
 import signal
 import sys
 from collections import deque
@@ -27,7 +28,7 @@ from envs import names
 from rl_gen_lab.config import to_flat_dict
 from rl_gen_lab.devices import peak_memory_mb
 from rl_gen_lab.display import Display, clock
-from rl_gen_lab.errors import CheckpointError, DivergedError, SaveError
+from rl_gen_lab.errors import CheckpointError, ConfigError, DivergedError, SaveError
 from rl_gen_lab.runs import RunFolder, load_weights, save_state, save_weights
 from rl_gen_lab.seeding import Generators
 from rl_gen_lab.tracking import Tracker
@@ -57,6 +58,7 @@ class Session:
         self.algo, self.config = algo, config
         self.env_id = names.resolve(config.env)
         self.fingerprint = records.task_fingerprint(config.env, config.world, config.eval.epsilon)
+        self.eval_seeds = Generators(config.seed)  # refuses an impossible seed before there is a folder
         self.saved: dict[str, Any] | None = None
         wall_offset = 0.0
         if config.run.resume is not None:
@@ -80,7 +82,6 @@ class Session:
             wall_offset=wall_offset,
         )
         self.tracker.print_how_to_look()
-        self.eval_seeds = Generators(config.seed)
         self.env_steps = self.episodes = self.evaluations = 0
         self.recent: deque[float] = deque(maxlen=RECENT)
         self.next_log, self.next_eval = 0, config.eval.every_env_steps or sys.maxsize
@@ -219,7 +220,7 @@ class Session:
             return values.argmax(1)
 
         def show(done: int) -> None:
-            self.display.update(self.env_steps, f"{word}: {done} of {episodes} episodes")
+            self.display.pause(self.env_steps, f"{word}: {done} of {episodes} episodes")
 
         result = evaluate(
             c.env,
@@ -271,7 +272,7 @@ class Session:
 
     def _film(self, seed: int) -> None:
         def show(done: int) -> None:
-            self.display.update(self.env_steps, f"filming: {done:,} steps")
+            self.display.pause(self.env_steps, f"filming: {done:,} steps")
 
         c = self.config
         frames, total = play_episode(c.env, c.world, self.policy, seed, epsilon=c.eval.epsilon, on_step=show)
@@ -403,5 +404,7 @@ class Session:
         if (error is not None or self._interrupted) and resumable and not hopeless:
             self.display.say(f"resume with: {records.resume_command(self.algo, self.run)}")
         self.tracker.finish(0 if error is None and not self._interrupted else 1)
+        if isinstance(error, ConfigError) and self.config.run.resume is None and self.env_steps == 0:
+            shutil.rmtree(self.run.path, ignore_errors=True)  # what cannot be began nothing that is worth a folder
         if self._interrupted and error is None:
             raise SystemExit(EXIT_INTERRUPTED)

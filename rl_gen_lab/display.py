@@ -90,6 +90,18 @@ class Display:
         else:
             print(f"{self.title} {done:,}/{self.total:,} {self.unit} · {text}", flush=True)
 
+    def pause(self, done: int, status: str) -> None:
+        """Show work beside the units, such as an evaluation: the rate, and with it the ETA, is not lowered by it."""
+        due, now = self.due(done), time.monotonic()
+        self.done, self._mark = done, (now, done)
+        if not due:
+            return
+        self._shown = now
+        if self._live:
+            self._progress.update(self._task, completed=self.done, status=status)
+        else:
+            print(f"{self.title} {self.done:,}/{self.total:,} {self.unit} · {status}", flush=True)
+
     def say(self, line: str) -> None:
         """Print a line that stays, above the bar."""
         if self._live:

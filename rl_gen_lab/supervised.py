@@ -193,7 +193,7 @@ class Loop:
         split = self.splits[name]
 
         def show(done: int) -> None:
-            self.display.update(self.updates, f"measuring {name}: {done:,} of {len(split):,} images")
+            self.display.pause(self.updates, f"measuring {name}: {done:,} of {len(split):,} images")
 
         self.task.network.eval()
         started = time.monotonic()

@@ -153,11 +153,16 @@ class Tracker:
         """End the W&B run with the exit code of the command; a second call does nothing."""
         if self._wandb is not None:
             wandb_run, self._wandb = self._wandb, None
+            if self.mode == "online":
+                self._say("W&B: sending what is left")
             try:
                 wandb_run.finish(exit_code=exit_code)
             except Exception as error:
+                # wandb passes over a run that began online unless it is told not to.
+                upload = f"{_command()} sync --no-skip-online {_short(Path(wandb_run.settings.sync_dir))}"
                 self._say(
-                    f"W&B did not finish ({_first_line(error)}); the run's own record is metrics.jsonl. {self._look}"
+                    f"W&B did not finish ({_first_line(error)}); the run's own record is metrics.jsonl, and W&B's can"
+                    f" be sent later: {upload}"
                 )
         self._restore_environment()
 
@@ -220,10 +225,9 @@ class Tracker:
 
     def _describe(self, wandb_run: "wandb.Run") -> str:
         folder = _short(Path(wandb_run.settings.sync_dir))
-        command = "wandb" if shutil.which("wandb") else _short(Path(sys.executable).with_name("wandb"))
         if self.mode == "online":
-            return f"W&B: online at {wandb_run.url} | in the terminal: {command} leet {folder}"
-        return f"W&B: offline | look: {command} leet {folder} | upload: {command} sync {folder}"
+            return f"W&B: online at {wandb_run.url} | in the terminal: {_command()} leet {folder}"
+        return f"W&B: offline | look: {_command()} leet {folder} | upload: {_command()} sync {folder}"
 
     def _row(self, values: dict[str, Any], global_step: int) -> dict[str, Any]:
         return {"global_step": int(global_step), "wall_seconds": round(self.wall_seconds, 3), **values}
@@ -284,6 +288,11 @@ def _short(path: Path) -> str:
         return str(path.absolute().relative_to(Path.cwd()))
     except ValueError:
         return str(path)
+
+
+def _command() -> str:
+    """How wandb is started here."""
+    return "wandb" if shutil.which("wandb") else _short(Path(sys.executable).with_name("wandb"))
 
 
 def _first_line(error: BaseException) -> str:

@@ -139,10 +139,11 @@ def test_a_resumed_run_may_be_longer_but_not_otherwise_different(
 ) -> None:
     dqn.main([*CARTPOLE, *SHORT, "--runs-dir", str(tmp_path)])
     run = only_run(tmp_path)
-    with pytest.raises(SystemExit) as exit_:
-        dqn.main(["--resume", str(run.path), "--gamma", "0.5"])
-    assert exit_.value.code == 2
-    assert "--gamma cannot be changed" in capsys.readouterr().err
+    for words, said in ((["--gamma", "0.5"], "--gamma cannot be changed"), (["again"], "'again'")):
+        with pytest.raises(SystemExit) as exit_:
+            dqn.main(["--resume", str(run.path), *words])
+        assert exit_.value.code == 2
+        assert said in capsys.readouterr().err
     dqn.main(["--resume", str(run.path), "--total-env-steps", "1200"])
     assert run.read_result()["total_env_steps"] == 1200
 

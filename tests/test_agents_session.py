@@ -74,8 +74,9 @@ def fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fails:
     ],
     ids=lambda value: value if isinstance(value, str) else value[0].strip("-"),
 )
-def test_bad_input_is_one_line_that_says_what_to_do(fails: Fails, flags: list[str], said: str) -> None:
+def test_bad_input_is_one_line_that_says_what_to_do(fails: Fails, tmp_path: Path, flags: list[str], said: str) -> None:
     assert said in fails(*flags)
+    assert not list(tmp_path.iterdir())  # nothing began, so nothing is left
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -55,3 +55,18 @@ def test_the_eta_is_bounded_by_the_time_left_and_never_negative(watch: Clock) ->
 
 def test_hours_are_shown_only_when_there_are_any() -> None:
     assert clock(59) == "0:59" and clock(3_599) == "59:59" and clock(3_661) == "1:01:01"
+
+
+def test_an_evaluation_does_not_lower_the_rate(watch: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    show = Display("training", 1_000, "steps")
+    show.update(0, "")
+    watch.now += 5.0
+    show.update(50, "")
+    for games in range(60):
+        watch.now += 1.0
+        show.pause(50, f"evaluating: {games} of 60")
+    watch.now += 5.0
+    show.update(100, "")
+    assert show.rate == pytest.approx(10.0)
+    lines = capsys.readouterr().out.splitlines()
+    assert "training 50/1,000 steps · evaluating: 9 of 60" in lines and len(lines) == 7

@@ -347,6 +347,27 @@ def test_a_dead_service_is_said_once_and_training_goes_on(tmp_path: Path) -> Non
     assert [line["global_step"] for line in RunFolder(tmp_path).read_metrics()] == list(range(50))
 
 
+def test_a_server_that_dies_costs_nothing_and_the_command_that_sends_the_run_later_is_printed(
+    run: RunFolder, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracker = start(run)
+    tracker.mode = "online"  # a server cannot be had here: the record on disk is the same
+
+    def too_slow(**_: Any) -> None:
+        wandb_run_finish()
+        raise TimeoutError("Timed out finishing run.")
+
+    assert tracker._wandb is not None
+    wandb_run_finish = tracker._wandb.finish
+    monkeypatch.setattr(tracker._wandb, "finish", too_slow)
+    tracker.log({"charts/SPS": 1.0}, 1)
+    tracker.finish(0)
+    last = capsys.readouterr().out.splitlines()[-1]
+    folder = find_logs(run.path)[0].parent
+    assert "Timed out" in last and last.endswith(f"wandb sync --no-skip-online {folder}")
+    assert [row["global_step"] for row in read_back(run).history] == [1]
+
+
 def test_nothing_is_advertised_to_a_program_whose_package_is_called_agents(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
