@@ -42,6 +42,10 @@ COLUMNS = (
 )
 
 
+REPEATING = ("commit", "date", "command")  # what repeats a row: in the CSV, not in the README
+ALIKE = ("hardware", "threads", "seed")  # said once where all rows agree
+
+
 class ResultsError(UserError):
     """A results file or a marker in the README is missing or broken."""
 
@@ -146,7 +150,7 @@ def table(file: Path) -> str:
     """The Markdown of a results CSV: a table per task, best interquartile mean first."""
     columns, rows = read_csv(file)
     if tuple(columns) != COLUMNS:
-        return markdown(columns, [list(row.values()) for row in rows])
+        return _plain_table(file, _ratios(rows) if "pair" in columns else rows)
     parts = []
     for task in groups(rows, "fingerprint"):
         scores = {row["threshold"] for row in task}
@@ -175,6 +179,34 @@ def table(file: Path) -> str:
         title = f"Task `{task[0]['task']}` (fingerprint `{task[0]['fingerprint']}`)"
         parts.append(f"{title}:\n\n{markdown(head, lines)}")
     return "\n".join(parts)
+
+
+def _plain_table(file: Path, rows: Sequence[Row]) -> str:
+    """Every row; what is the same in all of them, and what only repeats a row, stands below the table."""
+    if not rows:
+        return "No rows yet.\n"
+    same = [name for name in ALIKE if len({row.get(name) for row in rows}) == 1 and rows[0].get(name)]
+    shown = [name for name in rows[0] if name not in (*REPEATING, *same)]
+    notes = [f"{name.capitalize()}: {rows[0][name]}." for name in same]
+    notes.append(f"Commit, date and command of every row: `results/{file.name}`.")
+    return markdown(shown, [[row[name] for name in shown] for row in rows]) + f"\n{' '.join(notes)}\n"
+
+
+def _ratios(rows: Sequence[Row]) -> list[Row]:
+    """Of rows measured in interleaved pairs, one row a contest: both medians [slowest, fastest] and their ratio."""
+    found = []
+    for row in (row for row in rows if row["pair"] == "medians"):
+        line = {"ours / reference": row["agent"], "work": row["work"]}
+        for side, agent in zip(("ours", "reference"), row["agent"].split(" / "), strict=True):
+            speeds = [
+                float(one["env_steps_per_second"])
+                for one in rows
+                if one["agent"] == agent and all(one[key] == row[key] for key in ("work", "hardware", "threads"))
+            ]
+            line[f"{side}, env steps/s"] = f"{np.median(speeds):,.0f} [{min(speeds):,.0f}, {max(speeds):,.0f}]"
+        line |= {"ratio of medians": row["env_steps_per_second"], "pairs": str(len(speeds))}
+        found.append(line | {key: row[key] for key in ("threads", "hardware")})
+    return found
 
 
 def sentence(file: Path) -> str:

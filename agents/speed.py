@@ -107,7 +107,7 @@ def contest(config: Config, agent: Agent) -> Contest:
         theirs = ["--dqn.batch-size", "32", "--dqn.buffer-size", "10000", "--dqn.train-freq", "1"]
         theirs += ["--dqn.gradient-steps", str(n // UPDATE_EVERY_ENV_STEPS), "--dqn.learning-starts", starts]
         work = f"batch 32, update every {UPDATE_EVERY_ENV_STEPS} steps"
-        return Contest(ours, theirs, f"{config.network} network, {work}, {n} environments", 500, "dqn")
+        return Contest(ours, theirs, _work(config, work), 500, "dqn")
     if agent == "actor_critic":
         rollout, steps = str(A2C_ROLLOUT_STEPS), A2C_ROLLOUT_STEPS * n
         ours = ["--rollout-steps", rollout, "--entropy-coefficient", "0", "--shared-backbone"]

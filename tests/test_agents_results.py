@@ -97,10 +97,21 @@ def test_half_of_the_runs_solving_is_not_called_solved(tmp_path: Path) -> None:
     assert "not reached (1 of 2 runs)" in table(file)
 
 
-def test_other_csv_files_are_shown_as_they_are(tmp_path: Path) -> None:
+def test_other_csv_files_keep_their_rows_and_say_once_what_is_the_same(tmp_path: Path) -> None:
     file = tmp_path / "memory.csv"
-    file.write_text("what,megabytes\nreplay a|b,710\n")
-    assert table(file) == "| what | megabytes |\n| --- | --- |\n| replay a\\|b | 710 |\n"
+    file.write_text("what,megabytes,hardware,threads,commit\nreplay a|b,710,a CPU,1,abc\nother,9,a CPU,2,def\n")
+    text = "| what | megabytes | threads |\n| --- | --- | --- |\n| replay a\\|b | 710 | 1 |\n| other | 9 | 2 |\n"
+    note = "\nHardware: a CPU. Commit, date and command of every row: `results/memory.csv`.\n"
+    assert table(file) == text + note
+
+
+def test_speeds_measured_in_pairs_become_one_row_with_both_medians(tmp_path: Path) -> None:
+    file = tmp_path / "speed.csv"
+    rows = [("dqn", 1, 100.0), ("sb3", 1, 50.0), ("dqn", 2, 140.0), ("sb3", 2, 70.0), ("dqn / sb3", "medians", 2.0)]
+    lines = [f"{agent},{pair},{speed},Pong,1,a CPU,abc" for agent, pair, speed in rows]
+    lines.append("dqn,1,7.0,Breakout,1,a CPU,abc")  # another contest
+    file.write_text("agent,pair,env_steps_per_second,work,threads,hardware,commit\n" + "\n".join(lines) + "\n")
+    assert "| dqn / sb3 | Pong | 120 [100, 140] | 60 [50, 70] | 2.0 | 2 |" in table(file)
 
 
 def test_sentence_gives_score_minutes_hardware_and_seeds(tmp_path: Path) -> None:
