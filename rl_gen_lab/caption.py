@@ -20,6 +20,7 @@ from rl_gen_lab import data
 from rl_gen_lab.config import exit_on_error, parse_flags
 from rl_gen_lab.display import Display
 from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.look import open_split
 from rl_gen_lab.runs import RunFolder
 from rl_gen_lab.saved import load_task
 from rl_gen_lab.vision import attention_map
@@ -61,11 +62,7 @@ def main(argv: list[str] | None = None) -> None:
     config = parse_flags(Config, argv, description=Config.__doc__)
     caption = open_captioner(config.run, config.beam)
     run = RunFolder.open(config.run)
-    folder = config.data or Path(run.read_config()["config"]["data"])
-    split = data.load(folder).splits[config.split]
-    size = list(split.images.shape[2:])
-    if size != run.read_config()["image_size"]:
-        raise ConfigError(f"{folder} has images of {size[1]} x {size[0]}, {config.run} was trained on others")
+    split = open_split(config.run, config.data, config.split)
     count = len(split) if config.images is None else min(config.images, len(split))
     if count:
         part = data.Split(split.name, split.images[:count], split.labels[:count])
@@ -73,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
             found = caption.evaluate(part, lambda done: display.update(done, ""))
         print(f"{config.split}, {count:,} images, beam {caption.config.beam}:")
         print("\n".join(f"  {name} {value:.4f}" for name, value in found.items()))
-    chosen = attention_map.spread_out(len(split), config.pictures) if config.pictures else []
+    chosen = split.spread_out(config.pictures)
     for file, said in attention_map.write(caption, split, chosen, run.path / "pictures") if chosen else []:
         print(f"{file}: {said}")
 

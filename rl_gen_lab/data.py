@@ -31,6 +31,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def spread_out(self, count: int) -> list[int]:
+        """Numbers of `count` images, evenly over the split."""
+        return [int(i) for i in np.linspace(0, len(self) - 1, min(count, len(self))).round()]
+
     def boxes(self, index: int) -> tuple[Tensor, Tensor]:
         """Boxes (M, 4) float32, x1 y1 x2 y2 [px], and their categories (M,) int64."""
         things = self.labels[index].things

@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
 import tyro
@@ -33,7 +33,7 @@ from rl_gen_lab.runs import RunFolder
 from rl_gen_lab.seeding import Generators
 from rl_gen_lab.supervised import Loop, Task, check_identity, read_checkpoint
 from rl_gen_lab.tracking import Tracker
-from rl_gen_lab.vision import attention_map
+from rl_gen_lab.vision import attention_map, pictures
 from rl_gen_lab.vision.captioner import Caption, CaptionConfig
 from rl_gen_lab.vision.detector_parts import DetectConfig
 from rl_gen_lab.vision.ladder import make_detector
@@ -41,7 +41,7 @@ from rl_gen_lab.vision.recognition import ClassifyConfig, LocalizeConfig, Recogn
 from rl_gen_lab.vision.segmentation import Segment, SegmentConfig
 from rl_gen_lab.wandb_config import WandbConfig
 
-PICTURES = 4  # of attention, at the end of a captioner's training
+PICTURES = 4  # of what a trained model makes of validation images
 
 
 @dataclass(frozen=True)
@@ -152,12 +152,19 @@ def train(config: Config) -> dict[str, Any]:
         if saved is not None:
             loop.load(saved)
         result = loop.run()
-        if result and isinstance(task, Caption):
-            pictures = attention_map.spread_out(len(dataset.splits["val"]), PICTURES)
-            for file, said in attention_map.write(task, dataset.splits["val"], pictures, run.path / "pictures"):
+        if result:
+            for file, said in draw(task, dataset.splits["val"], PICTURES, run):
                 tracker.image(f"pictures/{file.stem}", file, loop.updates)
-                loop.display.say(f"{file}: {said}")
+                loop.display.say(f"{file}{said}")
         return result
+
+
+def draw(task: Task, split: data.Split, count: int, run: RunFolder) -> list[tuple[Path, str]]:
+    """Pictures of what a model makes of `count` images of a split, and what it says of them, if it says anything."""
+    chosen, folder = split.spread_out(count), run.path / "pictures"
+    if isinstance(task, Caption):
+        return [(file, f": {said}") for file, said in attention_map.write(task, split, chosen, folder)]
+    return [(file, "") for file in pictures.write(cast(pictures.Finder, task), split, chosen, folder)]
 
 
 def describe(

@@ -13,7 +13,7 @@ from PIL import Image
 
 from rl_gen_lab import caption, data
 from rl_gen_lab.runs import RunFolder
-from rl_gen_lab.vision.attention_map import DIM, PANEL_HEIGHT, draw, heat, spread_out
+from rl_gen_lab.vision.attention_map import DIM, PANEL_HEIGHT, draw, heat
 
 GREY = np.full((40, 40, 3), 100, np.uint8)
 
@@ -44,7 +44,6 @@ def test_a_training_leaves_pictures_with_a_panel_for_every_word() -> None:
     assert picture.height > -(-panels // 8) * (210 * round(PANEL_HEIGHT / 210)) and picture.width >= 8 * 160
     with Image.open(files[0]) as saved:
         assert saved.width == picture.width
-    assert spread_out(10, 3) == [0, 4, 9] and spread_out(2, 4) == [0, 1]
 
 
 def test_the_command_gives_the_figures_of_the_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -82,8 +82,3 @@ def write(caption: Caption, split: Split, indices: Sequence[int], folder: Path) 
         draw(caption, split.images[index], told, label.captions[:1]).save(file)
         found.append((file, caption.vocabulary.decode(told.words)))
     return found
-
-
-def spread_out(images: int, count: int) -> list[int]:
-    """`count` numbers of images, evenly over a split."""
-    return [int(i) for i in np.linspace(0, images - 1, min(count, images)).round()]
