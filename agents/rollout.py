@@ -14,7 +14,7 @@ import ale_py.vector_env
 import numpy as np
 
 from envs import names
-from envs.factory import EnvConfig, make_vec
+from envs.factory import EnvConfig, is_capped, make_vec
 from rl_gen_lab.errors import UserError
 from rl_gen_lab.seeding import Generators
 
@@ -270,6 +270,6 @@ def evaluate(
         "episodes": episodes,
         "seed": seed,
         "epsilon": epsilon,
-        "max_episode_frames": world.max_episode_frames if names.is_atari(rollout.env_id) else None,
+        "max_episode_frames": world.max_episode_frames if is_capped(rollout.env_id) else None,
     }
     return Evaluation([e.episodic_return for e in kept], [e.length for e in kept], protocol)

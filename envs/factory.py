@@ -35,6 +35,7 @@ KINDS_OF_EYES = ("detector", "segment")
 # How to make the eyes of a kind from what stands behind the colon. Models are not known here: whoever knows both
 # worlds and models puts them in.
 EYES: dict[str, Callable[[str], Eyes]] = {}
+MAX_EPISODE_FRAMES = 108_000  # half an hour of an Atari game, the usual limit since Mnih et al. 2015
 SMALLEST_PICTURE = 32  # a uint8 array with a shorter side is a vector of numbers, not a picture
 
 
@@ -71,8 +72,9 @@ class EnvConfig:
     episodic_life: bool = False
     # Learning sees rewards clipped to [-1, 1]; every reported return is of unclipped rewards.
     clip_rewards: bool = True
-    # A game is truncated after this many emulator frames.
-    max_episode_frames: int = 108_000
+    # A game is truncated after this many emulator frames; an episode of a world that sets no limit itself after as many
+    # steps: an agent that goes in circles must not be evaluated for ever.
+    max_episode_frames: int = MAX_EPISODE_FRAMES
 
     def __post_init__(self) -> None:
         kind, colon, source = self.observe.partition(":")
@@ -113,6 +115,11 @@ def eyes_of(config: EnvConfig) -> Eyes | None:
     if kind not in EYES:
         raise UnusableEnvError(f"observe {config.observe!r}: models look only in the commands of agents/")
     return EYES[kind](source)
+
+
+def is_capped(env_id: str) -> bool:
+    """Whether `max_episode_frames` ends the episodes of this id; else its own limit does."""
+    return names.is_atari(env_id) or names.spec(env_id).max_episode_steps is None
 
 
 def make_vec(
@@ -201,10 +208,13 @@ def _emulator(name: str, env_id: str, config: EnvConfig) -> dict[str, Any]:
 
 def _view(env: gym.Env[Any, Any], config: EnvConfig, eyes: Eyes | None) -> gym.Env[Any, Any]:
     """A world as its objects, (D,) float32, or in the standard view; only emulators skip frames, begin with no-ops."""
+    spec = env.spec
+    assert spec is not None
+    if not names.is_atari(spec.id) and spec.max_episode_steps is None:
+        env = w.TimeLimit(env, config.max_episode_frames)
     if config.observe == "pixels":
         return standard_view(env, config)
-    assert env.spec is not None
-    if names.is_atari(env.spec.id):
+    if names.is_atari(spec.id):
         return ObjectObservation(env, config.frame_skip, config.noop_max, eyes)
     return ObjectObservation(env, eyes=eyes)
 

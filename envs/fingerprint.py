@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from envs import names
-from envs.factory import EnvConfig, eyes_of, fire_reset_of, make_vec, sticky_of
+from envs.factory import MAX_EPISODE_FRAMES, EnvConfig, eyes_of, fire_reset_of, is_capped, make_vec, sticky_of
 
 Field = str | int | float | bool | None
 
@@ -56,8 +56,13 @@ def fingerprint(env_id: str, config: EnvConfig, **protocol: Field) -> Fingerprin
             f"{env_id} sticky {fields['sticky']} skip {config.frame_skip} {colour} {config.image_size}px"
             f" stack {config.frame_stack} noop {config.noop_max} {action}"
         )
-    elif len(observation.shape or ()) == 3:  # three grey frames and one RGB frame have the same shape
-        fields |= {"grayscale": config.grayscale, "frame_stack": config.frame_stack}
+    else:
+        if len(observation.shape or ()) == 3:  # three grey frames and one RGB frame have the same shape
+            fields |= {"grayscale": config.grayscale, "frame_stack": config.frame_stack}
+        if is_capped(env_id):
+            fields |= {"max_episode_frames": config.max_episode_frames}
+    if fields.get("max_episode_frames", MAX_EPISODE_FRAMES) != MAX_EPISODE_FRAMES:
+        text += f" cap {config.max_episode_frames}"
     if config.observe != "pixels":
         eyes = eyes_of(config)  # what they are, not where they lie
         fields["observe"] = config.observe if eyes is None else eyes.name

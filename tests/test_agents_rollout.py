@@ -321,7 +321,8 @@ def test_evaluation_counts_whole_episodes_and_says_by_which_rules() -> None:
     found = evaluate("test/Counter-v0", EnvConfig(), zeros, 7, 3)
     assert found.returns == [12.0] * 7
     assert found.lengths == [4] * 7
-    assert found.protocol == {"episodes": 7, "seed": 3, "epsilon": 0.0, "max_episode_frames": None}
+    assert found.protocol == {"episodes": 7, "seed": 3, "epsilon": 0.0, "max_episode_frames": 108_000}
+    assert evaluate("CartPole", EnvConfig(), zeros, 1, 3).protocol["max_episode_frames"] is None  # its own limit
     assert found.summary() == {
         "eval/return_mean": 12.0,
         "eval/return_std": 0.0,

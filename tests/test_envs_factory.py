@@ -448,6 +448,17 @@ def test_a_world_that_cannot_be_drawn_can_be_made() -> None:
     assert make_env("CartPole").render_mode == "rgb_array"
 
 
+@pytest.mark.parametrize(("cap", "last"), [(9, True), (10, False)])
+def test_a_world_without_a_limit_of_its_own_ends_all_the_same(cap: int, last: bool) -> None:
+    vec = make_vec("CliffWalking-v1", 2, EnvConfig(max_episode_frames=cap))
+    vec.reset(seed=1)
+    truncated = [vec.step(np.zeros(2, dtype=np.int64))[3].all() for _ in range(9)]  # up, against the wall
+    assert truncated == [False] * 8 + [last]
+    own = make_vec("CartPole", 1, EnvConfig(max_episode_frames=1))  # brings 500 steps of its own
+    own.reset(seed=1)
+    assert not own.step(np.array([0]))[3].any()
+
+
 def test_a_users_own_module_is_a_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "module_of_a_world.py").write_text(
         "import gymnasium as gym\n"

@@ -95,3 +95,10 @@ def test_three_grey_frames_are_not_one_frame_in_colour() -> None:
     finally:
         gym.registry.pop("test/Picture-v0")
     assert len({grey.hash, colour.hash, small.hash}) == 3
+
+
+def test_the_limit_of_an_episode_is_part_of_the_task_where_it_is_ours() -> None:
+    for name, ours in (("CliffWalking-v1", True), (PONG, True), ("CartPole-v1", False)):
+        usual, short = (fingerprint(name, config) for config in (EnvConfig(), EnvConfig(max_episode_frames=400)))
+        assert (usual.hash != short.hash) == ours == ("cap 400" in short.text)
+        assert "cap" not in usual.text
