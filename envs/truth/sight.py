@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any, Protocol, SupportsFloat
 
 import gymnasium as gym
@@ -10,8 +9,6 @@ import numpy as np
 
 from envs import names
 from envs.truth.objects import Game, Seen, Slots, Told
-
-PICTURES = 2  # a velocity is the difference of two
 
 
 class BlindError(names.UnknownEnvError):
@@ -34,7 +31,7 @@ class Eyes(Protocol):
 
 
 class Sight:
-    """Keeps the last two pictures of a game, and on demand says what the eyes make of them.
+    """Keeps the last picture of a game, and on demand says what the eyes make of it.
 
     Scores and lives are not looked at: a player is told of points and lives. A box counts if its middle lies in the
     game's field; its edges are rounded, because sprites lie on whole pixels.
@@ -48,33 +45,29 @@ class Sight:
             others, wanted = ", ".join(eyes.categories), ", ".join(game.categories)
             raise BlindError(f"{eyes.name} was trained to find {others}; in {env_id} there are {wanted}")
         self.game, self.eyes, self._read = game, eyes, game.seen
-        self._pictures: deque[np.ndarray] = deque(maxlen=PICTURES)
+        self._picture: np.ndarray | None = None
         self._slots: Slots = {}
         self._won = self._lost = 0.0
         self._lives = np.nan
 
     def reset(self, env: gym.Env[Any, Any], info: dict[str, Any]) -> None:
         """Begin a game."""
-        self._pictures.clear()
         self._slots, self._won, self._lost = {}, 0.0, 0.0
         self.frame(env, 0.0, info)
 
     def frame(self, env: gym.Env[Any, Any], reward: SupportsFloat, info: dict[str, Any]) -> None:
         """After every frame: its picture, reward and info."""
-        self._pictures.append(self.game.picture(env))
+        self._picture = self.game.picture(env)
         self._won += max(float(reward), 0.0)
         self._lost += max(-float(reward), 0.0)
         self._lives = float(info.get("lives", np.nan))
 
     def slots(self) -> Slots:
-        """The slots of the last frame, in the words of the truth; velocities from the frame before."""
-        told = Told(self._won, self._lost, self._lives)
-        for seen in self.eyes.look(np.stack(self._pictures)):
-            before, self._slots = self._slots, self._read(self._in_field(seen), told, self._slots)
-        if len(self._pictures) < PICTURES:
-            before = {}
-        moved = {f"{name}_velocity": self._slots[name] - before.get(name, np.nan) for name in self.game.moving}
-        return self._slots | moved
+        """The slots of the last frame, in the words of the truth, without velocities."""
+        assert self._picture is not None
+        (seen,) = self.eyes.look(self._picture[None])
+        self._slots = self._read(self._in_field(seen), Told(self._won, self._lost, self._lives), self._slots)
+        return self._slots
 
     def _in_field(self, seen: Seen) -> Seen:
         left, top, width, height = self.game.field

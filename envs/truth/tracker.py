@@ -32,8 +32,7 @@ class Tracker:
     def read(self, env: gym.Env[Any, Any]) -> Slots:
         """The slots of the present frame. A velocity is NaN where one of the two positions is."""
         before, after = self.slots, self.game.slots(self.game.state(env))
-        for name in self.game.moving:
-            after[f"{name}_velocity"] = after[name] - before.get(name, np.nan)
+        after |= velocities(self.game, before, after)
         if before:
             self.event = self.game.event(before, after) or self.event
         self.slots = after
@@ -43,6 +42,11 @@ class Tracker:
         """The frame read last, proven against its pixels."""
         objects, problem = prove(self.game, self.game.state(env), self.game.screen(env))
         return Scene(objects, self.slots, self.event, problem)
+
+
+def velocities(game: Game, before: Slots, after: Slots, frames: int = 1) -> Slots:
+    """How far things moved between two reads [px/frame]; NaN where one of the two positions is."""
+    return {f"{name}_velocity": (after[name] - before.get(name, np.nan)) / frames for name in game.moving}
 
 
 def vector_names(game: Game) -> list[str]:

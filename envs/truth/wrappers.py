@@ -9,8 +9,9 @@ import numpy as np
 from gymnasium import spaces
 
 from envs.truth.find import game_of
+from envs.truth.objects import Slots
 from envs.truth.sight import Eyes, Sight
-from envs.truth.tracker import Tracker, vector, vector_names
+from envs.truth.tracker import Tracker, vector, vector_names, velocities
 
 
 class WithTruth(gym.Wrapper[Any, Any, Any, Any]):
@@ -56,8 +57,10 @@ class WithTruth(gym.Wrapper[Any, Any, Any, Any]):
 class ObjectObservation(gym.Wrapper[Any, Any, Any, Any]):
     """Slots as the observation: (D,) float32 in [-1, 1]; `names` says what the entries are.
 
+    Velocities are those since the last step's observation: the kernels of games move a sprite every second frame only,
+    so two neighbouring frames may show a paddle at full speed as standing still.
     frame_skip: frames per step, rewards are summed over them. noop_max: at most this many no-ops begin a game (Atari).
-    eyes: who finds the objects in the last two frames of a step; None: they are read from the world's state.
+    eyes: who finds the objects in the last frame of a step; None: they are read from the world's state.
     Raises: NoTruthError, BlindError.
     """
 
@@ -70,6 +73,7 @@ class ObjectObservation(gym.Wrapper[Any, Any, Any, Any]):
         self._truth = WithTruth(env, prove=False) if eyes is None else None
         super().__init__(env if self._truth is None else self._truth)
         self.frame_skip, self.noop_max = frame_skip, noop_max
+        self._last: Slots = {}
         self.names = vector_names(self.game)
         self.observation_space = spaces.Box(-1.0, 1.0, (len(self.names),), np.float32)
 
@@ -80,6 +84,7 @@ class ObjectObservation(gym.Wrapper[Any, Any, Any, Any]):
             _, terminated, truncated, info = self._frame(0)
             if terminated or truncated:
                 info = self._begin()
+        self._last = {}
         return self._seen(), info
 
     def step(self, action: Any) -> tuple[Any, SupportsFloat, bool, bool, dict[str, Any]]:
@@ -107,6 +112,10 @@ class ObjectObservation(gym.Wrapper[Any, Any, Any, Any]):
 
     def _seen(self) -> np.ndarray:
         if self._sight is not None:
-            return vector(self.game, self._sight.slots())
-        assert self._truth is not None
-        return vector(self.game, self._truth.tracker.slots)
+            slots = self._sight.slots()
+        else:
+            assert self._truth is not None
+            slots = self._truth.tracker.slots
+        moved = velocities(self.game, self._last, slots, self.frame_skip)
+        self._last = slots
+        return vector(self.game, slots | moved)
