@@ -202,3 +202,15 @@ def test_a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_overwritten(
     }
     assert expected.get(damage, str(run.path)) in error
     assert before == {p: p.read_bytes() for p in sorted(run.path.rglob("*")) if p.is_file()}
+
+
+def test_a_run_that_reached_its_goal_says_so_when_it_is_resumed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dqn.main([*CARTPOLE, *SHORT, "--runs-dir", str(tmp_path), "--stop-at-return", "1"])
+    run = only_run(tmp_path)
+    steps = run.read_result()["total_env_steps"]
+    capsys.readouterr()
+    dqn.main(["--resume", str(run.path), "--total-env-steps", "5000"])
+    assert f"stop_at_return 1 was reached at step {steps:,}: there is nothing left" in capsys.readouterr().out
+    assert run.read_result()["total_env_steps"] == steps
