@@ -87,6 +87,7 @@ class Config:
     shared_backbone: bool = True
     # Units of an LSTM behind the shared backbone, for worlds that one observation does not tell whole; 0: none.
     lstm_units: int = 0
+
     policy: Annotated[PolicyConfig, tyro.conf.arg(name="")] = field(default_factory=PolicyConfig)
     transfer: Annotated[TransferConfig, tyro.conf.arg(name="")] = field(default_factory=TransferConfig)
     world: EnvConfig = field(default_factory=EnvConfig)

@@ -33,6 +33,7 @@ from agents.runner import Job, make_all, parse_agent
 from agents.statistics import difference_interval, score_interval, stratified_interval
 from envs import names
 from rl_gen_lab.errors import ConfigError, UserError
+from rl_gen_lab.files import save_errors
 from rl_gen_lab.runs import RunFolder
 from rl_gen_lab.tracking import Tracker
 from rl_gen_lab.wandb_config import WandbConfig
@@ -242,17 +243,23 @@ def caveats(groups: Sequence[Group]) -> list[str]:
 
 
 def write_comparison(comparison: Comparison, out: Path) -> Path:
-    """Make `<out>/<env>__<time>/` with learning_curves.png, comparison.json, index.html; give the folder."""
+    """Make `<out>/<env>__<time>/` with learning_curves.png, comparison.json, index.html; give the folder.
+
+    Raises: SaveError.
+    """
     env = names.short_name(comparison.env_id).replace("/", "-")
     stem, number = f"{env}__{time.strftime('%Y%m%d-%H%M%S')}", 1
     folder = out / stem
     while folder.exists():
         number += 1
         folder = out / f"{stem}-{number}"
-    folder.mkdir(parents=True)
-    report.write_figure(comparison, folder / "learning_curves.png")
-    (folder / "comparison.json").write_text(json.dumps(report.to_json(comparison), indent=1) + "\n", encoding="utf-8")
-    report.write_page(comparison, folder / "learning_curves.png", folder / "index.html")
+    with save_errors(folder):
+        folder.mkdir(parents=True)
+        report.write_figure(comparison, folder / "learning_curves.png")
+        (folder / "comparison.json").write_text(
+            json.dumps(report.to_json(comparison), indent=1) + "\n", encoding="utf-8"
+        )
+        report.write_page(comparison, folder / "learning_curves.png", folder / "index.html")
     return folder
 
 

@@ -127,6 +127,7 @@ class Config:
     ensemble_every_env_steps: int = 50_000
     # Network from observations to features: auto, nature, impala, small (pixels); mlp, mlp_small (vectors).
     backbone: str = "auto"
+
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     transfer: Annotated[TransferConfig, tyro.conf.arg(name="")] = field(default_factory=TransferConfig)
     world: EnvConfig = field(default_factory=EnvConfig)

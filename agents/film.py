@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from agents.policy import Policy
 from envs import names
 from envs.factory import EnvConfig, make_env
+from rl_gen_lab.files import save_errors
 from rl_gen_lab.seeding import Generators
 
 HEIGHT = 320  # of a film, in pixels
@@ -142,9 +143,14 @@ def draw(
 
 
 def write_mp4(path: Path, frames: list[np.ndarray], fps: int = 30) -> None:
-    """Write frames (H, W, 3) uint8 as H.264, with the ffmpeg that imageio-ffmpeg brings along."""
+    """Write frames (H, W, 3) uint8 as H.264, with the ffmpeg that imageio-ffmpeg brings along.
+
+    Raises: SaveError where no file can be made.
+    """
     height, width = frames[0].shape[:2]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with save_errors(path):  # before ffmpeg, which says it in many lines
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
     writer = imageio_ffmpeg.write_frames(
         str(path),
         (width, height),

@@ -101,6 +101,7 @@ class Config:
     lstm_units: int = 0
     # Agent steps that the LSTM's gradient reaches back; divides rollout_steps and minibatch_size.
     bptt_steps: int = 16
+
     policy: Annotated[PolicyConfig, tyro.conf.arg(name="")] = field(default_factory=PolicyConfig)
     transfer: Annotated[TransferConfig, tyro.conf.arg(name="")] = field(default_factory=TransferConfig)
     world: EnvConfig = field(default_factory=EnvConfig)

@@ -11,6 +11,7 @@ from envs.factory import EnvConfig
 from envs.fingerprint import Fingerprint, fingerprint
 from rl_gen_lab import devices
 from rl_gen_lab.config import to_dict
+from rl_gen_lab.display import python, shell
 from rl_gen_lab.errors import CheckpointError
 from rl_gen_lab.runs import RunFolder, load_state
 
@@ -42,8 +43,8 @@ def module_of(algo: str) -> str:
 
 
 def resume_command(algo: str, run: RunFolder) -> str:
-    """The command that continues a run."""
-    return f"python -m agents.{module_of(algo)} --resume {run.path}"
+    """The command that continues a run, to be copied into a shell."""
+    return shell(python(), "-m", f"agents.{module_of(algo)}", "--resume", run.path)
 
 
 def load_checkpoint(run: RunFolder, algo: str, task: Fingerprint) -> dict[str, Any]:

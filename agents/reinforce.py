@@ -98,6 +98,7 @@ class Config:
     max_grad_norm: float = 1.0
     # Agent steps that go through the network at once; bounds memory and changes nothing else.
     chunk_steps: int = 4_096
+
     policy: Annotated[PolicyConfig, tyro.conf.arg(name="")] = field(default_factory=PolicyConfig)
     transfer: Annotated[TransferConfig, tyro.conf.arg(name="")] = field(default_factory=TransferConfig)
     world: EnvConfig = field(default_factory=EnvConfig)

@@ -178,6 +178,7 @@ class Config:
     net_arch: tuple[int, ...] | None = None
     # Standardise observations and rewards by running statistics (SB3's VecNormalize); vectors only.
     normalize: bool = False
+
     dqn: DQNSettings = field(default_factory=DQNSettings)
     a2c: A2CSettings = field(default_factory=A2CSettings)
     ppo: PPOSettings = field(default_factory=PPOSettings)

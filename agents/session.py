@@ -114,6 +114,9 @@ class Session:
         self._keep_limits()
         self.run.truncate_metrics(self.env_steps)
         self.display.say(f"resumed at step {self.env_steps:,}")
+        if self.solved is not None:
+            goal = f"stop_at_return {self.config.run.stop_at_return:g}"
+            self.display.say(f"{goal} was reached at step {self.solved['env_steps']:,}: there is nothing left to train")
         self.saved = None
 
     def note(self, facts: dict[str, Any]) -> None:

@@ -85,6 +85,7 @@ class Config:
     seed: int = 1
     # Where the measurement's own folder is made.
     out: Path = Path("comparisons")
+
     policy: Annotated[PolicyConfig, tyro.conf.arg(name="")] = field(
         default_factory=lambda: PolicyConfig(backbone="mlp_tanh")
     )

@@ -15,11 +15,13 @@ import sys
 import tomllib
 import types
 from collections.abc import Callable, Iterator, Sequence
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import tyro
 
+from rl_gen_lab.display import short
 from rl_gen_lab.errors import ConfigError, UserError, suggest
 
 DEFAULTS = "defaults"  # the name of the preset that changes nothing
@@ -56,8 +58,8 @@ def load(
     config = config_class()
     if name in known:
         file = presets_dir / f"{agent}_{name}.toml"
-        print(f"preset: {_short(file)}", flush=True)
-        config = _overlay(config, _read_toml(file), _short(file), ())
+        print(f"preset: {short(file)}", flush=True)
+        config = _overlay(config, _read_toml(file), short(file), ())
     elif name == DEFAULTS:
         print(f"preset: {DEFAULTS}", flush=True)
     else:
@@ -89,10 +91,21 @@ def parse_flags(
 
 
 def _one_line(box: str) -> str:
-    """The words of tyro's box, without title, frame, rules and the advice to ask for help."""
-    words = [line.strip("│╭╮╰╯─ ") for line in box.splitlines()[1:]]
-    text = " ".join(word for word in words if word).partition("For full helptext")[0].strip()
-    return re.sub(r"Perhaps you meant:", "- did you mean", text) or "wrong flags; see --help"
+    """The words of tyro's box, without title, frame, rules and the advice to ask for help; of like flags the names."""
+    lines = [line.strip("│╭╮╰╯─ ") for line in box.splitlines()[1:]]
+    said = "\n".join(line for line in lines if line).partition("For full helptext")[0]
+    said, _, like = re.split(r"(Perhaps you meant:|Arguments similar to|Argument helptext:|$)", said, maxsplit=1)
+    words = " ".join(said.split())
+    wrong = re.findall(r"--[\w.-]+", words.partition("Unrecognized options:")[2])
+    near = [flag for line in re.findall(r"^--.*", like, re.MULTILINE) for flag in re.findall(r"--[\w.]+", line)]
+    if wrong and near:
+        near.sort(key=lambda flag: max(_likeness(flag, typed) for typed in wrong), reverse=True)
+        words += f" - did you mean {' or '.join(near[:3])}?"
+    return words or "wrong flags; see --help"
+
+
+def _likeness(flag: str, typed: str) -> float:
+    return SequenceMatcher(None, flag.replace("-", "_"), typed.replace("-", "_")).ratio()
 
 
 def first_look(argv: Sequence[str] | None, name: str) -> str | None:
@@ -128,6 +141,8 @@ def exit_on_error(main: Callable[P, R], *also: type[Exception]) -> Callable[P, R
 
     @functools.wraps(main)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that knows no "±" must not end a training
+            sys.stdout.reconfigure(errors="replace")
         try:
             return main(*args, **kwargs)
         except caught as error:
@@ -163,20 +178,13 @@ def _read_toml(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read preset {_short(file)}: {error}") from error
+        raise ConfigError(f"cannot read preset {short(file)}: {error}") from error
 
 
 def _program() -> str | None:
     """Give the command as it was typed: `python -m package.module` where it was started so."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return f"python -m {spec.name.removesuffix('.__main__')}" if spec else None
-
-
-def _short(path: Path) -> str:
-    try:
-        return str(path.absolute().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
 
 
 # ---- values

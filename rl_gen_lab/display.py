@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
 import sys
 import time
+from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
@@ -21,6 +24,25 @@ def clock(seconds: float) -> str:
     return f"{hour}:{minute:02d}:{second:02d}" if hour else f"{minute}:{second:02d}"
 
 
+def short(path: Path) -> str:
+    """Give a path as it is typed here: relative where it lies below the working directory."""
+    try:
+        return str(path.absolute().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def shell(*words: str | Path) -> str:
+    """Give a command to copy into a shell: paths `short`, quoted where they must be."""
+    return shlex.join(short(word) if isinstance(word, Path) else word for word in words)
+
+
+def python() -> str | Path:
+    """Give how this interpreter is started: "python" in an activated environment, else its path."""
+    found, own = shutil.which("python"), Path(sys.executable)
+    return "python" if found and Path(found).absolute() == own else own
+
+
 class Display:
     """Progress of one piece of work of `total` units; use as a context manager.
 
@@ -32,6 +54,7 @@ class Display:
         self.done, self.rate = 0, 0.0
         self._live = sys.stdout.isatty()
         self._mark: tuple[float, int] | None = None
+        self._asked = 0.0  # when somebody last reported work
         self._shown = 0.0
         self._progress = Progress(
             TextColumn("[bold]{task.description}"),
@@ -69,6 +92,7 @@ class Display:
         now = time.monotonic()
         if self._mark is None:
             self._mark, self._shown = (now, done), now - pause + SECONDS_TO_FIRST
+        self._asked = now
         return now - self._shown >= pause
 
     def update(self, done: int, status: str, left_seconds: float | None = None) -> None:
@@ -77,7 +101,7 @@ class Display:
         assert self._mark is not None
         self.done = done
         since, before = self._mark
-        if now - since >= 2.0:
+        if now - since >= (2.0 if self.rate else 0.5):
             rate = (done - before) / (now - since)
             self.rate = rate if self.rate == 0 else 0.8 * self.rate + 0.2 * rate
             self._mark = (now, done)
@@ -92,8 +116,12 @@ class Display:
 
     def pause(self, done: int, status: str) -> None:
         """Show work beside the units, such as an evaluation: the rate, and with it the ETA, is not lowered by it."""
+        asked = self._asked
         due, now = self.due(done), time.monotonic()
-        self.done, self._mark = done, (now, done)
+        assert self._mark is not None
+        since, before = self._mark
+        # What was done before the pause counts, and the time it took; the pause itself does not.
+        self.done, self._mark = done, (since + (now - asked if asked else 0.0), before)
         if not due:
             return
         self._shown = now
@@ -105,6 +133,7 @@ class Display:
     def say(self, line: str) -> None:
         """Print a line that stays, above the bar."""
         if self._live:
-            self._progress.console.print(line, markup=False, highlight=False)
+            # Never folded: commands and paths are copied from the terminal.
+            self._progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
         else:
             print(line, flush=True)

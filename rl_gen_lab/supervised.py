@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from rl_gen_lab.data import Split
 from rl_gen_lab.devices import DeviceConfig, peak_memory_mb
-from rl_gen_lab.display import Display, clock
+from rl_gen_lab.display import Display, clock, python, shell
 from rl_gen_lab.errors import CheckpointError, DivergedError, SaveError
 from rl_gen_lab.optimizers import OptimizerConfig, Schedule, make_optimizer
 from rl_gen_lab.runs import RunFolder, load_state, load_weights, save_state, save_weights
@@ -324,7 +324,7 @@ class Loop:
         if error is not None:
             self.run_folder.write_result(self._result("failed") | {"error": f"{type(error).__name__}: {error}"})
         if error is not None or self._interrupted:
-            command = f"python -m rl_gen_lab.train --resume {self.run_folder.path}"
+            command = shell(python(), "-m", "rl_gen_lab.train", "--resume", self.run_folder.path)
             self.display.say(f"resume with: {command}")
         self.tracker.finish(0 if error is None and not self._interrupted else 1)
         if self._interrupted and error is None:

@@ -4,6 +4,7 @@ The local record is the one that counts. W&B may be online, offline, disabled, o
 goes on and one line says so. Everything W&B writes lies in the run folder, offline data within a second.
 """
 
+import logging
 import os
 import shutil
 import sys
@@ -16,11 +17,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rl_gen_lab.display import shell, short
 from rl_gen_lab.errors import SaveError
 from rl_gen_lab.files import plain
 from rl_gen_lab.runs import RunFolder
 from rl_gen_lab.wandb_config import Mode, WandbConfig
-from rl_gen_lab.wandb_start import choose_mode, run_arguments, safe_name, settings
+from rl_gen_lab.wandb_start import choose_mode, no_mode_variable, run_arguments, safe_name, settings
 
 if TYPE_CHECKING:
     import wandb
@@ -40,7 +42,7 @@ class Tracker:
         self._started = time.monotonic() - wall_offset
         self._data_dir: str | None = None
         self._said: set[str] = set()
-        self._look = f"W&B: disabled. The record of this run: {_short(run.metrics_file)}"
+        self._look = f"W&B: disabled. The record of this run: {short(run.metrics_file)}"
 
     @classmethod
     def start(
@@ -159,7 +161,7 @@ class Tracker:
                 wandb_run.finish(exit_code=exit_code)
             except Exception as error:
                 # wandb passes over a run that began online unless it is told not to.
-                upload = f"{_command()} sync --no-skip-online {_short(Path(wandb_run.settings.sync_dir))}"
+                upload = _command("sync", "--no-skip-online", Path(wandb_run.settings.sync_dir))
                 self._say(
                     f"W&B did not finish ({_first_line(error)}); the run's own record is metrics.jsonl, and W&B's can"
                     f" be sent later: {upload}"
@@ -188,8 +190,9 @@ class Tracker:
         try:
             import wandb
         except ImportError as error:
-            self._say(f"W&B cannot be imported ({error}): recording in {_short(self.run.path)} only")
+            self._say(f"W&B cannot be imported ({error}): recording in {short(self.run.path)} only")
             return
+        logging.raiseExceptions = False  # on a full disk W&B's own log would print a traceback for each of its lines
         self._data_dir = os.environ.get("WANDB_DATA_DIR", "")
         os.environ["WANDB_DATA_DIR"] = str(self.run.path / "wandb")  # or artifacts would be staged outside the run
         # A module named "agents" is taken for a library of language models, and three lines would advertise Weave.
@@ -198,20 +201,21 @@ class Tracker:
         for attempt in dict.fromkeys((mode, "offline")):
             earlier = set(folders.glob("run-*"))
             try:
-                self._wandb = wandb.init(
-                    mode=attempt,  # type: ignore[arg-type]
-                    dir=str(self.run.path),
-                    resume="allow",
-                    reinit="create_new",  # a run that was not finished must not be taken for this one
-                    settings=settings(wandb),
-                    **arguments,
-                )
+                with no_mode_variable():
+                    self._wandb = wandb.init(
+                        mode=attempt,  # type: ignore[arg-type]
+                        dir=str(self.run.path),
+                        resume="allow",
+                        reinit="create_new",  # a run that was not finished must not be taken for this one
+                        settings=settings(wandb),
+                        **arguments,
+                    )
                 self._wandb.define_metric("global_step")
                 self._wandb.define_metric("wall_seconds", step_metric="global_step")
                 self._wandb.define_metric("*", step_metric="global_step")
             except Exception as error:  # CommError, UsageError, a service that does not start: training must begin
                 self._wandb = None
-                instead = "offline" if attempt == "online" else f"in {_short(self.run.path)} only"
+                instead = "offline" if attempt == "online" else f"in {short(self.run.path)} only"
                 self._say(f"W&B could not start {attempt} ({_first_line(error)}): recording {instead}")
                 with suppress(Exception, SystemExit):
                     wandb.teardown(exit_code=1)  # or its service would go on holding the id of this run
@@ -224,10 +228,10 @@ class Tracker:
         self._restore_environment()
 
     def _describe(self, wandb_run: "wandb.Run") -> str:
-        folder = _short(Path(wandb_run.settings.sync_dir))
+        folder = Path(wandb_run.settings.sync_dir)
         if self.mode == "online":
-            return f"W&B: online at {wandb_run.url} | in the terminal: {_command()} leet {folder}"
-        return f"W&B: offline | look: {_command()} leet {folder} | upload: {_command()} sync {folder}"
+            return f"W&B: online at {wandb_run.url} | in the terminal: {_command('leet', folder)}"
+        return f"W&B: offline | look: {_command('leet', folder)} | upload: {_command('sync', folder)}"
 
     def _row(self, values: dict[str, Any], global_step: int) -> dict[str, Any]:
         return {"global_step": int(global_step), "wall_seconds": round(self.wall_seconds, 3), **values}
@@ -259,7 +263,7 @@ class Tracker:
     def _stop_wandb(self, error: Exception) -> None:
         self._wandb = None
         self._restore_environment()
-        self._say(f"W&B stopped: {_first_line(error)}. The run goes on in {_short(self.run.metrics_file)}")
+        self._say(f"W&B stopped: {_first_line(error)}. The run goes on in {short(self.run.metrics_file)}")
         if isinstance(error, ConnectionError):
             # Its service is dead; W&B would try to talk to it again, and fail with a traceback, when Python ends.
             with suppress(Exception, SystemExit):
@@ -283,16 +287,9 @@ class Tracker:
             self._say(line)
 
 
-def _short(path: Path) -> str:
-    try:
-        return str(path.absolute().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
-
-
-def _command() -> str:
-    """How wandb is started here."""
-    return "wandb" if shutil.which("wandb") else _short(Path(sys.executable).with_name("wandb"))
+def _command(*words: str | Path) -> str:
+    """A wandb command as it is typed here."""
+    return shell("wandb" if shutil.which("wandb") else Path(sys.executable).with_name("wandb"), *words)
 
 
 def _first_line(error: BaseException) -> str:

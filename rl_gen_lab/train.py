@@ -69,6 +69,7 @@ class Config:
     runs_dir: Path = Path("runs")
     # Continue this run folder from its last checkpoint.
     resume: Path | None = None
+
     caption: CaptionConfig = field(default_factory=CaptionConfig)
     classify: ClassifyConfig = field(default_factory=ClassifyConfig)
     detect: DetectConfig = field(default_factory=DetectConfig)

@@ -6,7 +6,8 @@ import json
 import os
 import re
 import secrets
-from contextlib import redirect_stderr
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from typing import Any, get_args
 
 from rl_gen_lab.devices import git_commit
@@ -75,11 +76,22 @@ def _has_key() -> bool:
         import wandb
 
         # The mode, because login knows no key under WANDB_MODE=offline; silent, because else it asks the server.
-        wandb.setup(settings=wandb.Settings(mode="online", silent=True))
-        with redirect_stderr(io.StringIO()):
+        with no_mode_variable(), redirect_stderr(io.StringIO()):
+            wandb.setup(settings=wandb.Settings(mode="online", silent=True))
             return bool(wandb.login(prompt=False, verify=False))
     except Exception:  # no library, or a key of the wrong form
         return False
+
+
+@contextmanager
+def no_mode_variable() -> Iterator[None]:
+    """Hide WANDB_MODE, which `choose_mode` has read: wandb itself trips over "Offline" and over an empty one."""
+    mode = os.environ.pop("WANDB_MODE", None)
+    try:
+        yield
+    finally:
+        if mode is not None:
+            os.environ["WANDB_MODE"] = mode
 
 
 def settings(wandb: Any) -> Any:

@@ -11,7 +11,7 @@ from synthetic_runs import make_run
 from agents import compare, runner
 from agents.compare import Config, IncomparableRunsError, compare_runs, group_runs, make_runs, task_differences
 from agents.learning_curves import load_run
-from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.errors import ConfigError, SaveError
 
 
 @pytest.fixture
@@ -185,3 +185,9 @@ def test_command_exits_with_2_on_a_folder_that_is_no_run(tmp_path: Path, capsys:
         compare.main([str(tmp_path / "nothing")])
     assert stop.value.code == 2
     assert "nothing" in capsys.readouterr().err
+
+
+def test_a_comparison_that_cannot_be_written_is_one_line(six_runs: list[Path], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SaveError, match="could not save"):
+        compare.write_comparison(compare_runs([load_run(path) for path in six_runs]), tmp_path / "file")

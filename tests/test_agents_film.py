@@ -17,6 +17,7 @@ from PIL import Image, ImageSequence
 from agents.film import BAR, CHOSEN, HEIGHT, PANEL, action_names, draw, play_episode, write_gif, write_mp4
 from agents.policy import Policy
 from envs.factory import EnvConfig
+from rl_gen_lab.errors import SaveError
 
 
 def picture(height: int, width: int, level: int = 90) -> np.ndarray:
@@ -235,3 +236,9 @@ def test_actions_are_called_by_the_joysticks_words() -> None:
     assert action_names("CartPole", spaces.Discrete(2), EnvConfig()) == ["left", "right"]
     assert action_names("Acrobot", spaces.Discrete(3), EnvConfig()) == ["action 0", "action 1", "action 2"]
     assert action_names("Pendulum", spaces.Box(-2, 2, (1,)), EnvConfig()) == []
+
+
+def test_a_film_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(SaveError, match=r"could not save .*film\.mp4"):
+        write_mp4(tmp_path / "file" / "film.mp4", [np.zeros((8, 8, 3), np.uint8)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -151,14 +152,16 @@ def test_a_resumed_run_may_be_longer_but_not_otherwise_different(
 def test_a_longer_run_that_is_stopped_goes_on_to_its_new_end_by_the_command_it_prints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    dqn.main([*CARTPOLE, *SHORT, *NO_EVALUATION, "--runs-dir", str(tmp_path)])
-    run = only_run(tmp_path)
+    dqn.main([*CARTPOLE, *SHORT, *NO_EVALUATION, "--runs-dir", str(tmp_path / "my runs")])
+    run = only_run(tmp_path / "my runs")
     with monkeypatch.context() as patch:
         stop_at(patch, 1_000)
         with pytest.raises(SystemExit):
             dqn.main(["--resume", str(run.path), "--total-env-steps", "1200", "--total-minutes", "50"])
-    printed = capsys.readouterr().out.partition("resume with: python -m agents.dqn ")[2].split("\n")[0]
-    dqn.main(printed.split())
+    printed = capsys.readouterr().out.partition("resume with: ")[2].split("\n")[0]
+    interpreter, *words, folder = shlex.split(printed)  # the name of a folder has a space
+    assert Path(interpreter).absolute() == Path(sys.executable) and words == ["-m", "agents.dqn", "--resume"]
+    dqn.main(["--resume", folder])
     assert run.read_result()["total_env_steps"] == 1200
     assert run.read_config()["config"]["run"]["total_minutes"] == 50
     assert run.read_config()["config"]["run"]["resume"] is None
@@ -199,3 +202,15 @@ def test_a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_overwritten(
     }
     assert expected.get(damage, str(run.path)) in error
     assert before == {p: p.read_bytes() for p in sorted(run.path.rglob("*")) if p.is_file()}
+
+
+def test_a_run_that_reached_its_goal_says_so_when_it_is_resumed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dqn.main([*CARTPOLE, *SHORT, "--runs-dir", str(tmp_path), "--stop-at-return", "1"])
+    run = only_run(tmp_path)
+    steps = run.read_result()["total_env_steps"]
+    capsys.readouterr()
+    dqn.main(["--resume", str(run.path), "--total-env-steps", "5000"])
+    assert f"stop_at_return 1 was reached at step {steps:,}: there is nothing left" in capsys.readouterr().out
+    assert run.read_result()["total_env_steps"] == steps

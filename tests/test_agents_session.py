@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,7 +186,7 @@ def test_a_disk_full_to_the_end_stops_the_run_with_the_command_that_resumes_it(
     said = capsys.readouterr()
     assert stopped.value.code == 2
     assert said.err == "error: no space left on the disk\n"
-    assert "resume with: python -m agents.dqn --resume" in said.out
+    assert re.search(r"resume with: .*python\S* -m agents\.dqn --resume ", said.out)
     assert finished == [1]
 
 
@@ -289,3 +291,12 @@ def test_a_world_that_cannot_be_drawn_costs_the_film_and_not_the_run(
 
 def test_a_checkpoint_interval_that_would_never_end_is_refused(fails: Fails) -> None:
     assert "checkpoint_every_env_steps" in fails("--checkpoint-every-env-steps", "0")
+
+
+@pytest.mark.parametrize("name", ["dqn", "ppo", "actor_critic", "reinforce", "sb3"])
+def test_help_describes_each_group_of_settings_by_its_own_words(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        importlib.import_module(f"agents.{name}").main(["--help"])
+    words = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for own in ("How agents are scored: in environments of their own", "How a run appears in Weights & Biases."):
+        assert own in words

@@ -1,5 +1,6 @@
 """Settings: defaults < preset < flags, round trips, and errors that name the nearest right name."""
 
+import io
 import json
 import math
 from dataclasses import dataclass
@@ -240,3 +241,18 @@ def test_bugs_keep_their_traceback_and_results_pass_through() -> None:
 def test_suggestions_ignore_case_and_stay_silent_when_nothing_is_near() -> None:
     assert suggest("pong", ["Breakout", "Pong"]) == " Did you mean 'Pong'?"
     assert suggest("xyz", ["Breakout", "Pong"]) == "" == suggest("xyz", [])
+
+
+def test_of_like_flags_only_the_nearest_names_are_given(presets: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(["--learning_rat", "1"], presets)
+    assert str(caught.value) == "Unrecognized options: --learning_rat, 1 - did you mean --learning_rate?"
+    with pytest.raises(ConfigError) as caught:
+        read(["--zzz", "1", "--no-duble"], presets)
+    assert str(caught.value).endswith(" - did you mean --no_double or --double?")
+
+
+def test_a_terminal_without_the_character_shows_another_and_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written := io.BytesIO(), "ascii"))
+    exit_on_error(lambda: print("12.0 ± 3.0", flush=True))()
+    assert written.getvalue() == b"12.0 ? 3.0\n"

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import shlex
+import sys
+from pathlib import Path
+
 import pytest
 
 from rl_gen_lab import display
-from rl_gen_lab.display import Display, clock
+from rl_gen_lab.display import Display, clock, python, shell
 
 
 class Clock:
@@ -70,3 +75,43 @@ def test_an_evaluation_does_not_lower_the_rate(watch: Clock, capsys: pytest.Capt
     assert show.rate == pytest.approx(10.0)
     lines = capsys.readouterr().out.splitlines()
     assert "training 50/1,000 steps · evaluating: 9 of 60" in lines and len(lines) == 7
+
+
+def test_evaluations_more_often_than_a_rate_is_measured_leave_a_rate(watch: Clock) -> None:
+    show = Display("training", 1_000, "steps")
+    for done in range(100):  # ten units a second, an evaluation of two seconds after every tenth
+        if show.due(done):
+            show.update(done, "")
+        watch.now += 0.1
+        if done % 10 == 9:
+            show.due(done + 1)
+            for _ in range(4):
+                watch.now += 0.5
+                show.pause(done + 1, "evaluating")
+    assert show.rate == pytest.approx(10.0, rel=0.1)
+
+
+def test_a_line_longer_than_the_terminal_is_one_line_to_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.setattr("sys.stdout", terminal := Terminal())
+    monkeypatch.setenv("TERM", "dumb")
+    line = "resume with: python -m agents.dqn --resume " + "/".join(["a-long-folder"] * 20)
+    Display("training", 1, "steps").say(line)
+    assert line + "\n" in terminal.getvalue()
+
+
+def test_a_command_to_copy_is_quoted_and_its_paths_are_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "two words"
+    assert shell("python", "--resume", folder) == "python --resume 'two words'"
+    assert shlex.split(shell(tmp_path.parent / "a 'b'", "-m")) == [str(tmp_path.parent / "a 'b'"), "-m"]
+
+
+def test_the_interpreter_is_named_by_its_path_unless_python_is_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert python() == Path(sys.executable)
+    monkeypatch.setattr("shutil.which", lambda name: sys.executable)
+    assert python() == "python"

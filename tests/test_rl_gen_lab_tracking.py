@@ -490,3 +490,14 @@ def test_damage_and_foreign_files_are_refused(tmp_path: Path) -> None:
         list(read_records(file))
     with pytest.raises(CheckpointError, match="cannot read"):
         list(read_records(tmp_path / "none.wandb"))
+
+
+@pytest.mark.parametrize("variable", ["", "Offline", "dryrun"])
+def test_a_variable_that_wandb_itself_trips_over_starts_and_is_left_as_it_was(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", variable)
+    monkeypatch.setattr("rl_gen_lab.wandb_start._has_key", lambda: False)
+    with start(run, mode="auto") as tracker:
+        assert tracker.mode == "offline"
+    assert os.environ["WANDB_MODE"] == variable
