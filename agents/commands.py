@@ -51,7 +51,7 @@ def parse(config_class: type[ConfigT], agent: str, argv: list[str] | None, defau
     changed. Raises: ConfigError, UnknownEnvError, CheckpointError.
     """
     argv = sys.argv[1:] if argv is None else argv
-    if {"-h", "--help"} & set(argv):
+    if {"-h", "--help"} & set(argv) and first_look(argv, "env") is None:
         return load(config_class, argv, agent=agent, presets_dir=PRESETS)
     resume = first_look(argv, "resume")
     if resume is not None:

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from agents.policy import Policy
 from envs import names
 from envs.factory import EnvConfig, make_env
+from rl_gen_lab.errors import SaveError
 from rl_gen_lab.files import save_errors
 from rl_gen_lab.seeding import Generators
 
@@ -164,7 +165,10 @@ def write_mp4(path: Path, frames: list[np.ndarray], fps: int = 30) -> None:
     writer.send(None)
     for frame in frames:
         writer.send(np.ascontiguousarray(frame))
-    writer.close()
+    writer.close()  # says nothing of a disk that was full
+    if b"moov" not in path.read_bytes():  # the index of a film, which ffmpeg writes last
+        path.unlink()
+        raise SaveError(f"could not write {path}: the film is not whole. Is the disk full?")
 
 
 def write_gif(path: Path, frames: list[np.ndarray], fps: int = 15, max_frames: int = 240, scale: float = 1.0) -> None:

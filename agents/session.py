@@ -50,6 +50,10 @@ COUNTERS = (
 )
 
 
+class _InterruptedError(Exception):
+    """Somebody asked to stop while the agent was being evaluated."""
+
+
 class Session:
     """One run of one agent. Use as a context manager; see the module's docstring for who calls what when."""
 
@@ -69,19 +73,7 @@ class Session:
             self.run = RunFolder.create(config.run.runs_dir, algo, names.short_name(self.env_id), config.seed)
             self.run.write_config(records.describe(algo, self.env_id, config, self.fingerprint))
         self.display = Display(f"{algo} {names.short_name(self.env_id)}", config.total_env_steps, "steps")
-        self.display.say(f"task {self.fingerprint.hash}: {self.fingerprint.text}")
-        self.display.say(f"run folder {self.run.path}")
-        self.tracker = Tracker.start(
-            self.run,
-            config.wandb,
-            algo=algo,
-            env_id=self.env_id,
-            seed=config.seed,
-            flat_config=to_flat_dict(config),
-            fingerprint_hash=self.fingerprint.hash,
-            wall_offset=wall_offset,
-        )
-        self.tracker.print_how_to_look()
+        self.tracker = Tracker(self.run, "", wall_offset)  # W&B starts in `begin`: nothing is recorded of a refusal
         self.env_steps = self.episodes = self.evaluations = 0
         self.recent: deque[float] = deque(maxlen=RECENT)
         self.next_log, self.next_eval = 0, config.eval.every_env_steps or sys.maxsize
@@ -101,23 +93,25 @@ class Session:
         Raises: CheckpointError for one of another version of this program or its settings.
         """
         self.parts, self.policy, self.network = parts, policy, network
-        if self.saved is None:
-            return
-        try:
-            for name, part in parts.items():
-                part.load_state_dict(self.saved[name])
-            self._load_state_dict(self.saved["session"])
-        except (KeyError, ValueError, RuntimeError) as error:  # what torch and dictionaries say of what does not fit
-            raise CheckpointError(
-                f"{self.run.checkpoints / 'latest'} does not fit this program and {self.run.config_file}: {error}"
-            ) from error
-        self._keep_limits()
-        self.run.truncate_metrics(self.env_steps)
-        self.display.say(f"resumed at step {self.env_steps:,}")
-        if self.solved is not None:
-            goal = f"stop_at_return {self.config.run.stop_at_return:g}"
-            self.display.say(f"{goal} was reached at step {self.solved['env_steps']:,}: there is nothing left to train")
-        self.saved = None
+        if self.saved is not None:
+            self._load(self.saved)
+        self.display.say(f"task {self.fingerprint.hash}: {self.fingerprint.text}")
+        self.display.say(f"run folder {self.run.path}")
+        self.tracker = Tracker.start(
+            self.run,
+            self.config.wandb,
+            algo=self.algo,
+            env_id=self.env_id,
+            seed=self.config.seed,
+            flat_config=to_flat_dict(self.config),
+            fingerprint_hash=self.fingerprint.hash,
+            wall_offset=self.tracker.wall_seconds,
+        )
+        self.tracker.print_how_to_look()
+        self._rate_mark = (self.tracker.wall_seconds, self.env_steps)
+        if self.saved is not None:
+            self.saved = None
+            self._go_on()
 
     def note(self, facts: dict[str, Any]) -> None:
         """Add to config.json what is known only now, e.g. where the first weights came from. Raises: SaveError."""
@@ -155,7 +149,7 @@ class Session:
             self.tracker.log({k: float(v) for k, v in learned.items()} | self._speed() | status, env_steps)
         if self.display.due(env_steps):
             self._show(learned, status)
-        if env_steps >= self.next_eval or self._looks_solved():
+        if self._evaluation_due:
             self.evaluate()
 
     def checkpoint_due(self) -> bool:
@@ -178,16 +172,19 @@ class Session:
 
     # ---- evaluation
 
-    def evaluate(self) -> Evaluation:
-        """Score the agent now; keep it if it is the best so far."""
+    def evaluate(self) -> None:
+        """Score the agent now; keep it if it is the best so far. One that is interrupted comes again after resuming."""
         c = self.config
         every = c.eval.every_env_steps or sys.maxsize
+        seed = self.eval_seeds.integer("evaluation", self.evaluations + 1)
+        try:
+            result, values = self._play(c.eval.episodes, seed, "evaluating")
+        except _InterruptedError:
+            return
         self.next_eval = self.env_steps + every
         self.next_eager_eval = self.env_steps + every // 4
         self.last_eval = self.env_steps
         self.evaluations += 1
-        seed = self.eval_seeds.integer("evaluation", self.evaluations)
-        result, values = self._play(c.eval.episodes, seed, "evaluating")
         self.tracker.log(result.summary(), self.env_steps)
         if values.size:
             name = "eval/q_values" if self.policy.meaning == "Q-value" else "eval/action_probabilities"
@@ -203,7 +200,10 @@ class Session:
         goal = c.run.stop_at_return
         if goal is not None and mean >= goal:
             self.solved = {"return_mean": mean, "env_steps": self.env_steps, "wall_seconds": self.tracker.wall_seconds}
-        return result
+
+    @property
+    def _evaluation_due(self) -> bool:
+        return self.env_steps >= self.next_eval or self._looks_solved()
 
     def _looks_solved(self) -> bool:
         goal = self.config.run.stop_at_return
@@ -216,6 +216,8 @@ class Session:
         seen: list[np.ndarray] = []
 
         def act(obs: np.ndarray) -> np.ndarray:
+            if self._interrupted:
+                raise _InterruptedError
             if self.policy.values is None:
                 return self.policy.act(obs)
             values = self.policy.values(obs)
@@ -243,17 +245,22 @@ class Session:
     def end(self) -> None:
         """Save everything; unless the run was interrupted, score and film the best agent and write the result."""
         self.save()
+        if not self._interrupted:
+            self._save_weights("last", float(np.mean(self.recent)) if self.recent else math.nan)
+        if not self._interrupted and self.last_eval != self.env_steps:
+            self.evaluate()
         if self._interrupted:
             self._write_result(self._result("interrupted"))
             return
-        self._save_weights("last", float(np.mean(self.recent)) if self.recent else math.nan)
-        if self.last_eval != self.env_steps:
-            self.evaluate()
         if self.best is not None:  # none where the disk was full at every evaluation: then the agent as it is
             tensors, _ = load_weights(self.run.checkpoints / "best.safetensors")
             self.network.load_state_dict(tensors)
         seed = self.eval_seeds.integer("final_evaluation")
-        final, _ = self._play(self.config.eval.final_episodes, seed, "final evaluation")
+        try:
+            final, _ = self._play(self.config.eval.final_episodes, seed, "final evaluation")
+        except _InterruptedError:
+            self._write_result(self._result("interrupted"))
+            return
         result = self._result("finished") | {"final_eval": final.to_dict()}
         self.run.write_result(result)
         self.tracker.summary({"final/return_mean": result["final_eval"]["return_mean"]})
@@ -305,6 +312,27 @@ class Session:
             self.display.say(f"the result is not on disk: {error}")
 
     # ---- details
+
+    def _load(self, saved: dict[str, Any]) -> None:
+        try:
+            for name, part in self.parts.items():
+                part.load_state_dict(saved[name])
+            self._load_state_dict(saved["session"])
+        except (KeyError, ValueError, RuntimeError) as error:  # what torch and dictionaries say of what does not fit
+            raise CheckpointError(
+                f"{self.run.checkpoints / 'latest'} does not fit this program and {self.run.config_file}: {error}"
+            ) from error
+
+    def _go_on(self) -> None:
+        """The rest of a resumption: from here on the folder is this run's again."""
+        self._keep_limits()
+        self.run.truncate_metrics(self.env_steps)
+        self.display.say(f"resumed at step {self.env_steps:,}")
+        if self.solved is not None:
+            goal = f"stop_at_return {self.config.run.stop_at_return:g}"
+            self.display.say(f"{goal} was reached at step {self.solved['env_steps']:,}: there is nothing left to train")
+        if self._evaluation_due and self.running():  # it was stopped in the middle of an evaluation
+            self.evaluate()
 
     def _kept(self) -> str:
         latest = self.run.checkpoints / "latest"

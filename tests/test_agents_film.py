@@ -238,6 +238,18 @@ def test_actions_are_called_by_the_joysticks_words() -> None:
     assert action_names("Pendulum", spaces.Box(-2, 2, (1,)), EnvConfig()) == []
 
 
+def test_a_film_that_is_cut_short_by_a_full_disk_is_no_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cut_short(path: str, *_: Any, **__: Any) -> Iterator[None]:
+        Path(path).write_bytes(b"\0\0\0\x20ftypisom")
+        while True:
+            yield
+
+    monkeypatch.setattr("imageio_ffmpeg.write_frames", cut_short)
+    with pytest.raises(SaveError, match="not whole"):
+        write_mp4(tmp_path / "film.mp4", [np.zeros((8, 8, 3), np.uint8)] * 3)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_film_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(SaveError, match=r"could not save .*film\.mp4"):

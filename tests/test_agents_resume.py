@@ -10,12 +10,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from agents import dqn, session
+from agents.rollout import Act, Evaluation
+from envs.factory import EnvConfig
 from rl_gen_lab.runs import RunFolder
 
 CARTPOLE = [
@@ -82,6 +85,39 @@ def test_an_interrupted_cartpole_run_resumes_exactly(
     assert stopped.read_result()["status"] == "interrupted"
     dqn.main(["--resume", str(stopped.path)])
     assert_same(only_run(tmp_path / "whole"), only_run(tmp_path / "stopped"))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3], ids=["first", "second", "final"])
+def test_a_run_interrupted_in_an_evaluation_resumes_exactly(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    arguments = [*CARTPOLE, *SHORT]
+    dqn.main([*arguments, "--runs-dir", str(tmp_path / "whole")])
+    original, played = session.evaluate, 0
+
+    def evaluate(name: str, world: EnvConfig, act: Act, *rest: Any, **others: Any) -> Evaluation:
+        nonlocal played
+        played += 1
+        steps = 0
+
+        def stopped(obs: np.ndarray) -> np.ndarray:
+            nonlocal steps
+            steps += 1
+            if steps == 5:
+                os.kill(os.getpid(), signal.SIGINT)
+            return act(obs)
+
+        return original(name, world, stopped if played == number else act, *rest, **others)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "evaluate", evaluate)
+        with pytest.raises(SystemExit) as exit_:
+            dqn.main([*arguments, "--runs-dir", str(tmp_path / "stopped")])
+    assert exit_.value.code == session.EXIT_INTERRUPTED and played == number
+    stopped = only_run(tmp_path / "stopped")
+    assert stopped.read_result()["status"] == "interrupted"
+    dqn.main(["--resume", str(stopped.path)])
+    assert_same(only_run(tmp_path / "whole"), stopped)
 
 
 def test_an_interrupted_game_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -76,9 +77,14 @@ def fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fails:
     ],
     ids=lambda value: value if isinstance(value, str) else value[0].strip("-"),
 )
-def test_bad_input_is_one_line_that_says_what_to_do(fails: Fails, tmp_path: Path, flags: list[str], said: str) -> None:
+def test_bad_input_is_one_line_that_says_what_to_do(
+    fails: Fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], said: str
+) -> None:
+    tracked: list[Any] = []  # a W&B run that began online cannot be taken back
+    monkeypatch.setattr("agents.session.Tracker.start", lambda *_, **other: tracked.append(other))
     assert said in fails(*flags)
     assert not list(tmp_path.iterdir())  # nothing began, so nothing is left
+    assert tracked == []
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
