@@ -17,7 +17,7 @@ from rl_gen_lab.backbones.densenet import DenseNet
 from rl_gen_lab.backbones.fractalnet import FractalNet
 from rl_gen_lab.backbones.resnet import ResNet, bottleneck, resnext
 from rl_gen_lab.backbones.squeezenet import SqueezeNet
-from rl_gen_lab.backbones.vector import MLP, FourierMLP
+from rl_gen_lab.backbones.vector import MLP
 from rl_gen_lab.errors import ConfigError, suggest
 
 Shape = tuple[int, ...]
@@ -27,7 +27,6 @@ FIXED: dict[str, Callable[[Shape], nn.Module]] = {
     "small": Small,
     "mlp": MLP,
     "mlp_small": partial(MLP, width=128),
-    "mlp_fourier": FourierMLP,
     "mlp_tanh": partial(MLP, width=64, activation=nn.Tanh),
 }
 CHOOSABLE: dict[str, Callable[[Shape, Choices], Convolutional]] = {

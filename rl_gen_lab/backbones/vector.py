@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
-import torch
 from torch import Tensor, nn
 
 
@@ -23,28 +20,4 @@ class MLP(nn.Module):
     def forward(self, vectors: Tensor) -> Tensor:
         """vectors: (B, D) float32 -> (B, out_features) float32, in the range of the activation."""
         features: Tensor = self.layers(vectors)
-        return features
-
-
-class FourierMLP(nn.Module):
-    """An MLP that also reads sines and cosines of the vector, so that it tells small differences from the start.
-
-    An MLP learns smooth functions first ("spectral bias"); whether a paddle meets a ball hangs on a tenth of its range.
-    Source: Yang et al. 2022, "Overcoming the Spectral Bias of Neural Value Approximation": learned frequencies.
-    """
-
-    def __init__(self, shape: tuple[int, ...], width: int = 256, spread: float = 1.5) -> None:
-        """spread: standard deviation of the first frequencies [radians a unit of the vector]."""
-        super().__init__()
-        (features,) = shape
-        self.waves = nn.Linear(features, width // 2)
-        nn.init.normal_(self.waves.weight, std=spread)
-        nn.init.uniform_(self.waves.bias, -math.pi, math.pi)
-        self.layers = MLP((features + 2 * (width // 2),), width)
-        self.out_features = width
-
-    def forward(self, vectors: Tensor) -> Tensor:
-        """vectors: (B, D) float32 -> (B, out_features) float32, not negative."""
-        phases = self.waves(vectors)
-        features: Tensor = self.layers(torch.cat((vectors, phases.sin(), phases.cos()), -1))
         return features
