@@ -148,8 +148,9 @@ def group_runs(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
     groups: dict[str, list[RunRecord]] = {}
     for run in runs:
         alike = [settings[other.folder] for other in runs if other.exp_name == run.exp_name]
-        keys = sorted(key for key in set().union(*alike) if len({str(own.get(key, "unset")) for own in alike}) > 1)
-        words = [f"{key}={settings[run.folder].get(key, 'unset')}" for key in keys]
+        # A setting that a run of another version does not know counts as None: switched off.
+        keys = sorted(key for key in set().union(*alike) if len({str(own.get(key)) for own in alike}) > 1)
+        words = [f"{key}={settings[run.folder].get(key)}" for key in keys]
         label = run.exp_name + (f" ({', '.join(words)})" if words else "")
         groups.setdefault(label, []).append(run)
     return groups

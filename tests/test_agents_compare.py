@@ -70,7 +70,12 @@ def test_seeds_and_bookkeeping_do_not_split_an_agent_but_settings_do(tmp_path: P
 def test_a_setting_that_only_one_configuration_has_splits_too(tmp_path: Path) -> None:
     runs = [make_run(tmp_path, seed=1), make_run(tmp_path, seed=2, settings={"backbone": "nature"})]
     groups = group_runs([load_run(path) for path in runs])
-    assert list(groups) == ["dqn (backbone=unset)", "dqn (backbone=nature)"]
+    assert list(groups) == ["dqn (backbone=None)", "dqn (backbone=nature)"]
+
+
+def test_a_setting_that_is_off_does_not_split_runs_of_a_version_that_lacks_it(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, seed=1), make_run(tmp_path, seed=2, settings={"gamma_end": None})]
+    assert list(group_runs([load_run(path) for path in runs])) == ["dqn"]
 
 
 @pytest.mark.parametrize(
