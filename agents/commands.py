@@ -60,6 +60,9 @@ def parse(config_class: type[ConfigT], agent: str, argv: list[str] | None, defau
     candidates = [names.short_name(env_id).lower()]
     if names.is_atari(env_id):
         candidates.append("atari")
+    observe = first_look(argv, "observe") or _look(argv, "world.observe")
+    if observe not in (None, "pixels"):  # other numbers, other networks
+        candidates = [f"{candidates[0]}_objects"]
     return load(config_class, argv, agent=agent, presets_dir=PRESETS, preset_candidates=candidates)
 
 

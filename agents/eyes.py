@@ -1,6 +1,6 @@
 """A trained detector or segmenter as the eyes of an agent: pictures of a game in, boxes of its objects out.
 
-    python -m agents.dqn --env Pong --preset pong_objects --observe detector:runs/RUN
+    python -m agents.dqn --env Pong --observe detector:runs/RUN
 
 `envs/truth/sight.py` makes the numbers from the boxes that `observe = "objects"` has from the truth, in the same order:
 an agent trained on the one can be played on the other.

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from agents import dqn, eyes, observation, play, ppo
+from agents.commands import parse
 from envs.factory import EnvConfig, make_vec
 from envs.fingerprint import fingerprint
 from rl_gen_lab import data, train
@@ -130,6 +131,14 @@ def test_an_agent_learns_resumes_and_plays_through_a_model(
     assert rows[0]["cpu_ms_per_picture"] == "" and float(rows[1]["cpu_ms_per_picture"]) > 0
     assert rows[1]["fingerprint"] == about["fingerprint"]["hash"] != rows[0]["fingerprint"]
     assert rows[1]["source_on_test_split"].startswith("f1 " if task == "detect" else "miou ")
+
+
+@pytest.mark.parametrize("flags", [["--observe", "detector:RUN"], ["--world.observe=objects"]])
+def test_who_sees_objects_has_a_preset_for_objects(flags: list[str]) -> None:
+    assert parse(dqn.Config, "dqn", ["--env", "Pong"]).backbone == "small"
+    config = parse(dqn.Config, "dqn", ["--env", "Pong", *flags])
+    assert config.backbone == "mlp" and config.world.observe == flags[-1].rpartition("=")[2]
+    assert parse(dqn.Config, "dqn", ["--env", "Freeway", *flags]).backbone == "auto"
 
 
 def test_other_weights_are_other_eyes(tmp_path: Path) -> None:
