@@ -4,7 +4,7 @@
 
 Writes a row of results/observation.csv for each source, in place of an older one of the same agent and source. Latency
 is the processor time that the model takes for a picture, in one thread: on a machine without other work, what one waits
-for it. An agent's step looks at two pictures. Without `--sources` it plays through what it was trained with.
+for it; an agent's step looks at one picture. Without `--sources` it plays through what it was trained with.
 """
 
 from __future__ import annotations
