@@ -19,6 +19,8 @@ from rl_gen_lab.runs import RunFolder
 
 # The file that has a function of this name: models are loaded only when an agent looks through them.
 EYES = {"detector": "eyes", "segment": "eyes"}
+# Settings of world that only an emulator has.
+OF_ATARI = ("sticky", "frame_skip", "max_pool", "noop_max", "full_action_space", "fire_reset", "episodic_life")
 PRESETS = Path(__file__).resolve().parent.parent / "configs"
 ConfigT = TypeVar("ConfigT")
 P = ParamSpec("P")
@@ -60,10 +62,19 @@ def parse(config_class: type[ConfigT], agent: str, argv: list[str] | None, defau
     candidates = [names.short_name(env_id).lower()]
     if names.is_atari(env_id):
         candidates.append("atari")
+    else:
+        _refuse_flags_without_use(env_id, argv)
     observe = first_look(argv, "observe") or _look(argv, "world.observe")
     if observe not in (None, "pixels"):  # other numbers, other networks
         candidates = [f"{candidates[0]}_objects"]
     return load(config_class, argv, agent=agent, presets_dir=PRESETS, preset_candidates=candidates)
+
+
+def _refuse_flags_without_use(env_id: str, argv: list[str]) -> None:
+    for word in argv:
+        setting = word.partition("=")[0].replace("-", "_").removeprefix("__").removeprefix("no_")
+        if setting.startswith("world.") and setting.partition(".")[2].removeprefix("no_") in OF_ATARI:
+            raise ConfigError(f"{word.partition('=')[0]} is for Atari games; {env_id} is none")
 
 
 def _resumed(config_class: type[ConfigT], agent: str, path: Path, argv: list[str]) -> ConfigT:

@@ -63,6 +63,7 @@ def fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fails:
         (["--replay.capacity", "900000000000"], "--replay.capacity"),
         (["--standardise"], "standardise"),
         (["--world.sticky", "1.5"], "sticky"),
+        (["--world.sticky", "0.5"], "Atari"),
         (["--seed", "-1"], "seed"),
         (["--learning-rate", "nan"], "learning_rate"),
         (["--eval.episodes", "0"], "eval.episodes"),
