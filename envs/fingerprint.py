@@ -66,7 +66,7 @@ def fingerprint(env_id: str, config: EnvConfig, **protocol: Field) -> Fingerprin
     if config.observe != "pixels":
         eyes = eyes_of(config)  # what they are, not where they lie
         fields["observe"] = config.observe if eyes is None else eyes.name
-        fields["velocities"] = "since the last step"
+        fields["slots"] = "velocities since the last step, no scores"
         text += f" seen as {fields['observe']}"
     fields |= protocol
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]

@@ -49,13 +49,23 @@ def velocities(game: Game, before: Slots, after: Slots, frames: int = 1) -> Slot
     return {f"{name}_velocity": (after[name] - before.get(name, np.nan)) / frames for name in game.moving}
 
 
+def shown(game: Game) -> list[str]:
+    """The slots that an agent observes: all but scores.
+
+    What to do does not hang on a score, but an agent would learn that it does: it grows steadily through a game, and an
+    agent that plays better than before meets scores it has never seen.
+    """
+    return [name for name in game.ranges if not name.endswith("score")]
+
+
 def vector_names(game: Game) -> list[str]:
     """What the entries of `vector` mean."""
-    return [*game.ranges, *(f"{name}_velocity" for name in game.moving)]
+    return [*shown(game), *(f"{name}_velocity" for name in game.moving)]
 
 
 def vector(game: Game, slots: Slots) -> np.ndarray:
     """Slots as (D,) float32 in [-1, 1], in the order of `vector_names`; what is not there is 0."""
-    scaled = [2.0 * (slots[name] - low) / (high - low) - 1.0 for name, (low, high) in game.ranges.items()]
+    ranges = [(name, *game.ranges[name]) for name in shown(game)]
+    scaled = [2.0 * (slots[name] - low) / (high - low) - 1.0 for name, low, high in ranges]
     scaled += [slots[f"{name}_velocity"] / FASTEST for name in game.moving]
     return np.clip(np.nan_to_num(np.array(scaled, dtype=np.float32)), -1.0, 1.0)

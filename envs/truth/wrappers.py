@@ -55,7 +55,7 @@ class WithTruth(gym.Wrapper[Any, Any, Any, Any]):
 
 
 class ObjectObservation(gym.Wrapper[Any, Any, Any, Any]):
-    """Slots as the observation: (D,) float32 in [-1, 1]; `names` says what the entries are.
+    """Slots as the observation, without scores: (D,) float32 in [-1, 1]; `names` says what the entries are.
 
     Velocities are those since the last step's observation: the kernels of games move a sprite every second frame only,
     so two neighbouring frames may show a paddle at full speed as standing still.
