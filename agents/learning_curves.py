@@ -139,7 +139,7 @@ def describe_hardware(hardware: dict[str, Any]) -> str:
     """`{"cpu": "X", "cores": 2, "memory_gb": 7.6, "gpu": None}` -> "X, 2 cores, 8 GB, no GPU"."""
     parts = [str(hardware.get("cpu") or hardware.get("cpu_model") or "unknown CPU")]
     if hardware.get("cores"):
-        parts.append(f"{hardware['cores']} cores")
+        parts.append(f"{hardware['cores']} core{'s' * (int(hardware['cores']) != 1)}")
     if hardware.get("memory_gb"):
         parts.append(f"{float(hardware['memory_gb']):.0f} GB")
     parts.append(str(hardware.get("gpu") or "no GPU"))

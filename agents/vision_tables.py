@@ -104,17 +104,19 @@ def _table(rows: Sequence[Row]) -> str:
     figures = {row["run"]: _figures(row["test"]) for row in rows}
     shown = _shown(first["task"], [name for figure in figures.values() for name in figure])
     ranked = sorted(rows, key=lambda row: -figures[row["run"]].get(row["goal"], 0.0))
+    apart = [name for name in ("what", "seed", "hardware", "threads") if len({row[name] for row in rows}) > 1]
     lines = []
     for row in ranked:
         mine = figures[row["run"]]
-        line = [row["what"], row["model"], *(f"{mine[name]:.3f}" if name in mine else "-" for name in shown)]
-        line += [row["latency_ms"] or "-", f"{int(row['parameters']):,}", row["minutes"], row["epochs"], row["seed"]]
-        threads = f", {row['threads']} thread{'s' * (row['threads'] != '1')}" if row["threads"] else ""
-        lines.append([*line, row["hardware"] + threads])
-    head = ["what", "model", *shown, "ms/frame, 1 thread", "parameters", "minutes", "epochs", "seed", "hardware"]
+        line = [row["model"], *(f"{mine[name]:.3f}" if name in mine else "-" for name in shown)]
+        line += [row["latency_ms"] or "-", f"{int(row['parameters']):,}", row["minutes"], row["epochs"]]
+        lines.append([*line, *(row[name] for name in apart)])
+    head = ["model", *shown, "ms/frame, 1 thread", "parameters", "minutes", "epochs", *apart]
     images = f", {first['images']}" if first["images"] else ""
     title = f"`{first['task']}` on `{first['data']}` (labels `{first['labels']}`{images}), test split"
-    return f"{title}:\n\n{markdown(head, lines)}"
+    alike = {"what": "{}", "seed": "seed {}", "hardware": "{}", "threads": "threads: {}"}
+    said = [text.format(first[name]) for name, text in alike.items() if name not in apart and first[name]]
+    return f"{title}; {', '.join(said)}:\n\n{markdown(head, lines)}"
 
 
 def _shown(task: str, names: Sequence[str]) -> list[str]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
 import vision_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from rl_gen_lab.backbones.choices import Choices
 from rl_gen_lab.errors import ConfigError
 from rl_gen_lab.vision.boxes import decode, encode
-from rl_gen_lab.vision.detection import Detect
+from rl_gen_lab.vision.detection import Detect, Detector
 from rl_gen_lab.vision.detection_metrics import Found, average_precision, centre_f1, hits
-from rl_gen_lab.vision.detector_parts import DetectConfig, common_shapes
+from rl_gen_lab.vision.detector_parts import DetectConfig, box_loss, common_shapes
+from rl_gen_lab.vision.ladder import make_detector
 
 CPU = torch.device("cpu")
 SMALL = Choices(width=16, stages=2, depth=1, norm="batch")
@@ -133,3 +136,35 @@ def test_average_precision_is_that_of_paper_and_pencil() -> None:
 def test_settings_that_contradict_each_other_are_refused() -> None:
     with pytest.raises(ConfigError, match="low_iou"):
         DetectConfig(low_iou=0.6, high_iou=0.5)
+
+
+@pytest.mark.parametrize("model", ["ssd", "yolo", "faster-rcnn", "mask-rcnn"])
+def test_a_detector_that_knows_positions_tells_apart_what_looks_the_same(model: Any) -> None:
+    still = torch.full((1, 3, 40, 32), 100, dtype=torch.uint8)
+    spread = []
+    for octaves in (0, 3):
+        config = DetectConfig(model, choices=Choices(width=4, stages=2, depth=1, norm="batch"), positions=octaves)
+        torch.manual_seed(0)
+        network = make_detector(config, vision_data.dataset(), torch.device("cpu")).network.eval()
+        network.requires_grad_(False)
+        head = network.head if isinstance(network, Detector) else network.proposer
+        nn.init.normal_(head.weight)
+        features = network.backbone.maps(still) if isinstance(network, Detector) else network.features(still)
+        seen = head(network.positions(features[-1])) if isinstance(network, Detector) else head(features[-1])
+        middle = seen[:, :, 3:-3, 3:-3]  # borders are seen to be borders
+        spread.append(float((middle - middle[:, :, :1, :1]).abs().amax()))
+        assert "positions.waves" not in network.state_dict(), "runs of before can be loaded"
+    assert spread[1] > 10 * spread[0]  # what is left without positions comes from the borders
+
+
+def test_a_seldom_class_counts_by_the_root_of_how_seldom_it_is() -> None:
+    classes = torch.tensor([[1] * 9 + [2] + [0] * 6])
+    logits, offsets = torch.zeros(1, 16, 3, requires_grad=True), torch.zeros(1, 16, 4, requires_grad=True)
+    places, used = torch.ones(1, 16, 4), torch.ones(1, 16, dtype=torch.bool)
+    losses = box_loss(logits, offsets, classes, places, used)
+    losses["loss"].backward()
+    assert logits.grad is not None and offsets.grad is not None
+    assert logits.grad[0, 9, 2] / logits.grad[0, 0, 1] == pytest.approx(3.0)
+    assert offsets.grad[0, 9, 0] / offsets.grad[0, 0, 0] == pytest.approx(3.0)
+    same = box_loss(logits, offsets, classes.clamp(max=1), places, used)
+    assert float(losses["box"]) == pytest.approx(float(same["box"])), "in the mean a box counts as before"

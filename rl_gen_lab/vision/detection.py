@@ -21,6 +21,7 @@ from rl_gen_lab.vision.detector_parts import (
     per_anchor,
     targets,
 )
+from rl_gen_lab.vision.positions import Positions
 
 
 class Detector(nn.Module):
@@ -36,7 +37,9 @@ class Detector(nn.Module):
         self.backbone = build_maps(config.backbone, shape, config.choices)
         found = self.backbone.feature_maps[-1]
         self.classes = classes
-        self.head = nn.Conv2d(found.channels, len(shapes) * (classes + 4), 3, padding=1)
+        self.positions = Positions(found, config.positions)
+        channels = found.channels + self.positions.channels
+        self.head = nn.Conv2d(channels, len(shapes) * (classes + 4), 3, padding=1)
         self.register_buffer("anchors", anchor_grid(found, shapes))
         nn.init.normal_(self.head.weight, std=0.01)
         assert self.head.bias is not None
@@ -44,7 +47,7 @@ class Detector(nn.Module):
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """images: (B, C, H, W) uint8 -> logits (B, A, 1 + K), offsets (B, A, 4) of A anchors in `anchors`."""
-        return per_anchor(self.head(self.backbone.maps(images)[-1]), self.classes)
+        return per_anchor(self.head(self.positions(self.backbone.maps(images)[-1])), self.classes)
 
 
 class Detect:

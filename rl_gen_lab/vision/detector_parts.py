@@ -33,6 +33,9 @@ class DetectConfig:
     # Objects are 2 to 20 pixels: the backbone's coarsest map should have a stride of at most 4.
     backbone: str = "resnet"
     choices: Choices = field(default_factory=lambda: Choices(width=16, stages=2, depth=2, norm="batch"))
+    # Octaves of sines and cosines that tell a position where it is (0: none; not for crops). For objects that touch
+    # others of their kind, such as bricks: only their place says where one ends.
+    positions: int = 0
     # Shapes of windows and anchors: the commonest ones of the training set (yolo has one only).
     shapes: int = 6
     # Boxes of an image that a second stage judges, at most: more than there are objects, so 160 for Breakout with 110
@@ -58,6 +61,8 @@ class DetectConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.low_iou <= self.high_iou <= 1:
             raise ConfigError("0 <= low_iou <= high_iou <= 1")
+        if self.positions < 0:
+            raise ConfigError(f"positions must be at least 0, not {self.positions}")
         for name in ("shapes", "proposals", "crop", "cells", "mask_cells", "most"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
@@ -112,8 +117,10 @@ def targets(matched: Tensor, boxes: Tensor, kinds: Tensor, anchors: Tensor) -> t
 def box_loss(logits: Tensor, offsets: Tensor, classes: Tensor, places: Tensor, used: Tensor) -> dict[str, Tensor]:
     """Cross-entropy and smooth L1 of the offsets, sums divided by the batch's boxes with objects; "loss" is their sum.
 
-    Of background boxes only those of the largest loss count, so many of each image.
-    Source: Girshick 2015, "Fast R-CNN", section 2.3; Liu et al. 2016, "SSD", section 2.2, "hard negative mining".
+    Of background boxes only those of the largest loss count, so many of each image. Boxes of a class count by the root
+    of how seldom it is in the batch: a hundred bricks must not hide the ball.
+    Source: Girshick 2015, "Fast R-CNN", section 2.3; Liu et al. 2016, "SSD", section 2.2, "hard negative mining";
+    the root: Mahajan et al. 2018, "Exploring the Limits of Weakly Supervised Pretraining", section 2.2.
 
     logits: (B, A, K); offsets, places: (B, A, 4) given and wanted; classes: (B, A) int64, 0 is background; used: (B, A)
     bool, False for boxes that are left out.
@@ -124,8 +131,11 @@ def box_loss(logits: Tensor, offsets: Tensor, classes: Tensor, places: Tensor, u
     background = torch.where(positive | ~used, 0.0, entropy)
     ranks = background.detach().argsort(1, descending=True).argsort(1)
     wanted = (NEGATIVES * positive.sum(1, keepdim=True)).clamp(min=FEWEST_NEGATIVES)
-    found = entropy[positive].sum() + background[ranks < wanted].sum()
-    where = F.smooth_l1_loss(offsets[positive], places[positive], reduction="sum", beta=0.1)
+    rare = torch.bincount(classes[positive], minlength=logits.shape[-1]).clamp(min=1).rsqrt()[classes[positive]]
+    weights = rare * total / rare.sum().clamp(min=1e-9)  # 1 in the mean
+    found = (weights * entropy[positive]).sum() + background[ranks < wanted].sum()
+    wrong = F.smooth_l1_loss(offsets[positive], places[positive], reduction="none", beta=0.1)
+    where = (weights[:, None] * wrong).sum()
     return {"loss": (found + where) / total, "class": found.detach() / total, "box": where.detach() / total}
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from rl_gen_lab.backbones import build_maps
 from rl_gen_lab.vision.boxes import clip, decode, nms, roi_align
 from rl_gen_lab.vision.detector_parts import DetectConfig, anchor_grid, per_anchor
+from rl_gen_lab.vision.positions import Positions
 from rl_gen_lab.vision.segmentation import Scale
 
 CONTEXT = 4.0  # pixels, at least, that a crop shows on each side of its box
@@ -70,14 +71,16 @@ class RegionNetwork(nn.Module):
         self.classes, self.cells, self.mask_cells = classes, config.cells, config.mask_cells
         self.proposals = config.proposals
         maps = self.backbone.feature_maps
-        channels = sum(found.channels for found in maps)
+        self.positions = Positions(maps[-1], config.positions)
+        channels = sum(found.channels for found in maps) + self.positions.channels
         self.head = nn.Sequential(
             nn.Flatten(), nn.Linear(channels * self.cells**2, UNITS), nn.ReLU(), nn.Linear(UNITS, classes + 4)
         )
         self.register_buffer("anchors", anchor_grid(maps[-1], shapes))
         self.proposer: nn.Conv2d | None = None
         if config.model in ("faster-rcnn", "mask-rcnn"):
-            self.proposer = nn.Conv2d(maps[-1].channels, len(shapes) * (2 + 4), 3, padding=1)
+            coarsest = maps[-1].channels + self.positions.channels
+            self.proposer = nn.Conv2d(coarsest, len(shapes) * (2 + 4), 3, padding=1)
             nn.init.normal_(self.proposer.weight, std=0.01)
         self.mask_head: nn.Sequential | None = None
         if config.model == "mask-rcnn":
@@ -92,8 +95,9 @@ class RegionNetwork(nn.Module):
             )
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """images: (B, C, H, W) uint8 -> the backbone's maps."""
-        return self.backbone.maps(images)
+        """images: (B, C, H, W) uint8 -> the backbone's maps, positions beside the coarsest."""
+        *finer, coarsest = self.backbone.maps(images)
+        return [*finer, self.positions(coarsest)]
 
     def aligned(self, features: list[Tensor], boxes: Tensor, rows: Tensor, cells: int) -> Tensor:
         """What all maps show inside boxes (M, 4) of images rows (M,) -> (M, C, cells, cells)."""
