@@ -127,11 +127,13 @@ def make_vec(
     num_envs: int,
     config: EnvConfig = EnvConfig(),
     *,
+    seed: int | None = None,
     autoreset: Literal["next_step", "same_step"] = "next_step",
     threads: int = 1,
 ) -> VectorEnv[Any, Any, Any]:
     """`num_envs` copies of a world, stepped together. ALE games run in ale-py's C++ vector env with `threads` threads.
 
+    seed: makes what comes after the next `reset()` without a seed repeatable, and the actions that are sampled.
     Observations: (N, S*C, H, W) uint8 for pixels, (N, D) float32 for everything else. Rewards: (N,) unclipped.
     Raises: UnknownEnvError, UnusableEnvError, NoTruthError (objects of a world that `envs/truth` cannot read),
     BlindError (eyes that are of no use there).
@@ -158,6 +160,9 @@ def make_vec(
         except Exception as error:  # its constructor may raise anything; a package may be missing
             raise UnusableEnvError(f"env {name!r} cannot be made: {type(error).__name__}: {error}") from error
     assert vec.metadata["autoreset_mode"] == mode, vec.metadata
+    if seed is not None:
+        vec.action_space.seed(seed)
+        vec.reset(seed=seed)
     return vec
 
 

@@ -459,6 +459,18 @@ def test_a_world_without_a_limit_of_its_own_ends_all_the_same(cap: int, last: bo
     assert not own.step(np.array([0]))[3].any()
 
 
+@pytest.mark.parametrize("name", ["CartPole", "Pong"])
+def test_a_seed_makes_two_vector_worlds_the_same(name: str) -> None:
+    shown = []
+    for seed in (7, 7, 8):
+        vec = make_vec(name, 2, seed=seed)
+        vec.reset()
+        shown.append([vec.step(vec.action_space.sample())[0].copy() for _ in range(12)])
+        vec.close()
+    np.testing.assert_array_equal(shown[0], shown[1])
+    assert not np.array_equal(shown[0], shown[2])
+
+
 def test_a_users_own_module_is_a_world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "module_of_a_world.py").write_text(
         "import gymnasium as gym\n"
