@@ -65,6 +65,8 @@ def choose_mode(asked: Mode) -> tuple[Mode, str]:
         return mode, ""  # type: ignore[return-value]
     if _has_key():
         return "online", ""
+    if os.environ.get("WANDB_API_KEY"):
+        return "offline", "W&B takes what WANDB_API_KEY holds for no key: recording offline"
     return (
         "offline",
         "W&B has no key to go online with (`wandb login` stores one): recording offline" if mode == "online" else "",

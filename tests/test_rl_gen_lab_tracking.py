@@ -290,6 +290,7 @@ def test_a_key_without_a_network_goes_offline_in_one_line(
     wandb.teardown()
     assert line.startswith("W&B could not start online (") == (key != "too short")
     assert "offline" in line and tracker.mode == "offline"
+    assert ("takes what WANDB_API_KEY holds for no key" in line) == (key == "too short")
     assert read_back(run).history[0]["charts/SPS"] == 5
 
 
