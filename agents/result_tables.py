@@ -116,9 +116,14 @@ def estimate_text(estimate: Estimate) -> str:
     return f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]"
 
 
+def by_seed(rows: Sequence[Row]) -> list[Row]:
+    """Rows in the order of their seeds."""
+    return sorted(rows, key=lambda row: int(row["seed"]))
+
+
 def evidence(rows: Sequence[Row]) -> str:
     """ "3 runs (seeds 1 2 3), 60 episodes"."""
-    seeds = " ".join(sorted((row["seed"] for row in rows), key=int))
+    seeds = " ".join(row["seed"] for row in by_seed(rows))
     word = "run (seed" if len(rows) == 1 else "runs (seeds"
     return f"{len(rows)} {word} {seeds}), {sum(int(row['eval_episodes']) for row in rows)} episodes"
 
@@ -135,7 +140,9 @@ def _solved(rows: Sequence[Row]) -> str:
     late = [float("inf")] * (len(rows) - len(reached))
     minutes = float(np.median([float(row["minutes_to_threshold"]) for row in reached] + late))
     steps = float(np.median([float(row["steps_to_threshold"]) for row in reached] + late))
-    return f"{minutes:.1f} min, {steps:,.0f} steps ({count})"
+    each = ", ".join(f"{float(row['minutes_to_threshold'] or 'inf'):.1f}" for row in by_seed(rows))
+    text = f"{minutes:.1f} min, {steps:,.0f} steps ({count}"
+    return text + (f": {each.replace('inf', 'never')} min by seed)" if len(rows) > 1 else ")")
 
 
 def groups(rows: Sequence[Row], *columns: str) -> list[list[Row]]:

@@ -76,7 +76,11 @@ def test_table_ranks_agents_of_one_task_and_counts_seeds(tmp_path: Path) -> None
     recorded(tmp_path, seeds=(1, 2), solved_at=80_000)
     text = table(file)
     lines = [line for line in text.splitlines() if line.startswith("| Pong")]
-    assert "| dqn |" in lines[0] and "2 runs (seeds 1 2), 40 episodes" in lines[0] and "(2 of 2 runs)" in lines[0]
+    assert (
+        "| dqn |" in lines[0]
+        and "2 runs (seeds 1 2), 40 episodes" in lines[0]
+        and "(2 of 2 runs: 12.0, 12.0 min by seed)" in lines[0]
+    )
     assert "| sb3_dqn |" in lines[1] and "not reached (0 of 3 runs)" in lines[1]
     assert "median time to 18" in text
 
