@@ -40,8 +40,8 @@ def begin(path: Path, settings: dict[str, Any]) -> bool:
     mine = json.loads(_text(settings))
     for file in (about, parts / "settings.json"):
         if file.is_file():
-            content = json.loads(file.read_text(encoding="utf-8"))
-            there = content["settings"] if file == about else content
+            content = _read(file)
+            there = content.get("settings", {}) if file == about else content
             changed = sorted(key for key in there.keys() | mine.keys() if there.get(key) != mine.get(key))
             if changed:
                 raise ValueError(
@@ -73,8 +73,7 @@ def read_part(path: Path, episode: int) -> Part | None:
     file = path / "parts" / f"{episode:05d}.json"
     if not file.is_file():
         return None
-    part: Part = json.loads(file.read_text(encoding="utf-8"))
-    return part
+    return _read(file)
 
 
 def write_part(path: Path, episode: int, part: Part) -> None:
@@ -160,6 +159,17 @@ def _numbered(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _text(value: Any) -> str:
     return json.dumps(value, default=str, separators=(",", ":")) + "\n"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """A JSON object. Raises ValueError naming a file that is damaged."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged or was cut short: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{file} is damaged: it does not hold a JSON object")
+    return content
 
 
 def _write(file: Path, value: Any) -> None:
