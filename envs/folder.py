@@ -24,6 +24,10 @@ KINDS = ("instances", "captions", "slots")  # of files in annotations/
 Part = dict[str, Any]  # frames: list of records, rejected: reason -> count, tries: frames looked at
 
 
+class FolderError(ValueError):
+    """A folder that is no dataset of these settings, or a damaged one; the message says which."""
+
+
 def split_of(episode: int) -> str:
     """Of ten episodes, the ninth is for validation and the tenth for the test."""
     return {8: "val", 9: "test"}.get(episode % 10, "train")
@@ -35,7 +39,9 @@ def image_file(path: Path, number: int, suffix: str = "") -> Path:
 
 
 def begin(path: Path, settings: dict[str, Any]) -> bool:
-    """Make the folder, or find it as these settings made it: True if it is whole already. Raises: ValueError."""
+    """Make the folder, or find it as these settings made it: True if it is whole already. Raises: FolderError."""
+    if path.exists() and not path.is_dir():
+        raise FolderError(f"{path} is a file, no folder; choose another --out")
     parts, about = path / "parts", path / "dataset.json"
     mine = json.loads(_text(settings))
     for file in (about, parts / "settings.json"):
@@ -44,13 +50,13 @@ def begin(path: Path, settings: dict[str, Any]) -> bool:
             there = content.get("settings", {}) if file == about else content
             changed = sorted(key for key in there.keys() | mine.keys() if there.get(key) != mine.get(key))
             if changed:
-                raise ValueError(
+                raise FolderError(
                     f"{path} holds a dataset of other settings ({', '.join(changed)}); choose another --out"
                 )
             break
     else:
         if path.exists() and any(path.iterdir()):
-            raise ValueError(f"{path} is not empty and no dataset of this program; choose another --out")
+            raise FolderError(f"{path} is not empty and no dataset of this program; choose another --out")
     if about.is_file() and _whole(path, mine):
         shutil.rmtree(parts, ignore_errors=True)  # of a command that was stopped after its last file but this
         return True
@@ -162,13 +168,13 @@ def _text(value: Any) -> str:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """A JSON object. Raises ValueError naming a file that is damaged."""
+    """A JSON object. Raises FolderError naming a file that is damaged."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{file} is damaged or was cut short: {error}") from error
+        raise FolderError(f"{file} is damaged or was cut short: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{file} is damaged: it does not hold a JSON object")
+        raise FolderError(f"{file} is damaged: it does not hold a JSON object")
     return content
 
 

@@ -203,7 +203,9 @@ class Caption:
         measured = [dataset.splits[name].labels for name in ("val", "test")]
         if not all(any(self.told(label.facts) for label in labels) for labels in measured):
             self.goal = "exact_match"  # somebody's own sentences have no facts that could be read from them
-        backbone = build_maps(config.backbone, tuple(dataset.splits["train"].images.shape[1:]), config.choices)
+        backbone = build_maps(
+            config.backbone, tuple(dataset.splits["train"].images.shape[1:]), config.choices, type(config)().choices
+        )
         backbone.normalise(dataset.mean, dataset.std)
         self.network = Captioner(backbone, len(self.vocabulary), config.units, config.model == "attention").to(device)
 
