@@ -25,6 +25,7 @@ from rl_gen_lab.runs import RunFolder, load_state, load_weights
 from rl_gen_lab.saved import load_task
 from rl_gen_lab.supervised import Loop
 from rl_gen_lab.train import Config
+from rl_gen_lab.vision.detector_parts import DetectConfig
 from rl_gen_lab.vision.segmentation import Segment, SegmentConfig
 from rl_gen_lab.wandb_config import WandbConfig
 
@@ -274,6 +275,11 @@ def test_impossible_settings_are_refused() -> None:
     for wrong in (
         lambda: OptimizerConfig(learning_rate=0),
         lambda: OptimizerConfig(name="adam", nesterov=True),
+        lambda: OptimizerConfig(momentum=-1),
+        lambda: OptimizerConfig(weight_decay=-1),
+        lambda: OptimizerConfig(max_grad_norm=-1),
+        lambda: DetectConfig(nms_iou=7),
+        lambda: DetectConfig(score=-0.1),
         lambda: Config(batch_size=0),
         lambda: SegmentConfig(patches=1),
     ):
