@@ -210,9 +210,7 @@ def test_observations_of_the_wrong_kind_are_refused(name: str, shape: tuple[int,
 
 @pytest.mark.parametrize("name", ["squeezenet", "densenet"])
 def test_frames_of_which_a_single_value_is_left_to_normalise_are_refused(name: str) -> None:
-    with pytest.raises(
-        ConfigError, match=r"frames of \(1, 2, 3\) are too small for this backbone: Expected more than 1"
-    ):
+    with pytest.raises(ConfigError, match=r"frames of \(1, 2, 3\) are too small .*: Expected more than 1"):
         build(name, (1, 2, 3), Choices(stages=5, depth=1))
 
 

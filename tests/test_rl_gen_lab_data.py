@@ -127,7 +127,11 @@ def _first(key: str, **values: Any) -> Callable[[dict[str, Any]], None]:
 
 
 def _all(key: str, **values: Any) -> Callable[[dict[str, Any]], None]:
-    return lambda labels: [record.update(values) for record in labels[key]] and None
+    def change(labels: dict[str, Any]) -> None:
+        for record in labels[key]:
+            record.update(values)
+
+    return change
 
 
 BROKEN: list[tuple[Callable[[dict[str, Any]], None], str]] = [
