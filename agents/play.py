@@ -31,6 +31,7 @@ from agents.records import module_of
 from agents.rollout import evaluate
 from envs import scenes
 from envs.factory import EnvConfig
+from envs.folder import FolderError
 from rl_gen_lab.config import from_dict
 from rl_gen_lab.display import Display
 from rl_gen_lab.errors import CheckpointError, ConfigError
@@ -93,18 +94,21 @@ def load_policy(run: RunFolder, which: Literal["best", "last"]) -> Policy:
 
 
 def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who: str) -> None:
-    """A dataset folder of the agent's play."""
+    """A dataset folder of the agent's play. Raises: ConfigError for a folder that holds something else."""
     world = replace(world, fire_reset=False)  # Gymnasium's wrappers have none; the agent may press FIRE itself
     wanted = scenes.Config(env, config.frames, config.seed, config.scenes, world=world)
     if config.epsilon is not None:
         wanted = replace(wanted, epsilon=config.epsilon)
-    with Display(f"recording {env}", config.frames, "frames") as display:
-        path = scenes.write(
-            wanted,
-            lambda obs, first: policy.choose(obs[None], np.array([first]))[0][0],
-            on_frame=lambda done: display.update(done, ""),
-            who=who,
-        )
+    try:
+        with Display(f"recording {env}", config.frames, "frames") as display:
+            path = scenes.write(
+                wanted,
+                lambda obs, first: policy.choose(obs[None], np.array([first]))[0][0],
+                on_frame=lambda done: display.update(done, ""),
+                who=who,
+            )
+    except FolderError as error:
+        raise ConfigError(str(error).replace("--out", "--scenes")) from error
     print(f"{config.frames:,} labelled frames of {who}: {path}; see {path / 'sheet.png'}")
 
 

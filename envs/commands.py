@@ -36,7 +36,10 @@ def cli(config_class: type[ConfigT], argv: list[str] | None) -> ConfigT:
 
 
 def command(main: Callable[P, R]) -> Callable[P, R]:
-    """Make a `main`: what a user can mend (ValueError, a full disk) becomes one line on stderr and exit code 2."""
+    """Make a `main`: what a user can mend (ValueError, a full disk) becomes one line on stderr and exit code 2.
+
+    Ctrl-C ends it with 130, what shells report, and no traceback.
+    """
 
     @functools.wraps(main)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
@@ -45,6 +48,9 @@ def command(main: Callable[P, R]) -> Callable[P, R]:
         except (ValueError, OSError) as error:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
             sys.exit(2)
+        except KeyboardInterrupt:
+            print("stopped; the same command goes on from here", file=sys.stderr, flush=True)
+            sys.exit(130)
 
     return wrapped
 

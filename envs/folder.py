@@ -24,6 +24,10 @@ KINDS = ("instances", "captions", "slots")  # of files in annotations/
 Part = dict[str, Any]  # frames: list of records, rejected: reason -> count, tries: frames looked at
 
 
+class FolderError(ValueError):
+    """A folder that is no dataset of these settings, or a damaged one; the message says which."""
+
+
 def split_of(episode: int) -> str:
     """Of ten episodes, the ninth is for validation and the tenth for the test."""
     return {8: "val", 9: "test"}.get(episode % 10, "train")
@@ -35,22 +39,24 @@ def image_file(path: Path, number: int, suffix: str = "") -> Path:
 
 
 def begin(path: Path, settings: dict[str, Any]) -> bool:
-    """Make the folder, or find it as these settings made it: True if it is whole already. Raises: ValueError."""
+    """Make the folder, or find it as these settings made it: True if it is whole already. Raises: FolderError."""
+    if path.exists() and not path.is_dir():
+        raise FolderError(f"{path} is a file, no folder; choose another --out")
     parts, about = path / "parts", path / "dataset.json"
     mine = json.loads(_text(settings))
     for file in (about, parts / "settings.json"):
         if file.is_file():
-            content = json.loads(file.read_text(encoding="utf-8"))
-            there = content["settings"] if file == about else content
+            content = _read(file)
+            there = content.get("settings", {}) if file == about else content
             changed = sorted(key for key in there.keys() | mine.keys() if there.get(key) != mine.get(key))
             if changed:
-                raise ValueError(
+                raise FolderError(
                     f"{path} holds a dataset of other settings ({', '.join(changed)}); choose another --out"
                 )
             break
     else:
         if path.exists() and any(path.iterdir()):
-            raise ValueError(f"{path} is not empty and no dataset of this program; choose another --out")
+            raise FolderError(f"{path} is not empty and no dataset of this program; choose another --out")
     if about.is_file() and _whole(path, mine):
         shutil.rmtree(parts, ignore_errors=True)  # of a command that was stopped after its last file but this
         return True
@@ -73,8 +79,7 @@ def read_part(path: Path, episode: int) -> Part | None:
     file = path / "parts" / f"{episode:05d}.json"
     if not file.is_file():
         return None
-    part: Part = json.loads(file.read_text(encoding="utf-8"))
-    return part
+    return _read(file)
 
 
 def write_part(path: Path, episode: int, part: Part) -> None:
@@ -160,6 +165,17 @@ def _numbered(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _text(value: Any) -> str:
     return json.dumps(value, default=str, separators=(",", ":")) + "\n"
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """A JSON object. Raises FolderError naming a file that is damaged."""
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise FolderError(f"{file} is damaged or was cut short: {error}") from error
+    if not isinstance(content, dict):
+        raise FolderError(f"{file} is damaged: it does not hold a JSON object")
+    return content
 
 
 def _write(file: Path, value: Any) -> None:

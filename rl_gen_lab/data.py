@@ -86,6 +86,9 @@ def load(path: Path) -> Dataset:
     grammar = read_object(file).get("phrases") if file.is_file() else {}
     if not isinstance(grammar, dict):
         raise DataError(f"{file} has no phrases")
+    for fact, patterns in grammar.items():
+        if not isinstance(patterns, list) or not all(isinstance(each, str) and "{}" in each for each in patterns):
+            raise DataError(f"{file}: the phrases of {fact!r} are no list of sentences with {{}} in them")
     return Dataset(path, categories, splits, mean, std, grammar)
 
 
@@ -131,6 +134,8 @@ def read_image(file: Path, height: int, width: int) -> np.ndarray:
     """(3, H, W) uint8 RGB. Raises DataError for a file that is cut short, no image, or of another size."""
     try:
         with Image.open(file) as picture:
+            if picture.mode.startswith(("I", "F")):  # which Pillow would cut off at 255
+                raise DataError(f"{file} has more than 8 bits a channel; save it with 8")
             pixels = np.asarray(picture.convert("RGB"))
     except (OSError, UnidentifiedImageError, SyntaxError) as error:  # SyntaxError: how Pillow names a broken PNG
         raise DataError(f"{file} is damaged or was cut short: {error}") from error

@@ -21,6 +21,7 @@ from rl_gen_lab import masks
 from rl_gen_lab.errors import UserError
 
 SPLITS = ("train", "val", "test")
+MOST_PIXELS = 100_000_000  # of an image: more than any camera's, and what a mask needs fits into memory
 CARVED = {8: "val", 9: "test"}  # of ten groups, where train has to give up some
 
 
@@ -171,7 +172,7 @@ def read_object(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{file} is damaged or was cut short: {error}") from error
     if not isinstance(content, dict):
         raise DataError(f"{file} does not hold a JSON object")
@@ -186,6 +187,8 @@ def _check(path: Path, categories: tuple[str, ...], labels: dict[str, list[Label
     for name in SPLITS:
         if not labels[name]:
             raise DataError(f"{path} has no images for {name}: at least ten images or episodes are needed to split")
+        if categories and not any(label.things for label in labels[name]):
+            raise DataError(f"{path}: no {name} image shows an object; a model could not be measured")
     if not categories:
         raise DataError(f"{path} names no categories: there is nothing to learn")
     for index, category in enumerate(categories):
@@ -203,6 +206,8 @@ def _check(path: Path, categories: tuple[str, ...], labels: dict[str, list[Label
                 f"{label.file} is {label.width} x {label.height} and {first.file} is {first.width} x {first.height};"
                 " all images must be of one size"
             )
+    if min(first.height, first.width) < 1 or first.height * first.width > MOST_PIXELS:
+        raise DataError(f"{first.file} cannot be of {first.width} x {first.height} pixels, as its labels say")
     for label in everything:
         for thing in label.things:
             x1, y1, x2, y2 = thing.box

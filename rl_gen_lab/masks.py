@@ -6,6 +6,7 @@ Source: Lin et al. 2014, "Microsoft COCO"; the text form is that of the authors'
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,14 @@ def decode(segmentation: Any, height: int, width: int) -> np.ndarray:
     """The mask of an annotation's `segmentation`: (H, W) bool. Raises ValueError for what is none of the three."""
     if isinstance(segmentation, list):
         return _filled(segmentation, height, width)
-    if not isinstance(segmentation, dict) or list(segmentation.get("size", ())) != [height, width]:
+    if not isinstance(segmentation, dict) or segmentation.get("size") not in ([height, width], (height, width)):
         raise ValueError(f"its segmentation is not of the image's size {height} x {width}")
     counts = segmentation.get("counts")
     if isinstance(counts, str):
         return _from_text(counts, height, width)
-    return _from_counts(tuple(counts or ()), height, width)
+    if not isinstance(counts, list) or not all(isinstance(count, int) for count in counts):
+        raise ValueError("its segmentation has no counts: neither text nor a list of whole numbers")
+    return _from_counts(tuple(counts), height, width)
 
 
 def numbers(text: str) -> list[int]:
@@ -48,12 +51,10 @@ def _from_text(text: str, height: int, width: int) -> np.ndarray:
 
 
 def _from_counts(counts: tuple[int, ...], height: int, width: int) -> np.ndarray:
-    if any(count < 0 for count in counts) or sum(counts) > height * width:
-        raise ValueError(f"its run lengths do not fit into {height} x {width} pixels")
-    flat = np.zeros(height * width, bool)
+    if any(count < 0 for count in counts) or sum(counts) != height * width:
+        raise ValueError(f"its run lengths do not fill {height} x {width} pixels")
     runs = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
-    flat[: len(runs)] = runs
-    mask = flat.reshape(width, height).T  # COCO counts column by column
+    mask = runs.reshape(width, height).T  # COCO counts column by column
     mask.setflags(write=False)  # it may be shared
     return mask
 
@@ -63,5 +64,7 @@ def _filled(polygons: list[list[float]], height: int, width: int) -> np.ndarray:
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2:
             raise ValueError("a polygon has fewer than three points")
+        if not all(math.isfinite(value) for value in polygon):
+            raise ValueError("a point of a polygon is not a number")
         ImageDraw.Draw(canvas).polygon(polygon, fill=1)
     return np.array(canvas, dtype=bool)

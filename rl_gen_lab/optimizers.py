@@ -36,6 +36,8 @@ class OptimizerConfig:
     def __post_init__(self) -> None:
         if self.learning_rate <= 0 or not 0 < self.factor < 1 or self.every_epochs < 1:
             raise ConfigError("learning_rate must be above 0, factor between 0 and 1, every_epochs at least 1")
+        if not 0 <= self.momentum < 1 or min(self.weight_decay, self.max_grad_norm) < 0:
+            raise ConfigError("momentum must be at least 0 and below 1, weight_decay and max_grad_norm at least 0")
         if self.nesterov and (self.name != "sgd" or self.momentum == 0):
             raise ConfigError("nesterov is for sgd with momentum")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
-from itertools import islice, product
+from itertools import cycle, islice, product
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,10 @@ def blank(path: Path, about: dict[str, Any]) -> Dataset:
     """
     height, width = about["image_size"]
     kinds, words = tuple(about["categories"]), about.get("vocabulary", [])
-    sides = islice(product((2, 4, 8, 16, 32, 64), repeat=2), 36) if about["config"]["task"] == "detect" else ()
+    boxes = {"detect": 36, "localize": len(kinds)}.get(
+        about["config"]["task"], 0
+    )  # shapes of anchors; one of each kind
+    sides = islice(cycle(product((2, 4, 8, 16, 32, 64), repeat=2)), boxes)
     things = tuple(Thing(i, i % len(kinds), (0, 0, w, h), None) for i, (w, h) in enumerate(sides))
     said = (" ".join(words[3:]),) if words else ()
     label = Label(path, None, height, width, None, things, said, {}, dict.fromkeys(about.get("grammar", {}), ""))

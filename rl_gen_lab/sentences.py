@@ -75,6 +75,8 @@ def vocabulary(dataset: Dataset) -> Vocabulary:
                 raise DataError(f"{dataset.path}, {name}, {label.file.name}: the image has no caption")
             try:
                 for caption in label.captions:
+                    if not words(caption):
+                        raise DataError(f"the caption {caption!r} has no words")
                     found.encode(caption)
             except DataError as error:
                 raise DataError(f"{dataset.path}, {name}, {label.file.name}: {error}") from error

@@ -6,6 +6,7 @@ function of seed and epoch; everything else that is random comes from torch's ow
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 import statistics
@@ -30,6 +31,10 @@ from rl_gen_lab.tracking import Tracker
 EXIT_INTERRUPTED = 130  # what shells report for a command ended by Ctrl-C
 LATENCY_IMAGES = 50  # images that the latency is the median of
 COUNTERS = ("epoch", "batch", "updates", "best", "best_epoch")
+
+
+class _StoppedError(Exception):
+    """Ctrl-C while a split was measured, which is done again after resuming."""
 
 
 class Task(Protocol):
@@ -115,7 +120,7 @@ class Loop:
         self.epoch = self.batch = self.updates = self.best_epoch = 0
         self.best: float | None = None
         self.validation: dict[str, float] = {}
-        self._interrupted = False
+        self._interrupted = self._finished = False
 
     # ---- training
 
@@ -133,13 +138,19 @@ class Loop:
                     self.save()
             if self.batch == self.batches:
                 self.epoch, self.batch = self.epoch + 1, 0
-                self._validate()
+                try:
+                    self._validate()
+                except _StoppedError:
+                    self.epoch, self.batch = self.epoch - 1, self.batches
+                    break
                 self.save()
         if self._interrupted:
             self.save()
-            self.run_folder.write_result(self._result("interrupted"))
-            return {}
-        return self._finish()
+        else:
+            with contextlib.suppress(_StoppedError):
+                return self._finish()
+        self.run_folder.write_result(self._result("interrupted"))
+        return {}
 
     def order(self, epoch: int) -> Tensor:
         """(N,) int64: the training images in the order of this epoch."""
@@ -159,9 +170,11 @@ class Loop:
         self.batch, self.updates = self.batch + 1, self.updates + 1
         due = self.updates % self.config.log_every_updates == 0
         if (due or self.device.type == "cpu") and not bool(losses["loss"].isfinite()):
+            kept = f"The checkpoint before stays in {self.run_folder.checkpoints / 'latest'}"
             raise DivergedError(
-                f"the loss became {float(losses['loss'].detach())} at update {self.updates:,}. The checkpoint before"
-                f" stays in {self.run_folder.checkpoints / 'latest'}. Look at optimizer.learning_rate and max_grad_norm"
+                f"the loss became {float(losses['loss'].detach())} at update {self.updates:,}."
+                f" {kept if self._kept() else 'There was no checkpoint yet'}."
+                " Look at optimizer.learning_rate and max_grad_norm"
             )
         self.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
@@ -193,6 +206,8 @@ class Loop:
         split = self.splits[name]
 
         def show(done: int) -> None:
+            if self._interrupted:
+                raise _StoppedError
             self.display.pause(self.updates, f"measuring {name}: {done:,} of {len(split):,} images")
 
         self.task.network.eval()
@@ -233,7 +248,9 @@ class Loop:
         self.display.say(f"epoch {self.epoch} · {clock(self.tracker.wall_seconds)} · val {numbers}")
 
     def _finish(self) -> dict[str, Any]:
-        if self.best is None:  # the time was up within the first epoch
+        if self.best is None or self.batch:  # the time was up within an epoch; the best weights are loaded below
+            self.save()
+        if self.best is None:
             self._validate()
             self.save()
         weights, _ = load_weights(self.run_folder.checkpoints / "best.safetensors")
@@ -241,6 +258,7 @@ class Loop:
         result = self._result("finished") | {"val": self.measure("val"), "test": self.measure("test")}
         result["latency_ms"] = self.latency_ms()
         self.run_folder.write_result(result)
+        self._finished = True
         self.tracker.summary({f"test/{name}": value for name, value in result["test"].items()})
         self.tracker.model(self.run_folder.checkpoints / "best.safetensors", result["test"], ["best"])
         numbers = " · ".join(f"{name} {value:.4g}" for name, value in result["test"].items())
@@ -292,6 +310,9 @@ class Loop:
             torch.cuda.set_rng_state(state["random_cuda"], self.device)
         self.display.say(f"resumed in epoch {self.epoch + 1}, at update {self.updates:,}")
 
+    def _kept(self) -> bool:
+        return (self.run_folder.checkpoints / "latest").exists()
+
     def _save_weights(self) -> None:
         metadata = {name: str(value) for name, value in self.identity.items()}
         metadata |= {"epoch": str(self.epoch), self.task.goal: str(self.best)}
@@ -321,9 +342,9 @@ class Loop:
         self.display.__exit__(kind, error, trace)
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        if error is not None:
+        if error is not None and not self._finished:
             self.run_folder.write_result(self._result("failed") | {"error": f"{type(error).__name__}: {error}"})
-        if error is not None or self._interrupted:
+        if (error is not None or self._interrupted) and not self._finished and self._kept():
             command = shell(python(), "-m", "rl_gen_lab.train", "--resume", self.run_folder.path)
             self.display.say(f"resume with: {command}")
         self.tracker.finish(0 if error is None and not self._interrupted else 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from agents import play
 from agents.policy import Policy
 from envs.factory import EnvConfig
-from rl_gen_lab.errors import CheckpointError
+from rl_gen_lab.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs import RunFolder
 
 
@@ -25,6 +26,17 @@ def test_a_run_without_a_best_agent_is_named_with_what_can_be_done(tmp_path: Pat
         play.load_policy(run, "best")
 
 
+def test_a_folder_that_cannot_take_an_agent_s_play_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    config = play.Config(tmp_path / "run", scenes=tmp_path, frames=20)
+    for folder, message in (
+        (tmp_path, "no dataset of this program; choose another --scenes"),
+        (tmp_path / "letter.txt", "is a file"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            play.write_scenes(replace(config, scenes=folder), "ALE/Pong-v5", EnvConfig(), Policy(np.zeros_like), "it")
+
+
 def test_an_agent_s_play_is_written_as_a_dataset(tmp_path: Path) -> None:
     seen = []
 
@@ -36,7 +48,7 @@ def test_an_agent_s_play_is_written_as_a_dataset(tmp_path: Path) -> None:
     play.write_scenes(config, "ALE/Pong-v5", EnvConfig(observe="objects", sticky=0.0), Policy(act), "climber")
     about = json.loads((tmp_path / "data" / "dataset.json").read_text())
     assert about["frames"] == 20 and about["settings"]["player"] == "climber"
-    assert set(seen) == {(1, 11)}, "the agent sees what it was trained on"
+    assert set(seen) == {(1, 9)}, "the agent sees what it was trained on"
     slots = json.loads((tmp_path / "data" / "annotations" / "slots_train.json").read_text())["annotations"]
     late = [s["slots"]["player_y"] for s in slots if not s["intervened"]][1::2]
     assert max(late) < 60, "always up ends at the top"

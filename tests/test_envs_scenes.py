@@ -102,6 +102,28 @@ def test_a_folder_of_other_settings_is_left_alone(pong: Path, tmp_path: Path) ->
         scenes.write(scenes.Config("Pong", frames=50, out=tmp_path))
 
 
+def test_a_damaged_file_of_a_folder_is_named(pong: Path, tmp_path: Path) -> None:
+    shutil.copytree(pong, tmp_path / "data")
+    about = tmp_path / "data" / "dataset.json"
+    for content in (about.read_text()[:300], "[]"):
+        about.write_text(content)
+        with pytest.raises(ValueError, match=r"dataset\.json is damaged"):
+            scenes.write(scenes.Config("Pong", frames=40, seed=3, out=tmp_path / "data", every=5))
+
+
+def test_ctrl_c_ends_the_command_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any, **__: Any) -> Path:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scenes, "write", stop)
+    with pytest.raises(SystemExit) as ended:
+        scenes.main(["--env", "Pong", "--frames", "20", "--out", str(tmp_path / "data")])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err.splitlines() == ["stopped; the same command goes on from here"]
+
+
 def test_episodes_are_whole_in_one_split(pong: Path) -> None:
     episodes = {split: {i["episode"] for i in read(pong, "instances", split)["images"]} for split in folder.SPLITS}
     assert all(episodes.values())

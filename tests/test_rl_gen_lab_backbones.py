@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rl_gen_lab.backbones import BACKBONES, build
+from rl_gen_lab.backbones.choices import Choices
 from rl_gen_lab.backbones.convolutional import Impala, Nature, ScaledConv2d, Small
 from rl_gen_lab.backbones.vector import MLP
 from rl_gen_lab.errors import ConfigError
@@ -205,6 +206,12 @@ def test_an_unknown_name_gets_the_known_ones_and_the_nearest() -> None:
 def test_observations_of_the_wrong_kind_are_refused(name: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match=f"backbone '{name}'|too small"):
         build(name, shape)
+
+
+@pytest.mark.parametrize("name", ["squeezenet", "densenet"])
+def test_frames_of_which_a_single_value_is_left_to_normalise_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"frames of \(1, 2, 3\) are too small .*: Expected more than 1"):
+        build(name, (1, 2, 3), Choices(stages=5, depth=1))
 
 
 @pytest.mark.parametrize(("name", "smallest"), [("nature", 36), ("small", 36)])

@@ -129,6 +129,19 @@ def test_the_record_shows_by_how_much_teacher_forcing_flatters(monkeypatch: pyte
     assert (found["slot_accuracy"], found["forced/slot_accuracy"], found["forcing_gap"]) == (0.0, 0.5, 0.5)
 
 
+@pytest.mark.parametrize("without", ["val", "test"])
+def test_a_split_without_facts_is_measured_by_exact_matches(without: str) -> None:
+    dataset = told()
+    split = dataset.splits[without]
+    mute = Split(without, split.images, tuple(replace(label, facts={}) for label in split.labels))
+    caption = Caption(CaptionConfig("plain", choices=SMALL, units=8), dataset, CPU)
+    with torch.no_grad():
+        found = caption.evaluate(mute, lambda done: None)
+    assert "slot_accuracy" not in found and found["forcing_gap"] == found["forced/exact_match"] - found["exact_match"]
+    dataset = replace(dataset, splits=dataset.splits | {without: mute})
+    assert Caption(CaptionConfig("plain", choices=SMALL, units=8), dataset, CPU).goal == "exact_match"
+
+
 def test_facts_that_no_phrase_tells_are_not_asked_for() -> None:
     caption = task("plain")
     assert caption.told({"ball": "high", "motion": "up"}) == {"ball": "high"}

@@ -126,6 +126,14 @@ def _first(key: str, **values: Any) -> Callable[[dict[str, Any]], None]:
     return lambda labels: labels[key][0].update(values)
 
 
+def _all(key: str, **values: Any) -> Callable[[dict[str, Any]], None]:
+    def change(labels: dict[str, Any]) -> None:
+        for record in labels[key]:
+            record.update(values)
+
+    return change
+
+
 BROKEN: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (
         lambda labels: labels.pop("annotations"),
@@ -144,6 +152,25 @@ BROKEN: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (
         _first("annotations", segmentation={"size": [H, W], "counts": [99]}),
         r"0\.png: annotation 0: its run lengths do not",
+    ),
+    (
+        _first("annotations", segmentation={"size": [H, W], "counts": [H, 3]}),
+        r"0\.png: annotation 0: its run lengths do not fill",
+    ),
+    (_first("annotations", segmentation={"size": [H, W]}), r"0\.png: annotation 0: its segmentation has no counts"),
+    (
+        _first("annotations", segmentation={"size": [H, W], "counts": [7.5, 40.5]}),
+        r"0\.png: annotation 0: .* whole numbers",
+    ),
+    (_first("annotations", segmentation={"size": 5, "counts": [48]}), "annotation 0: its segmentation is not of the"),
+    (
+        _first("annotations", segmentation=[[1, 2, float("nan"), 4, 5, 6]]),
+        r"0\.png: annotation 0: a point of a polygon is not a number",
+    ),
+    (_all("images", width=10**6, height=10**6), r"0\.png cannot be of 1000000 x 1000000 pixels"),
+    (
+        lambda labels: labels.update(annotations=[a for a in labels["annotations"] if a["image_id"] % 10 != 8]),
+        "own: no val image shows an object",
     ),
     (
         _first("annotations", segmentation={"size": [W, H], "counts": [1]}),
@@ -190,8 +217,20 @@ def test_files_that_are_missing_or_cut_short_are_named(tmp_path: Path) -> None:
     (own / "grammar.json").write_text("{}")
     with pytest.raises(DataError, match=r"grammar\.json has no phrases"):
         data.load(own)
+    (own / "grammar.json").write_text(json.dumps({"phrases": {"ball": 5}}))
+    with pytest.raises(DataError, match=r"grammar\.json: the phrases of 'ball' are no list of sentences"):
+        data.load(own)
+    (own / "grammar.json").unlink()
+    Image.fromarray(np.full((H, W), 40_000, np.uint16)).save(picture)
+    with pytest.raises(DataError, match=r"4\.png has more than 8 bits a channel"):
+        data.load(own)
+    Image.fromarray(np.zeros((H, W, 3), np.uint8)).save(picture)
     labels = own / "annotations" / "instances.json"
-    labels.write_text(labels.read_text()[:-20])
+    whole_labels = labels.read_text()
+    labels.write_text("[" * 100_000)
+    with pytest.raises(DataError, match=r"instances\.json is damaged"):
+        data.load(own)
+    labels.write_text(whole_labels[:-20])
     with pytest.raises(DataError, match=r"instances\.json is damaged or was cut short"):
         data.load(own)
 
@@ -236,6 +275,10 @@ def test_a_caption_of_unknown_words_names_its_image(tmp_path: Path) -> None:
     said = [{"image_id": 100 + i, "id": i, "caption": "a cat" if i != 8 else "a lynx"} for i in range(20)]
     (own / "annotations" / "captions.json").write_text(json.dumps({"images": [], "annotations": said}))
     with pytest.raises(DataError, match=r"val, 8\.png: the caption 'a lynx' has words .*: lynx"):
+        vocabulary(data.load(own))
+    said[8]["caption"] = "  "
+    (own / "annotations" / "captions.json").write_text(json.dumps({"annotations": said}))
+    with pytest.raises(DataError, match=r"val, 8\.png: the caption '  ' has no words"):
         vocabulary(data.load(own))
     (own / "annotations" / "captions.json").write_text(json.dumps({"annotations": said[:3]}))
     with pytest.raises(DataError, match=r"train, 3\.png: the image has no caption"):

@@ -22,8 +22,10 @@ from rl_gen_lab.data import Split
 from rl_gen_lab.errors import CheckpointError, ConfigError, DivergedError
 from rl_gen_lab.optimizers import OptimizerConfig, Schedule, make_optimizer
 from rl_gen_lab.runs import RunFolder, load_state, load_weights
+from rl_gen_lab.saved import load_task
 from rl_gen_lab.supervised import Loop
 from rl_gen_lab.train import Config
+from rl_gen_lab.vision.detector_parts import DetectConfig
 from rl_gen_lab.vision.segmentation import Segment, SegmentConfig
 from rl_gen_lab.wandb_config import WandbConfig
 
@@ -123,6 +125,41 @@ def test_a_run_that_was_stopped_ends_as_one_that_never_was(
     assert run.read_result()["best_epoch"] == whole.read_result()["best_epoch"]
 
 
+@pytest.mark.parametrize("at", [2, 5], ids=["validation", "test"])
+def test_ctrl_c_is_heard_while_a_split_is_measured(
+    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train.train(config(tmp_path / "whole"))
+    real, count = Segment.evaluate, [0]
+
+    def stop(self: Segment, split: Split, on_image: Callable[[int], None]) -> dict[str, float]:
+        count[0] += 1
+        if count[0] == at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(self, split, on_image)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Segment, "evaluate", stop)
+        with pytest.raises(SystemExit) as caught:
+            train.train(config(tmp_path / "stopped"))
+    assert caught.value.code == 130 and "resume with" in capsys.readouterr().out
+    run, whole = only_run(tmp_path / "stopped"), only_run(tmp_path / "whole")
+    assert run.read_result()["status"] == "interrupted"
+    train.main(["--resume", str(run.path)])
+    assert same(final(run), final(whole))
+    assert without_clock(run.read_metrics()) == without_clock(whole.read_metrics())
+    assert run.read_result()["test"]["miou"] == whole.read_result()["test"]["miou"]
+
+
+def test_a_loss_that_is_nan_at_once_names_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hooked(monkeypatch, lambda count, losses: {"loss": losses["loss"] * torch.nan})
+    with pytest.raises(DivergedError, match=r"at update 1\. There was no checkpoint yet"):
+        train.train(config(tmp_path))
+    assert "resume with" not in capsys.readouterr().out
+
+
 def test_another_seed_is_another_order(tmp_path: Path) -> None:
     train.train(config(tmp_path / "a", epochs=1))
     train.train(config(tmp_path / "b", epochs=1, seed=1))
@@ -161,6 +198,25 @@ def test_frames_of_a_game_are_learned_from_their_files(tmp_path: Path) -> None:
     train.main(flags)
     result = only_run(tmp_path / "runs").read_result()
     assert {"iou/player", "iou/enemy", "accuracy"} <= result["test"].keys()
+
+
+@pytest.mark.parametrize("task", ["localize", "detect", "classify"])
+def test_a_backbone_without_choices_serves_and_the_saved_model_says_the_same(task: str, tmp_path: Path) -> None:
+    flags = [
+        task,
+        "--data",
+        str(config(tmp_path).data),
+        "--runs-dir",
+        str(tmp_path / "runs"),
+        "--wandb.mode",
+        "disabled",
+    ]
+    train.main([*flags, f"--{task}.backbone", "impala", "--epochs", "1"])
+    run = only_run(tmp_path / "runs")
+    assert (
+        load_task(run.path, task).network.state_dict().keys()
+        == load_weights(run.checkpoints / "best.safetensors")[0].keys()
+    )
 
 
 def test_what_cannot_be_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -219,6 +275,11 @@ def test_impossible_settings_are_refused() -> None:
     for wrong in (
         lambda: OptimizerConfig(learning_rate=0),
         lambda: OptimizerConfig(name="adam", nesterov=True),
+        lambda: OptimizerConfig(momentum=-1),
+        lambda: OptimizerConfig(weight_decay=-1),
+        lambda: OptimizerConfig(max_grad_norm=-1),
+        lambda: DetectConfig(nms_iou=7),
+        lambda: DetectConfig(score=-0.1),
         lambda: Config(batch_size=0),
         lambda: SegmentConfig(patches=1),
     ):

@@ -61,9 +61,12 @@ def build(name: str, shape: Shape, choices: Choices | None = None) -> nn.Module:
     return FIXED[name](shape)
 
 
-def build_maps(name: str, shape: Shape, choices: Choices | None = None) -> Convolutional:
-    """The backbone `name` for vision models, which read its `maps`: without a fully connected layer. As `build`."""
-    backbone = build(name, shape, choices)
+def build_maps(name: str, shape: Shape, choices: Choices | None = None, usual: Choices | None = None) -> Convolutional:
+    """The backbone `name` for vision models, which read its `maps`: without a fully connected layer. As `build`.
+
+    usual: a task's own defaults: as `choices` nobody chose them, so a backbone that takes none is built without.
+    """
+    backbone = build(name, shape, None if name in FIXED and choices == usual else choices)
     if not isinstance(backbone, Convolutional):
         raise ConfigError(f"backbone {name!r} gives no feature maps")
     backbone.fc, backbone.out_features = None, backbone.feature_maps[-1].channels

@@ -107,7 +107,9 @@ class Convolutional(nn.Module):
         try:
             with torch.no_grad(), checked(conv, shape):
                 maps = self.maps(torch.zeros(1, *shape, dtype=torch.uint8))
-        except RuntimeError as error:
+        except ConfigError:
+            raise
+        except (RuntimeError, ValueError) as error:  # ValueError: a single value cannot be normalised
             raise ConfigError(f"frames of {shape} are too small for this backbone: {error}") from error
         conv.train()
         self.feature_maps = tuple(

@@ -34,7 +34,7 @@ class Detector(nn.Module):
 
     def __init__(self, config: DetectConfig, shape: tuple[int, ...], shapes: Tensor, classes: int) -> None:
         super().__init__()
-        self.backbone = build_maps(config.backbone, shape, config.choices)
+        self.backbone = build_maps(config.backbone, shape, config.choices, type(config)().choices)
         found = self.backbone.feature_maps[-1]
         self.classes = classes
         self.positions = Positions(found, config.positions)

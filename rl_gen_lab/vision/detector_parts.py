@@ -63,6 +63,9 @@ class DetectConfig:
             raise ConfigError("0 <= low_iou <= high_iou <= 1")
         if self.positions < 0:
             raise ConfigError(f"positions must be at least 0, not {self.positions}")
+        for name in ("nms_iou", "score", "least_score"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
         for name in ("shapes", "proposals", "crop", "cells", "mask_cells", "most"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")

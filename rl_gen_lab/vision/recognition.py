@@ -102,7 +102,7 @@ class Recognise:
                 raise DataError(f"no training picture of {dataset.path} shows a {config.object}")
         self.goal = "balanced_accuracy" if self.object is None else "quality"
         self.size: tuple[int, int] = (train.images.shape[2], train.images.shape[3])
-        backbone = build_maps(config.backbone, tuple(train.images.shape[1:]), config.choices)
+        backbone = build_maps(config.backbone, tuple(train.images.shape[1:]), config.choices, type(config)().choices)
         backbone.normalise(dataset.mean, dataset.std)
         self.network = Recogniser(backbone, len(self.categories), config.model, self.object is not None).to(device)
 

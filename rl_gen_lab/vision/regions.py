@@ -67,7 +67,7 @@ class RegionNetwork(nn.Module):
 
     def __init__(self, config: DetectConfig, shape: tuple[int, ...], shapes: Tensor, classes: int) -> None:
         super().__init__()
-        self.backbone = build_maps(config.backbone, shape, config.choices)
+        self.backbone = build_maps(config.backbone, shape, config.choices, type(config)().choices)
         self.classes, self.cells, self.mask_cells = classes, config.cells, config.mask_cells
         self.proposals = config.proposals
         maps = self.backbone.feature_maps

@@ -178,7 +178,9 @@ def make_network(config: SegmentConfig, dataset: Dataset) -> Patch | FCN | UNet:
     """The network of a configuration for these images; K is 1 + categories. Raises: ConfigError."""
     classes = 1 + len(dataset.categories)
     if config.model == "unet":
-        backbone = build_maps(config.backbone, tuple(dataset.splits["train"].images.shape[1:]), config.choices)
+        backbone = build_maps(
+            config.backbone, tuple(dataset.splits["train"].images.shape[1:]), config.choices, type(config)().choices
+        )
         backbone.normalise(dataset.mean, dataset.std)
         return UNet(backbone, classes, config.choices)
     scale = Scale(dataset.mean, dataset.std)
