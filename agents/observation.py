@@ -133,8 +133,13 @@ def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig
         "hardware": describe_hardware(devices.hardware()),
         "commit": devices.git_commit(),
         "date": time.strftime("%Y-%m-%d"),
-        "command": " ".join(["python -m agents.observation", *sys.argv[1:]]),
+        # Where one machine keeps its runs is nobody else's business.
+        "command": " ".join(["python -m agents.observation", *(_portable(word) for word in sys.argv[1:])]),
     }
+
+
+def _portable(word: str) -> str:
+    return f"runs/{Path(word).name}" if Path(word).is_absolute() else word
 
 
 def record(file: Path, rows: list[Row]) -> None:
