@@ -72,7 +72,7 @@ def parse(config_class: type[ConfigT], agent: str, argv: list[str] | None, defau
 
 def _refuse_flags_without_use(env_id: str, argv: list[str]) -> None:
     for word in argv:
-        setting = word.partition("=")[0].replace("-", "_").removeprefix("__").removeprefix("no_")
+        setting = word.partition("=")[0].replace("-", "_").removeprefix("__")
         if setting.startswith("world.") and setting.partition(".")[2].removeprefix("no_") in OF_ATARI:
             raise ConfigError(f"{word.partition('=')[0]} is for Atari games; {env_id} is none")
 

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from rl_gen_lab.data import Split
+from rl_gen_lab.vision.attention_map import BACKGROUND, INK
 from rl_gen_lab.vision.detection import Detect
 from rl_gen_lab.vision.detection_metrics import Found
 from rl_gen_lab.vision.recognition import Recognise
@@ -19,7 +20,6 @@ from rl_gen_lab.vision.segmentation import Segment
 from rl_gen_lab.vision.two_stage import TwoStage
 
 Finder = Detect | TwoStage | Segment | Recognise  # tasks whose findings can be drawn
-BACKGROUND, INK, QUIET = (24, 26, 31), (222, 226, 230), (150, 156, 164)
 TINTS = ((255, 60, 200), (0, 230, 255), (255, 220, 0), (120, 255, 90), (255, 130, 60), (170, 130, 255))
 HEIGHT, LINE, MARGIN = 420, 17, 6  # of a picture, about: they are enlarged by whole numbers; of a line of text; around
 COVER = 0.6  # how much of a pixel's colour its class takes away
