@@ -50,8 +50,9 @@ class DetectConfig:
     high_iou: float = 0.5
     low_iou: float = 0.3
     # Boxes of one class that overlap by more than this are one object (of windows: than 0.1, for those that show the
-    # same small object may overlap by little more).
-    nms_iou: float = 0.4
+    # same small object may overlap by little more). Sprites touch but hardly ever overlap; a box that lies between two
+    # touching bricks overlaps each by a third.
+    nms_iou: float = 0.3
     # Least score of what is reported as found, and of what the precision-recall curve is drawn from.
     score: float = 0.5
     least_score: float = 0.02
