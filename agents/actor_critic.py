@@ -154,7 +154,7 @@ class A2C:
         groups = transfer.parameter_groups(config.transfer, self.network, config.learning_rate)
         self.optimizer: torch.optim.Optimizer
         if config.optimizer == "rmsprop":
-            self.optimizer = torch.optim.RMSprop(groups, config.learning_rate, eps=config.optimizer_eps)
+            self.optimizer = torch.optim.RMSprop(groups, config.learning_rate, eps=config.optimizer_eps, foreach=True)
         else:
             self.optimizer = torch.optim.Adam(groups, config.learning_rate, eps=config.optimizer_eps, fused=True)
         self.rollout = Trajectories(config.rollout_steps, config.num_envs, observation_space, action_space, device)

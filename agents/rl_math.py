@@ -5,6 +5,8 @@ Suffixes: `_tm1` before the action, `_t` after. `discount_t` is gamma^n where th
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -49,11 +51,11 @@ def returns_to_go(reward_t: Tensor, discount_t: Tensor) -> Tensor:
     Source: Sutton & Barto 2018, eq. 3.9. reward_t, discount_t: (T, N) float. Returns (T, N).
     """
     total = torch.zeros_like(reward_t[0])
-    returns = torch.empty_like(reward_t)
-    for t in reversed(range(len(reward_t))):
-        total = reward_t[t] + discount_t[t] * total
-        returns[t] = total
-    return returns
+    returns: list[Tensor] = []
+    for reward, discount in _backwards(reward_t, discount_t):
+        total = reward + discount * total
+        returns.append(total)
+    return torch.stack(returns[::-1])
 
 
 def lambda_returns(reward_t: Tensor, discount_t: Tensor, value_t: Tensor, lambda_t: Tensor) -> Tensor:
@@ -64,11 +66,16 @@ def lambda_returns(reward_t: Tensor, discount_t: Tensor, value_t: Tensor, lambda
     one where an episode was cut); lambda_t: (T, N), 0 where the next row is of another episode. Returns (T, N).
     """
     following = value_t[-1]
-    returns = torch.empty_like(reward_t)
-    for t in reversed(range(len(reward_t))):
-        following = reward_t[t] + discount_t[t] * torch.lerp(value_t[t], following, lambda_t[t])
-        returns[t] = following
-    return returns
+    returns: list[Tensor] = []
+    for reward, discount, value, lambda_ in _backwards(reward_t, discount_t, value_t, lambda_t):
+        following = reward + discount * torch.lerp(value, following, lambda_)
+        returns.append(following)
+    return torch.stack(returns[::-1])
+
+
+def _backwards(*rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """The rows of tensors of equal length, the last ones first; taking them apart at once is faster than by index."""
+    return zip(*(x.unbind()[::-1] for x in rows), strict=True)
 
 
 def gae(reward_t: Tensor, discount_t: Tensor, value_tm1: Tensor, value_t: Tensor, lambda_t: Tensor) -> Tensor:

@@ -84,6 +84,7 @@ class Session:
         self.next_eager_eval, self.last_eval = 0, -1
         self._rate_mark = (self.tracker.wall_seconds, 0)
         self._interrupted = False
+        self._judged: Mapping[str, Any] | None = None  # what an update learned, when last looked at
 
     # ---- used by the agents' loops
 
@@ -143,7 +144,9 @@ class Session:
             lengths = {"charts/episodic_length": episode.length}
             self.tracker.log({"charts/episodic_return": episode.episodic_return} | lengths, env_steps)
         due = env_steps >= self.next_log
-        self._refuse_divergence(learned, wait=due)
+        if due or learned is not self._judged:  # between two updates it is the same
+            self._refuse_divergence(learned, wait=due)
+            self._judged = learned
         if due:
             self.next_log = env_steps + self.config.run.log_every_env_steps
             self.tracker.log({k: float(v) for k, v in learned.items()} | self._speed() | status, env_steps)

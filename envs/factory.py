@@ -237,8 +237,9 @@ class _WithPromisedShape(gym.ObservationWrapper[Any, Any, Any]):
 
     def observation(self, observation: Any) -> Any:
         promised = self.observation_space.shape
-        if np.shape(observation) != promised:
-            raise ValueError(f"an observation has shape {np.shape(observation)}, promised {promised}")
+        found = observation.shape if isinstance(observation, np.ndarray) else np.shape(observation)
+        if found != promised:
+            raise ValueError(f"an observation has shape {found}, promised {promised}")
         return observation
 
 
