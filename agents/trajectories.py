@@ -57,6 +57,8 @@ class Trajectories:
             self.action = torch.zeros((*rows, int(np.prod(action_space.shape or ()))), device=device)
         self.reward = torch.zeros(rows, device=device)
         self.terminated, self.ended, self.dummy = (torch.zeros(rows, dtype=torch.bool, device=device) for _ in range(3))
+        # Rows of a CPU tensor are set several times faster through numpy, which shares its memory.
+        self._shared = {name: getattr(self, name).numpy() for name in (*ROWS, *LONGER) if device.type == "cpu"}
         self.steps, self.length = steps, 0
 
     @property
@@ -66,16 +68,22 @@ class Trajectories:
 
     def push(self, step: Step, action: Tensor) -> None:
         """Remember a vector step; action: (N,) or (N, A), as the policy's head sampled it."""
-        t = self.length
-        self.obs[t] = torch.from_numpy(step.obs)
-        self.obs[t + 1] = torch.from_numpy(step.next_obs)
-        self.first[t] = torch.from_numpy(step.first)
+        t, terminated = self.length, step.terminated | step.life_lost
+        self._set("obs", t, step.obs)
+        self._set("obs", t + 1, step.next_obs)
+        self._set("first", t, step.first)
+        self._set("reward", t, step.reward)
+        self._set("terminated", t, terminated)
+        self._set("ended", t, terminated | step.truncated)
+        self._set("dummy", t, step.dummy)
         self.action[t] = action
-        self.reward[t] = torch.from_numpy(step.reward)
-        self.terminated[t] = torch.from_numpy(step.terminated | step.life_lost)
-        self.ended[t] = torch.from_numpy(step.terminated | step.truncated | step.life_lost)
-        self.dummy[t] = torch.from_numpy(step.dummy)
         self.length += 1
+
+    def _set(self, name: str, t: int, row: np.ndarray) -> None:
+        if self._shared:
+            self._shared[name][t] = row
+        else:
+            getattr(self, name)[t] = torch.from_numpy(row)
 
     def cut(self) -> None:
         """The environments restart: episodes under way end as truncations, by a dummy row as at every other end.
