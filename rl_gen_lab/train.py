@@ -148,6 +148,8 @@ def train(config: Config) -> dict[str, Any]:
         sizes = ", ".join(f"{len(split):,} {key}" for key, split in dataset.splits.items())
         weights = sum(weight.numel() for weight in task.network.parameters())
         loop.display.say(f"{config.data} ({identity['data']}): {sizes}; {weights:,} weights to learn")
+        if dataset.crowded:
+            loop.display.say(f"{dataset.crowded:,} images left out: they show crowds (iscrowd), not objects one by one")
         loop.display.say(f"run folder {run.path}")
         tracker.print_how_to_look()
         if saved is not None:
