@@ -102,6 +102,24 @@ def digest(path: Path) -> str:
     return found.hexdigest()[:12]
 
 
+def pixels_digest(dataset: Dataset) -> str:
+    """12 hex digits of the pictures themselves: of every pixel, and of the files of the frames before.
+
+    Raises DataError for a file that is gone.
+    """
+    found = hashlib.sha256()
+    for name, split in sorted(dataset.splits.items()):
+        found.update(f"{name} {tuple(split.images.shape)}".encode())
+        found.update(split.images.contiguous().numpy().data)
+        for label in split.labels:
+            if label.before is not None:
+                try:
+                    found.update(label.before.read_bytes())
+                except OSError as error:
+                    raise DataError(f"cannot read {label.before}: {error.strerror}") from error
+    return found.hexdigest()[:12]
+
+
 def statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation of each channel, (C,) float32, of images (N, C, H, W) uint8 scaled to [0, 1].
 

@@ -27,7 +27,7 @@ import tyro
 from rl_gen_lab import data, devices
 from rl_gen_lab.config import exit_on_error, first_look, from_dict, parse_flags, to_dict, to_flat_dict
 from rl_gen_lab.devices import DeviceConfig
-from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.errors import CheckpointError, ConfigError
 from rl_gen_lab.optimizers import OptimizerConfig
 from rl_gen_lab.runs import RunFolder
 from rl_gen_lab.seeding import Generators
@@ -121,17 +121,20 @@ def train(config: Config) -> dict[str, Any]:
     device = devices.setup(config.device)
     dataset = data.load(config.data)
     identity = {"task": config.task, "data": data.digest(config.data)}
+    pixels = data.pixels_digest(dataset)
     saved: dict[str, Any] | None = None
     if config.resume is not None:
         run = RunFolder.open(config.resume)
         saved = read_checkpoint(run)
         check_identity(saved, identity, run)
+        if run.read_config().get("pixels", pixels) != pixels:  # older runs did not keep it
+            raise CheckpointError(f"{run.path} was trained on other pictures than {config.data} holds now")
     torch.manual_seed(Generators(config.seed).integer("torch"))
     task = TASKS[config.task](config, dataset, device)  # before the run folder: it may refuse the data
     algo, name = f"{config.task}_{to_dict(config)[config.task]['model']}", config.data.resolve().name
     if saved is None:
         run = RunFolder.create(config.runs_dir, algo, name, config.seed)
-        run.write_config(describe(config, algo, name, identity, dataset, task))
+        run.write_config(describe(config, algo, name, identity, dataset, task) | {"pixels": pixels})
     else:
         run.truncate_metrics(int(saved["updates"]))
     tracker = Tracker.start(
