@@ -128,7 +128,7 @@ def _read_file(path: Path, file: Path) -> tuple[tuple[str, ...], list[Label], in
             )
             for record in content["images"]
         ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(f"{file} is not in COCO's format: {type(error).__name__} {error}") from error
     if things:
         raise DataError(f"{file}: annotation {next(iter(things.values()))[0].id} is of an image that is not listed")
@@ -166,8 +166,8 @@ def _beside(
             raise DataError(
                 f"{file}: annotation {i} (counted from 0) lacks image_id, or {key!r} is missing or no {sort.__name__}"
             )
-        for name, value in record[key].items() if holds is not None else ():
-            if not holds(value):
+        for name, value in record[key].items() if holds else ():
+            if holds and not holds(value):
                 wanted = "a number or null" if key == "slots" else "text"
                 raise DataError(f"{file}: image {record['image_id']}: {name!r} of its {key} is {value!r}, not {wanted}")
         found[record["image_id"]].append(record[key])

@@ -158,7 +158,7 @@ def train(config: Config) -> dict[str, Any]:
         weights = sum(weight.numel() for weight in task.network.parameters())
         loop.display.say(f"{config.data} ({identity['data']}): {sizes}; {weights:,} weights to learn")
         if dataset.crowded:
-            loop.display.say(f"{dataset.crowded:,} images left out: they show crowds (iscrowd), not objects one by one")
+            loop.display.say(f"left out, for they show crowds (iscrowd): {dataset.crowded:,} images")
         loop.display.say(f"run folder {run.path}")
         tracker.print_how_to_look()
         if saved is not None:

@@ -125,6 +125,7 @@ def test_images_that_show_a_crowd_are_left_out(tmp_path: Path) -> None:
         ("facts", {"ball": None}, "'ball' of its facts is None, not text"),
         ("slots", {"x": 1.5, "y": [3]}, r"slots\.json: image 103: 'y' of its slots is \[3\], not a number or null"),
         ("slots", {"x": "3"}, "'x' of its slots is '3', not a number or null"),
+        ("slots", {"x": 10**400}, r"instances\.json is not in COCO's format: OverflowError"),
         ("slots", {"x": True}, "'x' of its slots is True"),
         ("slots", {"x": float("nan")}, "'x' of its slots is nan"),
     ],

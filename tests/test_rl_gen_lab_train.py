@@ -273,7 +273,7 @@ def test_images_left_out_for_a_crowd_are_counted_aloud(tmp_path: Path, capsys: p
     labels["annotations"][0]["iscrowd"] = 1
     file.write_text(json.dumps(labels))
     train.train(config(tmp_path / "runs", epochs=1, data=own))
-    assert "\n1 images left out: they show crowds (iscrowd)" in capsys.readouterr().out
+    assert "\nleft out, for they show crowds (iscrowd): 1 images" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["sgd", "adagrad", "rmsprop", "adam", "adamw"])
