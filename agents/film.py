@@ -45,8 +45,8 @@ def play_episode(
     max_steps: int = 3_000,
     on_step: Callable[[int], None] | None = None,
     narrator: Narrator | None = None,
-) -> tuple[list[np.ndarray], float]:
-    """One episode in full colour of at most `max_steps` agent steps, and its return.
+) -> tuple[list[np.ndarray], float, bool]:
+    """An episode in full colour of at most `max_steps` agent steps, its return so far, and whether it came to its end.
 
     Frames are (HEIGHT, W, 3) uint8, or higher by the comment of a narrator.
     """
@@ -83,7 +83,14 @@ def play_episode(
     if frames:
         frames.append(frame(None, None))
     env.close()
-    return frames, total
+    return frames, total, over
+
+
+def in_words(frames: list[np.ndarray], total: float, whole: bool) -> str:
+    """What a film from `play_episode` shows."""
+    if whole:
+        return f"film of one episode, return {total:g}"
+    return f"film of the first {len(frames) - 1:,} steps of an episode that was cut off there, return so far {total:g}"
 
 
 def _picture(env: gym.Env[Any, Any]) -> np.ndarray:

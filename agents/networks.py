@@ -12,11 +12,11 @@ from gymnasium import Space, spaces
 from torch import Tensor, nn
 
 from agents.distributions import Categorical, Distribution, Gaussian, SquashedGaussian
-from agents.memory import free_bytes
 from agents.normalise import RunningMoments
 from rl_gen_lab.backbones import build
 from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.errors import CheckpointError, ConfigError
+from rl_gen_lab.memory import free_bytes
 from rl_gen_lab.recurrence import LSTM
 
 STATISTICS_FRAMES = 500  # observations that the statistics of frames are taken from, at most

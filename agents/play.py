@@ -24,7 +24,7 @@ import numpy as np
 import tyro
 
 from agents.commands import cli, command
-from agents.film import play_episode, write_gif, write_mp4
+from agents.film import in_words, play_episode, write_gif, write_mp4
 from agents.narrator import Narrator
 from agents.policy import Policy
 from agents.records import module_of
@@ -109,7 +109,7 @@ def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who
             )
     except FolderError as error:
         raise ConfigError(str(error).replace("--out", "--scenes")) from error
-    print(f"{config.frames:,} labelled frames of {who}: {path}; see {path / 'sheet.png'}")
+    print(f"{config.frames:,} labelled frames of {who}: {path}; see {path / 'sheet.png'}{scenes.empty_splits(path)}")
 
 
 @command
@@ -124,7 +124,7 @@ def main(argv: list[str] | None = None) -> None:
     env = saved["env_id"]
     print(f"task {saved['fingerprint']['hash']}: {saved['fingerprint']['text']}")
     if config.scenes is not None:
-        write_scenes(config, env, world, policy, run.path.name)
+        write_scenes(config, env, world, policy, f"{run.path.name} ({config.which})")
         return
     narrator = None
     if config.captioner is not None:
@@ -147,7 +147,7 @@ def main(argv: list[str] | None = None) -> None:
         f" (min {returns.min():g}, max {returns.max():g}), epsilon {epsilon:g}, seed {config.seed}"
     )
     with Display("filming", config.film_steps, "steps") as display:
-        frames, total = play_episode(
+        shown = play_episode(
             env,
             world,
             policy,
@@ -158,9 +158,9 @@ def main(argv: list[str] | None = None) -> None:
             narrator=narrator,
         )
     film = run.videos / ("play.mp4" if narrator is None else "captioned.mp4")
-    write_mp4(film, frames)
-    write_gif(film.with_suffix(".gif"), frames)
-    print(f"film of one episode, return {total:g}: {film} and {film.with_suffix('.gif')}")
+    write_mp4(film, shown[0])
+    write_gif(film.with_suffix(".gif"), shown[0])
+    print(f"{in_words(*shown)}: {film} and {film.with_suffix('.gif')}")
 
 
 if __name__ == "__main__":

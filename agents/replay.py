@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from agents.memory import free_bytes
 from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.memory import free_bytes
 
 FLAGS = ("terminated", "truncated", "life_lost", "first", "dummy")
 # Candidates drawn for each uniform sample, so that dummy slots can be passed over without asking the device how many.

@@ -160,7 +160,11 @@ Settings = DQNSettings | A2CSettings | PPOSettings
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of a Stable-Baselines3 run; presets in configs/sb3_*.toml hold the zoo's published ones."""
+    """Settings of a Stable-Baselines3 run; presets in configs/sb3_*.toml hold the zoo's published ones.
+
+    Resuming is not exact: Stable-Baselines3 saves no generator, so networks, optimiser and counters go on in new games,
+    DQN with a new replay memory. agents.benchmark begins such a run anew when it was killed.
+    """
 
     # Algorithm of Stable-Baselines3; its settings are in the table of that name.
     algo: Algo = "dqn"

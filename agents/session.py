@@ -20,7 +20,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from agents import records
-from agents.film import play_episode, write_mp4
+from agents.film import in_words, play_episode, write_mp4
 from agents.policy import Policy
 from agents.rollout import Episode, Evaluation, evaluate
 from agents.settings import AgentConfig, Stateful
@@ -288,11 +288,11 @@ class Session:
             self.display.pause(self.env_steps, f"filming: {done:,} steps")
 
         c = self.config
-        frames, total = play_episode(c.env, c.world, self.policy, seed, epsilon=c.eval.epsilon, on_step=show)
+        shown = play_episode(c.env, c.world, self.policy, seed, epsilon=c.eval.epsilon, on_step=show)
         path = self.run.videos / "final.mp4"
-        write_mp4(path, frames)
+        write_mp4(path, shown[0])
         self.tracker.video("videos/final", path, self.env_steps)
-        self.display.say(f"film of one episode (return {total:g}): {path}")
+        self.display.say(f"{in_words(*shown)}: {path}")
 
     def _result(self, status: str) -> dict[str, Any]:
         seconds = self.tracker.wall_seconds

@@ -45,8 +45,9 @@ class RunConfig:
     total_minutes: float | None = None
     # Stop as soon as an evaluation's mean return is at least this.
     stop_at_return: float | None = None
-    # Agent steps between checkpoints; the environments restart there, which is what makes resuming exact. Divided by
-    # num_envs it should be several episodes long: what lies beyond is never seen in training.
+    # Agent steps between checkpoints. The environments of our agents restart there, which is what makes their resuming
+    # exact: divided by num_envs it should be several episodes long, for what lies beyond is never seen in training.
+    # Those of agents.sb3 play on, and a resumed run of it begins new games.
     checkpoint_every_env_steps: int = 50_000
     # Agent steps between lines of losses and speed in the record.
     log_every_env_steps: int = 1_000

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import ParamSpec, TypeVar
 
@@ -25,7 +26,9 @@ def cli(config_class: type[ConfigT], argv: list[str] | None) -> ConfigT:
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            return tyro.cli(config_class, args=argv, description=config_class.__doc__, use_underscores=True)
+            return tyro.cli(
+                config_class, args=argv, prog=_program(), description=config_class.__doc__, use_underscores=True
+            )
     except SystemExit as error:
         if not error.code:
             raise
@@ -33,6 +36,31 @@ def cli(config_class: type[ConfigT], argv: list[str] | None) -> ConfigT:
         lines = [line.strip("│╭╮╰╯─- ") for line in said.getvalue().splitlines()[1:]]
         words = " ".join(line for line in lines if line and not line.endswith("--help"))
         raise ValueError(words.partition("For full helptext")[0].strip() or "wrong flags; see --help") from None
+
+
+def _program() -> str | None:
+    """The command as it was typed: `python -m package.module` where it was started so."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return f"python -m {spec.name}" if spec else None
+
+
+@contextlib.contextmanager
+def _reader_may_leave() -> Iterator[None]:
+    """End without a word when nobody reads any more what is printed, as after `| head -1`: with 141, as shells say."""
+    try:
+        try:
+            yield
+        except SystemExit:
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()  # now, not when Python ends and can only complain
+    except BrokenPipeError:
+        try:
+            os.write(sys.stdout.fileno(), b"\n")
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+        raise  # it was another pipe that broke
 
 
 def command(main: Callable[P, R]) -> Callable[P, R]:
@@ -44,7 +72,8 @@ def command(main: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(main)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return main(*args, **kwargs)
+            with _reader_may_leave():
+                return main(*args, **kwargs)
         except (ValueError, OSError) as error:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
             sys.exit(2)

@@ -221,6 +221,17 @@ def expected_bytes(config: Config) -> int:
     return config.frames * (images + len(json.dumps(record)) + 1_500)  # captions and slots
 
 
+def empty_splits(path: Path) -> str:
+    """A line that says which splits of a finished folder have no frames, or ""."""
+    splits = json.loads((path / "dataset.json").read_text(encoding="utf-8"))["splits"]
+    empty = " and ".join(name for name, frames in splits.items() if not frames)
+    return (
+        f"\nno frames for {empty}: no model can be trained on this folder; {FEWEST} frames or more fill every split"
+        if empty
+        else ""
+    )
+
+
 @command
 def main(argv: list[str] | None = None) -> None:
     """Write a dataset folder."""
@@ -231,7 +242,10 @@ def main(argv: list[str] | None = None) -> None:
         path = write(config, on_frame=bar.update)
     about = json.loads((path / "dataset.json").read_text(encoding="utf-8"))
     rejected = sum(about["rejected"].values())
-    print(f"{path}: {about['frames']:,} frames ({about['splits']}), {rejected} rejected; see {path / 'sheet.png'}")
+    print(
+        f"{path}: {about['frames']:,} frames ({about['splits']}), {rejected} rejected; see {path / 'sheet.png'}"
+        f"{empty_splits(path)}"
+    )
 
 
 if __name__ == "__main__":

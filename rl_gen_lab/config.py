@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import io
 import math
+import os
 import re
 import sys
 import tomllib
@@ -132,6 +133,25 @@ def from_dict(config_class: type[Config], values: dict[str, Any], source: str = 
     return config
 
 
+@contextlib.contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """End without a word when nobody reads any more what is printed, as after `| head -1`: with 141, as shells say."""
+    try:
+        try:
+            yield
+        except SystemExit:
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()  # now, not when Python ends and can only complain
+    except BrokenPipeError:
+        try:
+            os.write(sys.stdout.fileno(), b"\n")
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+        raise  # it was another pipe that broke
+
+
 def exit_on_error(main: Callable[P, R], *also: type[Exception]) -> Callable[P, R]:
     """Wrap the main of a command: UserError or one of `also` becomes one line on stderr and exit code 2.
 
@@ -144,7 +164,8 @@ def exit_on_error(main: Callable[P, R], *also: type[Exception]) -> Callable[P, R
         if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that knows no "±" must not end a training
             sys.stdout.reconfigure(errors="replace")
         try:
-            return main(*args, **kwargs)
+            with reader_may_leave():
+                return main(*args, **kwargs)
         except caught as error:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
             sys.exit(2)

@@ -66,7 +66,8 @@ class Split:
 class Dataset:
     """categories: K names; mean, std: (3,) float32 of the training images, for pixels scaled to [0, 1].
 
-    grammar: phrases of each fact (`rl_gen_lab.sentences`), empty for folders without.
+    grammar: phrases of each fact (`rl_gen_lab.sentences`), empty for folders without. crowded: how many images are left
+    out, because they show crowds (`rl_gen_lab.labels`).
     """
 
     path: Path
@@ -75,11 +76,12 @@ class Dataset:
     mean: Tensor
     std: Tensor
     grammar: dict[str, list[str]]
+    crowded: int = 0
 
 
 def load(path: Path) -> Dataset:
     """Read a dataset folder whole, and check it. Raises DataError."""
-    categories, labels = read_labels(path)
+    categories, labels, crowded = read_labels(path)
     splits = {name: Split(name, _read_images(found), tuple(found)) for name, found in labels.items()}
     mean, std = statistics(splits["train"].images)
     file = path / "grammar.json"
@@ -89,7 +91,7 @@ def load(path: Path) -> Dataset:
     for fact, patterns in grammar.items():
         if not isinstance(patterns, list) or not all(isinstance(each, str) and "{}" in each for each in patterns):
             raise DataError(f"{file}: the phrases of {fact!r} are no list of sentences with {{}} in them")
-    return Dataset(path, categories, splits, mean, std, grammar)
+    return Dataset(path, categories, splits, mean, std, grammar, crowded)
 
 
 def digest(path: Path) -> str:
@@ -97,6 +99,24 @@ def digest(path: Path) -> str:
     found = hashlib.sha256()
     for file in sorted((path / "annotations").glob("*.json")) or sorted(path.glob("*.json")):
         found.update(file.name.encode() + b"\0" + file.read_bytes())
+    return found.hexdigest()[:12]
+
+
+def pixels_digest(dataset: Dataset) -> str:
+    """12 hex digits of the pictures themselves: of every pixel, and of the files of the frames before.
+
+    Raises DataError for a file that is gone.
+    """
+    found = hashlib.sha256()
+    for name, split in sorted(dataset.splits.items()):
+        found.update(f"{name} {tuple(split.images.shape)}".encode())
+        found.update(split.images.contiguous().numpy().data)
+        for label in split.labels:
+            if label.before is not None:
+                try:
+                    found.update(label.before.read_bytes())
+                except OSError as error:
+                    raise DataError(f"cannot read {label.before}: {error.strerror}") from error
     return found.hexdigest()[:12]
 
 

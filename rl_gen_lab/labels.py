@@ -5,12 +5,16 @@
     FOLDER/images/...                                           or FOLDER/train/..., FOLDER/train2017/..., FOLDER/...
 
 A split that is missing is taken from train: whole episodes where images say which they belong to, else single images.
+An image that shows a crowd (`"iscrowd": 1`: objects that nobody told apart) is left out. Without the crowd its members
+would be learned as background, and counted as false alarms where they are found.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,8 +61,11 @@ class Label:
     facts: dict[str, str]
 
 
-def read_labels(path: Path) -> tuple[tuple[str, ...], dict[str, list[Label]]]:
-    """Names of the K categories, and the labels of every split. Raises DataError for what cannot be learned from."""
+def read_labels(path: Path) -> tuple[tuple[str, ...], dict[str, list[Label]], int]:
+    """Names of the K categories, the labels of every split, and how many images were left out because of crowds.
+
+    Raises DataError for what cannot be learned from.
+    """
     if not path.is_dir():
         raise DataError(f"there is no folder {path}")
     files = sorted((path / "annotations").glob("instances*.json")) or sorted(path.glob("*.json"))
@@ -66,20 +73,22 @@ def read_labels(path: Path) -> tuple[tuple[str, ...], dict[str, list[Label]]]:
         raise DataError(f"{path} has no labels: no annotations/instances_*.json in it")
     categories: tuple[str, ...] | None = None
     labels: dict[str, list[Label]] = {name: [] for name in SPLITS}
+    crowded = 0
     for file in files:
         split = next((name for name in SPLITS if name in file.stem), "train")
-        names, found = _read_file(path, file)
+        names, found, left_out = _read_file(path, file)
         if categories is not None and names != categories:
             raise DataError(f"{file} has categories {', '.join(names)}, other files {', '.join(categories)}")
         categories = names
         labels[split] += found
+        crowded += left_out
     assert categories is not None
     _carve(labels)
-    _check(path, categories, labels)
-    return categories, labels
+    _check(path, categories, labels, crowded)
+    return categories, labels, crowded
 
 
-def _read_file(path: Path, file: Path) -> tuple[tuple[str, ...], list[Label]]:
+def _read_file(path: Path, file: Path) -> tuple[tuple[str, ...], list[Label], int]:
     content = read_object(file)
     for key in ("images", "annotations", "categories"):
         if not isinstance(content.get(key), list):
@@ -91,14 +100,20 @@ def _read_file(path: Path, file: Path) -> tuple[tuple[str, ...], list[Label]]:
         _refuse_twice(file, "image", [record["id"] for record in content["images"]])
         index = {kind["id"]: i for i, kind in enumerate(kinds)}
         things: dict[Any, list[Thing]] = defaultdict(list)
+        crowded: set[Any] = set()
         for record in content["annotations"]:
             if record["category_id"] not in index:
                 raise DataError(f"{file}: annotation {record['id']} has the unknown category {record['category_id']}")
+            if record.get("iscrowd", 0) not in (0, 1):
+                raise DataError(f"{file}: iscrowd of annotation {record['id']} is neither 0 nor 1")
+            if record.get("iscrowd", 0):
+                crowded.add(record["image_id"])
             x, y, w, h = (float(value) for value in record["bbox"])
             thing = Thing(record["id"], index[record["category_id"]], (x, y, x + w, y + h), record.get("segmentation"))
             things[record["image_id"]].append(thing)
         captions = _beside(file, "captions", "caption", str)
-        slots, facts = _beside(file, "slots", "slots", dict), _beside(file, "slots", "facts", dict)
+        slots = _beside(file, "slots", "slots", dict, _is_slot)
+        facts = _beside(file, "slots", "facts", dict, lambda value: isinstance(value, str))
         labels = [
             Label(
                 file=_find_image(path, file, record["file_name"]),
@@ -113,11 +128,12 @@ def _read_file(path: Path, file: Path) -> tuple[tuple[str, ...], list[Label]]:
             )
             for record in content["images"]
         ]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise DataError(f"{file} is not in COCO's format: {type(error).__name__} {error}") from error
     if things:
         raise DataError(f"{file}: annotation {next(iter(things.values()))[0].id} is of an image that is not listed")
-    return names, labels
+    kept = [label for label, record in zip(labels, content["images"], strict=True) if record["id"] not in crowded]
+    return names, kept, len(labels) - len(kept)
 
 
 def _refuse_twice(file: Path, what: str, ids: list[Any]) -> None:
@@ -126,8 +142,18 @@ def _refuse_twice(file: Path, what: str, ids: list[Any]) -> None:
             raise DataError(f"{file}: {what} {number} is listed {times} times")
 
 
-def _beside(instances: Path, kind: str, key: str, sort: type) -> dict[Any, list[Any]]:
-    """Values, each of a sort, by image of the captions or slots file beside an instances file; empty without one."""
+def _is_slot(value: Any) -> bool:
+    """Whether it is a number or, where it is not known, None."""
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value))
+
+
+def _beside(
+    instances: Path, kind: str, key: str, sort: type, holds: Callable[[Any], bool] | None = None
+) -> dict[Any, list[Any]]:
+    """Values, each of a sort, by image of the captions or slots file beside an instances file; empty without one.
+
+    holds: whether what stands in a dictionary is of the right type. Raises DataError.
+    """
     found: dict[Any, list[Any]] = defaultdict(list)
     file = instances.with_name(instances.name.replace("instances", kind))
     if file == instances or not file.is_file():
@@ -140,6 +166,10 @@ def _beside(instances: Path, kind: str, key: str, sort: type) -> dict[Any, list[
             raise DataError(
                 f"{file}: annotation {i} (counted from 0) lacks image_id, or {key!r} is missing or no {sort.__name__}"
             )
+        for name, value in record[key].items() if holds else ():
+            if holds and not holds(value):
+                wanted = "a number or null" if key == "slots" else "text"
+                raise DataError(f"{file}: image {record['image_id']}: {name!r} of its {key} is {value!r}, not {wanted}")
         found[record["image_id"]].append(record[key])
     return found
 
@@ -182,11 +212,14 @@ def read_object(file: Path) -> dict[str, Any]:
 # ---- checks
 
 
-def _check(path: Path, categories: tuple[str, ...], labels: dict[str, list[Label]]) -> None:
+def _check(path: Path, categories: tuple[str, ...], labels: dict[str, list[Label]], crowded: int) -> None:
     everything = [label for name in SPLITS for label in labels[name]]
     for name in SPLITS:
         if not labels[name]:
-            raise DataError(f"{path} has no images for {name}: at least ten images or episodes are needed to split")
+            left = f" ({crowded} images were left out, for they show crowds)" if crowded else ""
+            raise DataError(
+                f"{path} has no images for {name}: at least ten images or episodes are needed to split{left}"
+            )
         if categories and not any(label.things for label in labels[name]):
             raise DataError(f"{path}: no {name} image shows an object; a model could not be measured")
     if not categories:

@@ -189,8 +189,8 @@ class Tracker:
     def _connect(self, mode: Mode, arguments: dict[str, Any]) -> None:
         try:
             import wandb
-        except ImportError as error:
-            self._say(f"W&B cannot be imported ({error}): recording in {short(self.run.path)} only")
+        except Exception as error:  # missing, or broken in any way
+            self._say(f"W&B cannot be imported ({_first_line(error)}): recording in {short(self.run.path)} only")
             return
         logging.raiseExceptions = False  # on a full disk W&B's own log would print a traceback for each of its lines
         self._data_dir = os.environ.get("WANDB_DATA_DIR", "")

@@ -23,11 +23,14 @@ from typing import Any, Literal, cast
 
 import torch
 import tyro
+from torch import nn
 
-from rl_gen_lab import data, devices
+from rl_gen_lab import data, devices, memory
+from rl_gen_lab.backbones import build_maps, is_large
+from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.config import exit_on_error, first_look, from_dict, parse_flags, to_dict, to_flat_dict
 from rl_gen_lab.devices import DeviceConfig
-from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.errors import CheckpointError, ConfigError
 from rl_gen_lab.optimizers import OptimizerConfig
 from rl_gen_lab.runs import RunFolder
 from rl_gen_lab.seeding import Generators
@@ -41,6 +44,7 @@ from rl_gen_lab.vision.recognition import ClassifyConfig, LocalizeConfig, Recogn
 from rl_gen_lab.vision.segmentation import Segment, SegmentConfig
 from rl_gen_lab.wandb_config import WandbConfig
 
+WITHOUT_BACKBONE = ("patch", "fcn", "sliding-window", "rcnn")  # models
 PICTURES = 4  # of what a trained model makes of validation images
 
 
@@ -121,17 +125,22 @@ def train(config: Config) -> dict[str, Any]:
     device = devices.setup(config.device)
     dataset = data.load(config.data)
     identity = {"task": config.task, "data": data.digest(config.data)}
+    pixels = data.pixels_digest(dataset)
     saved: dict[str, Any] | None = None
     if config.resume is not None:
         run = RunFolder.open(config.resume)
         saved = read_checkpoint(run)
         check_identity(saved, identity, run)
+        if run.read_config().get("pixels", pixels) != pixels:  # older runs did not keep it
+            raise CheckpointError(f"{run.path} was trained on other pictures than {config.data} holds now")
     torch.manual_seed(Generators(config.seed).integer("torch"))
+    refuse_large_backbones(config, tuple(dataset.splits["train"].images.shape[1:]), device)
     task = TASKS[config.task](config, dataset, device)  # before the run folder: it may refuse the data
+    refuse_to_outgrow_memory(config, task.network, device)
     algo, name = f"{config.task}_{to_dict(config)[config.task]['model']}", config.data.resolve().name
     if saved is None:
         run = RunFolder.create(config.runs_dir, algo, name, config.seed)
-        run.write_config(describe(config, algo, name, identity, dataset, task))
+        run.write_config(describe(config, algo, name, identity, dataset, task) | {"pixels": pixels})
     else:
         run.truncate_metrics(int(saved["updates"]))
     tracker = Tracker.start(
@@ -148,6 +157,8 @@ def train(config: Config) -> dict[str, Any]:
         sizes = ", ".join(f"{len(split):,} {key}" for key, split in dataset.splits.items())
         weights = sum(weight.numel() for weight in task.network.parameters())
         loop.display.say(f"{config.data} ({identity['data']}): {sizes}; {weights:,} weights to learn")
+        if dataset.crowded:
+            loop.display.say(f"left out, for they show crowds (iscrowd): {dataset.crowded:,} images")
         loop.display.say(f"run folder {run.path}")
         tracker.print_how_to_look()
         if saved is not None:
@@ -158,6 +169,30 @@ def train(config: Config) -> dict[str, Any]:
                 tracker.image(f"pictures/{file.stem}", file, loop.updates)
                 loop.display.say(f"{file}{said}")
         return result
+
+
+def refuse_large_backbones(config: Config, shape: tuple[int, ...], device: torch.device) -> None:
+    """`refuse_to_outgrow_memory` for a backbone that need not be built for it. shape: (C, H, W) of the images."""
+    settings = getattr(config, config.task)
+    if settings.model not in WITHOUT_BACKBONE and is_large(settings.choices):
+        with torch.device("meta"):
+            backbone = build_maps(settings.backbone, shape, settings.choices, type(settings)().choices)
+        refuse_to_outgrow_memory(config, backbone, device)
+
+
+def refuse_to_outgrow_memory(config: Config, network: nn.Module, device: torch.device) -> None:
+    """Raises ConfigError when learning needs more memory than is free, by what can be counted beforehand."""
+    needed = memory.learning_bytes(network, config.optimizer.name, config.optimizer.momentum)
+    weights = sum(weight.numel() for weight in network.parameters())
+    what = f"to train {weights:,} weights takes, beside them, at least"
+    choices = f"--{config.task}.choices of less width, stages or depth"
+    memory.refuse_too_large(needed, what, device, choices)
+    backbone = next((module for module in network.modules() if isinstance(module, Convolutional)), None)
+    if backbone is not None:
+        bytes_each = 2 if config.device.precision == "bfloat16" else 4
+        needed += memory.backward_bytes(backbone, backbone.counts().activations, config.batch_size, bytes_each)
+        what = f"to train {weights:,} weights on {config.batch_size} images at a time takes, beside them, at least"
+        memory.refuse_too_large(needed, what, device, f"a smaller --batch-size or {choices}")
 
 
 def draw(task: Task, split: data.Split, count: int, run: RunFolder) -> list[tuple[Path, str]]:

@@ -52,8 +52,8 @@ def run_arguments(
 def choose_mode(asked: Mode) -> tuple[Mode, str]:
     """Give the mode to start with and a line to print, or "".
 
-    Order: what was asked for, then WANDB_MODE, then online where a key is stored, else offline. Never asks a
-    question. Raises ConfigError for an unknown WANDB_MODE.
+    Order: what was asked for, then WANDB_MODE, then online where a key is stored and the library is there,
+    else offline. Never asks a question. Raises ConfigError for an unknown WANDB_MODE.
     """
     mode: str = asked
     if mode == "auto":
@@ -63,6 +63,8 @@ def choose_mode(asked: Mode) -> tuple[Mode, str]:
             raise ConfigError(f"WANDB_MODE is '{mode}', but must be one of {', '.join(known)}.{suggest(mode, known)}")
     if mode not in ("auto", "online"):
         return mode, ""  # type: ignore[return-value]
+    if not _importable():
+        return "offline", ""  # whoever starts it says why not even that is possible
     if _has_key():
         return "online", ""
     if os.environ.get("WANDB_API_KEY"):
@@ -73,6 +75,14 @@ def choose_mode(asked: Mode) -> tuple[Mode, str]:
     )
 
 
+def _importable() -> bool:
+    try:
+        import wandb  # noqa: F401
+    except Exception:  # missing, or broken in any way
+        return False
+    return True
+
+
 def _has_key() -> bool:
     try:
         import wandb
@@ -81,7 +91,7 @@ def _has_key() -> bool:
         with no_mode_variable(), redirect_stderr(io.StringIO()):
             wandb.setup(settings=wandb.Settings(mode="online", silent=True))
             return bool(wandb.login(prompt=False, verify=False))
-    except Exception:  # no library, or a key of the wrong form
+    except Exception:  # a key of the wrong form
         return False
 
 

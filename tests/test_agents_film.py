@@ -14,7 +14,7 @@ import pytest
 from gymnasium import spaces
 from PIL import Image, ImageSequence
 
-from agents.film import BAR, CHOSEN, HEIGHT, PANEL, action_names, draw, play_episode, write_gif, write_mp4
+from agents.film import BAR, CHOSEN, HEIGHT, PANEL, action_names, draw, in_words, play_episode, write_gif, write_mp4
 from agents.policy import Policy
 from envs.factory import EnvConfig
 from rl_gen_lab.errors import SaveError
@@ -157,7 +157,7 @@ def test_a_world_that_cannot_be_drawn_is_filmed_all_the_same(blind: str) -> None
         lambda obs: np.full(len(obs), 2), lambda obs: np.tile(np.array([1, 2, 3], np.float32), (len(obs), 1))
     )
     steps: list[int] = []
-    frames, total = play_episode(blind, EnvConfig(), policy, 1, on_step=steps.append)
+    frames, total, _ = play_episode(blind, EnvConfig(), policy, 1, on_step=steps.append)
     assert total == 8.0
     assert len(frames) == 5  # one before each action, and the last
     assert steps == [1, 2, 3, 4]
@@ -177,7 +177,7 @@ def test_probabilities_are_drawn_from_nothing_to_one_and_a_memory_hears_of_each_
         raise AssertionError("a policy with a memory must be asked once for each step")
 
     policy = Policy(act, probabilities, "probability", lambda first: begun.extend(first.tolist()))
-    frames, total = play_episode(blind, EnvConfig(), policy, 1)
+    frames, total, _ = play_episode(blind, EnvConfig(), policy, 1)
     assert total == 8.0
     assert begun == [True, False, False, False] and asked == [0.0, 1.0, 2.0, 3.0]
     expected = draw(
@@ -199,17 +199,20 @@ def test_probabilities_are_drawn_from_nothing_to_one_and_a_memory_hears_of_each_
 
 
 def test_an_episode_of_cartpole_ends_where_the_pole_falls() -> None:
-    frames, total = play_episode("CartPole", EnvConfig(), always(0), 3)
-    assert total == len(frames) - 1
+    frames, total, whole = play_episode("CartPole", EnvConfig(), always(0), 3)
+    assert total == len(frames) - 1 and whole
+    assert in_words(frames, total, whole) == f"film of one episode, return {total:g}"
     assert 8 <= total <= 11
     assert len({frame.tobytes() for frame in frames}) == len(frames)
-    again, _ = play_episode("CartPole", EnvConfig(), always(0), 3)
+    again, *_ = play_episode("CartPole", EnvConfig(), always(0), 3)
     assert all(np.array_equal(a, b) for a, b in zip(frames, again, strict=True))
 
 
 def test_a_film_is_cut_at_its_length_and_epsilon_one_does_not_listen_to_the_policy(blind: str) -> None:
-    frames, _ = play_episode("CartPole", EnvConfig(), always(0), 3, max_steps=3)
-    assert len(frames) == 4
+    frames, total, whole = play_episode("CartPole", EnvConfig(), always(0), 3, max_steps=3)
+    assert len(frames) == 4 and not whole
+    said = "film of the first 3 steps of an episode that was cut off there, return so far 3"
+    assert in_words(frames, total, whole) == said
     totals = {play_episode(blind, EnvConfig(), always(0), seed, epsilon=1.0)[1] for seed in range(6)}
     assert len(totals) > 1
 
@@ -222,7 +225,7 @@ def test_an_atari_game_is_filmed_in_colour_with_fire_reset_left_to_the_agent() -
         shapes.append(obs.shape)
         return np.full(len(obs), 1)
 
-    frames, _ = play_episode("Breakout", world, Policy(act), 1, max_steps=4)
+    frames, *_ = play_episode("Breakout", world, Policy(act), 1, max_steps=4)
     assert len(frames) == 5
     assert shapes[0] == (1, 4, 42, 42)
     assert frames[0].shape == (HEIGHT, 244 + PANEL, 3)

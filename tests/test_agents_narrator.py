@@ -49,7 +49,7 @@ def test_it_says_what_the_captioner_says_in_one_phrasing_with_one_word_lit() -> 
 def test_a_film_with_a_comment_is_higher_by_it() -> None:
     narrator = Narrator(pong_models.run("caption"))
     policy = Policy(lambda obs: np.zeros(len(obs), np.int64))
-    frames, _ = play_episode("Pong", EnvConfig(observe="objects"), policy, 1, max_steps=4, narrator=narrator)
+    frames, *_ = play_episode("Pong", EnvConfig(observe="objects"), policy, 1, max_steps=4, narrator=narrator)
     assert len(frames) == 5 and {frame.shape[0] for frame in frames} == {HEIGHT + STRIP}
     assert narrator.frames == 5
 

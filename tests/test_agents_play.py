@@ -37,6 +37,21 @@ def test_a_folder_that_cannot_take_an_agent_s_play_is_one_line(tmp_path: Path) -
             play.write_scenes(replace(config, scenes=folder), "ALE/Pong-v5", EnvConfig(), Policy(np.zeros_like), "it")
 
 
+@pytest.mark.parametrize("which", ["best", "last"])
+def test_a_folder_records_which_network_played(
+    which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunFolder.create(tmp_path / "runs", "dqn", "Pong", 1)
+    task = {"hash": "h", "text": "t"}
+    config = {"world": {"observe": "objects"}, "eval": {"epsilon": 0.0}}
+    run.write_config({"exp_name": "dqn", "env_id": "ALE/Pong-v5", "fingerprint": task, "config": config})
+    monkeypatch.setattr(play, "load_policy", lambda *_: Policy(lambda obs: np.zeros(len(obs), np.int64)))
+    play.main([str(run.path), "--which", which, "--scenes", str(tmp_path / "data"), "--frames", "3"])
+    about = json.loads((tmp_path / "data" / "dataset.json").read_text())
+    assert about["settings"]["player"] == f"{run.path.name} ({which})"
+    assert "\nno frames for val and test: no model can be trained on this folder; 10 frames" in capsys.readouterr().out
+
+
 def test_an_agent_s_play_is_written_as_a_dataset(tmp_path: Path) -> None:
     seen = []
 

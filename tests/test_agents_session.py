@@ -280,7 +280,9 @@ def test_play_scores_and_films_a_saved_agent(tmp_path: Path, capsys: pytest.Capt
     scored = json.loads((path / "result.json").read_text())["final_eval"]
     play.main([str(path), "--episodes", "2", "--film-steps", "5", "--seed", str(scored["protocol"]["seed"])])
     mean = float(np.mean(scored["returns"]))
-    assert f"dqn (best): {mean:.2f} ±" in capsys.readouterr().out  # the same agent on the same seeds
+    said = capsys.readouterr().out
+    assert f"dqn (best): {mean:.2f} ±" in said  # the same agent on the same seeds
+    assert "film of the first 5 steps of an episode that was cut off there, return so far 5: " in said
 
 
 def test_a_world_that_cannot_be_drawn_costs_the_film_and_not_the_run(
@@ -307,3 +309,5 @@ def test_help_describes_each_group_of_settings_by_its_own_words(name: str, capsy
     words = " ".join(capsys.readouterr().out.replace("│", " ").split())
     for own in ("How agents are scored: in environments of their own", "How a run appears in Weights & Biases."):
         assert own in words
+    assert ("Resuming is not exact: Stable-Baselines3 saves no generator" in words) == (name == "sb3")
+    assert "The environments of our agents restart there" in words and "Those of agents.sb3 play on" in words

@@ -5,7 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +222,27 @@ def test_the_command_says_how_large_before_and_how_many_after(
     with Image.open(tmp_path / "data" / "sheet.png") as sheet:
         assert sheet.size > (1400, 1000)
     assert scenes.expected_bytes(scenes.Config("Breakout", frames=20)) / 1e6 == pytest.approx(size, rel=0.5)
+
+
+@pytest.mark.parametrize(("frames", "empty"), [(3, "val and test"), (9, "test"), (10, "")])
+def test_splits_without_frames_are_named(
+    frames: int, empty: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenes.main(["--env", "Pong", "--frames", str(frames), "--every", "2", "--out", str(tmp_path / "data")])
+    last = capsys.readouterr().out.splitlines()[-1]
+    said = f"no frames for {empty}: no model can be trained on this folder; 10 frames or more fill every split"
+    assert last == said if empty else "see" in last
+
+
+def test_help_names_the_command_and_ends_quietly_when_nobody_reads_it() -> None:
+    command = [sys.executable, "-m", "envs.scenes", "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.startswith("usage: python -m envs.scenes [-h]")
+    reader, writer = os.pipe()
+    os.close(reader)
+    quiet = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(writer)
+    assert quiet.returncode == 141 and quiet.stderr == ""
 
 
 @pytest.mark.parametrize(

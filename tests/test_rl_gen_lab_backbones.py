@@ -1,5 +1,7 @@
 """Backbones: sizes from the papers, pixels scaled as promised, and shapes that are refused."""
 
+import re
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -210,8 +212,12 @@ def test_observations_of_the_wrong_kind_are_refused(name: str, shape: tuple[int,
 
 @pytest.mark.parametrize("name", ["squeezenet", "densenet"])
 def test_frames_of_which_a_single_value_is_left_to_normalise_are_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"frames of \(1, 2, 3\) are too small .*: Expected more than 1"):
+    with pytest.raises(ConfigError, match=r"frames of \(1, 2, 3\) are too small .*: Expected more than 1") as caught:
         build(name, (1, 2, 3), Choices(stages=5, depth=1))
+    arithmetic = (
+        r"by \(input \+ padding - kernel\) / stride \+ 1, height \(1 \+ \d - \d\) / \d \+ 1 = 1 and width \(. .* = 1: "
+    )
+    assert re.search(arithmetic, str(caught.value)), str(caught.value)
 
 
 @pytest.mark.parametrize(("name", "smallest"), [("nature", 36), ("small", 36)])

@@ -3,12 +3,17 @@
 import io
 import json
 import math
+import os
+import re
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
+from envs import commands
 from rl_gen_lab.config import exit_on_error, first_look, from_dict, load, to_dict, to_flat_dict
 from rl_gen_lab.errors import ConfigError, UserError, suggest
 
@@ -226,6 +231,52 @@ def test_user_errors_become_one_line_and_exit_code_2(
         exit_on_error(main, ForeignError)()
     assert stopped.value.code == code
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize("wrap", [exit_on_error, commands.command])
+@pytest.mark.parametrize("size", [1, 1_000_000])
+@pytest.mark.parametrize("leave", [None, 0])
+def test_a_reader_who_leaves_ends_a_command_quietly(
+    wrap: Callable[[Callable[[], None]], Callable[[], None]],
+    size: int,
+    leave: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+
+    def main() -> None:
+        print("x" * size)
+        if leave is not None:
+            sys.exit(leave)
+
+    with open(writer, "w") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        with pytest.raises(SystemExit) as stopped:
+            wrap(main)()
+        monkeypatch.undo()
+    assert stopped.value.code == 141 and capsys.readouterr().err == ""
+
+
+def test_another_pipe_that_breaks_is_no_reader_who_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def main() -> None:
+        raise BrokenPipeError("ffmpeg died")
+
+    with (tmp_path / "out").open("w") as stdout:
+        monkeypatch.setattr("sys.stdout", stdout)
+        with pytest.raises(BrokenPipeError, match="ffmpeg died"):
+            exit_on_error(main)()
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("package", ["agents", "envs", "rl_gen_lab"])
+def test_every_command_is_wrapped(package: str) -> None:
+    root = Path(__file__).parent.parent
+    for file in (root / package).rglob("*.py"):
+        text = file.read_text()
+        if "__name__ == " in text:
+            assert re.search(r"\n@(command|exit_on_error)\ndef main\(", text), file
 
 
 def test_bugs_keep_their_traceback_and_results_pass_through() -> None:

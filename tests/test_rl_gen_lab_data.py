@@ -100,6 +100,48 @@ def test_a_folder_of_somebody_s_own_is_split_and_read(tmp_path: Path) -> None:
     assert own.grammar == {}
 
 
+def crowd(labels: dict[str, Any], *images: int) -> None:
+    for i in images:
+        box, mask = [0, 0, W, H], {"counts": [0, H * W], "size": [H, W]}
+        thing = {"id": 1_000 + i, "image_id": 100 + i, "category_id": 17, "bbox": box, "segmentation": mask}
+        labels["annotations"].append(thing | {"iscrowd": 1})
+
+
+def test_images_that_show_a_crowd_are_left_out(tmp_path: Path) -> None:
+    own = data.load(coco_folder(tmp_path / "own", images=40, change=lambda labels: crowd(labels, 0, 5)))
+    assert own.crowded == 2
+    labels = [label for split in own.splits.values() for label in split.labels]
+    assert sorted(int(label.file.stem) for label in labels) == [i for i in range(40) if i not in (0, 5)]
+    assert all(thing.id < 1_000 for label in labels for thing in label.things)
+    assert data.load(coco_folder(tmp_path / "other")).crowded == 0
+    with pytest.raises(DataError, match=r"no images for val: .* \(19 images were left out, for they show crowds\)"):
+        data.load(coco_folder(tmp_path / "all", change=lambda labels: crowd(labels, *range(1, 20))))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("facts", {"ball": ["up"]}, r"slots\.json: image 103: 'ball' of its facts is \['up'\], not text"),
+        ("facts", {"ball": None}, "'ball' of its facts is None, not text"),
+        ("slots", {"x": 1.5, "y": [3]}, r"slots\.json: image 103: 'y' of its slots is \[3\], not a number or null"),
+        ("slots", {"x": "3"}, "'x' of its slots is '3', not a number or null"),
+        ("slots", {"x": 10**400}, r"instances\.json is not in COCO's format: OverflowError"),
+        ("slots", {"x": True}, "'x' of its slots is True"),
+        ("slots", {"x": float("nan")}, "'x' of its slots is nan"),
+    ],
+)
+def test_facts_and_slots_of_another_type_are_named(tmp_path: Path, key: str, value: Any, message: str) -> None:
+    own = coco_folder(tmp_path / "own")
+    good = {"slots": {"x": 2, "y": None}, "facts": {"ball": "up"}}
+    written = [{"image_id": 100 + i} | good for i in range(20)]
+    (own / "annotations" / "slots.json").write_text(json.dumps({"annotations": written}))
+    assert data.load(own).splits["train"].labels[3].slots == good["slots"]
+    written[3] = written[3] | {key: value}
+    (own / "annotations" / "slots.json").write_text(json.dumps({"annotations": written}))
+    with pytest.raises(DataError, match=message):
+        data.load(own)
+
+
 def test_an_episode_is_never_in_two_splits(tmp_path: Path) -> None:
     def in_threes(labels: dict[str, Any]) -> None:
         for i, image in enumerate(labels["images"]):
@@ -147,6 +189,7 @@ BROKEN: list[tuple[Callable[[dict[str, Any]], None], str]] = [
     (_first("annotations", bbox=[1, 2, 0, 3]), r"0\.png: the box of annotation 0 .* is empty"),
     (_first("annotations", bbox=[float("nan"), 2, 1, 3]), r"0\.png: the box of annotation 0"),
     (_first("annotations", bbox=[1, 2]), r"instances\.json is not in COCO's format: ValueError"),
+    (_first("annotations", iscrowd="maybe"), r"instances\.json: iscrowd of annotation 0 is neither 0 nor 1"),
     (_first("annotations", category_id=5), "annotation 0 has the unknown category 5"),
     (_first("annotations", image_id=7), "annotation 0 is of an image that is not listed"),
     (

@@ -1,5 +1,6 @@
 """The recorder: real offline W&B runs read back, and every way in which W&B can fail."""
 
+import builtins
 import os
 import signal
 import struct
@@ -20,6 +21,7 @@ from rl_gen_lab import wandb_start
 from rl_gen_lab.errors import CheckpointError, ConfigError, SaveError
 from rl_gen_lab.runs import RunFolder, save_weights
 from rl_gen_lab.tracking import Tracker, WandbConfig
+from rl_gen_lab.wandb_config import Mode
 from rl_gen_lab.wandb_log import CHUNK_HEAD, HEADER, WandbRun, find_logs, read_records, read_wandb_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -292,6 +294,34 @@ def test_a_key_without_a_network_goes_offline_in_one_line(
     assert "offline" in line and tracker.mode == "offline"
     assert ("takes what WANDB_API_KEY holds for no key" in line) == (key == "too short")
     assert read_back(run).history[0]["charts/SPS"] == 5
+
+
+@pytest.mark.parametrize("mode", ["auto", "online"])
+@pytest.mark.parametrize("key", ["a" * 40, "too short", None])
+@pytest.mark.parametrize("error", [ModuleNotFoundError("No module named 'wandb'"), TypeError("an old protobuf\nmore")])
+def test_a_library_that_cannot_be_imported_is_blamed_and_not_the_key(
+    run: RunFolder,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    mode: Mode,
+    key: str | None,
+    error: Exception,
+) -> None:
+    if key is not None:
+        monkeypatch.setenv("WANDB_API_KEY", key)
+    real = builtins.__import__
+
+    def broken(name: str, *rest: Any, **words: Any) -> Any:
+        if name == "wandb":
+            raise error
+        return real(name, *rest, **words)
+
+    monkeypatch.setattr(builtins, "__import__", broken)
+    with start(run, mode) as tracker:
+        tracker.log({"charts/SPS": 5.0}, 5)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"W&B cannot be imported ({str(error).splitlines()[0]}): recording in ")
+    assert len(run.read_metrics()) == 1
 
 
 @pytest.mark.parametrize("error", [CommError("no network\nmore"), UsageError("no key"), OSError("no service")])

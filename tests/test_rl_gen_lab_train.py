@@ -10,9 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import vision_data
+from PIL import Image
 from torch import Tensor
 
 from envs import scenes
@@ -238,6 +240,40 @@ def test_what_cannot_be_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     other = config(tmp_path, data=vision_data.write(tmp_path / "other", seed=1), resume=run.path)
     with pytest.raises(CheckpointError, match="was trained with data"):
         train.train(other)
+
+
+def test_a_run_is_not_resumed_on_other_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = vision_data.write(tmp_path / "own")
+    train.train(config(tmp_path / "runs", epochs=1, data=own))
+    assert "left out" not in capsys.readouterr().out
+    run = only_run(tmp_path / "runs")
+    (run.path / "result.json").unlink()
+    file = own / "images" / "7.png"
+    before = file.read_bytes()
+    pixels = np.array(Image.open(file))
+    pixels[20, 20, 0] += 1
+    Image.fromarray(pixels).save(file)
+    with pytest.raises(CheckpointError, match=r"was trained on other pictures than .*own holds now"):
+        train.train(config(tmp_path, data=own, resume=run.path))
+    file.write_bytes(before)
+    train.train(config(tmp_path, data=own, resume=run.path, epochs=1))
+    assert run.read_result()["status"] == "finished"
+    (run.path / "result.json").unlink()
+    about = run.read_config()
+    del about["pixels"]  # as of a run made before pictures were looked at
+    run.write_config(about)
+    Image.fromarray(pixels).save(file)
+    train.train(config(tmp_path, data=own, resume=run.path, epochs=1))
+
+
+def test_images_left_out_for_a_crowd_are_counted_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = vision_data.write(tmp_path / "own", images=30)
+    file = own / "annotations" / "instances.json"
+    labels = json.loads(file.read_text())
+    labels["annotations"][0]["iscrowd"] = 1
+    file.write_text(json.dumps(labels))
+    train.train(config(tmp_path / "runs", epochs=1, data=own))
+    assert "\nleft out, for they show crowds (iscrowd): 1 images" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["sgd", "adagrad", "rmsprop", "adam", "adamw"])

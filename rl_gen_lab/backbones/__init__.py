@@ -19,6 +19,7 @@ from rl_gen_lab.backbones.resnet import ResNet, bottleneck, resnext
 from rl_gen_lab.backbones.squeezenet import SqueezeNet
 from rl_gen_lab.backbones.vector import MLP
 from rl_gen_lab.errors import ConfigError, suggest
+from rl_gen_lab.memory import refuse_weights
 
 Shape = tuple[int, ...]
 FIXED: dict[str, Callable[[Shape], nn.Module]] = {
@@ -37,7 +38,14 @@ CHOOSABLE: dict[str, Callable[[Shape, Choices], Convolutional]] = {
     "fractalnet": FractalNet,
     "squeezenet": SqueezeNet,
 }
+# What is no larger fits into any memory and is not counted first: torch takes a second to learn counting.
+SURELY_SMALL, SURELY_SHALLOW = 1_024, 4  # channels of the stage after the last; depth
 BACKBONES = (*FIXED, *CHOOSABLE)
+
+
+def is_large(choices: Choices) -> bool:
+    """Whether it is worth a second to see if such a backbone fits into memory."""
+    return choices.width * 2**choices.stages > SURELY_SMALL or choices.depth > SURELY_SHALLOW
 
 
 def build(name: str, shape: Shape, choices: Choices | None = None) -> nn.Module:
@@ -55,7 +63,11 @@ def build(name: str, shape: Shape, choices: Choices | None = None) -> nn.Module:
         reads = "vectors" if reads_vectors else "pixels"
         raise ConfigError(f"backbone {name!r} reads {reads}, but observations have shape {shape}: use --backbone auto")
     if name in CHOOSABLE:
-        return CHOOSABLE[name](shape, choices or Choices())
+        choices = choices or Choices()
+        if is_large(choices):
+            less = "smaller choices: width, stages or depth"
+            refuse_weights(lambda: CHOOSABLE[name](shape, choices), f"backbone {name!r}", less)
+        return CHOOSABLE[name](shape, choices)
     if choices not in (None, Choices()):
         raise ConfigError(f"backbone {name!r} is fixed by its paper; choices are for {', '.join(CHOOSABLE)}")
     return FIXED[name](shape)

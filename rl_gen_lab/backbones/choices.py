@@ -16,6 +16,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "tanh": nn.Tanh,
     "sigmoid": nn.Sigmoid,
 }
+MOST_STAGES, MOST_DEPTH = 32, 200  # more would take hours only to be written down
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,9 @@ class Choices:
         for name in ("width", "stages", "depth", "first_stride", "features", "branches"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} of a backbone must be at least 1, not {getattr(self, name)}")
+        for name, most in (("stages", MOST_STAGES), ("depth", MOST_DEPTH)):
+            if getattr(self, name) > most:
+                raise ConfigError(f"{name} of a backbone must be at most {most:,}, not {getattr(self, name):,}")
         for name in ("dropout", "drop_connect", "drop_path"):
             if not 0.0 <= getattr(self, name) < 1.0:
                 raise ConfigError(f"{name} is a probability below 1, not {getattr(self, name)}")

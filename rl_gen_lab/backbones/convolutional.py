@@ -109,7 +109,7 @@ class Convolutional(nn.Module):
                 maps = self.maps(torch.zeros(1, *shape, dtype=torch.uint8))
         except ConfigError:
             raise
-        except (RuntimeError, ValueError) as error:  # ValueError: a single value cannot be normalised
+        except RuntimeError as error:
             raise ConfigError(f"frames of {shape} are too small for this backbone: {error}") from error
         conv.train()
         self.feature_maps = tuple(

@@ -10,6 +10,9 @@ from torch import Tensor, nn
 from rl_gen_lab.backbones.blocks import halving, stem, unit
 from rl_gen_lab.backbones.choices import Choices
 from rl_gen_lab.backbones.convolutional import Convolutional, Shape
+from rl_gen_lab.errors import ConfigError
+
+MOST_COLUMNS = 10  # 512 convolutions one after the other
 
 
 class Fractal(nn.Module):
@@ -61,6 +64,12 @@ class FractalNet(Convolutional):
     """Fractal blocks with pooling between them; widths double as sizes halve."""
 
     def __init__(self, shape: Shape, choices: Choices) -> None:
+        if choices.depth > MOST_COLUMNS:
+            convolutions = 2 ** (choices.depth - 1)
+            raise ConfigError(
+                f"a fractalnet of depth {choices.depth} has {convolutions:,} convolutions one after the other in every"
+                f" stage; depth must be at most {MOST_COLUMNS}"
+            )
         channels = choices.width
         stages: list[nn.Module] = [stem(choices, shape, channels)]
         strides = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -10,11 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rl_gen_lab.backbones import build_maps
+from rl_gen_lab.backbones import SURELY_SMALL, build_maps
 from rl_gen_lab.backbones.choices import Choices
 from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.data import Dataset, Split
 from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.memory import refuse_weights
 from rl_gen_lab.sentences import facts_in, vocabulary, words
 from rl_gen_lab.vision.caption_metrics import bleu, cider
 
@@ -207,7 +209,10 @@ class Caption:
             config.backbone, tuple(dataset.splits["train"].images.shape[1:]), config.choices, type(config)().choices
         )
         backbone.normalise(dataset.mean, dataset.std)
-        self.network = Captioner(backbone, len(self.vocabulary), config.units, config.model == "attention").to(device)
+        make = functools.partial(Captioner, backbone, len(self.vocabulary), config.units, config.model == "attention")
+        if config.units > SURELY_SMALL:
+            refuse_weights(make, "the captioner", "fewer --caption.units")
+        self.network = make().to(device)
 
     def loss(self, split: Split, indices: Tensor) -> dict[str, Tensor]:
         """Cross-entropy [nats a word], the mean over words, plus the regulariser (Xu et al. 2015, equation 14)."""

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rl_gen_lab.backbones import build_maps
+from rl_gen_lab.backbones import SURELY_SMALL, build_maps
 from rl_gen_lab.backbones.blocks import unit
 from rl_gen_lab.backbones.choices import Choices
 from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.data import Dataset, Split
 from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.memory import refuse_weights
 
 EVALUATION_BATCH = 8
+MOST_LEVELS = 32
 NEAR = 3  # pixels: what lies so close to an object must be told from it
 
 
@@ -183,10 +185,18 @@ def make_network(config: SegmentConfig, dataset: Dataset) -> Patch | FCN | UNet:
         )
         backbone.normalise(dataset.mean, dataset.std)
         return UNet(backbone, classes, config.choices)
-    scale = Scale(dataset.mean, dataset.std)
-    if config.model == "patch":
-        return Patch(scale, classes, config.width)
-    return FCN(scale, classes, config.width, config.levels, config.upsampling == "unpool")
+    if config.levels > MOST_LEVELS:
+        raise ConfigError(f"segment.levels must be at most {MOST_LEVELS}, not {config.levels}")
+
+    def make() -> Patch | FCN:
+        scale = Scale(dataset.mean, dataset.std)
+        if config.model == "patch":
+            return Patch(scale, classes, config.width)
+        return FCN(scale, classes, config.width, config.levels, config.upsampling == "unpool")
+
+    if config.width * 2**config.levels > SURELY_SMALL:
+        refuse_weights(make, f"segment.model {config.model}", "a smaller --segment.width or --segment.levels")
+    return make()
 
 
 class Segment:

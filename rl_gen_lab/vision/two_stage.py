@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from rl_gen_lab.backbones import SURELY_SMALL
 from rl_gen_lab.data import Dataset, Split
+from rl_gen_lab.memory import refuse_weights
 from rl_gen_lab.vision.boxes import clip, decode, iou, match
 from rl_gen_lab.vision.detection_metrics import Found
 from rl_gen_lab.vision.detector_parts import (
@@ -54,7 +57,11 @@ class TwoStage:
         self.network: CropNetwork | RegionNetwork
         if config.model in ("sliding-window", "rcnn"):
             scale = Scale(dataset.mean, dataset.std)
-            self.network = CropNetwork(scale, shape[0], classes, config.choices.width, config.crop).to(device)
+            make = functools.partial(CropNetwork, scale, shape[0], classes, config.choices.width, config.crop)
+            if max(config.choices.width, config.crop) > SURELY_SMALL:
+                less = "a smaller --detect.choices.width or --detect.crop"
+                refuse_weights(make, f"detect.model {config.model}", less)
+            self.network = make().to(device)
         else:
             network = RegionNetwork(config, shape, shapes, classes)
             network.backbone.normalise(dataset.mean, dataset.std)

@@ -1,0 +1,139 @@
+"""A network that does not fit into memory is refused before it is built, or before it is trained."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+import vision_data
+
+from rl_gen_lab import memory, train
+from rl_gen_lab.backbones import build
+from rl_gen_lab.backbones.choices import Choices
+from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.optimizers import OptimizerConfig, make_optimizer
+from rl_gen_lab.train import Config
+from rl_gen_lab.vision.detector_parts import DetectConfig
+from rl_gen_lab.vision.segmentation import SegmentConfig
+from rl_gen_lab.wandb_config import WandbConfig
+
+SHAPE = (3, 210, 160)
+
+
+def free(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=size))
+
+
+def test_a_backbone_that_does_not_fit_is_refused_unbuilt(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    real = torch.nn.Conv2d.reset_parameters
+    monkeypatch.setattr(
+        torch.nn.Conv2d, "reset_parameters", lambda self: made.append(self.weight.device.type == "cpu") or real(self)
+    )
+    free(monkeypatch, 2 * 10**9)
+    # He's basic block: stage s of 9 has width w = 16 * 2^s and about 2 * depth convolutions of 9 w^2 weights.
+    with pytest.raises(ConfigError, match=r"715,\d{3},\d{3} weights of backbone 'resnet' need 2\.9 GB .* 2\.0 GB free"):
+        build("resnet", SHAPE, Choices(stages=9, norm="batch"))
+    assert made and not any(made)
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"),
+    [
+        ("resnet", {"stages": 32}),
+        ("squeezenet", {"stages": 20}),
+        ("densenet", {"width": 4_000_000}),
+        ("resnext", {"width": 4 * 10**12}),
+        ("resnet_bottleneck", {"depth": 30, "width": 16_384}),
+    ],
+)
+def test_absurd_sizes_are_one_line(name: str, choices: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match=r"too large for any memory|weights of backbone .* GB free: use smaller"):
+        build(name, SHAPE, Choices(**choices))
+
+
+def test_what_could_not_even_be_counted_is_refused() -> None:
+    with pytest.raises(ConfigError, match="stages of a backbone must be at most 32, not 33"):
+        Choices(stages=33)
+    with pytest.raises(ConfigError, match="depth of a backbone must be at most 200, not 5,000"):
+        Choices(depth=5_000)
+    with pytest.raises(ConfigError, match=r"depth 40 has 549,755,813,888 convolutions .* at most 10"):
+        build("fractalnet", SHAPE, Choices(depth=40))
+
+
+def test_counting_leaves_the_weights_as_they_would_be() -> None:
+    torch.manual_seed(0)
+    counted = build("resnet", (3, 40, 32), Choices(depth=5))
+    torch.manual_seed(0)
+    with torch.device("cpu"):
+        other = type(counted)((3, 40, 32), Choices(depth=5))  # type: ignore[call-arg]
+    assert all(torch.equal(a, b) for a, b in zip(counted.parameters(), other.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["sgd", "adagrad", "rmsprop", "adam", "adamw"])
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_what_an_optimiser_keeps_is_counted(name: str, momentum: float) -> None:
+    network = torch.nn.Linear(100, 50)
+    optimizer = make_optimizer(network, OptimizerConfig(name=name, momentum=momentum))  # type: ignore[arg-type]
+    network(torch.ones(2, 100)).sum().backward()
+    optimizer.step()
+    kept = [part for state in optimizer.state.values() for key, part in state.items() if key != "step"]
+    size = sum(part.nbytes for part in kept if isinstance(part, torch.Tensor))
+    size += sum(weight.grad.nbytes for weight in network.parameters() if weight.grad is not None)
+    assert memory.learning_bytes(network, name, momentum) == size
+
+
+def test_what_a_backward_pass_keeps_is_not_overstated() -> None:
+    for norm, shape in (("batch", (3, 40, 32)), ("none", (3, 64, 64))):
+        network = build("resnet", shape, Choices(norm=norm))  # type: ignore[arg-type]
+        kept: dict[int, int] = {}
+        weights = {weight.data_ptr() for weight in network.parameters()}
+
+        def keep(x: torch.Tensor, kept: dict[int, int] = kept, weights: set[int] = weights) -> torch.Tensor:
+            if x.data_ptr() not in weights:
+                kept[x.data_ptr()] = max(kept.get(x.data_ptr(), 0), x.nbytes)
+            return x
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
+            network(torch.zeros(4, *shape, dtype=torch.uint8))
+        counts = network.counts()  # type: ignore[operator]
+        least = memory.backward_bytes(network, counts.activations, 4, 4)
+        assert 0.5 * sum(kept.values()) < least < 1.05 * sum(kept.values())
+
+
+def test_training_that_does_not_fit_is_refused_before_the_run_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = Config("detect", vision_data.folder(), epochs=1, runs_dir=tmp_path / "runs", wandb=WandbConfig("disabled"))
+    free(monkeypatch, 600_000)
+    with pytest.raises(
+        ConfigError, match=r"train [\d,]+ weights takes, beside them, at least .* use --detect\.choices"
+    ):
+        train.train(base)
+    free(monkeypatch, 8_000_000)
+    with pytest.raises(ConfigError, match=r"on 64 images at a time takes, .* 0\.0 GB free: use a smaller --batch-size"):
+        train.train(replace(base, batch_size=64))
+    assert not base.runs_dir.exists()
+    free(monkeypatch, 5 * 10**8)
+    wide = SegmentConfig(choices=Choices(width=1_024, stages=1, depth=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(train, "TASKS", {})  # refused before anything is built
+        with pytest.raises(ConfigError, match=r"on 64 images at a time takes, .* GB free: use a smaller --batch-size"):
+            train.train(replace(base, task="segment", segment=wide, batch_size=64))
+    free(monkeypatch, 50 * 10**6)
+    flags = ["detect", "--data", str(base.data), "--runs-dir", str(base.runs_dir), "--detect.choices.stages", "9"]
+    with pytest.raises(SystemExit) as caught:
+        train.main(flags)
+    assert caught.value.code == 2 and "weights of backbone 'resnet' need 2.9 GB" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match=r"segment\.model fcn .*smaller --segment\.width or --segment\.levels"):
+        train.train(replace(base, task="segment", segment=SegmentConfig("fcn", levels=16)))
+    with pytest.raises(ConfigError, match=r"detect\.model rcnn .*smaller --detect\.choices\.width"):
+        train.train(replace(base, detect=DetectConfig("rcnn", choices=Choices(width=4_000_000))))
+    with pytest.raises(ConfigError, match=r"segment\.levels must be at most 32"):
+        train.train(replace(base, task="segment", segment=SegmentConfig("fcn", levels=99)))
+    assert not base.runs_dir.exists()
+    free(monkeypatch, 10**9)
+    train.train(replace(base, detect=DetectConfig("yolo", choices=Choices(width=4, branches=4, stages=2, depth=1))))
