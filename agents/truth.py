@@ -45,6 +45,7 @@ class Config:
     run: Path | None = None
     # How often the trained agent acts at random.
     epsilon: float = 0.01
+    # Of the world and of the random actions.
     seed: int = 0
     # Folder of truth.csv.
     results_dir: Path = Path("results")
