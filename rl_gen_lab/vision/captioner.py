@@ -38,8 +38,9 @@ class CaptionConfig:
     choices: Choices = field(default_factory=lambda: Choices(width=16, stages=3, depth=1, norm="batch"))
     # Units of the LSTM; embeddings of words and attention have half as many.
     units: int = 128
-    # Weight of the regulariser that asks every position to be looked at about once in a sentence.
-    look_everywhere: float = 0.1
+    # Weight of the regulariser that asks every position to be looked at about equally in a sentence. Small, because
+    # looking sharply at one place for each word costs about 10: with 0.1 a captioner learns to see late or never.
+    look_everywhere: float = 0.001
     # Words that the LSTM's gradient reaches back (truncated back-propagation through time); 0: the whole sentence.
     bptt_words: int = 0
     # Sentences that are followed at once when one is written; 1: the likeliest word each time.
