@@ -63,11 +63,19 @@ class Split:
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """Width and height [px] of objects. common: (A, 2), a few that stand for all; largest: (2,), of any of them."""
+
+    common: Tensor
+    largest: Tensor
+
+
+@dataclass(frozen=True)
 class Dataset:
     """categories: K names; mean, std: (3,) float32 of the training images, for pixels scaled to [0, 1].
 
     grammar: phrases of each fact (`rl_gen_lab.sentences`), empty for folders without. crowded: how many images are left
-    out, because they show crowds (`rl_gen_lab.labels`).
+    out, because they show crowds (`rl_gen_lab.labels`). sizes: of the training objects, where these are not at hand.
     """
 
     path: Path
@@ -77,6 +85,7 @@ class Dataset:
     std: Tensor
     grammar: dict[str, list[str]]
     crowded: int = 0
+    sizes: Sizes | None = None
 
 
 def load(path: Path) -> Dataset:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
-from itertools import cycle, islice, product
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from rl_gen_lab.config import from_dict
-from rl_gen_lab.data import Dataset, Split
+from rl_gen_lab.data import Dataset, Sizes, Split
 from rl_gen_lab.errors import CheckpointError
 from rl_gen_lab.labels import SPLITS, Label, Thing
 from rl_gen_lab.runs import RunFolder, load_weights
@@ -38,11 +36,10 @@ def load_task(path: Path, *tasks: str) -> Task:
     about = run.read_config()
     if found == "caption" and "vocabulary" not in about:
         raise CheckpointError(f"{path} was made before runs kept their captioner's words; train it again")
+    if found == "detect" and "sizes" not in about:
+        raise CheckpointError(f"{path} was made before runs kept the sizes of their objects; train it again")
     config = from_dict(Config, about["config"], str(run.config_file))
     weights, _ = load_weights(run.checkpoints / "best.safetensors")
-    if found == "detect" and config.detect.model == "ssd" and "head.weight" in weights:
-        shapes = len(weights["head.weight"]) // (len(about["categories"]) + 5)  # 1 + K classes, 4 offsets
-        config = replace(config, detect=replace(config.detect, shapes=shapes))  # fewer where fewer were to be found
     try:
         task = TASKS[found](config, blank(path, about), torch.device("cpu"))
         task.network.load_state_dict(weights)
@@ -68,17 +65,16 @@ def digest(path: Path) -> str:
 def blank(path: Path, about: dict[str, Any]) -> Dataset:
     """One black picture in place of the data, of its size, with its categories and its words.
 
-    Enough to build the network, whose weights, statistics of pixels and anchors then come from the file.
+    Enough to build the network, whose weights, statistics of pixels and anchors then come from the file. It shows an
+    object of each kind, of its whole size, for tasks that look for one.
     """
     height, width = about["image_size"]
     kinds, words = tuple(about["categories"]), about.get("vocabulary", [])
-    boxes = {"detect": 36, "localize": len(kinds)}.get(
-        about["config"]["task"], 0
-    )  # shapes of anchors; one of each kind
-    sides = islice(cycle(product((2, 4, 8, 16, 32, 64), repeat=2)), boxes)
-    things = tuple(Thing(i, i % len(kinds), (0, 0, w, h), None) for i, (w, h) in enumerate(sides))
+    outline = [[0, 0, width, 0, width, height, 0, height]]
+    things = tuple(Thing(i, i, (0, 0, width, height), outline) for i in range(len(kinds)))
     said = (" ".join(words[3:]),) if words else ()
     label = Label(path, None, height, width, None, things, said, {}, dict.fromkeys(about.get("grammar", {}), ""))
     images = torch.zeros(1, 3, height, width, dtype=torch.uint8)
     splits = {name: Split(name, images, (label,)) for name in SPLITS}
-    return Dataset(path, kinds, splits, torch.zeros(3), torch.ones(3), about.get("grammar", {}))
+    sizes = Sizes(*map(torch.tensor, about["sizes"].values())) if "sizes" in about else None
+    return Dataset(path, kinds, splits, torch.zeros(3), torch.ones(3), about.get("grammar", {}), sizes=sizes)

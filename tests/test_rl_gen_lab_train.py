@@ -8,7 +8,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from envs import scenes
-from rl_gen_lab import train
+from rl_gen_lab import data, train
 from rl_gen_lab.backbones.choices import Choices
 from rl_gen_lab.data import Split
 from rl_gen_lab.errors import CheckpointError, ConfigError, DivergedError
@@ -27,7 +27,7 @@ from rl_gen_lab.runs import RunFolder, load_state, load_weights
 from rl_gen_lab.saved import load_task
 from rl_gen_lab.supervised import Loop
 from rl_gen_lab.train import Config
-from rl_gen_lab.vision.detector_parts import DetectConfig
+from rl_gen_lab.vision.detector_parts import DetectConfig, Model
 from rl_gen_lab.vision.segmentation import Segment, SegmentConfig
 from rl_gen_lab.wandb_config import WandbConfig
 
@@ -219,6 +219,19 @@ def test_a_backbone_without_choices_serves_and_the_saved_model_says_the_same(tas
         load_task(run.path, task).network.state_dict().keys()
         == load_weights(run.checkpoints / "best.safetensors")[0].keys()
     )
+
+
+@pytest.mark.parametrize("model", get_args(Model))
+def test_every_detector_is_loaded_from_its_run_and_finds_the_same(model: Model, tmp_path: Path) -> None:
+    base = config(tmp_path / "runs", task="detect")
+    small = replace(base, epochs=1, detect=replace(base.detect, model=model, proposals=8))
+    train.train(small)
+    run = only_run(tmp_path / "runs")
+    task = load_task(run.path, "detect")
+    split = data.load(base.data).splits["test"]
+    found = task.evaluate(split, lambda done: None)
+    recorded = run.read_result()["test"]
+    assert {name: found[name] for name in ("f1", "ap50")} == {name: recorded[name] for name in ("f1", "ap50")}
 
 
 def test_what_cannot_be_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

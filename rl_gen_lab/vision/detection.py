@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,12 +14,13 @@ from rl_gen_lab.vision.boxes import decode, match
 from rl_gen_lab.vision.detection_metrics import Found
 from rl_gen_lab.vision.detector_parts import (
     DetectConfig,
+    about_sizes,
     anchor_grid,
     best_boxes,
     box_loss,
-    common_shapes,
     measure,
     per_anchor,
+    sizes_of,
     targets,
 )
 from rl_gen_lab.vision.positions import Positions
@@ -60,12 +62,18 @@ class Detect:
         self.config, self.device, self.categories = config, device, dataset.categories
         train = dataset.splits["train"]
         self.size: tuple[int, int] = (train.images.shape[2], train.images.shape[3])
-        shapes = common_shapes(train, config.shapes)
+        self.sizes = sizes_of(dataset, config.shapes)
+        shapes = self.sizes.common
         if config.model == "yolo":
             shapes = shapes.log().mean(0, keepdim=True).exp()
         network = Detector(config, tuple(train.images.shape[1:]), shapes, 1 + len(self.categories))
         network.backbone.normalise(dataset.mean, dataset.std)
         self.network = network.to(device)
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a saved run has to say besides its configuration and weights."""
+        return about_sizes(self.sizes)
 
     def loss(self, split: Split, indices: Tensor) -> dict[str, Tensor]:
         """`box_loss` of the anchors."""

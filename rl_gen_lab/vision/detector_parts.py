@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from rl_gen_lab.backbones.choices import Choices
 from rl_gen_lab.backbones.convolutional import FeatureMap
-from rl_gen_lab.data import Split
+from rl_gen_lab.data import Dataset, Sizes, Split
 from rl_gen_lab.errors import ConfigError
 from rl_gen_lab.vision.boxes import IGNORED, clip, encode, nms_of_classes
 from rl_gen_lab.vision.detection_metrics import Found, average_precision, centre_f1, run_lengths
@@ -72,6 +72,19 @@ class DetectConfig:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.crop < 4:
             raise ConfigError(f"crop must be at least 4 [px], not {self.crop}")
+
+
+def sizes_of(dataset: Dataset, most: int) -> Sizes:
+    """The sizes of the training objects, at most so many that stand for all; as the dataset says where it does."""
+    if dataset.sizes is not None:
+        return dataset.sizes
+    train = dataset.splits["train"]
+    return Sizes(common_shapes(train, most), all_sides(train).max(0).values)
+
+
+def about_sizes(sizes: Sizes) -> dict[str, Any]:
+    """What a saved run has to say of them: windows and regions are made from them, not from weights."""
+    return {"sizes": {"common": sizes.common.tolist(), "largest": sizes.largest.tolist()}}
 
 
 def common_shapes(split: Split, most: int) -> Tensor:

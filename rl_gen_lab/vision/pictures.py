@@ -22,6 +22,7 @@ from rl_gen_lab.vision.two_stage import TwoStage
 Finder = Detect | TwoStage | Segment | Recognise  # tasks whose findings can be drawn
 TINTS = ((255, 60, 200), (0, 230, 255), (255, 220, 0), (120, 255, 90), (255, 130, 60), (170, 130, 255))
 HEIGHT, LINE, MARGIN = 420, 17, 6  # of a picture, about: they are enlarged by whole numbers; of a line of text; around
+LEGIBLE = 20  # boxes of a picture with their scores written at them, at most: more hide what they are about
 COVER = 0.6  # how much of a pixel's colour its class takes away
 
 
@@ -62,7 +63,8 @@ def _detected(found: Found) -> Marks:
         classes = torch.zeros(found.masks.shape[1:], dtype=torch.int64)
         for mask, kind in zip(found.masks, found.classes.tolist(), strict=True):
             classes[mask] = 1 + kind
-    return Marks(found.boxes, found.classes.tolist(), [f"{score:.2f}" for score in found.scores.tolist()], classes)
+    scores = [f"{score:.2f}" for score in found.scores.tolist()] if len(found.boxes) <= LEGIBLE else []
+    return Marks(found.boxes, found.classes.tolist(), scores, classes)
 
 
 def truth(task: Finder, split: Split, index: int) -> Marks:

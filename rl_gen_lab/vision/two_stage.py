@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,11 +17,11 @@ from rl_gen_lab.vision.boxes import clip, decode, iou, match
 from rl_gen_lab.vision.detection_metrics import Found
 from rl_gen_lab.vision.detector_parts import (
     DetectConfig,
-    all_sides,
+    about_sizes,
     best_boxes,
     box_loss,
-    common_shapes,
     measure,
+    sizes_of,
     targets,
 )
 from rl_gen_lab.vision.proposals import ColourRegions
@@ -53,7 +54,8 @@ class TwoStage:
         train = dataset.splits["train"]
         shape = tuple(train.images.shape[1:])
         self.size: tuple[int, int] = (shape[1], shape[2])
-        shapes, classes = common_shapes(train, config.shapes), 1 + len(self.categories)
+        self.sizes, classes = sizes_of(dataset, config.shapes), 1 + len(self.categories)
+        shapes = self.sizes.common
         self.network: CropNetwork | RegionNetwork
         if config.model in ("sliding-window", "rcnn"):
             scale = Scale(dataset.mean, dataset.std)
@@ -70,13 +72,18 @@ class TwoStage:
         if config.model == "sliding-window":
             self.search = Windows(shapes, self.size)
         elif config.model in ("rcnn", "fast-rcnn"):
-            self.search = ColourRegions(LARGER * all_sides(train).max(0).values, shapes, config.proposals)
+            self.search = ColourRegions(LARGER * self.sizes.largest, shapes, config.proposals)
         if config.model == "mask-rcnn":
             train.masks(0)
         windows = config.model == "sliding-window"
         self._suppression = replace(config, nms_iou=min(config.nms_iou, WINDOW_NMS_IOU)) if windows else config
         self.samples = WINDOW_SAMPLES if windows else SAMPLES
         self._known: dict[tuple[str, int], Tensor] = {}
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What a saved run has to say besides its configuration and weights."""
+        return about_sizes(self.sizes)
 
     # ---- learning
 
