@@ -90,7 +90,8 @@ class QEnsemble(nn.Module):
 class PolicyConfig:
     """The network of a policy."""
 
-    # Network from observations to features: auto, nature, impala, small (pixels); mlp, mlp_small, mlp_tanh (vectors).
+    # Network from observations to features: auto, nature, impala, small (pixels); mlp, mlp_small, mlp_tanh (vectors);
+    # and resnet, resnet_bottleneck, resnext, densenet, fractalnet, squeezenet (pixels).
     backbone: str = "auto"
     # Standardise vectors by running statistics, frames by those of the first update; saved with the weights, and frozen
     # in evaluation.

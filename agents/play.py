@@ -100,6 +100,10 @@ def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who
     if config.epsilon is not None:
         wanted = replace(wanted, epsilon=config.epsilon)
     try:
+        print(
+            f"{config.scenes}: {config.frames:,} frames, about {scenes.expected_bytes(wanted) / 1e6:,.0f} MB",
+            flush=True,
+        )
         with Display(f"recording {env}", config.frames, "frames") as display:
             path = scenes.write(
                 wanted,

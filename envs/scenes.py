@@ -213,8 +213,11 @@ def expected_bytes(config: Config) -> int:
     game = game_of(config.env)
     with _opened(config) as (env, truth):
         env.reset(seed=config.seed)
+        env.action_space.seed(config.seed)
         for _ in range(20):
-            env.step(env.action_space.sample())
+            _, _, terminated, truncated, _ = env.step(env.action_space.sample())
+            if terminated or truncated:
+                break
         picture, scene = game.picture(truth), truth.tracker.scene(truth)
     record = folder.frame_record(0, picture.shape[:2], game, scene, {}, [], False)
     images = (2 if config.history else 1) * folder.png_bytes(picture)

@@ -35,6 +35,7 @@ class Config:
     run: Annotated[Path, tyro.conf.Positional]
     # Folder of images with captions (None: the one it was trained on).
     data: Path | None = None
+    # Which part of it.
     split: Literal["train", "val", "test"] = "val"
     # Sentences that are followed at once (None: as it was trained); 1: the likeliest word each time.
     beam: int | None = None

@@ -25,6 +25,7 @@ from rl_gen_lab import masks
 from rl_gen_lab.errors import UserError
 
 SPLITS = ("train", "val", "test")
+OURS = ("dataset.json", "grammar.json")  # what `envs.scenes` writes beside its labels
 MOST_PIXELS = 100_000_000  # of an image: more than any camera's, and what a mask needs fits into memory
 CARVED = {8: "val", 9: "test"}  # of ten groups, where train has to give up some
 
@@ -68,7 +69,9 @@ def read_labels(path: Path) -> tuple[tuple[str, ...], dict[str, list[Label]], in
     """
     if not path.is_dir():
         raise DataError(f"there is no folder {path}")
-    files = sorted((path / "annotations").glob("instances*.json")) or sorted(path.glob("*.json"))
+    files = sorted((path / "annotations").glob("instances*.json")) or sorted(
+        set(path.glob("*.json")) - {path / name for name in OURS}
+    )
     if not files:
         raise DataError(f"{path} has no labels: no annotations/instances_*.json in it")
     categories: tuple[str, ...] | None = None

@@ -30,6 +30,7 @@ class Config:
     run: Annotated[Path, tyro.conf.Positional]
     # Folder of labelled images (None: the one it was trained on).
     data: Path | None = None
+    # Which part of it.
     split: Literal["train", "val", "test"] = "val"
     # Images to draw, spread over the split.
     pictures: int = 4

@@ -17,7 +17,9 @@ from rl_gen_lab.errors import ConfigError
 class OptimizerConfig:
     """Optimiser, step size and regularisation."""
 
+    # Rule by which gradients change the weights.
     name: Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"] = "adamw"
+    # Step size at the start.
     learning_rate: float = 2e-3
     # Of sgd and rmsprop.
     momentum: float = 0.9
@@ -28,7 +30,9 @@ class OptimizerConfig:
     # constant; step: times `factor` every `every_epochs`; cosine: to 0 at the end; plateau: times `factor` when the
     # validation metric has not risen for `every_epochs`.
     schedule: Literal["constant", "step", "cosine", "plateau"] = "cosine"
+    # Epochs of step and plateau.
     every_epochs: int = 5
+    # What step and plateau multiply the step size by.
     factor: float = 0.3
     # Longest gradient of all weights together; 0: no limit.
     max_grad_norm: float = 5.0

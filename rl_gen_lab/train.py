@@ -56,6 +56,7 @@ class Config:
     task: tyro.conf.Positional[Literal["classify", "localize", "detect", "segment", "caption"]] = "segment"
     # Folder of labelled images.
     data: Path | None = None
+    # Seed of the first weights and of the order of images.
     seed: int = 0
     # Passes over the training images, at most.
     epochs: int = 12

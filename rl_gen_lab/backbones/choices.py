@@ -31,13 +31,15 @@ class Choices:
     depth: int = 2
     # Stride of the first convolution.
     first_stride: int = 2
+    # Nonlinearity behind each convolution.
     activation: Literal["relu", "leaky_relu", "elu", "tanh", "sigmoid"] = "relu"
-    # group, not the papers' batch: an agent then sees the same features for one frame as for a batch of them.
+    # Normalisation. The papers have batch; with group an agent sees the same features for one frame as for a batch.
     norm: Literal["batch", "group", "none"] = "group"
     # How height and width are halved; paper: strided convolutions in a resnet, pooling in the others.
     downsample: Literal["paper", "stride", "max", "average"] = "paper"
     # Features for agents: the average over all positions, or a fully connected layer of `features` units.
     head: Literal["average", "linear"] = "average"
+    # Units of a linear head.
     features: int = 256
     # Branches of a resnext's 3x3 convolutions.
     branches: int = 4

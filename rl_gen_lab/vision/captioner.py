@@ -34,6 +34,7 @@ class CaptionConfig:
 
     # attention: a weighted mean over positions, chosen for every word; plain: the mean over all positions.
     model: Literal["attention", "plain"] = "attention"
+    # Network under the model, such as resnet, densenet, impala: one of rl_gen_lab/backbones.
     backbone: str = "resnet"
     choices: Choices = field(default_factory=lambda: Choices(width=16, stages=3, depth=1, norm="batch"))
     # Units of the LSTM; embeddings of words and attention have half as many.

@@ -28,6 +28,7 @@ class ClassifyConfig:
 
     # How the last map becomes one vector; a ball is at one position of two thousand, which an average hardly shows.
     model: Literal["max", "average"] = "max"
+    # Network under the model, such as resnet, densenet, impala: one of rl_gen_lab/backbones.
     backbone: str = "resnet"
     choices: Choices = field(default_factory=lambda: Choices(width=16, stages=2, depth=2, norm="batch"))
 
@@ -40,6 +41,7 @@ class LocalizeConfig:
     model: Literal["max", "average"] = "max"
     # Category of the object whose box is learned. Where a picture shows several, the first of its labels counts.
     object: str = "ball"
+    # Network under the model, such as resnet, densenet, impala: one of rl_gen_lab/backbones.
     backbone: str = "resnet"
     choices: Choices = field(default_factory=lambda: Choices(width=16, stages=2, depth=2, norm="batch"))
     # Weight of the box beside the classes in the loss.
