@@ -61,8 +61,16 @@ class Config:
     captioner: Path | None = None
     # Write labelled frames of its play into this folder instead.
     scenes: Path | None = None
-    # How many of them.
+    # How many of them, ...
     frames: int = 5_000
+    # ... so many agent steps after each other, ...
+    every: int = 6
+    # ... which share of them with positions and scores written into RAM at random (Atari only), ...
+    interventions: float = 0.25
+    # ... from which share of episodes of random play instead of the agent's, ...
+    random_episodes: float = 0.0
+    # ... and whether with motion and the last event in the captions, and the frame before each.
+    history: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -96,9 +104,13 @@ def load_policy(run: RunFolder, which: Literal["best", "last"]) -> Policy:
 def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who: str) -> None:
     """A dataset folder of the agent's play. Raises: ConfigError for a folder that holds something else."""
     world = replace(world, fire_reset=False)  # Gymnasium's wrappers have none; the agent may press FIRE itself
-    wanted = scenes.Config(env, config.frames, config.seed, config.scenes, world=world)
+    shared = {name: getattr(config, name) for name in ("every", "interventions", "random_episodes", "history")}
     if config.epsilon is not None:
-        wanted = replace(wanted, epsilon=config.epsilon)
+        shared["epsilon"] = config.epsilon
+    try:
+        wanted = scenes.Config(env, config.frames, config.seed, config.scenes, world=world, **shared)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     try:
         print(
             f"{config.scenes}: {config.frames:,} frames, about {scenes.expected_bytes(wanted) / 1e6:,.0f} MB",

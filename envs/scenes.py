@@ -59,6 +59,8 @@ class Config:
     interventions: float = 0.25
     # How often a player (not random play) acts at random.
     epsilon: float = 0.05
+    # Share of a player's episodes that are random play instead: detectors need what good players never get to see.
+    random_episodes: float = 0.0
     # Tell motion and the last event in captions too, and keep the frame before each frame as NUMBER_before.png.
     history: bool = False
     # How the emulator runs, and what a player sees.
@@ -67,7 +69,7 @@ class Config:
     def __post_init__(self) -> None:
         if self.frames < 1 or self.every < 1:
             raise ValueError("frames and every must be at least 1")
-        for name in ("interventions", "epsilon"):
+        for name in ("interventions", "epsilon", "random_episodes"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name} is a share between 0 and 1, not {getattr(self, name)}")
 
@@ -181,6 +183,8 @@ def _visits(
     game, action = truth.tracker.game, None
     obs, _ = env.reset(seed=int(rng.integers(2**31)))
     env.action_space.seed(int(rng.integers(2**31)))
+    if config.random_episodes and rng.random() < config.random_episodes:
+        player = None
     over, step = False, 0
     while not over:
         chosen = None if player is None else player(np.asarray(obs), step == 0)
@@ -239,6 +243,8 @@ def empty_splits(path: Path) -> str:
 def main(argv: list[str] | None = None) -> None:
     """Write a dataset folder."""
     config = cli(Config, argv)
+    if config.world.observe != "pixels":
+        raise ValueError("random play looks at nothing: leave out --observe (scenes of an agent: agents.play --scenes)")
     size = expected_bytes(config)
     print(f"{config.path}: {config.frames:,} frames of {config.env}, about {size / 1e6:,.0f} MB", flush=True)
     with Bar(f"recording {config.env}", config.frames, "frames") as bar:

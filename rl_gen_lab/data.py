@@ -87,6 +87,11 @@ class Dataset:
     crowded: int = 0
     sizes: Sizes | None = None
 
+    def absent(self, split: str) -> list[str]:
+        """Categories that no image of a split shows."""
+        shown = {thing.category for label in self.splits[split].labels for thing in label.things}
+        return [name for index, name in enumerate(self.categories) if index not in shown]
+
 
 def load(path: Path) -> Dataset:
     """Read a dataset folder whole, and check it. Raises DataError."""

@@ -27,6 +27,7 @@ from rl_gen_lab.errors import UserError
 SPLITS = ("train", "val", "test")
 OURS = ("dataset.json", "grammar.json")  # what `envs.scenes` writes beside its labels
 MOST_PIXELS = 100_000_000  # of an image: more than any camera's, and what a mask needs fits into memory
+MASK_BEYOND_BOX = 2.0  # pixels that a mask may reach out of its box: boxes drawn by hand do not fit to the pixel
 CARVED = {8: "val", 9: "test"}  # of ten groups, where train has to give up some
 
 
@@ -253,7 +254,17 @@ def _check(path: Path, categories: tuple[str, ...], labels: dict[str, list[Label
                     f" inside the image of {label.width} x {label.height}"
                 )
             if thing.segmentation:
-                mask_of(label, thing)
+                _refuse_elsewhere(label, thing, mask_of(label, thing))
+
+
+def _refuse_elsewhere(label: Label, thing: Thing, mask: np.ndarray) -> None:
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    if not len(rows):
+        raise DataError(f"{label.file}: the mask of annotation {thing.id} is empty")
+    x1, y1, x2, y2 = thing.box
+    beyond = max(x1 - columns[0], y1 - rows[0], columns[-1] + 1 - x2, rows[-1] + 1 - y2)
+    if beyond > MASK_BEYOND_BOX:
+        raise DataError(f"{label.file}: the mask of annotation {thing.id} lies {beyond:g} pixels outside its box")
 
 
 def mask_of(label: Label, thing: Thing) -> np.ndarray:

@@ -88,6 +88,9 @@ class Config:
         for name in ("epochs", "batch_size", "checkpoint_every_updates", "log_every_updates"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for task in TASKS:
+            if task != self.task and getattr(self, task) != type(getattr(self, task))():
+                raise ConfigError(f"--{task}.* are settings of {task}, but {self.task} is to be learned")
 
 
 # Each makes the task from the configuration, the data and the device.
@@ -158,6 +161,9 @@ def train(config: Config) -> dict[str, Any]:
         sizes = ", ".join(f"{len(split):,} {key}" for key, split in dataset.splits.items())
         weights = sum(weight.numel() for weight in task.network.parameters())
         loop.display.say(f"{config.data} ({identity['data']}): {sizes}; {weights:,} weights to learn")
+        for key in ("val", "test"):
+            if absent := dataset.absent(key):
+                loop.display.say(f"no {key} image shows {' or '.join(absent)}: {key} says nothing about it")
         if dataset.crowded:
             loop.display.say(f"left out, for they show crowds (iscrowd): {dataset.crowded:,} images")
         loop.display.say(f"run folder {run.path}")

@@ -195,6 +195,21 @@ def test_history_keeps_the_frame_before(tmp_path: Path) -> None:
     assert moved > 5
 
 
+def test_a_share_of_a_player_s_episodes_is_random_play(tmp_path: Path) -> None:
+    def begun(share: float) -> int:
+        firsts = []
+
+        def player(obs: np.ndarray, first: bool) -> int:
+            firsts.append(first)
+            return 3
+
+        out = tmp_path / str(share)
+        scenes.write(scenes.Config("Pong", frames=20, out=out, every=2, random_episodes=share), player)
+        return sum(firsts)
+
+    assert (begun(0.0), begun(1.0)) == (10, 0) and 0 < begun(0.5) < 10
+
+
 def test_a_player_gets_the_observations_of_the_standard_pipeline(tmp_path: Path) -> None:
     shapes, firsts = set(), []
 
@@ -253,6 +268,8 @@ def test_help_names_the_command_and_ends_quietly_when_nobody_reads_it() -> None:
         (["--interventions", "2"], "interventions is a share"),
         (["--epsilon", "-1"], "epsilon is a share"),
         (["--frames", "0"], "at least 1"),
+        (["--random-episodes", "1.5"], "random_episodes is a share"),
+        (["--observe", "objects"], "random play looks at nothing"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -169,6 +169,8 @@ def test_choices_that_cannot_be_are_refused() -> None:
         Choices(width=20, branches=8)
     with pytest.raises(ConfigError, match="fixed by its paper"):
         build("nature", (4, 84, 84), Choices(width=8))
+    with pytest.raises(ConfigError, match="no paths to drop: drop_path is for resnet, resnet_bottleneck, resnext, fr"):
+        build("densenet", (4, 84, 84), Choices(drop_path=0.5))
     with pytest.raises(ConfigError, match="gives no feature maps"):
         build_maps("mlp", (4,))
 

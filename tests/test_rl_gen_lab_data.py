@@ -220,6 +220,14 @@ BROKEN: list[tuple[Callable[[dict[str, Any]], None], str]] = [
         "annotation 0: its segmentation is not of the",
     ),
     (_first("annotations", segmentation=[[1, 2, 3, 4]]), "annotation 0: a polygon has fewer than three points"),
+    (
+        _first("annotations", segmentation={"size": [H, W], "counts": [H * W]}),
+        r"0\.png: the mask of annotation 0 is empty",
+    ),
+    (
+        _first("annotations", bbox=[0, 0, 1, 1], segmentation={"size": [H, W], "counts": [H * W - 1, 1]}),
+        r"0\.png: the mask of annotation 0 lies \d pixels outside its box",
+    ),
     (_first("images", file_name="gone.png"), r"names the image gone\.png, which lies in none of"),
     (_first("images", id=101), r"instances\.json: image 101 is listed 2 times"),
     (_first("images", file_name="1.png"), r"1\.png is listed 2 times; an image belongs to one split"),

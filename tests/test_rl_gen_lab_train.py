@@ -41,10 +41,9 @@ def config(path: Path, **changes: Any) -> Config:
         runs_dir=path,
         batch_size=4,
         log_every_updates=1,
-        segment=UNET,
         wandb=WandbConfig("disabled"),
     )
-    return replace(base, **changes)
+    return replace(base, **({} if "task" in changes else {"segment": UNET}) | changes)
 
 
 def only_run(path: Path) -> RunFolder:
@@ -287,6 +286,37 @@ def test_images_left_out_for_a_crowd_are_counted_aloud(tmp_path: Path, capsys: p
     file.write_text(json.dumps(labels))
     train.train(config(tmp_path / "runs", epochs=1, data=own))
     assert "\nleft out, for they show crowds (iscrowd): 1 images" in capsys.readouterr().out
+
+
+def test_a_category_that_a_split_never_shows_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = vision_data.write(tmp_path / "own")
+    file = own / "annotations" / "instances.json"
+    labels = json.loads(file.read_text())
+    labels["annotations"] = [a for a in labels["annotations"] if a["category_id"] == 2 or a["image_id"] % 10 != 8]
+    file.write_text(json.dumps(labels))
+    train.train(config(tmp_path / "runs", epochs=1, data=own))
+    said = capsys.readouterr().out
+    assert "\nno val image shows ball: val says nothing about it" in said and "no test image" not in said
+
+
+def test_settings_of_another_task_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"--segment\.\* are settings of segment, but detect is to be learned"):
+        Config(task="detect", segment=UNET)
+
+
+@pytest.mark.parametrize("task", ["caption", "classify", "detect", "localize", "segment"])
+def test_labels_are_smoothed_where_that_is_asked_for(task: Any, tmp_path: Path) -> None:
+    base = Config(task=task)
+    found = data.load(scenes.write(scenes.Config("Pong", frames=20, every=8, out=tmp_path / "pong")))
+    split, losses = found.splits["train"], []
+    for share in (0.0, 0.2):
+        settings = replace(getattr(base, task), label_smoothing=share)
+        torch.manual_seed(0)
+        learner = train.TASKS[task](replace(base, **{task: settings}), found, torch.device("cpu"))
+        losses.append(float(learner.loss(split, torch.arange(4))["loss"].detach()))
+    assert losses[0] != losses[1]
+    with pytest.raises(ConfigError, match="label_smoothing"):
+        replace(getattr(base, task), label_smoothing=1.5)
 
 
 @pytest.mark.parametrize("name", ["sgd", "adagrad", "rmsprop", "adam", "adamw"])

@@ -41,6 +41,7 @@ CHOOSABLE: dict[str, Callable[[Shape, Choices], Convolutional]] = {
 # What is no larger fits into any memory and is not counted first: torch takes a second to learn counting.
 SURELY_SMALL, SURELY_SHALLOW = 1_024, 4  # channels of the stage after the last; depth
 BACKBONES = (*FIXED, *CHOOSABLE)
+WITH_PATHS = tuple(name for name in CHOOSABLE if name not in ("densenet", "squeezenet"))
 
 
 def is_large(choices: Choices) -> bool:
@@ -64,6 +65,8 @@ def build(name: str, shape: Shape, choices: Choices | None = None) -> nn.Module:
         raise ConfigError(f"backbone {name!r} reads {reads}, but observations have shape {shape}: use --backbone auto")
     if name in CHOOSABLE:
         choices = choices or Choices()
+        if choices.drop_path and name not in WITH_PATHS:
+            raise ConfigError(f"backbone {name!r} has no paths to drop: drop_path is for {', '.join(WITH_PATHS)}")
         if is_large(choices):
             less = "smaller choices: width, stages or depth"
             refuse_weights(lambda: CHOOSABLE[name](shape, choices), f"backbone {name!r}", less)

@@ -44,12 +44,16 @@ class CaptionConfig:
     look_everywhere: float = 0.001
     # Words that the LSTM's gradient reaches back (truncated back-propagation through time); 0: the whole sentence.
     bptt_words: int = 0
+    # Share of a word's certainty that is spread over all words in the loss.
+    label_smoothing: float = 0.0
     # Sentences that are followed at once when one is written; 1: the likeliest word each time.
     beam: int = 1
     # Of two sentences that one with the larger log-probability / words ^ length_power is better; 0 likes short ones.
     length_power: float = 0.7
 
     def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing <= 1:
+            raise ConfigError(f"label_smoothing must be between 0 and 1, not {self.label_smoothing}")
         if self.beam < 1 or self.units < 2 or min(self.look_everywhere, self.length_power, self.bptt_words) < 0:
             raise ConfigError("beam must be at least 1, units 2, look_everywhere, length_power and bptt_words 0")
 
@@ -226,7 +230,9 @@ class Caption:
         words = nn.utils.rnn.pad_sequence(chosen, batch_first=True).to(self.device)
         logits, looks = self.network(split.images[indices].to(self.device), words, self.config.bptt_words)
         spoken = words[:, 1:] > 0
-        entropy = F.cross_entropy(logits.float().transpose(1, 2), words[:, 1:], ignore_index=0)
+        smoothing = self.config.label_smoothing
+        scores, wanted = logits.float().transpose(1, 2), words[:, 1:]
+        entropy = F.cross_entropy(scores, wanted, ignore_index=0, label_smoothing=smoothing)
         seen = (looks.float() * spoken[..., None]).sum(1) * looks.shape[2] / spoken.sum(1, keepdim=True)
         uneven = (1 - seen).square().mean()
         weight = self.config.look_everywhere if self.config.model == "attention" else 0.0

@@ -82,7 +82,8 @@ class Detect:
         for index in indices.tolist():
             boxes, kinds = (part.to(self.device) for part in split.boxes(index))
             wanted.append(targets(self.assign(boxes), boxes, kinds, self.network.anchors))
-        return box_loss(logits, offsets, *(torch.stack(parts) for parts in zip(*wanted, strict=True)))
+        true = (torch.stack(parts) for parts in zip(*wanted, strict=True))
+        return box_loss(logits, offsets, *true, label_smoothing=self.config.label_smoothing)
 
     def assign(self, boxes: Tensor) -> Tensor:
         """(A,) int64: the box that each anchor has to find, or below 0 (`boxes.match`). boxes: (M, 4)."""

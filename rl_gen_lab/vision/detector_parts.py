@@ -58,13 +58,15 @@ class DetectConfig:
     least_score: float = 0.02
     # Objects of an image, at most.
     most: int = 200
+    # Share of a class's certainty that is spread over all classes in the loss.
+    label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.low_iou <= self.high_iou <= 1:
             raise ConfigError("0 <= low_iou <= high_iou <= 1")
         if self.positions < 0:
             raise ConfigError(f"positions must be at least 0, not {self.positions}")
-        for name in ("nms_iou", "score", "least_score"):
+        for name in ("nms_iou", "score", "least_score", "label_smoothing"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
         for name in ("shapes", "proposals", "crop", "cells", "mask_cells", "most"):
@@ -131,7 +133,9 @@ def targets(matched: Tensor, boxes: Tensor, kinds: Tensor, anchors: Tensor) -> t
     return classes, places, matched != IGNORED
 
 
-def box_loss(logits: Tensor, offsets: Tensor, classes: Tensor, places: Tensor, used: Tensor) -> dict[str, Tensor]:
+def box_loss(
+    logits: Tensor, offsets: Tensor, classes: Tensor, places: Tensor, used: Tensor, label_smoothing: float = 0.0
+) -> dict[str, Tensor]:
     """Cross-entropy and smooth L1 of the offsets, sums divided by the batch's boxes with objects; "loss" is their sum.
 
     Of background boxes only those of the largest loss count, so many of each image. Boxes of a class count by the root
@@ -142,7 +146,7 @@ def box_loss(logits: Tensor, offsets: Tensor, classes: Tensor, places: Tensor, u
     logits: (B, A, K); offsets, places: (B, A, 4) given and wanted; classes: (B, A) int64, 0 is background; used: (B, A)
     bool, False for boxes that are left out.
     """
-    entropy = F.cross_entropy(logits.transpose(1, 2), classes, reduction="none")
+    entropy = F.cross_entropy(logits.transpose(1, 2), classes, reduction="none", label_smoothing=label_smoothing)
     positive = (classes > 0) & used
     total = positive.sum().clamp(min=1)
     background = torch.where(positive | ~used, 0.0, entropy)

@@ -31,6 +31,11 @@ class ClassifyConfig:
     # Network under the model, such as resnet, densenet, impala: one of rl_gen_lab/backbones.
     backbone: str = "resnet"
     choices: Choices = field(default_factory=lambda: Choices(width=16, stages=2, depth=2, norm="batch"))
+    # Certainties in the loss: this much less than 1 and 0, half of it each.
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        _refuse_smoothing(self.label_smoothing)
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,16 @@ class LocalizeConfig:
     choices: Choices = field(default_factory=lambda: Choices(width=16, stages=2, depth=2, norm="batch"))
     # Weight of the box beside the classes in the loss.
     box_weight: float = 1.0
+    # As in `classify`.
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        _refuse_smoothing(self.label_smoothing)
+
+
+def _refuse_smoothing(share: float) -> None:
+    if not 0 <= share <= 1:
+        raise ConfigError(f"label_smoothing must be between 0 and 1, not {share}")
 
 
 class Recogniser(nn.Module):
@@ -124,7 +139,9 @@ class Recognise:
         """
         truth = [self.truth(split, index) for index in indices.tolist()]
         logits, votes, found = self.network(split.images[indices].to(self.device))
-        classes = F.binary_cross_entropy_with_logits(logits, torch.stack([there for there, _ in truth]).to(self.device))
+        there = torch.stack([there for there, _ in truth]).to(self.device)
+        smoothed = there * (1 - self.config.label_smoothing) + self.config.label_smoothing / 2
+        classes = F.binary_cross_entropy_with_logits(logits, smoothed)
         shown = [row for row, (_, box) in enumerate(truth) if box is not None]
         if not isinstance(self.config, LocalizeConfig):
             return {"loss": classes}

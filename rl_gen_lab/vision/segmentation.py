@@ -39,9 +39,12 @@ class SegmentConfig:
     levels: int = 3
     # Patches of an image in an update: a third on objects, a third within a few pixels of them, a third anywhere.
     patches: int = 256
+    # Share of a class's certainty that is spread over all classes in the loss.
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
+        if not 0 <= self.label_smoothing <= 1:
+            raise ConfigError(f"label_smoothing must be between 0 and 1, not {self.label_smoothing}")
         if self.width < 1 or self.levels < 1 or self.patches < 3:
             raise ConfigError("width and levels must be at least 1, patches at least 3")
 

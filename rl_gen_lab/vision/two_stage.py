@@ -105,9 +105,8 @@ class TwoStage:
         logits, offsets = self.network.judge(features, boxes.flatten(0, 1), rows)
         if self.config.model == "sliding-window":
             offsets = places.flatten(0, 1)  # windows stay where they are
-        found = box_loss(
-            logits.unflatten(0, boxes.shape[:2]), offsets.unflatten(0, boxes.shape[:2]), classes, places, used
-        )
+        each = (logits.unflatten(0, boxes.shape[:2]), offsets.unflatten(0, boxes.shape[:2]))
+        found = box_loss(*each, classes, places, used, self.config.label_smoothing)
         loss = found["loss"] + losses.pop("loss", torch.zeros((), device=self.device))
         losses |= {name: value for name, value in found.items() if name != "loss"}
         if self.config.model == "mask-rcnn":
