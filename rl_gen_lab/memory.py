@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import torch
@@ -17,8 +18,45 @@ AVERAGES = {"sgd": 0, "rmsprop": 1, "adagrad": 1, "adam": 2, "adamw": 2}
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that is free where tensors of this device live."""
-    return int(torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available)
+    """Memory that is free where tensors of this device live: on the CPU no more than a container or a job is given."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return min([int(psutil.virtual_memory().available), *_left_in_groups()])
+
+
+def _left_in_groups(system: Path = Path("/")) -> list[int]:
+    """What the control groups of this process leave it; pages of files that can be dropped count as free.
+
+    Source: the Linux kernel's documentation of cgroup v2 (memory.max, memory.current) and v1 (memory.limit_in_bytes).
+    """
+    left = []
+    for folder, limit, usage, droppable in _groups(system):
+        try:
+            allowed, used = int((folder / limit).read_text()), int((folder / usage).read_text())
+            stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        except (OSError, ValueError):  # no such group, or no limit: "max"
+            continue
+        left.append(max(allowed - used + int(stat.get(droppable, 0)), 0))
+    return left
+
+
+def _groups(system: Path) -> Iterator[tuple[Path, str, str, str]]:
+    """Folders of the groups from this process's own upwards, and their files."""
+    try:
+        lines = (system / "proc/self/cgroup").read_text().splitlines()
+    except OSError:  # not Linux
+        return
+    for line in lines:
+        _, kinds, path = line.split(":", 2)
+        root, *files = system / "sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"
+        if "memory" in kinds.split(","):
+            root, *files = root / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+        elif kinds:
+            continue
+        own = root / path.lstrip("/")
+        for folder in (own, *own.parents):
+            if folder.is_relative_to(root):
+                yield folder, files[0], files[1], files[2]
 
 
 def refuse_too_large(needed: int, what: str, device: torch.device, instead: str) -> None:

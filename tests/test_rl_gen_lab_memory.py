@@ -137,3 +137,29 @@ def test_training_that_does_not_fit_is_refused_before_the_run_folder(
     assert not base.runs_dir.exists()
     free(monkeypatch, 10**9)
     train.train(replace(base, detect=DetectConfig("yolo", choices=Choices(width=4, branches=4, stages=2, depth=1))))
+
+
+@pytest.mark.parametrize(
+    ("line", "folder", "files"),
+    [
+        ("0::/jobs/mine", "sys/fs/cgroup/jobs", ("memory.max", "memory.current", "inactive_file")),
+        (
+            "5:cpu,memory:/jobs/mine",
+            "sys/fs/cgroup/memory/jobs",
+            ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+        ),
+    ],
+)
+def test_a_job_has_no_more_memory_than_its_group_is_given(
+    tmp_path: Path, line: str, folder: str, files: tuple[str, str, str]
+) -> None:
+    limit, usage, droppable = files
+    for group, allowed in ((tmp_path / folder, "1000"), (tmp_path / folder / "mine", "max")):
+        group.mkdir(parents=True)
+        (group / limit).write_text(f"{allowed}\n")
+        (group / usage).write_text("700\n")
+        (group / "memory.stat").write_text(f"anon 500\n{droppable} 200\n")
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(f"1:name=other:/\n{line}\n")
+    assert memory._left_in_groups(tmp_path) == [500], "1000 given, 700 taken, 200 of them only remembered files"
+    assert memory._left_in_groups(tmp_path / "nowhere") == []
