@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchmetrics.functional.text import bleu_score
 
 from rl_gen_lab.vision.caption_metrics import bleu, cider
 
@@ -116,3 +117,12 @@ def test_both_agree_with_programs_that_work_otherwise(corpus: list[tuple[list[st
     said, references = [one for one, _ in corpus], [others for _, others in corpus]
     assert bleu(said, references) == pytest.approx(slow_bleu(said, references), abs=1e-9)
     assert cider(said, references) == pytest.approx(slow_cider(said, references), abs=1e-9)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(sentences, st.lists(sentences, min_size=1, max_size=3)), min_size=1, max_size=4))
+def test_bleu_is_that_of_another_library(corpus: list[tuple[list[str], list[list[str]]]]) -> None:
+    said = [one for one, _ in corpus]
+    references = [sorted(others, key=len) for _, others in corpus]  # of two equally near the other takes the first
+    theirs = bleu_score([" ".join(one) for one in said], [[" ".join(each) for each in others] for others in references])
+    assert bleu(said, references) == pytest.approx(float(theirs), abs=1e-5), "float32 there"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import vision_data
+from torchmetrics.functional.classification import multiclass_jaccard_index
 
 from rl_gen_lab.backbones.choices import Choices
 from rl_gen_lab.vision.segmentation import FCN, Patch, Scale, Segment, SegmentConfig, UNet, make_network, metrics
@@ -90,3 +91,5 @@ def test_intersection_over_union_is_that_of_the_sets_of_pixels() -> None:
     assert "iou/ghost" not in scores
     assert scores["miou"] == pytest.approx((scores["iou/ball"] + scores["iou/paddle"]) / 2)
     assert scores["accuracy"] == pytest.approx((truth == found).mean())
+    theirs = multiclass_jaccard_index(torch.tensor(found), torch.tensor(truth), 4, average="none")
+    assert [scores["iou/ball"], scores["iou/paddle"]] == pytest.approx(theirs[1:3].tolist()), "another library's"

@@ -134,7 +134,7 @@ def targets(matched: Tensor, boxes: Tensor, kinds: Tensor, anchors: Tensor) -> t
 
 
 def box_loss(
-    logits: Tensor, offsets: Tensor, classes: Tensor, places: Tensor, used: Tensor, label_smoothing: float = 0.0
+    logits: Tensor, offsets: Tensor, classes: Tensor, places: Tensor, used: Tensor, *, label_smoothing: float = 0.0
 ) -> dict[str, Tensor]:
     """Cross-entropy and smooth L1 of the offsets, sums divided by the batch's boxes with objects; "loss" is their sum.
 

@@ -106,7 +106,7 @@ class TwoStage:
         if self.config.model == "sliding-window":
             offsets = places.flatten(0, 1)  # windows stay where they are
         each = (logits.unflatten(0, boxes.shape[:2]), offsets.unflatten(0, boxes.shape[:2]))
-        found = box_loss(*each, classes, places, used, self.config.label_smoothing)
+        found = box_loss(*each, classes, places, used, label_smoothing=self.config.label_smoothing)
         loss = found["loss"] + losses.pop("loss", torch.zeros((), device=self.device))
         losses |= {name: value for name, value in found.items() if name != "loss"}
         if self.config.model == "mask-rcnn":
