@@ -201,7 +201,7 @@ def make_env(
 def _emulator(name: str, env_id: str, config: EnvConfig) -> dict[str, Any]:
     """Arguments of ale-py's Gymnasium world, which then runs frame by frame."""
     if fire_reset_of(env_id, config):
-        raise UnusableEnvError(f"{name!r} has no FIRE reset here; use make_vec with pixels, or world.fire_reset=False")
+        raise UnusableEnvError(f"{name!r} cannot begin its games with FIRE here: add --world.fire-reset False")
     unseen = {"obs_type": "ram"} if config.observe != "pixels" else {}  # nobody looks at the picture: none is made
     return unseen | {
         "frameskip": 1,

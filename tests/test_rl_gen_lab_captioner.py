@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import itertools
 import math
+import os
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 import vision_data
 from torch import Tensor
 
+from envs import scenes
+from rl_gen_lab import train
 from rl_gen_lab.backbones import build_maps
 from rl_gen_lab.backbones.choices import Choices
 from rl_gen_lab.data import Dataset, Split
 from rl_gen_lab.labels import DataError
+from rl_gen_lab.runs import load_state
 from rl_gen_lab.vision.captioner import BEGIN, END, Caption, CaptionConfig, Captioner, State, View, beam_search
+from rl_gen_lab.wandb_config import WandbConfig
 
 CPU = torch.device("cpu")
 SMALL = Choices(width=8, stages=2, depth=1, norm="batch")
@@ -229,3 +236,37 @@ def test_the_gradient_reaches_back_as_far_as_it_is_let() -> None:
 def test_pictures_without_captions_are_refused() -> None:
     with pytest.raises(DataError, match="no captions"):
         Caption(CaptionConfig(), vision_data.dataset(), CPU)
+
+
+def test_a_run_that_is_killed_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = scenes.write(scenes.Config("Pong", frames=20, every=8, out=tmp_path / "pong"))
+
+    def config(name: str) -> train.Config:
+        return train.Config(
+            task="caption",
+            data=data,
+            epochs=2,
+            batch_size=4,
+            checkpoint_every_updates=1,
+            runs_dir=tmp_path / name,
+            caption=CaptionConfig(choices=SMALL, units=16),
+            wandb=WandbConfig("disabled"),
+        )
+
+    train.train(config("whole"))
+    real, count = Caption.loss, itertools.count(1)
+
+    def die(self: Caption, split: Split, indices: Tensor) -> dict[str, Tensor]:
+        if next(count) == 6:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(self, split, indices)
+
+    if (child := os.fork()) == 0:
+        monkeypatch.setattr(Caption, "loss", die)
+        train.train(config("killed"))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    (killed,), (whole,) = (tmp_path / "killed").iterdir(), (tmp_path / "whole").iterdir()
+    torch.manual_seed(99)
+    train.main(["--resume", str(killed)])
+    ends = [load_state(folder / "checkpoints" / "latest")["network"] for folder in (killed, whole)]
+    assert all(torch.equal(weight, ends[1][name]) for name, weight in ends[0].items())
