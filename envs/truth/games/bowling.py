@@ -28,8 +28,8 @@ def claims(ram: np.ndarray) -> list[Claim]:
     if ball - bowler < IN_HAND:  # the screen may be one step of the bowler behind
         window, missing = (ball - 13, 131, 40, 41), 40 * 41 - 24
     found = [
-        Claim("ball", window, (BLUE,), missing, most=32),
-        Claim("bowler", (bowler - 14, 130, 33, 42), BOWLER, missing=33 * 42 - 90, most=120),
+        Claim("ball", window, (BLUE,), missing, most=32, least=24),
+        Claim("bowler", (bowler - 14, 130, 33, 42), BOWLER, missing=33 * 42 - 90, most=120, least=70),
     ]
     sliding = []
     for pin, line in enumerate(PIN_LINES):

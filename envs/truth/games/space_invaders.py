@@ -1,7 +1,8 @@
-"""Space Invaders. Addresses: AtariARI (Anand et al., 2019); bitmaps and shots by comparing RAM and pixels.
+"""Space Invaders. Addresses: AtariARI (Anand et al., 2019); bitmaps, shots and what is shown by comparing RAM and pixels.
 
-The field begins below the line of the score, in which the mother ship flies. Shots flicker and may be absent; an alien
-that was hit leaves the bitmap at once and bursts in its place.
+The field begins below the line of the score, in which the mother ship flies. What the game does not draw in a frame is
+told by RAM: bombs and missile take turns, the cannon blinks while a counter says how many are left, bombs go on below
+the ground. An alien that was hit leaves the bitmap at once and bursts in its place.
 """
 
 from __future__ import annotations
@@ -13,9 +14,13 @@ from envs.truth.words import Facts, width
 
 FIELD = (0, 21, 160, 174)
 BLACK, YELLOW, ORANGE, GREEN, GREY, SAND = 0, 20, 52, 196, 6, 246  # palette indices
-SUNK, ROWS, ALIENS_X, SHIELDS_X, PLAYER_X, LIVES = 16, 18, 26, 27, 28, 73  # addresses; ROWS: of six, from below
-SHOTS = (("bomb", 83, 81), ("bomb", 84, 82), ("missile", 87, 85), ("missile", 88, 85), ("bomb", 88, 81))
-NO_SHOT = 246
+SUNK, ROWS, ALIENS_X, SHIELDS_X, PLAYER_X, SHIELDS, LIVES = 16, 18, 26, 27, 28, 43, 73  # addresses; ROWS: from below
+HIT, HIT_LINE, MODE, BURST, TURN, BOMB_HIT = 2, 9, 42, 72, 74, 114  # addresses
+WAITING = 1  # of MODE: before play and after a loss
+SHIELDS_Y = 157  # their first line
+SHIELDS_GONE = 15  # of SUNK: the aliens are down where the shields were
+BOMBS, MISSILE = ((83, 81), (84, 82)), (87, 85)  # addresses of column and line
+NO_SHOT, HIT_SHIELD = 246, 127
 
 
 def ground(ram: np.ndarray) -> int:
@@ -23,31 +28,67 @@ def ground(ram: np.ndarray) -> int:
     return BLACK
 
 
+def cannon_visible(ram: np.ndarray) -> bool:
+    """It blinks, eight frames on and eight off, until play begins."""
+    return bool(ram[MODE] != WAITING or ram[TURN] & 8)
+
+
+def shots(ram: np.ndarray) -> list[Claim]:
+    """Bombs in even frames, the missile in odd ones; one that hit something is seen for one frame more."""
+    found = []
+    if ram[TURN] & 1:
+        x, y = (int(ram[address]) for address in MISSILE)
+        if y == NO_SHOT and ram[HIT]:
+            found.append(_shot("missile", x, 2 * int(ram[HIT_LINE]) - 44, 1))
+        elif y == HIT_SHIELD and ram[HIT]:
+            found.append(Claim("missile", (x - 2, SHIELDS_Y, 1, 28), (GREY,), missing=28, most=12, least=1))
+        elif y < 90:
+            found.append(_shot("missile", x, 2 * y, 1 if y > 7 else 0))
+        return found
+    for address_x, address_y in BOMBS:
+        x, y = int(ram[address_x]), int(ram[address_y])
+        if y == NO_SHOT and ram[BOMB_HIT] == 1:
+            found.append(Claim("bomb", (x - 2, FIELD[1], 1, FIELD[3]), (GREY,), FIELD[3], most=12, least=1))
+        elif y <= 94:
+            found.append(_shot("bomb", x, 2 * y, 1 if y < 93 else 0))
+    return found
+
+
+def shields(ram: np.ndarray) -> list[Claim]:
+    """Nine bytes each, two lines a byte. In the frame of a hit the screen may show what RAM has no more."""
+    hit, found = ram[BOMB_HIT] == 1 or bool(ram[HIT]), []
+    for shield in range(3):
+        bits = np.unpackbits(ram[SHIELDS + 9 * shield :][:9].astype(np.uint8)[:, None], axis=1).astype(bool)
+        inside = bits.repeat(2, axis=0)
+        window = (int(ram[SHIELDS_X]) - 1 + 32 * shield, SHIELDS_Y, 8, 18)
+        missing = int(np.count_nonzero(~inside)) if hit else 0
+        found.append(Claim("shield", window, (ORANGE,), missing, inside=None if hit else inside))
+    return found
+
+
+def _shot(name: str, x: int, top: int, least: int) -> Claim:
+    return Claim(name, (x - 2, top, 1, 16), (GREY,), missing=16, most=14, least=least)
+
+
 def claims(ram: np.ndarray) -> list[Claim]:
     """Cannon 7x10, shots 1 px wide, shields up to 8x18, aliens up to 8x10."""
-    # Before play and after a loss, the cannon blinks or a digit says how many are left.
-    found = [
-        Claim("cannon", (int(ram[PLAYER_X]) - 2, 185, 9, 10), (GREEN,), missing=90),
-        Claim("counter", (80, 184, 20, 11), (SAND,), missing=220),
-    ]
-    ended = []
-    for name, x, y in SHOTS:
-        if ram[y] != NO_SHOT:
-            found.append(Claim(name, (int(ram[x]) - 2, 2 * int(ram[y]) + 1, 2, 15), (GREY,), missing=30, most=16))
-        else:  # seen for one frame more, its column still in RAM
-            ended.append(Claim(name, (int(ram[x]) - 2, FIELD[1], 2, FIELD[3]), (GREY,), missing=2 * FIELD[3], most=12))
-    for shield in range(3):
-        found.append(Claim("shield", (int(ram[SHIELDS_X]) - 1 + 32 * shield, 157, 8, 18), (ORANGE,), missing=144))
-    bursts = []
+    found = []
+    if cannon_visible(ram):
+        found.append(Claim("cannon", (int(ram[PLAYER_X]) - 2, 185, 9, 10), (GREEN,), missing=90 - 36))
+    if ram[MODE] == WAITING:
+        found.append(Claim("counter", (80, 184, 20, 11), (SAND,), missing=220 - 64))
+    found += shots(ram)
+    found += shields(ram) if ram[SUNK] < SHIELDS_GONE else []
+    bursting = divmod(int(ram[BURST]) & 63, 8)
     for row in range(6):
         y = 121 + 2 * int(ram[SUNK]) - 18 * row
         for column in range(6):
             window = (int(ram[ALIENS_X]) - 1 + 16 * column, y, 8, 10)
             if ram[ROWS + row] >> column & 1:
                 found.append(Claim("alien", window, (YELLOW,), missing=80 - 20))
-            else:
-                bursts.append(Claim("burst", window, (YELLOW,), missing=80))
-    return found + ended + bursts
+            elif (row, column) == bursting:
+                found.append(Claim("burst", window, (YELLOW,), missing=80 - 16))
+    return found
 
 
 def slots(ram: np.ndarray) -> Slots:
