@@ -67,8 +67,9 @@ def claims(ram: np.ndarray) -> list[Claim]:
         if not drawn(ram[y]):
             continue
         left, top = int(ram[BALL_X]) - 2, 189 - int(ram[y])
-        under = _hides()[max(top, 0) : max(top + 3, 0), max(left, 0) : max(left + 2, 0)]
-        found.append(Claim(name, (left, top, 2, 3), (colour,), 2 + int(np.count_nonzero(under)), most=4))
+        top += top > NET
+        under = _hides()[max(top, 0) : max(top + 2, 0), max(left, 0) : max(left + 2, 0)]
+        found.append(Claim(name, (left, top, 2, 2), (colour,), int(np.count_nonzero(under))))
     upper, lower = ("rival", "player") if ram[SWAPPED] else ("player", "rival")
     for name, x, top in ((upper, UPPER_X, 166 - ram[UPPER_Y]), (lower, LOWER_X, 167 - ram[LOWER_Y])):
         window = (int(ram[x]) - 2, int(top), 16, 23)
