@@ -211,7 +211,7 @@ def test_tennis_says_the_score_that_is_on_the_board() -> None:
     said: dict[bytes, set[str]] = {}
     for i, (env, scene) in enumerate(play("ALE/Tennis-v5", 2_400, seed=3)):
         if i % 20 == 0:
-            facts = env.tracker.game.facts(scene.slots, scene.event)
+            facts = env.tracker.game.facts(scene.slots, scene.event, scene.visible)
             said.setdefault(env.tracker.game.screen(env)[4:13, 8:].tobytes(), set()).add(facts["score"])
     assert all(len(scores) == 1 for scores in said.values())
     assert len(said) == len(set().union(*said.values())) >= 4
@@ -345,7 +345,9 @@ def test_captions_are_read_back_as_the_facts_they_tell(env_id: str) -> None:
     for i, (_, scene) in enumerate(play(env_id, 600, seed=8)):
         if i % 20 and names.is_atari(env_id):
             continue
-        facts = {fact: words for fact, words in game.facts(scene.slots, scene.event).items() if fact in told}
+        facts = {
+            fact: words for fact, words in game.facts(scene.slots, scene.event, scene.visible).items() if fact in told
+        }
         seen.add(tuple(facts.values()))
         for caption in captions(facts, told):
             assert facts_in(caption, {fact: list(patterns) for fact, patterns in told.items()}) == facts

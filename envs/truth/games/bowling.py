@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots
+from envs.truth.objects import Claim, Game, Slots, Visible
 from envs.truth.words import Facts, width
 
 FIELD = (0, 104, 160, 68)  # between the lines
@@ -60,11 +60,11 @@ def event(before: Slots, after: Slots) -> str:
     return "pins fell" if after["pins"] < before["pins"] else ""
 
 
-def facts(slots: Slots, event: str) -> Facts:
+def facts(slots: Slots, event: str, visible: Visible) -> Facts:
     """Where the ball is, and what stands."""
     return {
         "ball": width(slots["ball_x"], FIELD),
-        "pins": f"{slots['pins']:.0f}",
+        "pins": f"{visible['pin']}",
         "score": f"{slots['score']:.0f}",
         "event": event or "nothing yet",
     }

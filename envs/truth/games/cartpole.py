@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots
+from envs.truth.objects import Claim, Game, Slots, Visible
 from envs.truth.shapes import numbered, polygon
 from envs.truth.words import Facts, third, width
 
@@ -62,7 +62,7 @@ def slots(state: np.ndarray) -> Slots:
     return {"cart_x": float(300 + SCALE * state[0]), "pole_angle": float(np.degrees(state[2]))}
 
 
-def facts(slots: Slots, event: str) -> Facts:
+def facts(slots: Slots, event: str, visible: Visible) -> Facts:
     """Where the cart is, and where the pole leans."""
     bend = np.degrees(FALLS_AT)
     return {

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots
+from envs.truth.objects import Claim, Game, Slots, Visible
 from envs.truth.words import Facts, height
 
 FIELD = (8, 16, 152, 179)
@@ -73,7 +73,7 @@ def event(before: Slots, after: Slots) -> str:
     return "chicken hit" if after["chicken_y_velocity"] > 1 else ""
 
 
-def facts(slots: Slots, event: str) -> Facts:
+def facts(slots: Slots, event: str, visible: Visible) -> Facts:
     """How far the chicken is, and its score."""
     return {
         "chicken": height(slots["chicken_y"], FIELD),

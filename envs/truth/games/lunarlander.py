@@ -16,7 +16,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots
+from envs.truth.objects import Claim, Game, Slots, Visible
 from envs.truth.shapes import EDGE, numbered
 from envs.truth.words import Facts, direction, place, third
 
@@ -26,7 +26,6 @@ COLOURS = ((0, 0, 0), (255, 255, 255), (128, 102, 230), (77, 77, 128), (204, 204
 SKY, WHITE, HULL, RIM, YELLOW = range(5)
 BODIES = ((0, 12), (12, 20), (20, 28))  # where the corners of lander and legs stand in the state
 X, Y, TURN, CONTACTS, PADS, PAD_Y, RIDGE, SPARKS = 28, 29, 30, 31, 33, 35, 36, 47  # places in the state
-HULL_DOWN = 11  # px from the middle to the lower edge of the upright hull
 LEG_DOWN = 18  # px from the middle to where it stands
 Points = Sequence[tuple[float, float]]
 
@@ -182,11 +181,15 @@ def _whole(velocity: float) -> float:
     return velocity if np.isnan(velocity) else round(velocity)
 
 
-def facts(slots: Slots, event: str) -> Facts:
-    """Where the lander is, how it leans, how many legs stand; and where it flies, what happened last."""
-    hidden = slots["lander_y"] < -HULL_DOWN
+def facts(slots: Slots, event: str, visible: Visible) -> Facts:
+    """Where the lander is, how it leans, how many legs stand; and where it flies, what happened last.
+
+    Of a lander out of sight nothing else is told.
+    """
+    if not visible["lander"]:
+        return {"lander": "out of sight", "event": event or "nothing yet"}
     return {
-        "lander": "out of sight" if hidden else place(slots["lander_x"], slots["lander_y"], FIELD),
+        "lander": place(slots["lander_x"], slots["lander_y"], FIELD),
         "lean": third(slots["angle"], -15, 30, ("tilted to the right", "upright", "tilted to the left")),
         "legs": ("no leg", "one leg", "both legs")[int(slots["left_leg_down"] + slots["right_leg_down"])],
         "motion": direction(*(_whole(slots[f"lander_{axis}_velocity"]) for axis in "xy")),

@@ -15,7 +15,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots
+from envs.truth.objects import Claim, Game, Slots, Visible
 from envs.truth.words import Facts, place
 
 LARGEST = 50  # tiles
@@ -164,7 +164,7 @@ def event(before: Slots, after: Slots) -> str:
     return ""
 
 
-def facts(slots: Slots, event: str) -> Facts:
+def facts(slots: Slots, event: str, visible: Visible) -> Facts:
     """Where the agent is, looks and what it carries, where the goal is, and how many doors are open or not."""
     room = (0, 0, int(slots["across"]) * TILE, int(slots["down"]) * TILE)
     doors = [int(slots[f"{how}_doors"]) for how in ("open", "closed", "locked")]

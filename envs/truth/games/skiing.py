@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots
+from envs.truth.objects import Claim, Game, Slots, Visible
 from envs.truth.words import Facts, width
 
 FIELD = (8, 31, 144, 147)
@@ -74,9 +74,9 @@ def slots(ram: np.ndarray) -> Slots:
     }
 
 
-def facts(slots: Slots, event: str) -> Facts:
+def facts(slots: Slots, event: str, visible: Visible) -> Facts:
     """Where the skier and the next gate are."""
-    ahead = not np.isnan(slots["gate_x"])
+    ahead = bool(visible["flag"]) and slots["gate_y"] < FIELD[1] + FIELD[3] + 5  # its flags are in
     return {
         "skier": width(slots["skier_x"], FIELD),
         "gate": width(slots["gate_x"], FIELD) if ahead else "not in sight",

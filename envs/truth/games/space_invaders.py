@@ -1,4 +1,4 @@
-"""Space Invaders. Addresses: AtariARI (Anand et al., 2019); bitmaps, shots and what is shown by comparing RAM and pixels.
+"""Space Invaders. Addresses: AtariARI (Anand et al., 2019); all others by comparing RAM and pixels.
 
 The field begins below the line of the score, in which the mother ship flies. What the game does not draw in a frame is
 told by RAM: bombs and missile take turns, the cannon blinks while a counter says how many are left, bombs go on below
@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots
+from envs.truth.objects import Claim, Game, Slots, Visible
 from envs.truth.words import Facts, width
 
 FIELD = (0, 21, 160, 174)
 BLACK, YELLOW, ORANGE, GREEN, GREY, SAND = 0, 20, 52, 196, 6, 246  # palette indices
 SUNK, ROWS, ALIENS_X, SHIELDS_X, PLAYER_X, SHIELDS, LIVES = 16, 18, 26, 27, 28, 43, 73  # addresses; ROWS: from below
-HIT, HIT_LINE, MODE, BURST, TURN, BOMB_HIT = 2, 9, 42, 72, 74, 114  # addresses
+HIT, HIT_LINE, MODE, BURST, TURN, SCORE_HUNDREDS, SCORE, BOMB_HIT = 2, 9, 42, 72, 74, 102, 104, 114  # addresses
 WAITING = 1  # of MODE: before play and after a loss
 SHIELDS_Y = 157  # their first line
 SHIELDS_GONE = 15  # of SUNK: the aliens are down where the shields were
 BOMBS, MISSILE = ((83, 81), (84, 82)), (87, 85)  # addresses of column and line
-NO_SHOT, HIT_SHIELD = 246, 127
+NO_SHOT, HIT_SHIELD = 246, 127  # lines in RAM; those of shots count by two
+LAUNCHED, LANDED = 85, 94  # the last line in which a missile, a bomb is seen
+SHOT_NAMES = ("missile", "bomb_0", "bomb_1")
 
 
 def ground(ram: np.ndarray) -> int:
@@ -42,14 +44,14 @@ def shots(ram: np.ndarray) -> list[Claim]:
             found.append(_shot("missile", x, 2 * int(ram[HIT_LINE]) - 44, 1))
         elif y == HIT_SHIELD and ram[HIT]:
             found.append(Claim("missile", (x - 2, SHIELDS_Y, 1, 28), (GREY,), missing=28, most=12, least=1))
-        elif y < 90:
+        elif y <= LAUNCHED:
             found.append(_shot("missile", x, 2 * y, 1 if y > 7 else 0))
         return found
     for address_x, address_y in BOMBS:
         x, y = int(ram[address_x]), int(ram[address_y])
         if y == NO_SHOT and ram[BOMB_HIT] == 1:
             found.append(Claim("bomb", (x - 2, FIELD[1], 1, FIELD[3]), (GREY,), FIELD[3], most=12, least=1))
-        elif y <= 94:
+        elif y <= LANDED:
             found.append(_shot("bomb", x, 2 * y, 1 if y < 93 else 0))
     return found
 
@@ -91,15 +93,31 @@ def claims(ram: np.ndarray) -> list[Claim]:
     return found
 
 
+def decimal(byte: int) -> float:
+    """A byte that holds two decimal digits."""
+    return float(byte >> 4) * 10 + float(byte & 15)
+
+
 def slots(ram: np.ndarray) -> Slots:
-    """Middle of the cannon and left edge of the aliens [px], aliens left, lives."""
+    """Middle of the cannon and left edge of the aliens [px], aliens left, lives, score; columns and lines of shots.
+
+    A shot in flight has a place in every frame, though it is drawn in every second one.
+    """
+    shots: Slots = {}
+    for name, (address_x, address_y), last in zip(
+        SHOT_NAMES, (MISSILE, *BOMBS), (LAUNCHED, LANDED, LANDED), strict=True
+    ):
+        x, y = int(ram[address_x]), int(ram[address_y])
+        shots[f"{name}_x"], shots[f"{name}_y"] = (x - 2.0, 2.0 * y + 8) if y <= last else (np.nan, np.nan)
     return {
+        "cannon_visible": float(cannon_visible(ram)),
         "cannon_x": float(ram[PLAYER_X] + 2),
         "aliens_x": float(ram[ALIENS_X] - 1),
         "aliens_y": float(31 + 2 * ram[SUNK]),
         "aliens": float(sum(int(ram[ROWS + row]).bit_count() for row in range(6))),
         "lives": float(ram[LIVES]),
-    }
+        "score": 100 * decimal(int(ram[SCORE_HUNDREDS])) + decimal(int(ram[SCORE])),
+    } | shots
 
 
 def event(before: Slots, after: Slots) -> str:
@@ -109,11 +127,11 @@ def event(before: Slots, after: Slots) -> str:
     return "alien shot" if after["aliens"] < before["aliens"] else ""
 
 
-def facts(slots: Slots, event: str) -> Facts:
-    """Where the cannon is, and how many aliens there are."""
+def facts(slots: Slots, event: str, visible: Visible) -> Facts:
+    """Where the cannon is, if it is seen, and how many aliens there are."""
     return {
-        "cannon": width(slots["cannon_x"], FIELD),
-        "aliens": f"{slots['aliens']:.0f}",
+        "cannon": width(slots["cannon_x"], FIELD) if visible["cannon"] else "out of sight",
+        "aliens": f"{visible['alien']}",
         "event": event or "nothing yet",
     }
 
@@ -124,8 +142,17 @@ GAME = Game(
     ground=ground,
     claims=claims,
     slots=slots,
-    ranges={"cannon_x": (0, 160), "aliens_x": (0, 160), "aliens_y": (31, 195), "aliens": (0, 36), "lives": (0, 3)},
-    moving=("cannon_x", "aliens_x"),
+    ranges={
+        "cannon_visible": (0, 1),
+        "cannon_x": (0, 160),
+        "aliens_x": (0, 160),
+        "aliens_y": (31, 195),
+        "aliens": (0, 36),
+        "lives": (0, 3),
+        "score": (0, 9_999),
+    }
+    | {f"{name}_{axis}": (0, end) for name in SHOT_NAMES for axis, end in (("x", 160), ("y", 195))},
+    moving=("cannon_x", "aliens_x", *(f"{name}_y" for name in SHOT_NAMES)),
     event=event,
     facts=facts,
     phrases={

@@ -10,7 +10,7 @@ import functools
 
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots
+from envs.truth.objects import Claim, Game, Slots, Visible
 from envs.truth.words import Facts, direction, place
 
 FIELD = (8, 18, 152, 171)  # below the score, above the maker's name
@@ -117,13 +117,15 @@ def _called(points: int) -> str:
     return CALLED[min(points, len(CALLED) - 1)]
 
 
-def facts(slots: Slots, event: str) -> Facts:
+def facts(slots: Slots, event: str, visible: Visible) -> Facts:
     """Where ball and players are, the score; and where the ball flies, what happened last."""
     points = [int(slots[f"{side}_points"]) for side in ("player", "rival")]
     games = [int(slots[f"{side}_games"]) for side in ("player", "rival")]
-    ball = place(slots["ball_x"], slots["ball_y"], FIELD) if slots["ball_visible"] else "out of play"
+    ball = "out of sight" if slots["ball_visible"] else "out of play"  # hidden by a player or a line
     if NET <= slots["ball_y"] < NET + 14:  # not seen there
         ball = "at the net"
+    elif visible["ball"] and slots["ball_visible"]:
+        ball = place(slots["ball_x"], slots["ball_y"], FIELD)
     return {
         "ball": ball,
         "player": place(slots["player_x"], slots["player_y"], FIELD),
