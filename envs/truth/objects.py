@@ -18,6 +18,10 @@ Visible = Counter[str]  # how many objects of each category a frame shows
 Seen = Mapping[str, Sequence[tuple[float, float, float, float]]]
 
 
+class NoPictureError(ValueError):
+    """A world was made without pictures, and its truth needs them; the message says how to make it."""
+
+
 @dataclass(frozen=True)
 class Claim:
     """What the state says about one object, before the pixels are asked.
@@ -96,6 +100,19 @@ def rgb_picture(env: gym.Env[Any, Any]) -> np.ndarray:
     """Picture of an Atari game: (H, W, 3) uint8 RGB, of the same frame as the RAM."""
     picture: np.ndarray = emulator(env).getScreenRGB()
     return picture
+
+
+def can_draw(env: gym.Env[Any, Any]) -> None:
+    """Nothing, for a world that draws its picture when asked. Raises: NoPictureError."""
+    if env.render_mode != "rgb_array":
+        name = env.spec.id if env.spec is not None else "this world"
+        raise NoPictureError(f'{name} draws no picture: make it with gym.make("{name}", render_mode="rgb_array")')
+
+
+def rendered(env: gym.Env[Any, Any]) -> np.ndarray:
+    """Picture of a world that is drawn, not emulated: (H, W, 3) uint8 RGB. Raises: NoPictureError."""
+    can_draw(env)
+    return np.asarray(env.render())
 
 
 def no_event(before: Slots, after: Slots) -> str:

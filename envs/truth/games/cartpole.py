@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots, Visible
+from envs.truth.objects import Claim, Game, Slots, Visible, rendered
 from envs.truth.shapes import numbered, polygon
 from envs.truth.words import Facts, third, width
 
@@ -24,14 +24,9 @@ def state(env: gym.Env[Any, Any]) -> np.ndarray:
     return found
 
 
-def picture(env: gym.Env[Any, Any]) -> np.ndarray:
-    """(400, 600, 3) uint8 RGB."""
-    return np.asarray(env.render())
-
-
 def screen(env: gym.Env[Any, Any]) -> np.ndarray:
     """(400, 600) uint8 colour numbers."""
-    return numbered(picture(env), COLOURS)
+    return numbered(rendered(env), COLOURS)
 
 
 def ground(state: np.ndarray) -> int:
@@ -86,5 +81,5 @@ GAME = Game(
     },
     state=state,
     screen=screen,
-    picture=picture,
+    picture=rendered,
 )

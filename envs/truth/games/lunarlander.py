@@ -16,7 +16,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots, Visible
+from envs.truth.objects import Claim, Game, Slots, Visible, rendered
 from envs.truth.shapes import EDGE, numbered
 from envs.truth.words import Facts, direction, place, third
 
@@ -55,7 +55,7 @@ def picture(env: gym.Env[Any, Any]) -> np.ndarray:
     world = env.unwrapped
     drawn = _pictures.get(world)
     if drawn is None or drawn[0] != state(env).tobytes():
-        found = np.array(env.render())
+        found = rendered(env).copy()
         drawn = state(env).tobytes(), found  # of the sparks that are left
         _pictures[world] = drawn
     return drawn[1]

@@ -15,7 +15,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots, Visible
+from envs.truth.objects import Claim, Game, Slots, Visible, rendered
 from envs.truth.words import Facts, place
 
 LARGEST = 50  # tiles
@@ -60,14 +60,9 @@ def _in_the_grid(world: Any, i: int, j: int) -> tuple[int, int]:
     return int(place[0]), int(place[1])
 
 
-def picture(env: gym.Env[Any, Any]) -> np.ndarray:
-    """(H, W, 3) uint8 RGB."""
-    return np.asarray(env.render())
-
-
 def screen(env: gym.Env[Any, Any]) -> np.ndarray:
     """(H, W) int64: red, green and blue in one number."""
-    return _packed(picture(env))
+    return _packed(rendered(env))
 
 
 def _packed(rgb: np.ndarray) -> np.ndarray:
@@ -219,5 +214,5 @@ GAME = Game(
     },
     state=state,
     screen=screen,
-    picture=picture,
+    picture=rendered,
 )
