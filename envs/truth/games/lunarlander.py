@@ -10,7 +10,6 @@ import functools
 import itertools
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
@@ -148,13 +147,12 @@ def _flags(left: float, right: float, y: float) -> tuple[Claim, ...]:
 
 
 def claims(state: np.ndarray) -> list[Claim]:
-    """Flags, legs, lander, sparks, ground, front to back. A spark may have faded."""
+    """Flags, legs, lander, sparks, ground, front to back."""
     found = [*_flags(*state[PADS : PADS + 3].tolist())]
     for category, (start, end) in zip(("leg", "leg", "lander"), reversed(BODIES), strict=True):
         found.append(_drawn(category, (HULL, RIM), [*zip(*[iter(state[start:end].tolist())] * 2, strict=True)], _body))
     for x, y in state[SPARKS:].reshape(-1, 2)[::-1].tolist():
-        spark = _drawn("spark", (), [(x, y), (x + 2, y + 2), (x - 2, y - 2)], _spark)
-        found.append(replace(spark, missing=spark.window[2] * spark.window[3]))
+        found.append(_drawn("spark", (), [(x, y), (x + 2, y + 2), (x - 2, y - 2)], _spark))
     return [*found, _ground(tuple(state[RIDGE:SPARKS].tolist()))]
 
 
