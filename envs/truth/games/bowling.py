@@ -13,6 +13,7 @@ BOWLER_X, BALL_X, SCORE, FRAME, BALL_LINE = 29, 30, 33, 36, 41  # addresses
 PINS, SLIDES = 57, 67  # of the first of ten pins: its column, and 0 while it stands
 PIN_LINES = (137, 131, 143, 125, 137, 149, 119, 131, 143, 155)  # from the foremost pin to the last row
 PIN_GONE = 255
+FALLEN = 254  # of SLIDES: the pin is not drawn, though its column is still there
 IN_HAND = 20  # how far from the bowler [px]
 
 
@@ -34,12 +35,12 @@ def claims(ram: np.ndarray) -> list[Claim]:
     sliding = []
     for pin, line in enumerate(PIN_LINES):
         x = 135 - 2 * int(ram[PINS + pin])
-        if ram[PINS + pin] == PIN_GONE:
+        if ram[PINS + pin] == PIN_GONE or ram[SLIDES + pin] == FALLEN:
             continue
         if ram[SLIDES + pin] == 0:
             found.append(Claim("pin", (x, line, 2, 4), (BLUE,)))
         else:  # its column is known, its line is not
-            sliding.append(Claim("pin", (x, line - 32, 2, 68), (BLUE,), missing=2 * 68, most=8))
+            sliding.append(Claim("pin", (x, line - 32, 2, 68), (BLUE,), missing=2 * 68, most=8, least=1))
     return found + sliding
 
 

@@ -1,6 +1,6 @@
 """Space Invaders. Addresses: AtariARI (Anand et al., 2019); all others by comparing RAM and pixels.
 
-The field begins below the line of the score, in which the mother ship flies. What the game does not draw in a frame is
+The mother ship flies where the scores stand, and they make room for it. What the game does not draw in a frame is
 told by RAM: bombs and missile take turns, the cannon blinks while a counter says how many are left, bombs go on below
 the ground. An alien that was hit leaves the bitmap at once and bursts in its place.
 """
@@ -12,10 +12,12 @@ import numpy as np
 from envs.truth.objects import Claim, Game, Slots, Visible
 from envs.truth.words import Facts, width
 
-FIELD = (0, 21, 160, 174)
-BLACK, YELLOW, ORANGE, GREEN, GREY, SAND = 0, 20, 52, 196, 6, 246  # palette indices
+FIELD = (0, 8, 160, 187)
+BLACK, YELLOW, ORANGE, GREEN, GREY, SAND, VIOLET = 0, 20, 52, 196, 6, 246, 82  # palette indices
 SUNK, ROWS, ALIENS_X, SHIELDS_X, PLAYER_X, SHIELDS, LIVES = 16, 18, 26, 27, 28, 43, 73  # addresses; ROWS: from below
 HIT, HIT_LINE, MODE, BURST, TURN, SCORE_HUNDREDS, SCORE, BOMB_HIT = 2, 9, 42, 72, 74, 102, 104, 114  # addresses
+SHIP_X, SHIP_FLIES = 30, 76  # addresses; bit 2 of the second
+BELOW_SCORES = 21  # the line from which on shots are seen beside the scores
 WAITING = 1  # of MODE: before play and after a loss
 SHIELDS_Y = 157  # their first line
 SHIELDS_GONE = 15  # of SUNK: the aliens are down where the shields were
@@ -35,6 +37,11 @@ def cannon_visible(ram: np.ndarray) -> bool:
     return bool(ram[MODE] != WAITING or ram[TURN] & 8)
 
 
+def ship_visible(ram: np.ndarray) -> bool:
+    """Whether the mother ship flies, or bursts."""
+    return bool(ram[SHIP_FLIES] & 4)
+
+
 def shots(ram: np.ndarray) -> list[Claim]:
     """Bombs in even frames, the missile in odd ones; one that hit something is seen for one frame more."""
     found = []
@@ -45,12 +52,17 @@ def shots(ram: np.ndarray) -> list[Claim]:
         elif y == HIT_SHIELD and ram[HIT]:
             found.append(Claim("missile", (x - 2, SHIELDS_Y, 1, 28), (GREY,), missing=28, most=12, least=1))
         elif y <= LAUNCHED:
-            found.append(_shot("missile", x, 2 * y, 1 if y > 7 else 0))
+            found.append(
+                _shot(
+                    "missile", x, max(2 * y, 8 if ship_visible(ram) else BELOW_SCORES), int(y > 7 or ship_visible(ram))
+                )
+            )
         return found
     for address_x, address_y in BOMBS:
         x, y = int(ram[address_x]), int(ram[address_y])
         if y == NO_SHOT and ram[BOMB_HIT] == 1:
-            found.append(Claim("bomb", (x - 2, FIELD[1], 1, FIELD[3]), (GREY,), FIELD[3], most=12, least=1))
+            column = (x - 2, BELOW_SCORES, 1, FIELD[1] + FIELD[3] - BELOW_SCORES)
+            found.append(Claim("bomb", column, (GREY,), column[3], most=12, least=1))
         elif y <= LANDED:
             found.append(_shot("bomb", x, 2 * y, 1 if y < 93 else 0))
     return found
@@ -73,8 +85,14 @@ def _shot(name: str, x: int, top: int, least: int) -> Claim:
 
 
 def claims(ram: np.ndarray) -> list[Claim]:
-    """Cannon 7x10, shots 1 px wide, shields up to 8x18, aliens up to 8x10."""
+    """Cannon 7x10, shots 1 px wide, shields up to 8x18, aliens up to 8x10, mother ship 7x8, scores."""
     found = []
+    if ship_visible(ram):  # 41 px; as few as 20 of them, and up to a line more, when it bursts
+        found.append(
+            Claim("mother ship", (int(ram[SHIP_X]) - 3, 10, 12, 10), (VIOLET,), missing=120 - 20, most=41, least=1)
+        )
+    else:
+        found += [Claim("score", (4 + 80 * i, 10, 60, 10), ((GREEN, SAND)[i],), 600 - 120, least=120) for i in (0, 1)]
     if cannon_visible(ram):
         found.append(Claim("cannon", (int(ram[PLAYER_X]) - 2, 185, 9, 10), (GREEN,), missing=90 - 36))
     if ram[MODE] == WAITING:
@@ -109,7 +127,10 @@ def slots(ram: np.ndarray) -> Slots:
     ):
         x, y = int(ram[address_x]), int(ram[address_y])
         shots[f"{name}_x"], shots[f"{name}_y"] = (x - 2.0, 2.0 * y + 8) if y <= last else (np.nan, np.nan)
+    ship = ship_visible(ram)
     return {
+        "ship_visible": float(ship),
+        "ship_x": float(ram[SHIP_X] + 2) if ship else np.nan,
         "cannon_visible": float(cannon_visible(ram)),
         "cannon_x": float(ram[PLAYER_X] + 2),
         "aliens_x": float(ram[ALIENS_X] - 1),
@@ -128,21 +149,24 @@ def event(before: Slots, after: Slots) -> str:
 
 
 def facts(slots: Slots, event: str, visible: Visible) -> Facts:
-    """Where the cannon is, if it is seen, and how many aliens there are."""
+    """Where cannon and mother ship are, if they are seen, and how many aliens there are."""
     return {
         "cannon": width(slots["cannon_x"], FIELD) if visible["cannon"] else "out of sight",
         "aliens": f"{visible['alien']}",
+        "ship": width(slots["ship_x"], FIELD) if visible["mother ship"] else "out of sight",
         "event": event or "nothing yet",
     }
 
 
 GAME = Game(
-    categories=("cannon", "alien", "burst", "shield", "missile", "bomb", "counter"),
+    categories=("cannon", "alien", "burst", "shield", "missile", "bomb", "counter", "mother ship", "score"),
     field=FIELD,
     ground=ground,
     claims=claims,
     slots=slots,
     ranges={
+        "ship_visible": (0, 1),
+        "ship_x": (0, 160),
         "cannon_visible": (0, 1),
         "cannon_x": (0, 160),
         "aliens_x": (0, 160),
@@ -164,6 +188,13 @@ GAME = Game(
             "our cannon {}",
         ),
         "aliens": ("there are {} aliens", "{} aliens", "we see {} aliens", "{} aliens are left", "aliens left {}"),
+        "ship": (
+            "the mother ship is {}",
+            "mother ship {}",
+            "we see the mother ship {}",
+            "a violet mother ship is {}",
+            "their mother ship {}",
+        ),
     },
     history={"event": ("last was {}", "before {}", "we saw {}", "the last event was {}", "last {}")},
 )
