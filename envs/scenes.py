@@ -156,7 +156,7 @@ def _record_episode(
             Image.fromarray(picture).save(folder.image_file(config.path, number))
             if config.history and before is not None:
                 Image.fromarray(before).save(folder.image_file(config.path, number, "_before"))
-            facts = game.facts(scene.slots, scene.event)
+            facts = game.facts(scene.slots, scene.event, scene.visible)
             told = dict(game.phrases) | (dict(game.history) if config.history else {})
             said = captions(facts, told) if told else []
             frames.append(folder.frame_record(number, picture.shape[:2], game, scene, facts, said, changed))

@@ -253,7 +253,7 @@ def test_fire_begins_a_game_of_the_older_ids_only() -> None:
         ball_moves.append(any((a != b).any() for a, b in itertools.pairwise(pictures[2:])))
         vec.close()
     assert ball_moves == [False, True]
-    with pytest.raises(ValueError, match="cannot begin its games with FIRE here: add --world.fire-reset False"):
+    with pytest.raises(ValueError, match=r"cannot begin its games with FIRE here: add --world\.fire-reset False"):
         make_env("PongNoFrameskip-v4")
 
 

@@ -89,7 +89,7 @@ def test_what_is_carried_and_opened_is_told() -> None:
     _, _, _, _, info = env.step(6)  # done: nothing moves
     scene = info["objects"]
     assert scene.event == "something taken" and scene.slots["carries"] == 5
-    assert game_of(world.spec.id).facts(scene.slots, scene.event)["carries"] == "a yellow key"
+    assert game_of(world.spec.id).facts(scene.slots, scene.event, scene.visible)["carries"] == "a yellow key"
 
 
 def test_another_view_is_refused() -> None:

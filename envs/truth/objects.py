@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,13 @@ import numpy as np
 
 Box = tuple[int, int, int, int]  # x, y, width, height [pixels of the native screen], x and y of the upper left corner
 Slots = dict[str, float]  # NaN where there is nothing to say: no ball, no velocity yet
+Visible = Counter[str]  # how many objects of each category a frame shows
 # Boxes that somebody found in a picture, by category, the surest first: x, y, width, height [px].
 Seen = Mapping[str, Sequence[tuple[float, float, float, float]]]
+
+
+class NoPictureError(ValueError):
+    """A world was made without pictures, and its truth needs them; the message says how to make it."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +64,11 @@ class Scene:
     event: str
     problem: str | None
 
+    @property
+    def visible(self) -> Visible:
+        """How many objects of each category are seen; 0 of those that are not."""
+        return Counter(thing.category for thing in self.objects)
+
 
 @dataclass(frozen=True)
 class Told:
@@ -91,12 +102,25 @@ def rgb_picture(env: gym.Env[Any, Any]) -> np.ndarray:
     return picture
 
 
+def can_draw(env: gym.Env[Any, Any]) -> None:
+    """Nothing, for a world that draws its picture when asked. Raises: NoPictureError."""
+    if env.render_mode != "rgb_array":
+        name = env.spec.id if env.spec is not None else "this world"
+        raise NoPictureError(f'{name} draws no picture: make it with gym.make("{name}", render_mode="rgb_array")')
+
+
+def rendered(env: gym.Env[Any, Any]) -> np.ndarray:
+    """Picture of a world that is drawn, not emulated: (H, W, 3) uint8 RGB. Raises: NoPictureError."""
+    can_draw(env)
+    return np.asarray(env.render())
+
+
 def no_event(before: Slots, after: Slots) -> str:
     """For worlds where nothing happens but motion."""
     return ""
 
 
-def no_facts(slots: Slots, event: str) -> dict[str, str]:
+def no_facts(slots: Slots, event: str, visible: Visible) -> dict[str, str]:
     """For worlds without captions."""
     return {}
 
@@ -128,9 +152,10 @@ class Game:
     # The same slots (without velocities) from boxes that somebody found in the field, from what is told, and from the
     # slots of the look before ({} at first); None: nobody wrote this yet.
     seen: Callable[[Seen, Told, Slots], Slots] | None = None
-    # What there is to say about a frame: fact -> words, from its slots; and how to say it. `history` is what one frame
-    # alone cannot show: motion, the last event.
-    facts: Callable[[Slots, str], dict[str, str]] = no_facts
+    # What there is to say about a frame: fact -> words, from its slots, the last event and what is visible, because
+    # nothing is said of what is not seen; and how to say it. `history` is what one frame alone cannot show: motion, the
+    # last event.
+    facts: Callable[[Slots, str, Visible], dict[str, str]] = no_facts
     phrases: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     history: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     # State, screen (H, W) and picture (H, W, 3) uint8 RGB of the same instant.

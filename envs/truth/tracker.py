@@ -40,7 +40,8 @@ class Tracker:
 
     def scene(self, env: gym.Env[Any, Any]) -> Scene:
         """The frame read last, proven against its pixels."""
-        objects, problem = prove(self.game, self.game.state(env), self.game.screen(env))
+        screen = self.game.screen(env)  # before the state: drawing may change what is left of it
+        objects, problem = prove(self.game, self.game.state(env), screen)
         return Scene(objects, self.slots, self.event, problem)
 
 

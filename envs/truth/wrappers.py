@@ -9,7 +9,7 @@ import numpy as np
 from gymnasium import spaces
 
 from envs.truth.find import game_of
-from envs.truth.objects import Slots
+from envs.truth.objects import Slots, can_draw, rgb_picture
 from envs.truth.sight import Eyes, Sight
 from envs.truth.tracker import Tracker, vector, vector_names, velocities
 
@@ -20,13 +20,15 @@ class WithTruth(gym.Wrapper[Any, Any, Any, Any]):
     For a world that runs frame by frame (`frameskip=1`), below everything that skips, pools or scales frames.
     prove: prove every frame; without it only slots are kept (far faster), and `tracker.scene(env)` proves on demand.
     keep_before: keep the picture of the frame before the present one in `before`, (H, W, 3) uint8.
-    Raises: NoTruthError.
+    Raises: NoTruthError; NoPictureError for a world that is drawn, not emulated, and was made without pictures.
     """
 
     def __init__(self, env: gym.Env[Any, Any], prove: bool = True, keep_before: bool = False) -> None:
         super().__init__(env)
         assert env.spec is not None, "truth is known by the world's id"
         self.tracker = Tracker(game_of(env.spec.id))
+        if (prove or keep_before) and self.tracker.game.picture is not rgb_picture:
+            can_draw(env)
         self.prove, self.keep_before = prove, keep_before
         self.before: np.ndarray | None = None
         self._picture: np.ndarray | None = None

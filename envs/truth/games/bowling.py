@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots
+from envs.truth.objects import Claim, Game, Slots, Visible
 from envs.truth.words import Facts, width
 
 FIELD = (0, 104, 160, 68)  # between the lines
@@ -13,6 +13,7 @@ BOWLER_X, BALL_X, SCORE, FRAME, BALL_LINE = 29, 30, 33, 36, 41  # addresses
 PINS, SLIDES = 57, 67  # of the first of ten pins: its column, and 0 while it stands
 PIN_LINES = (137, 131, 143, 125, 137, 149, 119, 131, 143, 155)  # from the foremost pin to the last row
 PIN_GONE = 255
+FALLEN = 254  # of SLIDES: the pin is not drawn, though its column is still there
 IN_HAND = 20  # how far from the bowler [px]
 
 
@@ -28,18 +29,18 @@ def claims(ram: np.ndarray) -> list[Claim]:
     if ball - bowler < IN_HAND:  # the screen may be one step of the bowler behind
         window, missing = (ball - 13, 131, 40, 41), 40 * 41 - 24
     found = [
-        Claim("ball", window, (BLUE,), missing, most=32),
-        Claim("bowler", (bowler - 14, 130, 33, 42), BOWLER, missing=33 * 42 - 90, most=120),
+        Claim("ball", window, (BLUE,), missing, most=32, least=24),
+        Claim("bowler", (bowler - 14, 130, 33, 42), BOWLER, missing=33 * 42 - 90, most=120, least=70),
     ]
     sliding = []
     for pin, line in enumerate(PIN_LINES):
         x = 135 - 2 * int(ram[PINS + pin])
-        if ram[PINS + pin] == PIN_GONE:
+        if ram[PINS + pin] == PIN_GONE or ram[SLIDES + pin] == FALLEN:
             continue
         if ram[SLIDES + pin] == 0:
             found.append(Claim("pin", (x, line, 2, 4), (BLUE,)))
         else:  # its column is known, its line is not
-            sliding.append(Claim("pin", (x, line - 32, 2, 68), (BLUE,), missing=2 * 68, most=8))
+            sliding.append(Claim("pin", (x, line - 32, 2, 68), (BLUE,), missing=2 * 68, most=8, least=1))
     return found + sliding
 
 
@@ -60,11 +61,11 @@ def event(before: Slots, after: Slots) -> str:
     return "pins fell" if after["pins"] < before["pins"] else ""
 
 
-def facts(slots: Slots, event: str) -> Facts:
+def facts(slots: Slots, event: str, visible: Visible) -> Facts:
     """Where the ball is, and what stands."""
     return {
         "ball": width(slots["ball_x"], FIELD),
-        "pins": f"{slots['pins']:.0f}",
+        "pins": f"{visible['pin']}",
         "score": f"{slots['score']:.0f}",
         "event": event or "nothing yet",
     }

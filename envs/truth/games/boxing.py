@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots
+from envs.truth.objects import Claim, Game, Slots, Visible
 from envs.truth.words import Facts, place
 
 FIELD = (32, 36, 96, 141)  # inside the ropes
@@ -54,7 +54,7 @@ def event(before: Slots, after: Slots) -> str:
     return "rival hit" if after["rival_score"] > before["rival_score"] else ""
 
 
-def facts(slots: Slots, event: str) -> Facts:
+def facts(slots: Slots, event: str, visible: Visible) -> Facts:
     """Where the two are, and their scores."""
     return {
         "boxer": place(slots["boxer_x"], slots["boxer_y"], FIELD),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Seen, Slots, Told
+from envs.truth.objects import Claim, Game, Seen, Slots, Told, Visible
 from envs.truth.words import Facts, direction, place, width
 
 FIELD = (8, 32, 144, 161)
@@ -126,7 +126,7 @@ def event(before: Slots, after: Slots) -> str:
     return ""
 
 
-def facts(slots: Slots, event: str) -> Facts:
+def facts(slots: Slots, event: str, visible: Visible) -> Facts:
     """Where things are, what is left; and where the ball flies, what happened last."""
     return {
         "ball": place(slots["ball_x"], slots["ball_y"], FIELD) if slots["ball_visible"] else "out of play",

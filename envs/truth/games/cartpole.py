@@ -7,7 +7,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots
+from envs.truth.objects import Claim, Game, Slots, Visible, rendered
 from envs.truth.shapes import numbered, polygon
 from envs.truth.words import Facts, third, width
 
@@ -24,14 +24,9 @@ def state(env: gym.Env[Any, Any]) -> np.ndarray:
     return found
 
 
-def picture(env: gym.Env[Any, Any]) -> np.ndarray:
-    """(400, 600, 3) uint8 RGB."""
-    return np.asarray(env.render())
-
-
 def screen(env: gym.Env[Any, Any]) -> np.ndarray:
     """(400, 600) uint8 colour numbers."""
-    return numbered(picture(env), COLOURS)
+    return numbered(rendered(env), COLOURS)
 
 
 def ground(state: np.ndarray) -> int:
@@ -62,7 +57,7 @@ def slots(state: np.ndarray) -> Slots:
     return {"cart_x": float(300 + SCALE * state[0]), "pole_angle": float(np.degrees(state[2]))}
 
 
-def facts(slots: Slots, event: str) -> Facts:
+def facts(slots: Slots, event: str, visible: Visible) -> Facts:
     """Where the cart is, and where the pole leans."""
     bend = np.degrees(FALLS_AT)
     return {
@@ -86,5 +81,5 @@ GAME = Game(
     },
     state=state,
     screen=screen,
-    picture=picture,
+    picture=rendered,
 )

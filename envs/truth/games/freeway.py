@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots
+from envs.truth.objects import Claim, Game, Slots, Visible
 from envs.truth.words import Facts, height
 
 FIELD = (8, 16, 152, 179)
@@ -42,15 +42,18 @@ def ground(ram: np.ndarray) -> np.ndarray:
 def claims(ram: np.ndarray) -> list[Claim]:
     """Chickens 7x8, cars 8x10 in a window of nine columns, because some lanes move by half pixels."""
     found = [
-        Claim("chicken", (CHICKEN_X, 193 - int(ram[PLAYER_Y]), 7, 8), (YELLOW,), missing=46),
-        Claim("rival", (OTHER_X, 193 - int(ram[OTHER_Y]), 7, 8), (YELLOW,), missing=46),
+        Claim("chicken", (CHICKEN_X, 193 - int(ram[PLAYER_Y]), 7, 8), (YELLOW,), missing=46, least=1),
+        Claim("rival", (OTHER_X, 193 - int(ram[OTHER_Y]), 7, 8), (YELLOW,), missing=46, least=1),
     ]
     for lane, colour in enumerate(CAR_COLOURS):
         x, y = int(ram[CARS - lane]) - 3, 27 + 16 * lane
         # A car that leaves on one side already comes in on the other.
         for window, seen in (((x, y, 9, 10), 54), ((x - 160, y, 9, 10), 0), ((x + 160, y, 9, 10), 0)):
             inside = 8 <= window[0] <= 151
-            found.append(Claim("car", window, (colour, BLACK), missing=90 - seen if inside else 90))
+            in_sight = 8 - 4 <= window[0] <= 160 - 5
+            found.append(
+                Claim("car", window, (colour, BLACK), missing=90 - seen if inside else 90, least=int(in_sight))
+            )
     return found
 
 
@@ -70,7 +73,7 @@ def event(before: Slots, after: Slots) -> str:
     return "chicken hit" if after["chicken_y_velocity"] > 1 else ""
 
 
-def facts(slots: Slots, event: str) -> Facts:
+def facts(slots: Slots, event: str, visible: Visible) -> Facts:
     """How far the chicken is, and its score."""
     return {
         "chicken": height(slots["chicken_y"], FIELD),

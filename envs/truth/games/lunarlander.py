@@ -10,13 +10,12 @@ import functools
 import itertools
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots
+from envs.truth.objects import Claim, Game, Slots, Visible, rendered
 from envs.truth.shapes import EDGE, numbered
 from envs.truth.words import Facts, direction, place, third
 
@@ -26,7 +25,6 @@ COLOURS = ((0, 0, 0), (255, 255, 255), (128, 102, 230), (77, 77, 128), (204, 204
 SKY, WHITE, HULL, RIM, YELLOW = range(5)
 BODIES = ((0, 12), (12, 20), (20, 28))  # where the corners of lander and legs stand in the state
 X, Y, TURN, CONTACTS, PADS, PAD_Y, RIDGE, SPARKS = 28, 29, 30, 31, 33, 35, 36, 47  # places in the state
-HULL_DOWN = 11  # px from the middle to the lower edge of the upright hull
 LEG_DOWN = 18  # px from the middle to where it stands
 Points = Sequence[tuple[float, float]]
 
@@ -56,7 +54,7 @@ def picture(env: gym.Env[Any, Any]) -> np.ndarray:
     world = env.unwrapped
     drawn = _pictures.get(world)
     if drawn is None or drawn[0] != state(env).tobytes():
-        found = np.array(env.render())
+        found = rendered(env).copy()
         drawn = state(env).tobytes(), found  # of the sparks that are left
         _pictures[world] = drawn
     return drawn[1]
@@ -149,13 +147,12 @@ def _flags(left: float, right: float, y: float) -> tuple[Claim, ...]:
 
 
 def claims(state: np.ndarray) -> list[Claim]:
-    """Flags, legs, lander, sparks, ground, front to back. A spark may have faded."""
+    """Flags, legs, lander, sparks, ground, front to back."""
     found = [*_flags(*state[PADS : PADS + 3].tolist())]
     for category, (start, end) in zip(("leg", "leg", "lander"), reversed(BODIES), strict=True):
         found.append(_drawn(category, (HULL, RIM), [*zip(*[iter(state[start:end].tolist())] * 2, strict=True)], _body))
     for x, y in state[SPARKS:].reshape(-1, 2)[::-1].tolist():
-        spark = _drawn("spark", (), [(x, y), (x + 2, y + 2), (x - 2, y - 2)], _spark)
-        found.append(replace(spark, missing=spark.window[2] * spark.window[3]))
+        found.append(_drawn("spark", (), [(x, y), (x + 2, y + 2), (x - 2, y - 2)], _spark))
     return [*found, _ground(tuple(state[RIDGE:SPARKS].tolist()))]
 
 
@@ -182,11 +179,15 @@ def _whole(velocity: float) -> float:
     return velocity if np.isnan(velocity) else round(velocity)
 
 
-def facts(slots: Slots, event: str) -> Facts:
-    """Where the lander is, how it leans, how many legs stand; and where it flies, what happened last."""
-    hidden = slots["lander_y"] < -HULL_DOWN
+def facts(slots: Slots, event: str, visible: Visible) -> Facts:
+    """Where the lander is, how it leans, how many legs stand; and where it flies, what happened last.
+
+    Of a lander out of sight nothing else is told.
+    """
+    if not visible["lander"]:
+        return {"lander": "out of sight", "event": event or "nothing yet"}
     return {
-        "lander": "out of sight" if hidden else place(slots["lander_x"], slots["lander_y"], FIELD),
+        "lander": place(slots["lander_x"], slots["lander_y"], FIELD),
         "lean": third(slots["angle"], -15, 30, ("tilted to the right", "upright", "tilted to the left")),
         "legs": ("no leg", "one leg", "both legs")[int(slots["left_leg_down"] + slots["right_leg_down"])],
         "motion": direction(*(_whole(slots[f"lander_{axis}_velocity"]) for axis in "xy")),

@@ -15,7 +15,7 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots
+from envs.truth.objects import Claim, Game, Slots, Visible, rendered
 from envs.truth.words import Facts, place
 
 LARGEST = 50  # tiles
@@ -60,14 +60,9 @@ def _in_the_grid(world: Any, i: int, j: int) -> tuple[int, int]:
     return int(place[0]), int(place[1])
 
 
-def picture(env: gym.Env[Any, Any]) -> np.ndarray:
-    """(H, W, 3) uint8 RGB."""
-    return np.asarray(env.render())
-
-
 def screen(env: gym.Env[Any, Any]) -> np.ndarray:
     """(H, W) int64: red, green and blue in one number."""
-    return _packed(picture(env))
+    return _packed(rendered(env))
 
 
 def _packed(rgb: np.ndarray) -> np.ndarray:
@@ -164,7 +159,7 @@ def event(before: Slots, after: Slots) -> str:
     return ""
 
 
-def facts(slots: Slots, event: str) -> Facts:
+def facts(slots: Slots, event: str, visible: Visible) -> Facts:
     """Where the agent is, looks and what it carries, where the goal is, and how many doors are open or not."""
     room = (0, 0, int(slots["across"]) * TILE, int(slots["down"]) * TILE)
     doors = [int(slots[f"{how}_doors"]) for how in ("open", "closed", "locked")]
@@ -219,5 +214,5 @@ GAME = Game(
     },
     state=state,
     screen=screen,
-    picture=picture,
+    picture=rendered,
 )

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Seen, Slots, Told
+from envs.truth.objects import Claim, Game, Seen, Slots, Told, Visible
 from envs.truth.words import Facts, direction, height, place
 
 FIELD = (0, 34, 160, 160)
@@ -93,7 +93,7 @@ def event(before: Slots, after: Slots) -> str:
     return ""
 
 
-def facts(slots: Slots, event: str) -> Facts:
+def facts(slots: Slots, event: str, visible: Visible) -> Facts:
     """Where things are, the score; and where the ball flies, what happened last."""
     enemy_hidden = slots["enemy_y"] + 8 <= FIELD[1]
     return {

@@ -10,7 +10,7 @@ import functools
 
 import numpy as np
 
-from envs.truth.objects import Claim, Game, Slots
+from envs.truth.objects import Claim, Game, Slots, Visible
 from envs.truth.words import Facts, direction, place
 
 FIELD = (8, 18, 152, 171)  # below the score, above the maker's name
@@ -67,8 +67,9 @@ def claims(ram: np.ndarray) -> list[Claim]:
         if not drawn(ram[y]):
             continue
         left, top = int(ram[BALL_X]) - 2, 189 - int(ram[y])
-        under = _hides()[max(top, 0) : max(top + 3, 0), max(left, 0) : max(left + 2, 0)]
-        found.append(Claim(name, (left, top, 2, 3), (colour,), 2 + int(np.count_nonzero(under)), most=4))
+        top += top > NET
+        under = _hides()[max(top, 0) : max(top + 2, 0), max(left, 0) : max(left + 2, 0)]
+        found.append(Claim(name, (left, top, 2, 2), (colour,), int(np.count_nonzero(under))))
     upper, lower = ("rival", "player") if ram[SWAPPED] else ("player", "rival")
     for name, x, top in ((upper, UPPER_X, 166 - ram[UPPER_Y]), (lower, LOWER_X, 167 - ram[LOWER_Y])):
         window = (int(ram[x]) - 2, int(top), 16, 23)
@@ -116,13 +117,15 @@ def _called(points: int) -> str:
     return CALLED[min(points, len(CALLED) - 1)]
 
 
-def facts(slots: Slots, event: str) -> Facts:
+def facts(slots: Slots, event: str, visible: Visible) -> Facts:
     """Where ball and players are, the score; and where the ball flies, what happened last."""
     points = [int(slots[f"{side}_points"]) for side in ("player", "rival")]
     games = [int(slots[f"{side}_games"]) for side in ("player", "rival")]
-    ball = place(slots["ball_x"], slots["ball_y"], FIELD) if slots["ball_visible"] else "out of play"
+    ball = "out of sight" if slots["ball_visible"] else "out of play"  # hidden by a player or a line
     if NET <= slots["ball_y"] < NET + 14:  # not seen there
         ball = "at the net"
+    elif visible["ball"] and slots["ball_visible"]:
+        ball = place(slots["ball_x"], slots["ball_y"], FIELD)
     return {
         "ball": ball,
         "player": place(slots["player_x"], slots["player_y"], FIELD),
