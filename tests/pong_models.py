@@ -27,16 +27,20 @@ def folder() -> Path:
 @functools.cache
 def run(task: str) -> Path:
     """The run folder of a model trained for one epoch: "detect", "segment" or "caption"."""
+    settings = {
+        "detect": DetectConfig(choices=SMALL, shapes=3, score=0.1),
+        "segment": SegmentConfig("fcn", width=4, levels=1),
+        "caption": CaptionConfig(choices=replace(SMALL, stages=3), units=16),
+    }
     config = train.Config(
+        task=task,  # type: ignore[arg-type]
         data=folder(),
         epochs=1,
         batch_size=4,
         runs_dir=Path(tempfile.mkdtemp()),
-        detect=DetectConfig(choices=SMALL, shapes=3, score=0.1),
-        segment=SegmentConfig("fcn", width=4, levels=1),
-        caption=CaptionConfig(choices=replace(SMALL, stages=3), units=16),
         wandb=WandbConfig("disabled"),
+        **{task: settings[task]},  # type: ignore[arg-type]
     )
-    train.train(replace(config, task=task))  # type: ignore[arg-type]
+    train.train(config)
     (found,) = config.runs_dir.iterdir()
     return found
