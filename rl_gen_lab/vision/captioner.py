@@ -19,6 +19,7 @@ from rl_gen_lab.errors import ConfigError
 from rl_gen_lab.memory import refuse_weights
 from rl_gen_lab.sentences import facts_in, vocabulary, words
 from rl_gen_lab.vision.caption_metrics import bleu, cider
+from rl_gen_lab.vision.smoothing import check_smoothing
 
 EVALUATION_BATCH = 16
 LONGEST = 60  # words of a caption that never ends
@@ -52,8 +53,7 @@ class CaptionConfig:
     length_power: float = 0.7
 
     def __post_init__(self) -> None:
-        if not 0 <= self.label_smoothing <= 1:
-            raise ConfigError(f"label_smoothing must be between 0 and 1, not {self.label_smoothing}")
+        check_smoothing(self.label_smoothing)
         if self.beam < 1 or self.units < 2 or min(self.look_everywhere, self.length_power, self.bptt_words) < 0:
             raise ConfigError("beam must be at least 1, units 2, look_everywhere, length_power and bptt_words 0")
 

@@ -16,6 +16,7 @@ from rl_gen_lab.data import Dataset, Sizes, Split
 from rl_gen_lab.errors import ConfigError
 from rl_gen_lab.vision.boxes import IGNORED, clip, encode, nms_of_classes
 from rl_gen_lab.vision.detection_metrics import Found, average_precision, centre_f1, run_lengths
+from rl_gen_lab.vision.smoothing import check_smoothing
 
 EVALUATION_BATCH = 8
 NEGATIVES = 3  # background boxes in the loss for every box with an object, the hardest first
@@ -66,9 +67,10 @@ class DetectConfig:
             raise ConfigError("0 <= low_iou <= high_iou <= 1")
         if self.positions < 0:
             raise ConfigError(f"positions must be at least 0, not {self.positions}")
-        for name in ("nms_iou", "score", "least_score", "label_smoothing"):
+        for name in ("nms_iou", "score", "least_score"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
+        check_smoothing(self.label_smoothing)
         for name in ("shapes", "proposals", "crop", "cells", "mask_cells", "most"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")

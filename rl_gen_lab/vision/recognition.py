@@ -18,6 +18,7 @@ from rl_gen_lab.errors import ConfigError, suggest
 from rl_gen_lab.labels import DataError
 from rl_gen_lab.vision.boxes import centres, iou
 from rl_gen_lab.vision.detection_metrics import Found, average_precision, centre_f1
+from rl_gen_lab.vision.smoothing import check_smoothing
 
 EVALUATION_BATCH = 8
 
@@ -35,7 +36,7 @@ class ClassifyConfig:
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        _refuse_smoothing(self.label_smoothing)
+        check_smoothing(self.label_smoothing)
 
 
 @dataclass(frozen=True)
@@ -55,12 +56,7 @@ class LocalizeConfig:
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        _refuse_smoothing(self.label_smoothing)
-
-
-def _refuse_smoothing(share: float) -> None:
-    if not 0 <= share <= 1:
-        raise ConfigError(f"label_smoothing must be between 0 and 1, not {share}")
+        check_smoothing(self.label_smoothing)
 
 
 class Recogniser(nn.Module):

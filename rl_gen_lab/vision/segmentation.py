@@ -17,6 +17,7 @@ from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.data import Dataset, Split
 from rl_gen_lab.errors import ConfigError
 from rl_gen_lab.memory import refuse_weights
+from rl_gen_lab.vision.smoothing import check_smoothing
 
 EVALUATION_BATCH = 8
 MOST_LEVELS = 32
@@ -43,8 +44,7 @@ class SegmentConfig:
     label_smoothing: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.label_smoothing <= 1:
-            raise ConfigError(f"label_smoothing must be between 0 and 1, not {self.label_smoothing}")
+        check_smoothing(self.label_smoothing)
         if self.width < 1 or self.levels < 1 or self.patches < 3:
             raise ConfigError("width and levels must be at least 1, patches at least 3")
 

@@ -1,0 +1,14 @@
+"""Label smoothing: what every task's settings ask of it.
+
+Source: Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer Vision", section 7.
+"""
+
+from __future__ import annotations
+
+from rl_gen_lab.errors import ConfigError
+
+
+def check_smoothing(share: float) -> None:
+    """Raises: ConfigError for what is no share of a label's certainty."""
+    if not 0 <= share <= 1:
+        raise ConfigError(f"label_smoothing must be between 0 and 1, not {share}")
