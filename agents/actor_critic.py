@@ -85,6 +85,8 @@ class Config:
     normalise_rewards: bool = False
     # Policy and value share the network up to their heads.
     shared_backbone: bool = True
+    # Steps of the critic on each rollout, for one of the policy; more than 1 needs a critic on a backbone of its own.
+    value_updates: int = 1
     # Units of an LSTM behind the shared backbone, for worlds that one observation does not tell whole; 0: none.
     lstm_units: int = 0
 
@@ -98,7 +100,8 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        for name in ("total_env_steps", "num_envs", "rollout_steps", "learning_rate", "optimizer_eps", "max_grad_norm"):
+        positive = ("total_env_steps", "num_envs", "rollout_steps", "learning_rate", "optimizer_eps", "max_grad_norm")
+        for name in (*positive, "value_updates"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be more than 0, not {getattr(self, name)}")
         for name in ("gamma", "gae_lambda"):
@@ -107,6 +110,8 @@ class Config:
         for name in ("value_coefficient", "entropy_coefficient", "lstm_units"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must be at least 0, not {getattr(self, name)}")
+        if self.value_updates > 1 and self.shared_backbone:
+            raise ConfigError("value_updates of more than 1 needs a critic of its own: --no-shared-backbone")
 
 
 def actor_critic_loss(
@@ -238,6 +243,7 @@ class A2C:
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), c.max_grad_norm)
         self.optimizer.step()
+        self._fit_value(made.target, made.mask)
         self.updates += 1
         self.network.take_statistics(rollout.real_obs())
         rollout.clear()
@@ -245,6 +251,16 @@ class A2C:
         value = rl_math.masked_mean(said.value[:-1].detach(), made.mask)
         self.learned = parts | {"losses/value": value, "losses/grad_norm": norm}
         return self.learned
+
+    def _fit_value(self, target: Tensor, mask: Tensor) -> None:
+        """Further steps of the critic alone towards its targets (T, N): a policy gets as good as its critic lets it."""
+        obs = self.rollout.obs[:-1].flatten(0, 1)
+        for _ in range(self.config.value_updates - 1):
+            error = (target - self.network.value(obs).view_as(target)).square()
+            self.optimizer.zero_grad()
+            (self.config.value_coefficient * rl_math.masked_mean(error, mask)).backward()
+            torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.max_grad_norm)
+            self.optimizer.step()
 
     def status(self) -> dict[str, float]:
         """Values of the schedules, for the record."""

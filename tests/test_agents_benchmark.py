@@ -83,13 +83,17 @@ def test_ours_and_the_reference_get_the_same_steps_evaluation_and_end(suite: Any
         assert {"--total-env-steps", "--eval.every-env-steps", "--eval.final-episodes"} <= set(*told)
 
 
+LONGER = {"actor_critic_lunarlander.toml"}  # its comment says why; recorded at its own budget besides
+
+
 @pytest.mark.parametrize("task", [task for task in SUITES["classic"].tasks if task.needs is None], ids=lambda t: t.env)
 def test_a_preset_of_ours_has_the_budget_of_its_suite(task: Task) -> None:
     """Else schedules that fall over the run would fall otherwise in the benchmark than where they were tried."""
     for agent in OUR_AGENTS:
         preset = PRESETS / f"{agent}_{task.env.lower()}.toml"
         if not (task.continuous and agent == "dqn"):
-            assert tomllib.loads(preset.read_text(encoding="utf-8"))["total_env_steps"] == task.env_steps, preset.name
+            steps = tomllib.loads(preset.read_text(encoding="utf-8"))["total_env_steps"]
+            assert steps > task.env_steps if preset.name in LONGER else steps == task.env_steps, preset.name
 
 
 def test_the_flags_of_a_cell_are_read_by_ours_and_by_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,6 +101,7 @@ CHANGES: list[tuple[Any, dict[str, Any]]] = [
         )
     ],
     (A2C, {"optimizer": "adam"}),
+    (replace(A2C, shared_backbone=False), {"value_updates": 3}),
     (A2C, {"optimizer_eps": 1.0}),
     (PPO, {"clip": 0.001}),
     (PPO, {"clip_end": 0.0001, "total_env_steps": 48}),
@@ -129,6 +130,27 @@ def test_each_option_changes_what_is_learned(plain: Any, change: dict[str, Any])
 @pytest.mark.parametrize("plain", [A2C, PPO, REINFORCE], ids=list(AGENTS))
 def test_the_same_seed_learns_the_same_weights(plain: Any) -> None:
     assert torch.equal(weights_after(plain), weights_after(plain))
+
+
+def test_further_steps_of_the_critic_leave_the_policy_alone_and_bring_the_value_nearer_to_its_targets() -> None:
+    def after_one_update(value_updates: int) -> Any:
+        agent, rollout = make(replace(A2C, shared_backbone=False, value_updates=value_updates))
+        obs, targets = {}, {}
+
+        def watch(target: torch.Tensor, mask: torch.Tensor) -> None:
+            obs["seen"], targets["made"] = agent.rollout.obs[:-1].flatten(0, 1).clone(), target.flatten()
+            fit(target, mask)
+
+        fit, agent._fit_value = agent._fit_value, watch
+        run(agent, rollout, 1)
+        rollout.close()
+        error = (targets["made"] - agent.network.value(obs["seen"])).square().mean().item()
+        policy = [p for name, p in agent.network.named_parameters() if not name.startswith("value_")]
+        return torch.nn.utils.parameters_to_vector(policy), error
+
+    (policy, error), (same, smaller) = after_one_update(1), after_one_update(5)
+    assert torch.equal(policy, same)
+    assert smaller < error
 
 
 def test_reinforce_in_chunks_is_reinforce_at_once() -> None:
@@ -366,6 +388,8 @@ WRONG: list[tuple[Any, dict[str, Any]]] = [
     *[(plain, {"learning_rate": 0.0}) for plain in (A2C, PPO, REINFORCE)],
     *[(plain, {"entropy_coefficient": -1.0}) for plain in (A2C, PPO, REINFORCE)],
     (A2C, {"gae_lambda": -0.1}),
+    (A2C, {"value_updates": 0}),
+    (A2C, {"value_updates": 2}),  # of a critic that shares its backbone with the policy
     (PPO, {"clip": 0.0}),
     (PPO, {"bptt_steps": 5, "lstm_units": 8}),
     (REINFORCE, {"baseline": "leave-one-out", "num_envs": 1}),
