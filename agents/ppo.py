@@ -17,6 +17,7 @@ Deviations from the paper, each a field of `Config`:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
@@ -114,14 +115,16 @@ class Config:
         """Refuse what cannot work."""
         positive = ("total_env_steps", "num_envs", "rollout_steps", "epochs", "minibatch_size", "learning_rate")
         for name in (*positive, "adam_eps", "max_grad_norm", "clip", "bptt_steps"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be more than 0, not {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:  # NaN is neither
+                raise ConfigError(f"{name} must be more than 0 and finite, not {getattr(self, name)}")
         for name in ("gamma", "gae_lambda"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
-        for name in ("value_coefficient", "entropy_coefficient", "lstm_units"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 0, not {getattr(self, name)}")
+        not_negative = ("value_coefficient", "entropy_coefficient", "lstm_units", "value_clip", "kl_stop_nats")
+        for name in (*not_negative, "learning_rate_end", "entropy_coefficient_end", "clip_end"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ConfigError(f"{name} must be at least 0 and finite, not {value}")
         for name in ("rollout_steps", "minibatch_size"):
             if getattr(self, name) % self.sequence_steps:
                 raise ConfigError(f"bptt_steps {self.bptt_steps} must divide {name} {getattr(self, name)}")

@@ -139,7 +139,6 @@ def record(file: Path, rows: Sequence[Row]) -> None:
             raise ResultsError(f"{file} has other columns than a record of such runs; choose another --record name")
         kept = {row["run"]: row for row in old}
     kept |= {row["run"]: row for row in rows}
-    file.parent.mkdir(parents=True, exist_ok=True)
     replace_file(file, lambda new: write_csv(new, list(kept.values())))
 
 

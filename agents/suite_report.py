@@ -83,9 +83,11 @@ def reasons(file: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
-        said: dict[str, str] = tomllib.loads(path.read_text(encoding="utf-8")).get(file.stem, {})
-    except ValueError as error:
+        said = tomllib.loads(path.read_text(encoding="utf-8")).get(file.stem, {})
+    except (OSError, ValueError) as error:
         raise ResultsError(f"cannot read {path}: {error}") from error
+    if not isinstance(said, dict) or not all(isinstance(reason, str) for reason in said.values()):
+        raise ResultsError(f'{path}: {file.stem} must be a table of lines like "CartPole-v1 dqn" = "the reason"')
     return said
 
 

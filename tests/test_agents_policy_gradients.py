@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +16,7 @@ from gymnasium import spaces
 
 from agents import actor_critic, play, ppo, reinforce
 from agents.commands import PRESETS, parse
-from agents.networks import PolicyConfig
+from agents.networks import PolicyConfig, PolicyHead
 from agents.player import Player
 from agents.rollout import Rollout
 from envs.factory import EnvConfig
@@ -387,6 +388,15 @@ WRONG: list[tuple[Any, dict[str, Any]]] = [
     *[(plain, {"gamma": 1.5}) for plain in (A2C, PPO, REINFORCE)],
     *[(plain, {"learning_rate": 0.0}) for plain in (A2C, PPO, REINFORCE)],
     *[(plain, {"entropy_coefficient": -1.0}) for plain in (A2C, PPO, REINFORCE)],
+    *[
+        (plain, {name: math.nan})
+        for plain in (A2C, PPO, REINFORCE)
+        for name in ("learning_rate", "entropy_coefficient")
+    ],
+    *[(plain, {"learning_rate_end": -1e-3}) for plain in (A2C, PPO, REINFORCE)],  # would climb the loss
+    *[(plain, {"entropy_coefficient_end": -1.0}) for plain in (A2C, PPO, REINFORCE)],
+    *[(PPO, {name: -0.1}) for name in ("clip_end", "value_clip", "kl_stop_nats")],
+    (PPO, {"clip": math.nan}),
     (A2C, {"gae_lambda": -0.1}),
     (A2C, {"value_updates": 0}),
     (A2C, {"value_updates": 2}),  # of a critic that shares its backbone with the policy
@@ -401,6 +411,18 @@ WRONG: list[tuple[Any, dict[str, Any]]] = [
 def test_impossible_settings_are_refused(plain: Any, change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(change))):
         replace(plain, **change)
+
+
+@pytest.mark.parametrize("start", [math.nan, math.inf])
+def test_a_spread_that_is_no_number_is_refused_before_the_world_is_blamed(start: float) -> None:
+    with pytest.raises(ConfigError, match="log_std_start"):
+        PolicyConfig(log_std_start=start)
+
+
+def test_bounds_as_wide_as_numbers_go_give_finite_actions() -> None:
+    largest = float(np.finfo(np.float32).max)
+    head = PolicyHead(4, spaces.Box(-largest, largest, (2,), np.float32), PolicyConfig())
+    assert np.isfinite(head.to_world(torch.tensor([[0.0, 0.5]]))).all()
 
 
 def test_a_memory_needs_one_backbone() -> None:

@@ -64,8 +64,50 @@ def test_reasons_are_read_from_beside_the_csv(tmp_path: Path, template: Row) -> 
     (tmp_path / "reasons.toml").write_text('[classic]\n"CartPole-v1 ppo" = "fewer passes"\n')
     text = section(file)
     assert "fewer passes" in text and "classic.png" in text and "3 runs (seeds 1 2 3)" in text
-    (tmp_path / "reasons.toml").write_text("[classic\n")
-    with pytest.raises(results.ResultsError, match="cannot read"):
+    (tmp_path / "reasons.toml").write_text('[classic]\n"CartPole-v1 ppo" = """fewer\npasses"""\n')
+    assert "| fewer passes |" in section(file)
+    for wrong, said in (
+        ("[classic\n", "cannot read"),
+        ("classic = 3\n", "must be a table"),
+        ('[classic]\n"CartPole-v1 ppo" = 3\n', "must be a table"),
+    ):
+        (tmp_path / "reasons.toml").write_text(wrong)
+        with pytest.raises(results.ResultsError, match=said):
+            section(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": "one"}, "row 2: seed is 'one'"),
+        ({"minutes": ""}, "row 2: minutes is ''"),
+        ({"eval_returns": ""}, "row 2: eval_returns"),
+        ({"eval_returns": "1 nan"}, "row 2: eval_returns"),
+        ({"eval_episodes": "1.5"}, "row 2: eval_episodes"),
+        ({"threshold": "high"}, "row 2: threshold"),
+    ],
+)
+def test_a_row_that_nothing_can_be_computed_from_is_named(
+    tmp_path: Path, template: Row, change: Row, said: str
+) -> None:
+    file = tmp_path / "classic.csv"
+    write_csv(file, [template | {"threshold": ""} | change])
+    with pytest.raises(results.ResultsError, match=said):
+        read_csv(file)
+
+
+def test_a_run_that_stands_twice_is_named_and_not_counted_twice(tmp_path: Path, template: Row) -> None:
+    file = tmp_path / "classic.csv"
+    write_csv(file, [*rows_of(template, "ppo", 10), rows_of(template, "ppo", 10)[0]])
+    with pytest.raises(results.ResultsError, match="rows 2 and 5 are of the same run"):
+        section(file)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b'what,agent\n"' + b"x" * 200_000])
+def test_a_file_that_is_no_csv_is_refused_in_words(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "classic.csv"
+    file.write_bytes(content)
+    with pytest.raises(results.ResultsError, match=r"classic\.csv"):
         section(file)
 
 
