@@ -208,10 +208,19 @@ def test_continuous_actions_and_pixels_are_learned_from(plain: Any, kind: str) -
     rollout.close()
 
 
-@pytest.mark.parametrize("config", [A2C, PPO, REINFORCE], ids=list(AGENTS))
+CRITICS_STEPS = replace(A2C, shared_backbone=False, value_updates=4)
+
+
+@pytest.mark.parametrize("config", [A2C, PPO, REINFORCE, CRITICS_STEPS], ids=[*AGENTS, "critics_steps"])
 def test_bfloat16_learns_nearly_what_float32_learns(config: Any) -> None:
     rough = replace(config, device=DeviceConfig(device="cpu", precision="bfloat16"))
-    assert torch.allclose(weights_after(config, 1), weights_after(rough, 1), atol=2e-2)
+    agent, rollout = make(config)
+    rollout.close()
+    before = torch.cat([p.detach().flatten() for p in agent.network.parameters()])
+    fine, coarse = (weights_after(c, 1) - before for c in (config, rough))
+    # Weights move by at most a few step sizes, so how far apart they end says nothing; where they went does.
+    assert not torch.equal(fine, coarse)
+    assert float(torch.cosine_similarity(fine, coarse, 0)) > 0.99
 
 
 # ---- running statistics
