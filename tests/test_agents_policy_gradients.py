@@ -355,6 +355,38 @@ def test_what_ppo_learns_from_begins_in_the_states_that_acting_had() -> None:
     rollout.close()
 
 
+def test_what_actor_critic_learns_from_is_the_policy_that_acted_with_its_memory() -> None:
+    agent, rollout = make(replace(A2C, lstm_units=8, num_envs=2))
+    said: list[Any] = []
+    forward = agent._forward
+
+    def spy(*arguments: Any) -> Any:
+        said.append(forward(*arguments))
+        return said[-1]
+
+    agent._forward = spy
+    begun = 0
+    for _ in range(8):
+        log_probs = []
+        while not agent.ready():
+            state, obs, first = (
+                agent.state,
+                torch.from_numpy(rollout.obs.copy()),
+                torch.from_numpy(rollout.first.copy()),
+            )
+            begun += int(first.sum())
+            actions = agent.act(rollout.obs, rollout.first)
+            with torch.no_grad():
+                policy, _ = agent.network.act(obs[None], first[None], state)
+            log_probs.append(policy.log_prob(agent.action[None])[0])
+            agent.observe(rollout.step(actions)[0])
+        taken = agent.rollout.action.clone()
+        agent.learn()
+        torch.testing.assert_close(said[-1].policy[:-1].log_prob(taken).detach(), torch.stack(log_probs))
+    assert begun > 4  # episodes began within rollouts too
+    rollout.close()
+
+
 def test_the_first_minibatch_finds_the_policy_of_the_rollout() -> None:
     for config in (PPO, replace(PPO, lstm_units=8), replace(PPO, policy=PolicyConfig("mlp_small", normalise_obs=True))):
         agent, rollout = make(replace(config, epochs=1, minibatch_size=48))
