@@ -156,6 +156,19 @@ def test_check_fails_until_tables_and_picture_are_made(
     results.main(["--check", *places])
 
 
+def test_a_reason_for_a_cell_that_does_not_exist_is_told(
+    tmp_path: Path, template: Row, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme, file = tmp_path / "README.md", tmp_path / "classic.csv"
+    readme.write_text(MARKERS)
+    record(file, rows_of(template, "ppo", 10) + rows_of(template, "sb3_ppo", 50))
+    (tmp_path / "reasons.toml").write_text('[classic]\n"CartPole-v1 ppo" = "a"\n"CartPole-v1 pppo" = "b"\n')
+    results.main(["--results-dir", str(tmp_path), "--readme", str(readme)])
+    said = capsys.readouterr().out
+    assert "has no runs of 'CartPole-v1 pppo'. Did you mean 'CartPole-v1 ppo'?" in said
+    assert said.count("has no runs of") == 1
+
+
 def test_a_csv_that_records_no_runs_is_no_benchmark(tmp_path: Path) -> None:
     (tmp_path / "classic.csv").write_text("what,megabytes\nreplay,710\n")
     with pytest.raises(results.ResultsError, match="no benchmark"):
