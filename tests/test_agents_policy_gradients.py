@@ -220,8 +220,8 @@ def test_a_clipped_value_that_would_be_nearer_by_the_clip_gains_nothing() -> Non
 
 
 def test_a_clipped_value_is_held_back_where_it_would_come_too_near() -> None:
-    # Values 1 and 2, targets 3 and 1. Before they were 0 and 3: within 0.25 of that they are 0.25 and 2.75, whose errors
-    # 2.75^2 and 1.75^2 are larger than 2^2 and 1.
+    # Values 1 and 2, targets 3 and 1. Before they were 0 and 3: within 0.25 of that they are 0.25 and 2.75, whose
+    # errors 2.75^2 and 1.75^2 are larger than 2^2 and 1.
     check_ppo_loss(torch.tensor([[0.0], [3.0], [0.0]]), 0.25, (2.75**2 + 1.75**2) / 2)
 
 
