@@ -167,6 +167,21 @@ def test_the_moving_average_never_holds_the_batch_it_is_subtracted_from() -> Non
     rollout.close()
 
 
+def test_reinforce_scales_rewards_by_the_returns_of_its_own_episodes() -> None:
+    agent, rollout = make(replace(REINFORCE, normalise_rewards=True))
+    found = []
+    for _ in range(2):
+        while not agent.ready():
+            agent.observe(rollout.step(agent.act(rollout.obs))[0])
+        # CartPole pays 1 a step: after n steps of an episode the running return is 1 + 0.99 + ... of n terms.
+        lengths = torch.stack(agent.rows["alive"]).sum(0).tolist()
+        found += [(1 - 0.99**n) / 0.01 for length in lengths for n in range(1, length + 1)]
+        agent.learn()
+        rollout.restart()
+    assert float(agent.reward_scale.moments.var) == pytest.approx(np.var(found), rel=1e-4)
+    rollout.close()
+
+
 def test_reinforce_plays_one_whole_episode_in_each_copy_and_ignores_what_comes_after() -> None:
     agent, rollout = make(REINFORCE)
     lengths = np.zeros(3)
@@ -451,6 +466,16 @@ def test_the_first_minibatch_finds_the_policy_of_the_rollout() -> None:
             assert float(agent.learned["losses/kl_nats"]) == pytest.approx(0.0, abs=1e-6)
             assert float(agent.learned["losses/clipped_share"]) == 0.0
         rollout.close()
+
+
+def test_every_pass_takes_each_sequence_once_in_an_order_of_its_own() -> None:
+    agent, rollout = make(replace(PPO, epochs=3, minibatch_size=20))
+    parts = list(agent._minibatches(48))
+    assert [len(part) for part in parts] == 3 * [20, 20, 8]
+    passes = [torch.cat(parts[k : k + 3]).tolist() for k in (0, 3, 6)]
+    assert all(sorted(order) == list(range(48)) for order in passes)
+    assert len({tuple(order) for order in [*passes, list(range(48))]}) == 4
+    rollout.close()
 
 
 def test_learning_stops_once_the_policy_has_moved_far_enough() -> None:

@@ -10,7 +10,7 @@ from synthetic_runs import make_run
 
 from agents import results
 from agents.learning_curves import load_run
-from agents.result_tables import Row, read_csv
+from agents.result_tables import ResultsError, Row, read_csv
 from agents.results import record, row_of, write_csv
 from agents.suite_report import compare_cells, losses_text, picture_is_current, section, write_picture
 
@@ -72,7 +72,7 @@ def test_reasons_are_read_from_beside_the_csv(tmp_path: Path, template: Row) -> 
         ('[classic]\n"CartPole-v1 ppo" = 3\n', "must be a table"),
     ):
         (tmp_path / "reasons.toml").write_text(wrong)
-        with pytest.raises(results.ResultsError, match=said):
+        with pytest.raises(ResultsError, match=said):
             section(file)
 
 
@@ -92,14 +92,14 @@ def test_a_row_that_nothing_can_be_computed_from_is_named(
 ) -> None:
     file = tmp_path / "classic.csv"
     write_csv(file, [template | {"threshold": ""} | change])
-    with pytest.raises(results.ResultsError, match=said):
+    with pytest.raises(ResultsError, match=said):
         read_csv(file)
 
 
 def test_a_run_that_stands_twice_is_named_and_not_counted_twice(tmp_path: Path, template: Row) -> None:
     file = tmp_path / "classic.csv"
     write_csv(file, [*rows_of(template, "ppo", 10), rows_of(template, "ppo", 10)[0]])
-    with pytest.raises(results.ResultsError, match="rows 2 and 5 are of the same run"):
+    with pytest.raises(ResultsError, match="rows 2 and 5 are of the same run"):
         section(file)
 
 
@@ -107,7 +107,7 @@ def test_a_run_that_stands_twice_is_named_and_not_counted_twice(tmp_path: Path, 
 def test_a_file_that_is_no_csv_is_refused_in_words(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "classic.csv"
     file.write_bytes(content)
-    with pytest.raises(results.ResultsError, match=r"classic\.csv"):
+    with pytest.raises(ResultsError, match=r"classic\.csv"):
         section(file)
 
 
@@ -171,7 +171,7 @@ def test_a_reason_for_a_cell_that_does_not_exist_is_told(
 
 def test_a_csv_that_records_no_runs_is_no_benchmark(tmp_path: Path) -> None:
     (tmp_path / "classic.csv").write_text("what,megabytes\nreplay,710\n")
-    with pytest.raises(results.ResultsError, match="no benchmark"):
+    with pytest.raises(ResultsError, match="no benchmark"):
         section(tmp_path / "classic.csv")
 
 
