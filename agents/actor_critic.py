@@ -7,7 +7,7 @@ Deviations from the paper, each a field of `Config`:
 1. Advantages are generalised (Schulman et al. 2016); `gae_lambda` 1 is the paper's n-step return, n = `rollout_steps`.
 2. RMSProp has torch's form, with epsilon outside the root; Adam on request.
 3. Continuous actions are Gaussian with one learned spread for each entry, clipped to the bounds (options: squashed,
-   spread by observation); the entropy is exact also for squashed ones.
+   spread by observation); the entropy of squashed ones is integrated, to 0.01 nats for spreads up to e.
 4. Observations, rewards and advantages may be normalised; statistics change between rollouts only.
 5. An episode cut by a time limit goes on in value: bootstrapped from its true last observation. A lost life does not
    end an episode, unless `world.episodic_life`; sticky actions (Machado et al. 2018).

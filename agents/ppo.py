@@ -7,7 +7,7 @@ Deviations from the paper, each a field of `Config`:
 2. An update may stop early: once the policy has moved by `kl_stop_nats` (Schulman 2020, estimator k3).
 3. The value is not clipped unless `value_clip` is given (Andrychowicz et al. 2021 find that clipping harms).
 4. Continuous actions are Gaussian with one learned spread for each entry, clipped to the bounds (options: squashed,
-   spread by observation); the entropy is exact also for squashed ones.
+   spread by observation); the entropy of squashed ones is integrated, to 0.01 nats for spreads up to e.
 5. Observations and rewards may be normalised; statistics change between rollouts only, so that a rollout is collected
    and learned from by one and the same policy.
 6. An episode cut by a time limit goes on in value: bootstrapped from its true last observation. A lost life does not
@@ -76,7 +76,7 @@ class Config:
     clip_end: float | None = None
     # The value may not move further than this from its old one (None: it may).
     value_clip: float | None = None
-    # A rollout is learned from no further once KL(old || new) [nats] exceeds this (None: no limit).
+    # The step of the minibatch that finds KL(old || new) [nats] above this is the rollout's last (None: no limit).
     kl_stop_nats: float | None = None
     # Adam's step size at the start.
     learning_rate: float = 3e-4
