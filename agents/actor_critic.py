@@ -7,7 +7,7 @@ Deviations from the paper, each a field of `Config`:
 1. Advantages are generalised (Schulman et al. 2016); `gae_lambda` 1 is the paper's n-step return, n = `rollout_steps`.
 2. RMSProp has torch's form, with epsilon outside the root; Adam on request.
 3. Continuous actions are Gaussian with one learned spread for each entry, clipped to the bounds (options: squashed,
-   spread by observation); the entropy is exact also for squashed ones.
+   spread by observation); the entropy of squashed ones is integrated, to 0.01 nats for spreads up to e.
 4. Observations, rewards and advantages may be normalised; statistics change between rollouts only.
 5. An episode cut by a time limit goes on in value: bootstrapped from its true last observation. A lost life does not
    end an episode, unless `world.episodic_life`; sticky actions (Machado et al. 2018).
@@ -16,6 +16,7 @@ Deviations from the paper, each a field of `Config`:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
@@ -102,14 +103,16 @@ class Config:
         """Refuse what cannot work."""
         positive = ("total_env_steps", "num_envs", "rollout_steps", "learning_rate", "optimizer_eps", "max_grad_norm")
         for name in (*positive, "value_updates"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be more than 0, not {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:  # NaN is neither
+                raise ConfigError(f"{name} must be more than 0 and finite, not {getattr(self, name)}")
         for name in ("gamma", "gae_lambda"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
-        for name in ("value_coefficient", "entropy_coefficient", "lstm_units"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 0, not {getattr(self, name)}")
+        not_negative = ("value_coefficient", "entropy_coefficient", "lstm_units")
+        for name in (*not_negative, "learning_rate_end", "entropy_coefficient_end"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ConfigError(f"{name} must be at least 0 and finite, not {value}")
         if self.value_updates > 1 and self.shared_backbone:
             raise ConfigError("value_updates of more than 1 needs a critic of its own: --no-shared-backbone")
 

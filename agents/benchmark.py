@@ -31,6 +31,7 @@ from agents.suite_report import losses_text, reasons
 from agents.suites import SUITES, Task
 from rl_gen_lab.display import clock
 from rl_gen_lab.errors import ConfigError, suggest
+from rl_gen_lab.files import save_errors
 from rl_gen_lab.wandb_config import WandbConfig
 
 STOPPED = (EXIT_INTERRUPTED, -signal.SIGTERM, -signal.SIGINT)  # exit codes of runs that were told to
@@ -67,8 +68,10 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse what cannot be meant, and more runs at a time than there are cores."""
         counts = (self.seeds, self.jobs, 1 if self.env_steps is None else self.env_steps)
-        if min(counts) < 1 or (self.minutes is not None and self.minutes <= 0):
+        if min(counts) < 1 or (self.minutes is not None and not self.minutes > 0):  # NaN is not
             raise ConfigError("--seeds, --jobs and --env-steps must be at least 1, --minutes above 0")
+        if self.first_seed < 0:
+            raise ConfigError(f"--first-seed must be 0 or more, not {self.first_seed}")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         if self.jobs > cores:
             raise ConfigError(f"--jobs {self.jobs}, but this process may use {cores} cores: at most one run for each")
@@ -191,7 +194,11 @@ def main(argv: list[str] | None = None) -> None:
         if (why := task.left_out()) and task.env in (config.tasks or [task.env]):
             print(why)
     file = config.results_dir / f"{config.suite}.csv"
-    failures = run(config, cells_of(config), file)
+    cells = cells_of(config)
+    reasons(file)  # nothing is run for hours only to learn that there is a wrong word in a file
+    with save_errors(config.results_dir):
+        config.results_dir.mkdir(parents=True, exist_ok=True)
+    failures = run(config, cells, file)
     print(losses_text(recorded(file), reasons(file)), end="")
     print("into the README: make results")
     if failures:

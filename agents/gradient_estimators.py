@@ -145,14 +145,14 @@ class Quality:
 
 
 def judge(found: Moments, truth: Moments) -> list[Quality]:
-    """Each of K estimators against the first of `truth`'s, which comes from episodes of its own."""
+    """Each of K estimators against the first of `truth`'s, which comes from episodes of its own and is not zero."""
     goal = truth.mean[0]
     length = float(goal.norm())
     qualities = []
     for mean, variance in zip(found.mean, found.variance, strict=True):
         noise = float(variance) / found.batches + float(truth.variance[0]) / truth.batches
         bias = float((mean - goal).square().sum()) - noise
-        cosine = float(mean @ goal / (mean.norm() * length))
+        cosine = float(mean @ goal / (mean.norm() * length).clamp_min(1e-300))  # 0 for a mean without a direction
         qualities.append(
             Quality(float(variance) / length**2, max(bias, 0.0) ** 0.5 / length, cosine, noise**0.5 / length)
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -110,6 +111,8 @@ class PolicyConfig:
         """Refuse what cannot work."""
         if self.noise_hold_steps < 1:
             raise ConfigError(f"noise_hold_steps must be at least 1, not {self.noise_hold_steps}")
+        if not math.isfinite(self.log_std_start):
+            raise ConfigError(f"log_std_start must be a number, not {self.log_std_start}")
 
 
 class PolicyHead(nn.Module):
@@ -133,8 +136,8 @@ class PolicyHead(nn.Module):
             if config.squash and not bounded.all():
                 raise ConfigError(f"squash needs bounds on every entry of the action; this world has {space}")
             # An entry without bounds is the world's own number.
-            self.middle = np.where(bounded, 0.5 * (space.high + np.where(bounded, space.low, 0.0)), 0.0)
-            self.half_range = np.where(bounded, 0.5 * (space.high - np.where(bounded, space.low, 0.0)), 1.0)
+            self.middle = np.where(bounded, 0.5 * space.high + 0.5 * np.where(bounded, space.low, 0.0), 0.0)
+            self.half_range = np.where(bounded, 0.5 * space.high - 0.5 * np.where(bounded, space.low, 0.0), 1.0)
         else:
             raise ConfigError(f"actions must be Discrete or a Box of floats, but this world has {space}")
         nn.init.orthogonal_(self.out.weight, 0.01)  # at first all actions are about equally likely

@@ -7,7 +7,7 @@ Deviations from the paper, each a field of `Config`:
 2. An update may stop early: once the policy has moved by `kl_stop_nats` (Schulman 2020, estimator k3).
 3. The value is not clipped unless `value_clip` is given (Andrychowicz et al. 2021 find that clipping harms).
 4. Continuous actions are Gaussian with one learned spread for each entry, clipped to the bounds (options: squashed,
-   spread by observation); the entropy is exact also for squashed ones.
+   spread by observation); the entropy of squashed ones is integrated, to 0.01 nats for spreads up to e.
 5. Observations and rewards may be normalised; statistics change between rollouts only, so that a rollout is collected
    and learned from by one and the same policy.
 6. An episode cut by a time limit goes on in value: bootstrapped from its true last observation. A lost life does not
@@ -17,6 +17,7 @@ Deviations from the paper, each a field of `Config`:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
@@ -75,7 +76,7 @@ class Config:
     clip_end: float | None = None
     # The value may not move further than this from its old one (None: it may).
     value_clip: float | None = None
-    # A rollout is learned from no further once KL(old || new) [nats] exceeds this (None: no limit).
+    # The step of the minibatch that finds KL(old || new) [nats] above this is the rollout's last (None: no limit).
     kl_stop_nats: float | None = None
     # Adam's step size at the start.
     learning_rate: float = 3e-4
@@ -114,14 +115,16 @@ class Config:
         """Refuse what cannot work."""
         positive = ("total_env_steps", "num_envs", "rollout_steps", "epochs", "minibatch_size", "learning_rate")
         for name in (*positive, "adam_eps", "max_grad_norm", "clip", "bptt_steps"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be more than 0, not {getattr(self, name)}")
+            if not 0 < getattr(self, name) < math.inf:  # NaN is neither
+                raise ConfigError(f"{name} must be more than 0 and finite, not {getattr(self, name)}")
         for name in ("gamma", "gae_lambda"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ConfigError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
-        for name in ("value_coefficient", "entropy_coefficient", "lstm_units"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 0, not {getattr(self, name)}")
+        not_negative = ("value_coefficient", "entropy_coefficient", "lstm_units", "value_clip", "kl_stop_nats")
+        for name in (*not_negative, "learning_rate_end", "entropy_coefficient_end", "clip_end"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ConfigError(f"{name} must be at least 0 and finite, not {value}")
         for name in ("rollout_steps", "minibatch_size"):
             if getattr(self, name) % self.sequence_steps:
                 raise ConfigError(f"bptt_steps {self.bptt_steps} must divide {name} {getattr(self, name)}")

@@ -42,6 +42,8 @@ COLUMNS = (
 )
 
 
+# What is computed with, and of which kind; a threshold may be unknown.
+NUMBERS = {"seed": int, "eval_episodes": int, "minutes": float, "eval_returns": float, "threshold": float}
 REPEATING = ("commit", "date", "command")  # what repeats a row: in the CSV, not in the README
 ALIKE = ("hardware", "threads", "seed")  # said once where all rows agree
 
@@ -54,18 +56,43 @@ def read_csv(file: Path) -> tuple[list[str], list[Row]]:
     """Column names and rows of a results CSV.
 
     Raises:
-        ResultsError: no such file (with the nearest name), or a row with too many or too few cells.
+        ResultsError: no such file (with the nearest name), or one that cannot be read; a row with too many or too few
+            cells; of recorded runs also a number that is none, and a run that stands there twice.
     """
     if not file.exists():
         names = [other.stem for other in file.parent.glob("*.csv")]
         raise ResultsError(f"no results file {file}.{suggest(file.stem, names)}")
-    with file.open(newline="", encoding="utf-8") as handle:
-        reader = csv.DictReader(handle)
-        rows = list(reader)
+    try:
+        with file.open(newline="", encoding="utf-8") as handle:
+            reader = csv.DictReader(handle)
+            columns, rows = list(reader.fieldnames or []), list(reader)
+    except (OSError, ValueError, csv.Error) as error:  # a folder, bytes that are no text, a field without an end
+        raise ResultsError(f"cannot read {file}: {error}") from error
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():
             raise ResultsError(f"{file}: row {number} does not have one cell per column")
-    return list(reader.fieldnames or []), rows
+    if tuple(columns) == COLUMNS:
+        _check_runs(file, rows)
+    return columns, rows
+
+
+def _check_runs(file: Path, rows: Sequence[Row]) -> None:
+    """What tables and pictures are computed from: a run that stood there twice would count twice."""
+    seen: dict[str, int] = {}
+    for number, row in enumerate(rows, 2):
+        for name, kind in NUMBERS.items():
+            if name == "threshold" and not row[name]:
+                continue
+            words = row[name].split() if name == "eval_returns" else [row[name]]
+            try:
+                right = bool(words) and bool(np.isfinite([kind(word) for word in words]).all())
+            except ValueError:
+                right = False
+            if not right:
+                raise ResultsError(f"{file}: row {number}: {name} is {row[name][:40]!r}, not a number")
+        if row["run"] in seen:
+            raise ResultsError(f"{file}: rows {seen[row['run']]} and {number} are of the same run, {row['run']}")
+        seen[row["run"]] = number
 
 
 def portable(command: Sequence[str]) -> str:
@@ -77,9 +104,10 @@ def portable(command: Sequence[str]) -> str:
 
 
 def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """A Markdown table; a cell of several lines, as in reasons.toml, becomes one."""
     lines = [columns, ["---"] * len(columns), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+    cells = ([cell.strip().replace("\n", " ").replace("|", "\\|") for cell in line] for line in lines)
+    return "".join("| " + " | ".join(line) + " |\n" for line in cells)
 
 
 def _number(text: str) -> float:

@@ -139,7 +139,6 @@ def record(file: Path, rows: Sequence[Row]) -> None:
             raise ResultsError(f"{file} has other columns than a record of such runs; choose another --record name")
         kept = {row["run"]: row for row in old}
     kept |= {row["run"]: row for row in rows}
-    file.parent.mkdir(parents=True, exist_ok=True)
     replace_file(file, lambda new: write_csv(new, list(kept.values())))
 
 
@@ -180,9 +179,13 @@ def render(readme: str, results_dir: Path) -> tuple[str, list[str]]:
 
 def stale_pictures(readme: str, results_dir: Path) -> list[Path]:
     """The CSVs of benchmarks shown in the README whose picture is absent or drawn from other rows."""
+    return [file for file in suites_in(readme, results_dir) if not suite_report.picture_is_current(file)]
+
+
+def suites_in(readme: str, results_dir: Path) -> list[Path]:
+    """The CSVs of the benchmarks shown in the README."""
     names = [match["name"].partition(":") for match in MARKER.finditer(readme)]
-    files = [results_dir / f"{stem}.csv" for stem, _, form in names if form == "suite"]
-    return [file for file in files if not suite_report.picture_is_current(file)]
+    return [results_dir / f"{stem}.csv" for stem, _, form in names if form == "suite"]
 
 
 @command
@@ -199,6 +202,8 @@ def main(argv: list[str] | None = None) -> None:
     old = options.readme.read_text(encoding="utf-8")
     new, stale = render(old, options.results_dir)
     pictures = stale_pictures(old, options.results_dir)
+    for file in suites_in(old, options.results_dir):
+        print("".join(f"{line}\n" for line in suite_report.reasons_without_a_cell(file)), end="")
     if options.check:
         if stale or pictures:
             late = [*stale, *(f"the picture of {file}" for file in pictures)]

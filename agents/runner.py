@@ -26,6 +26,7 @@ from typing import IO
 from agents.session import EXIT_INTERRUPTED
 from envs import names
 from rl_gen_lab.errors import CheckpointError, ConfigError, UserError, suggest
+from rl_gen_lab.files import save_errors
 from rl_gen_lab.runs import RunFolder
 from rl_gen_lab.wandb_config import WandbConfig
 
@@ -61,13 +62,19 @@ def parse_agent(text: str) -> AgentSpec:
     """ "dqn" is ours, "sb3:dqn" is Stable-Baselines3's; flags may follow in the same word.
 
     Raises:
-        ConfigError: no such agent, with the nearest name.
+        ConfigError: no such agent, with the nearest name; a flag that is not the user's to give.
     """
-    name, *flags = shlex.split(text) or [""]
+    try:
+        name, *flags = shlex.split(text) or [""]
+    except ValueError as error:  # a quotation without an end
+        raise ConfigError(f"cannot read the agent {text!r}: {error}") from error
     ours = [agent for agent in OUR_AGENTS if importlib.util.find_spec(f"agents.{agent}")]
     known = [*ours, *(f"sb3:{algo}" for algo in SB3_AGENTS)]
     if name not in known:
         raise ConfigError(f"unknown agent '{name}'.{suggest(name, known)} Known: {', '.join(known)}.")
+    for flag in flags:
+        if (own := flag.partition("=")[0].replace("_", "-")) in OWN_FLAGS:
+            raise ConfigError(f"{own} is given to every run of this command; it cannot be a flag of the agent '{text}'")
     family, _, algo = name.rpartition(":")
     if family:
         return AgentSpec(f"sb3_{algo}", "agents.sb3", ["--algo", algo], flags)
@@ -248,9 +255,14 @@ def log_file(job: Job, logs: Path) -> Path:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[IO[str]]:
-    """Hold a folder's lock file open and locked; processes that inherit it hold it too. Raises: FolderBusyError."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
+    """Hold a folder's lock file open and locked; processes that inherit it hold it too.
+
+    Raises: FolderBusyError, SaveError.
+    """
+    with save_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = (folder / ".lock").open("a")
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

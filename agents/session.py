@@ -438,7 +438,8 @@ class Session:
         if (error is not None or self._interrupted) and resumable and not hopeless:
             self.display.say(f"resume with: {records.resume_command(self.algo, self.run)}")
         self.tracker.finish(0 if error is None and not self._interrupted else 1)
-        if isinstance(error, ConfigError) and self.config.run.resume is None and self.env_steps == 0:
+        impossible = isinstance(error, ConfigError | CheckpointError)  # settings, or weights to begin from
+        if impossible and self.config.run.resume is None and self.env_steps == 0:
             shutil.rmtree(self.run.path, ignore_errors=True)  # what cannot be began nothing that is worth a folder
         if self._interrupted and error is None:
             raise SystemExit(EXIT_INTERRUPTED)

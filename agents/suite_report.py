@@ -31,6 +31,7 @@ from agents.result_tables import (
     table,
 )
 from agents.statistics import Estimate, difference_interval
+from rl_gen_lab.errors import suggest
 
 # Our agent -> the same algorithm of Stable-Baselines3. REINFORCE has none.
 COUNTERPARTS = {"dqn": "sb3_dqn", "actor_critic": "sb3_a2c", "ppo": "sb3_ppo"}
@@ -83,10 +84,23 @@ def reasons(file: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
-        said: dict[str, str] = tomllib.loads(path.read_text(encoding="utf-8")).get(file.stem, {})
-    except ValueError as error:
+        said = tomllib.loads(path.read_text(encoding="utf-8")).get(file.stem, {})
+    except (OSError, ValueError) as error:
         raise ResultsError(f"cannot read {path}: {error}") from error
+    if not isinstance(said, dict) or not all(isinstance(reason, str) for reason in said.values()):
+        raise ResultsError(f'{path}: {file.stem} must be a table of lines like "CartPole-v1 dqn" = "the reason"')
     return said
+
+
+def reasons_without_a_cell(file: Path) -> list[str]:
+    """A line for each reason whose task and agent no row of the CSV has: most likely a slip of the pen."""
+    cells = {f"{row['env_id']} {row['agent']}" for row in runs_of(file)}
+    path = file.with_name("reasons.toml")
+    return [
+        f"{path}: {file.stem} has no runs of '{cell}'.{suggest(cell, cells)}"
+        for cell in reasons(file)
+        if cell not in cells
+    ]
 
 
 def losses_text(rows: Sequence[Row], why: dict[str, str]) -> str:

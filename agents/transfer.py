@@ -36,7 +36,8 @@ class TransferConfig:
 
     # Run folder of any agent of ours (its best weights), or a .safetensors file (None: begin untrained).
     init_backbone: Path | None = None
-    # What of it stays as it is: nothing, its convolutions, or all of it.
+    # What of it stays as it is: nothing, its convolutions, or all of it. With normalise_obs frames are standardised by
+    # those of the new world all the same.
     init_frozen: Literal["none", "conv", "all"] = "none"
     # The rest of it learns with the agent's step size times this.
     init_learning_rate_factor: float = 1.0

@@ -10,6 +10,7 @@ variance.png, variance.csv and a W&B run into comparisons/variance__<env>__<time
 from __future__ import annotations
 
 import csv
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import astuple, dataclass, field, fields
@@ -34,7 +35,7 @@ from agents.gradient_estimators import (
     returns_to_go,
     stack,
 )
-from agents.networks import ActorCritic, PolicyConfig
+from agents.networks import ActorCritic, PolicyConfig, load_network
 from agents.records import task_fingerprint
 from agents.rollout import Rollout
 from envs import names
@@ -44,6 +45,7 @@ from rl_gen_lab.config import from_dict, to_flat_dict
 from rl_gen_lab.devices import DeviceConfig, setup
 from rl_gen_lab.display import Display
 from rl_gen_lab.errors import CheckpointError, ConfigError
+from rl_gen_lab.files import save_errors
 from rl_gen_lab.runs import RunFolder, load_weights
 from rl_gen_lab.seeding import Generators
 from rl_gen_lab.tracking import Tracker
@@ -101,6 +103,10 @@ class Config:
         for name in ("value_batches", "value_updates"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.warm_up_updates < 0:
+            raise ConfigError(f"warm_up_updates must be at least 0, not {self.warm_up_updates}")
+        if not 0 < self.learning_rate < math.inf:
+            raise ConfigError(f"learning_rate must be more than 0 and finite, not {self.learning_rate}")
         if self.device.device != "cpu":
             raise ConfigError("the variance lab computes on the CPU only")
 
@@ -149,7 +155,9 @@ def policy_of(config: Config, player: Player, display: Display) -> ActorCritic:
         shape, player.rollout.action_space, from_dict(PolicyConfig, saved["config"]["policy"]), "none"
     )
     weights, _ = load_weights(run.checkpoints / "last.safetensors")
-    network.load_state_dict({name: weights[name] for name in network.state_dict()})
+    # The critic is of no use here; a layer that is absent, or made for another size of picture, is named.
+    own = network.state_dict()
+    load_network(network, {name: tensor for name, tensor in weights.items() if name in own}, str(run.path))
     return network
 
 
@@ -236,6 +244,10 @@ def measure(config: Config, display: Display) -> list[Quality]:
             display.update(done, f"{word}: return {episodes.reward.sum(0).mean():.1f}")
 
     truth = moments(estimates(config.truth_batches, [TRUTH], "the truth"))
+    length, doubt = float(truth.mean[0].norm()), float(truth.variance[0] / truth.batches) ** 0.5
+    if length == 0.0:
+        raise ConfigError(f"the policy gradient of {config.env} is zero here: whatever is done earns the same")
+    display.say(f"the true gradient is known to within {doubt / length:.0%} of its length")
     found = moments(estimates(config.batches, ESTIMATORS, "the estimators"))
     player.rollout.close()
     return judge(found, truth)
@@ -290,10 +302,13 @@ def main(argv: list[str] | None = None) -> None:
     """Measure, draw, write."""
     config = cli(Config, argv)
     env_id = names.resolve(config.env)
+    with save_errors(config.out):  # before the measurement, not after it
+        config.out.mkdir(parents=True, exist_ok=True)
     with Display(f"variance {names.short_name(env_id)}", _work(config), "batches") as display:
         qualities = measure(config, display)
     folder = config.out / f"variance__{names.short_name(env_id)}__{time.strftime('%Y%m%d-%H%M%S')}"
-    folder.mkdir(parents=True)
+    with save_errors(folder):
+        folder.mkdir(parents=True)
     what = "a policy trained for" if config.run is None else f"the policy of {config.run.name}"
     whose = f"{what} {config.warm_up_updates} updates" if config.run is None else what
     draw(

@@ -94,7 +94,8 @@ def parse_flags(
 def _one_line(box: str) -> str:
     """The words of tyro's box, without title, frame, rules and the advice to ask for help; of like flags the names."""
     lines = [line.strip("│╭╮╰╯─ ") for line in box.splitlines()[1:]]
-    said = "\n".join(line for line in lines if line).partition("For full helptext")[0]
+    lines = [line for line in lines if line.strip("-")]  # rules, as they are drawn for a terminal that knows no "─"
+    said = "\n".join(lines).partition("For full helptext")[0]
     said, _, like = re.split(r"(Perhaps you meant:|Arguments similar to|Argument helptext:|$)", said, maxsplit=1)
     words = " ".join(said.split())
     wrong = re.findall(r"--[\w.-]+", words.partition("Unrecognized options:")[2])

@@ -233,6 +233,8 @@ def test_a_world_whose_package_is_absent_is_left_out_in_one_line(
         ({"seeds": 0}, "at least 1"),
         ({"env_steps": 0}, "at least 1"),
         ({"minutes": 0.0}, "above 0"),
+        ({"minutes": float("nan")}, "above 0"),
+        ({"first_seed": -1}, "first-seed must be 0 or more"),
         ({"tasks": ("CartPol",)}, "Did you mean 'CartPole'"),
         ({"tasks": ("Pong",)}, "no task 'Pong' in suite classic"),
     ],
@@ -246,3 +248,38 @@ def test_an_unknown_agent_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown agent"):
         cells_of(Config(agents=("pppo",)))
     assert parse_agent("sb3:a2c").exp_name == "sb3_a2c"
+
+
+@pytest.mark.parametrize("text", ["ppo --seed 3", "ppo --env=Acrobot", "sb3:ppo --algo dqn", "ppo --total_minutes 5"])
+def test_flags_that_would_make_another_cell_than_the_one_recorded_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be a flag of the agent"):
+        parse_agent(text)
+
+
+def test_a_quotation_without_an_end_is_refused() -> None:
+    with pytest.raises(ConfigError, match="No closing quotation"):
+        parse_agent('ppo "')
+
+
+@pytest.mark.parametrize("place", ["--runs-dir", "--results-dir"])
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
+    runs = Runs(monkeypatch)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit) as stop:
+        benchmark.main([*flags(tmp_path, "--agents", "ppo"), place, str(tmp_path / "file" / "folder")])
+    assert stop.value.code == 2 and not runs.started
+    assert "could not save" in capsys.readouterr().err
+
+
+def test_reasons_that_cannot_be_read_are_told_before_anything_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = Runs(monkeypatch)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "reasons.toml").write_text("classic = 3\n")
+    with pytest.raises(SystemExit) as stop:
+        benchmark.main(flags(tmp_path, "--agents", "ppo"))
+    assert stop.value.code == 2 and not runs.started
+    assert "reasons.toml" in capsys.readouterr().err

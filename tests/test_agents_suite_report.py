@@ -10,7 +10,7 @@ from synthetic_runs import make_run
 
 from agents import results
 from agents.learning_curves import load_run
-from agents.result_tables import Row, read_csv
+from agents.result_tables import ResultsError, Row, read_csv
 from agents.results import record, row_of, write_csv
 from agents.suite_report import compare_cells, losses_text, picture_is_current, section, write_picture
 
@@ -64,8 +64,50 @@ def test_reasons_are_read_from_beside_the_csv(tmp_path: Path, template: Row) -> 
     (tmp_path / "reasons.toml").write_text('[classic]\n"CartPole-v1 ppo" = "fewer passes"\n')
     text = section(file)
     assert "fewer passes" in text and "classic.png" in text and "3 runs (seeds 1 2 3)" in text
-    (tmp_path / "reasons.toml").write_text("[classic\n")
-    with pytest.raises(results.ResultsError, match="cannot read"):
+    (tmp_path / "reasons.toml").write_text('[classic]\n"CartPole-v1 ppo" = """fewer\npasses"""\n')
+    assert "| fewer passes |" in section(file)
+    for wrong, said in (
+        ("[classic\n", "cannot read"),
+        ("classic = 3\n", "must be a table"),
+        ('[classic]\n"CartPole-v1 ppo" = 3\n', "must be a table"),
+    ):
+        (tmp_path / "reasons.toml").write_text(wrong)
+        with pytest.raises(ResultsError, match=said):
+            section(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"seed": "one"}, "row 2: seed is 'one'"),
+        ({"minutes": ""}, "row 2: minutes is ''"),
+        ({"eval_returns": ""}, "row 2: eval_returns"),
+        ({"eval_returns": "1 nan"}, "row 2: eval_returns"),
+        ({"eval_episodes": "1.5"}, "row 2: eval_episodes"),
+        ({"threshold": "high"}, "row 2: threshold"),
+    ],
+)
+def test_a_row_that_nothing_can_be_computed_from_is_named(
+    tmp_path: Path, template: Row, change: Row, said: str
+) -> None:
+    file = tmp_path / "classic.csv"
+    write_csv(file, [template | {"threshold": ""} | change])
+    with pytest.raises(ResultsError, match=said):
+        read_csv(file)
+
+
+def test_a_run_that_stands_twice_is_named_and_not_counted_twice(tmp_path: Path, template: Row) -> None:
+    file = tmp_path / "classic.csv"
+    write_csv(file, [*rows_of(template, "ppo", 10), rows_of(template, "ppo", 10)[0]])
+    with pytest.raises(ResultsError, match="rows 2 and 5 are of the same run"):
+        section(file)
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b'what,agent\n"' + b"x" * 200_000])
+def test_a_file_that_is_no_csv_is_refused_in_words(tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "classic.csv"
+    file.write_bytes(content)
+    with pytest.raises(ResultsError, match=r"classic\.csv"):
         section(file)
 
 
@@ -114,9 +156,22 @@ def test_check_fails_until_tables_and_picture_are_made(
     results.main(["--check", *places])
 
 
+def test_a_reason_for_a_cell_that_does_not_exist_is_told(
+    tmp_path: Path, template: Row, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme, file = tmp_path / "README.md", tmp_path / "classic.csv"
+    readme.write_text(MARKERS)
+    record(file, rows_of(template, "ppo", 10) + rows_of(template, "sb3_ppo", 50))
+    (tmp_path / "reasons.toml").write_text('[classic]\n"CartPole-v1 ppo" = "a"\n"CartPole-v1 pppo" = "b"\n')
+    results.main(["--results-dir", str(tmp_path), "--readme", str(readme)])
+    said = capsys.readouterr().out
+    assert "has no runs of 'CartPole-v1 pppo'. Did you mean 'CartPole-v1 ppo'?" in said
+    assert said.count("has no runs of") == 1
+
+
 def test_a_csv_that_records_no_runs_is_no_benchmark(tmp_path: Path) -> None:
     (tmp_path / "classic.csv").write_text("what,megabytes\nreplay,710\n")
-    with pytest.raises(results.ResultsError, match="no benchmark"):
+    with pytest.raises(ResultsError, match="no benchmark"):
         section(tmp_path / "classic.csv")
 
 

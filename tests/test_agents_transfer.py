@@ -146,6 +146,7 @@ def test_layers_that_do_not_fit_are_named(
     assert stop.value.code == 2
     said = capsys.readouterr().err
     assert "layers.0.weight" in said and "layers.2.bias" in said and "best.safetensors" in said
+    assert not list(tmp_path.iterdir())  # nothing was begun
 
 
 def test_a_file_of_a_backbone_alone_is_taken_and_a_missing_one_refused(

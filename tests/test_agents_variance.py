@@ -4,19 +4,40 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
+import gymnasium as gym
+import numpy as np
 import pytest
+from gymnasium import spaces
 from PIL import Image
 
-from agents import reinforce, variance
+from agents import ppo, reinforce, variance
 from agents.commands import cli
-from agents.gradient_estimators import Quality
+from agents.gradient_estimators import Estimator, Quality
 from rl_gen_lab.display import Display
 
 TINY = [
     "--episodes", "3", "--batches", "3", "--truth-batches", "3", "--value-batches", "2", "--value-updates", "10",
     "--warm-up-updates", "2", "--wandb.mode", "disabled",
 ]  # fmt: skip
+
+
+class TheSame(gym.Env[np.ndarray, np.int64]):
+    """An episode of one step, which earns 1 whatever is done."""
+
+    observation_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[np.ndarray, dict[str, Any]]:
+        super().reset(seed=seed)
+        return np.ones(2, np.float32), {}
+
+    def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        return np.ones(2, np.float32), 1.0, True, False, {}
+
+
+gym.register("TheSame-v0", entry_point=lambda **_: TheSame(), max_episode_steps=5)
 
 
 def only(folder: Path) -> Path:
@@ -38,7 +59,8 @@ def test_a_table_and_a_plot_are_written_for_every_estimator(tmp_path: Path, caps
     assert float(of["gae", "0.99", "1"]) == pytest.approx(float(of["learned", "0.99", ""]), rel=1e-3)
     with Image.open(folder / "variance.png") as picture:
         assert picture.size[0] > 1_000
-    assert "leave-one-out" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "leave-one-out" in said and "the true gradient is known to within" in said
 
 
 def qualities(*flags: str) -> list[Quality]:
@@ -47,8 +69,44 @@ def qualities(*flags: str) -> list[Quality]:
         return variance.measure(config, display)
 
 
+def refusal(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        variance.main([*TINY, *flags])
+    assert stopped.value.code == 2
+    return capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_the_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(variance, "measure", lambda *_: pytest.fail("it was measured"))
+    assert "could not save" in refusal(capsys, "--out", str(tmp_path / "file" / "folder"))
+
+
+def test_a_world_where_every_action_earns_the_same_has_no_gradient_to_measure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(variance, "TRUTH", Estimator("leave-one-out"))  # a fitted value is off by a last digit
+    said = refusal(capsys, "--out", str(tmp_path), "--env", "TheSame-v0")
+    assert "gradient" in said and "zero" in said
+
+
 def test_the_same_seed_measures_the_same_and_another_another() -> None:
     assert qualities() == qualities() != qualities("--seed", "2")
+
+
+def test_a_run_of_another_size_of_picture_is_refused_by_naming_the_layers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ["--env", "Pong", "--world.image-size", "36", "--world.max-episode-frames", "60"]
+    ppo.main(
+        [*small, "--preset", "defaults", "--total-env-steps", "20", "--num-envs", "2", "--rollout-steps", "10",
+         "--no-film", "--wandb.mode", "disabled", "--eval.every-env-steps", "0", "--eval.final-episodes", "1",
+         "--runs-dir", str(tmp_path / "runs")]
+    )  # fmt: skip
+    flags = ["--env", "Pong", "--world.max-episode-frames", "60", "--run", str(only(tmp_path / "runs"))]
+    assert "conv.0.mean" in refusal(capsys, "--out", str(tmp_path / "out"), *flags)
 
 
 def test_the_policy_of_a_run_is_measured_and_others_are_refused(
@@ -65,6 +123,8 @@ def test_the_policy_of_a_run_is_measured_and_others_are_refused(
         (["--run", str(run), "--env", "Acrobot"], "--env CartPole-v1"),
         (["--run", str(tmp_path / "nowhere")], "no run folder"),
         (["--batches", "1"], "batches"),
+        (["--warm-up-updates", "-1"], "warm_up_updates"),
+        (["--learning-rate", "nan"], "learning_rate"),
     ):
         with pytest.raises(SystemExit) as stopped:
             variance.main([*TINY, *flags, "--out", str(tmp_path / "never")])

@@ -1,5 +1,6 @@
 """Settings: defaults < preset < flags, round trips, and errors that name the nearest right name."""
 
+import contextlib
 import io
 import json
 import math
@@ -149,6 +150,13 @@ def test_a_wrong_flag_is_one_line_with_a_hint(presets: Path, argv: list[str], hi
         read(argv, presets)
     assert hint in str(refused.value)
     assert "\n" not in str(refused.value) and "│" not in str(refused.value)
+
+
+def test_a_wrong_flag_is_told_without_rules_also_where_they_are_drawn_as_dashes(presets: Path) -> None:
+    with contextlib.redirect_stdout(io.StringIO()), pytest.raises(ConfigError) as refused:
+        read(["--totl-env-steps", "5"], presets)
+    assert str(refused.value).startswith("Unrecognized options: --totl-env-steps")
+    assert "---" not in str(refused.value)
 
 
 def test_both_spellings_of_a_flag_work(presets: Path) -> None:
