@@ -16,7 +16,6 @@ Deviations from the paper, each a field of `Config`:
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
@@ -35,7 +34,7 @@ from agents.player import Player
 from agents.policy import Policy
 from agents.rollout import Rollout, Step
 from agents.session import Session
-from agents.settings import EvalConfig, RunConfig, Stateful
+from agents.settings import EvalConfig, RunConfig, Stateful, check_numbers
 from agents.trajectories import Trajectories
 from agents.transfer import TransferConfig
 from envs.factory import EnvConfig, make_vec
@@ -102,17 +101,13 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         positive = ("total_env_steps", "num_envs", "rollout_steps", "learning_rate", "optimizer_eps", "max_grad_norm")
-        for name in (*positive, "value_updates"):
-            if not 0 < getattr(self, name) < math.inf:  # NaN is neither
-                raise ConfigError(f"{name} must be more than 0 and finite, not {getattr(self, name)}")
-        for name in ("gamma", "gae_lambda"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
         not_negative = ("value_coefficient", "entropy_coefficient", "lstm_units")
-        for name in (*not_negative, "learning_rate_end", "entropy_coefficient_end"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < math.inf:
-                raise ConfigError(f"{name} must be at least 0 and finite, not {value}")
+        check_numbers(
+            self,
+            positive=(*positive, "value_updates"),
+            not_negative=(*not_negative, "learning_rate_end", "entropy_coefficient_end"),
+            shares=("gamma", "gae_lambda"),
+        )
         if self.value_updates > 1 and self.shared_backbone:
             raise ConfigError("value_updates of more than 1 needs a critic of its own: --no-shared-backbone")
 

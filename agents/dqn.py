@@ -18,7 +18,6 @@ Deviations from the paper, each a field of `Config`:
 from __future__ import annotations
 
 import copy
-import math
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Any, Literal
 
@@ -35,7 +34,7 @@ from agents.policy import Policy
 from agents.replay import Batch, Replay
 from agents.rollout import Rollout, Step
 from agents.session import Session
-from agents.settings import EvalConfig, RunConfig, Stateful
+from agents.settings import EvalConfig, RunConfig, Stateful, check_numbers
 from agents.transfer import TransferConfig
 from envs.factory import EnvConfig, make_vec
 from rl_gen_lab import devices
@@ -141,16 +140,12 @@ class Config:
         """Refuse what cannot work."""
         positive = ["total_env_steps", "num_envs", "batch_size", "n_step", "learning_rate", "learn_every_env_steps"]
         positive += ["target_update_every_updates", "max_grad_norm", "epsilon_hold_steps", "adam_eps"]
-        for name in (*positive, "ensemble_size", "ensemble_every_env_steps"):
-            if not 0 < getattr(self, name) < math.inf:  # NaN is neither
-                raise ConfigError(f"{name} must be more than 0 and finite, not {getattr(self, name)}")
-        for name in ("learning_starts_env_steps", "learning_rate_end", "epsilon_ladder"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < math.inf:
-                raise ConfigError(f"{name} must be at least 0 and finite, not {value}")
-        for name in ("gamma", "target_tau", "epsilon_start", "epsilon_end"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
+        check_numbers(
+            self,
+            positive=(*positive, "ensemble_size", "ensemble_every_env_steps"),
+            not_negative=("learning_starts_env_steps", "learning_rate_end", "epsilon_ladder"),
+            shares=("gamma", "target_tau", "epsilon_start", "epsilon_end"),
+        )
         if self.n_step_end is not None and not 1 <= self.n_step_end <= self.n_step:
             raise ConfigError(f"n_step_end must lie in [1, n_step={self.n_step}], not {self.n_step_end}")
         window = (max(self.n_step, self.n_step_end or 1) + self.world.frame_stack) * self.num_envs

@@ -17,7 +17,6 @@ Deviations from the paper, each a field of `Config`:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Literal
@@ -37,7 +36,7 @@ from agents.player import Player
 from agents.policy import Policy
 from agents.rollout import Rollout, Step
 from agents.session import Session
-from agents.settings import EvalConfig, RunConfig, Stateful
+from agents.settings import EvalConfig, RunConfig, Stateful, check_numbers
 from agents.trajectories import Trajectories, sequences
 from agents.transfer import TransferConfig
 from envs.factory import EnvConfig, make_vec
@@ -114,17 +113,13 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         positive = ("total_env_steps", "num_envs", "rollout_steps", "epochs", "minibatch_size", "learning_rate")
-        for name in (*positive, "adam_eps", "max_grad_norm", "clip", "bptt_steps"):
-            if not 0 < getattr(self, name) < math.inf:  # NaN is neither
-                raise ConfigError(f"{name} must be more than 0 and finite, not {getattr(self, name)}")
-        for name in ("gamma", "gae_lambda"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
         not_negative = ("value_coefficient", "entropy_coefficient", "lstm_units", "value_clip", "kl_stop_nats")
-        for name in (*not_negative, "learning_rate_end", "entropy_coefficient_end", "clip_end"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < math.inf:
-                raise ConfigError(f"{name} must be at least 0 and finite, not {value}")
+        check_numbers(
+            self,
+            positive=(*positive, "adam_eps", "max_grad_norm", "clip", "bptt_steps"),
+            not_negative=(*not_negative, "learning_rate_end", "entropy_coefficient_end", "clip_end"),
+            shares=("gamma", "gae_lambda"),
+        )
         for name in ("rollout_steps", "minibatch_size"):
             if getattr(self, name) % self.sequence_steps:
                 raise ConfigError(f"bptt_steps {self.bptt_steps} must divide {name} {getattr(self, name)}")

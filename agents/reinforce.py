@@ -19,7 +19,6 @@ Deviations from Williams, each a field of `Config`:
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -39,7 +38,7 @@ from agents.player import Player
 from agents.policy import Policy
 from agents.rollout import Rollout, Step
 from agents.session import Session
-from agents.settings import EvalConfig, RunConfig, Stateful
+from agents.settings import EvalConfig, RunConfig, Stateful, check_numbers
 from agents.transfer import TransferConfig
 from envs.factory import EnvConfig, make_vec
 from rl_gen_lab import devices
@@ -111,16 +110,12 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         positive = ("total_env_steps", "num_envs", "learning_rate", "value_learning_rate", "adam_eps", "max_grad_norm")
-        for name in (*positive, "value_updates", "value_batch_size", "chunk_steps"):
-            if not 0 < getattr(self, name) < math.inf:  # NaN is neither
-                raise ConfigError(f"{name} must be more than 0 and finite, not {getattr(self, name)}")
-        for name in ("gamma", "baseline_decay"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ConfigError(f"{name} must lie in [0, 1], not {getattr(self, name)}")
-        for name in ("entropy_coefficient", "learning_rate_end", "entropy_coefficient_end"):
-            value = getattr(self, name)
-            if value is not None and not 0 <= value < math.inf:
-                raise ConfigError(f"{name} must be at least 0 and finite, not {value}")
+        check_numbers(
+            self,
+            positive=(*positive, "value_updates", "value_batch_size", "chunk_steps"),
+            not_negative=("entropy_coefficient", "learning_rate_end", "entropy_coefficient_end"),
+            shares=("gamma", "baseline_decay"),
+        )
         if self.baseline == "leave-one-out" and self.num_envs < 2:
             raise ConfigError("baseline leave-one-out needs num_envs of at least 2")
         if self.truncation == "bootstrap" and self.baseline != "learned":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -67,6 +68,25 @@ class RunConfig:
             raise ConfigError(f"total_minutes must be more than 0, not {self.total_minutes}")
         if self.stop_at_return is not None and math.isnan(self.stop_at_return):
             raise ConfigError("stop_at_return must be a number")
+
+
+def check_numbers(
+    config: object, *, positive: Sequence[str], not_negative: Sequence[str], shares: Sequence[str]
+) -> None:
+    """Refuse settings that are out of range: above 0, at least 0 (or None), in [0, 1]; NaN and infinity always.
+
+    Raises: ConfigError, naming the first of them.
+    """
+    for name in positive:
+        if not 0 < getattr(config, name) < math.inf:  # NaN is neither
+            raise ConfigError(f"{name} must be more than 0 and finite, not {getattr(config, name)}")
+    for name in not_negative:
+        value = getattr(config, name)
+        if value is not None and not 0 <= value < math.inf:
+            raise ConfigError(f"{name} must be at least 0 and finite, not {value}")
+    for name in shares:
+        if not 0.0 <= getattr(config, name) <= 1.0:
+            raise ConfigError(f"{name} must lie in [0, 1], not {getattr(config, name)}")
 
 
 class AgentConfig(Protocol):
