@@ -214,6 +214,9 @@ class ActorCritic(nn.Module):
         if self.moments is not None:
             self.moments.update(obs)
         if self.frames_known is not None and not self.frames_known:
+            # Stacks at the start of a game are filled up with black frames, which are like nothing that comes later.
+            full = obs[(obs[:, 0] > 0).flatten(1).any(1)]
+            obs = full if len(full) else obs
             for backbone in (self.backbone, self.value_backbone):
                 if isinstance(backbone, Convolutional):
                     backbone.standardise(obs[:: len(obs) // STATISTICS_FRAMES + 1])

@@ -324,6 +324,18 @@ def test_statistics_follow_training_between_rollouts_and_freeze_in_evaluation(pl
     rollout.close()
 
 
+def test_the_black_frames_that_fill_the_stacks_of_new_games_do_not_count() -> None:
+    agent, rollout = make(replace(PPO, **KINDS["pixels"] | {"policy": PolicyConfig("small", normalise_obs=True)}))
+    rollout.close()
+    games = torch.randint(1, 256, (40, 4, 36, 36), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    games[:4, 0] = 0
+    agent.network.take_statistics(games)
+    state, seen = agent.network.state_dict(), games[4:].float()
+    torch.testing.assert_close(state["backbone.conv.0.mean"], seen.mean(0))
+    spread = (seen - seen.mean(0)).square().mean().sqrt()
+    assert float(state["backbone.conv.0.scale"]) == pytest.approx(1 / float(spread))
+
+
 def test_frames_are_standardised_once_by_those_of_the_first_rollout() -> None:
     change = {**KINDS["pixels"], "policy": PolicyConfig(normalise_obs=True), "num_envs": 2}
     agent, rollout = make(replace(A2C, **change, shared_backbone=False))
