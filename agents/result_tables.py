@@ -168,9 +168,10 @@ def _solved(rows: Sequence[Row]) -> str:
     late = [float("inf")] * (len(rows) - len(reached))
     minutes = float(np.median([float(row["minutes_to_threshold"]) for row in reached] + late))
     steps = float(np.median([float(row["steps_to_threshold"]) for row in reached] + late))
-    each = ", ".join(f"{float(row['minutes_to_threshold'] or 'inf'):.1f}" for row in by_seed(rows))
-    text = f"{minutes:.1f} min, {steps:,.0f} steps ({count}"
-    return text + (f": {each.replace('inf', 'never')} min by seed)" if len(rows) > 1 else ")")
+    unit, times, digits = ("s", 60, 0) if minutes < 1 else ("min", 1, 1)
+    each = ", ".join(f"{times * float(row['minutes_to_threshold'] or 'inf'):.{digits}f}" for row in by_seed(rows))
+    text = f"{times * minutes:.{digits}f} {unit}, {steps:,.0f} steps ({count}"
+    return text + (f": {each.replace('inf', 'never')} {unit} by seed)" if len(rows) > 1 else ")")
 
 
 def groups(rows: Sequence[Row], *columns: str) -> list[list[Row]]:

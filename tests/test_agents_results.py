@@ -1,5 +1,6 @@
 """Results are recorded once per run, tables are made from them, and a stale table is noticed."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from synthetic_runs import make_run
 
 from agents import results
 from agents.learning_curves import RunDataError, load_run
-from agents.results import COLUMNS, ResultsError, read_csv, record, render, row_of, sentence, table
+from agents.results import COLUMNS, ResultsError, read_csv, record, render, row_of, sentence, table, write_csv
 from rl_gen_lab.errors import ConfigError
 
 
@@ -83,6 +84,17 @@ def test_table_ranks_agents_of_one_task_and_counts_seeds(tmp_path: Path) -> None
     )
     assert "| sb3_dqn |" in lines[1] and "not reached (0 of 3 runs)" in lines[1]
     assert "median time to 18" in text
+
+
+def test_less_than_a_minute_is_told_in_seconds(tmp_path: Path) -> None:
+    file = recorded(tmp_path, seeds=(1, 2), solved_at=80_000)
+    _, rows = read_csv(file)
+    for row, minutes in zip(rows, ("0.33", ""), strict=True):
+        row["minutes_to_threshold"], row["steps_to_threshold"] = minutes, minutes and row["steps_to_threshold"]
+    write_csv(file, [*rows, rows[0] | {"run": "third", "seed": "3", "minutes_to_threshold": "1.5"}])
+    assert re.search(r"1.5 min, [0-9,]+ steps \(2 of 3 runs: 0.3, never, 1.5 min by seed\)", table(file))
+    write_csv(file, [*rows, rows[0] | {"run": "third", "seed": "3", "minutes_to_threshold": "0.06"}])
+    assert re.search(r"20 s, [0-9,]+ steps \(2 of 3 runs: 20, never, 4 s by seed\)", table(file))
 
 
 def test_tasks_with_different_fingerprints_get_tables_of_their_own(tmp_path: Path) -> None:
