@@ -12,6 +12,7 @@ Deviations from the paper, each a field of `Config`:
 5. An episode cut by a time limit goes on in value: bootstrapped from its true last observation. A lost life does not
    end an episode, unless `world.episodic_life`; sticky actions (Machado et al. 2018).
 6. The LSTM's gradient is cut at the start of each rollout.
+7. A critic of its own may take further steps on each rollout (`value_updates`).
 """
 
 from __future__ import annotations

@@ -42,8 +42,9 @@ COLUMNS = (
 )
 
 
-# What is computed with, and of which kind; a threshold may be unknown.
-NUMBERS = {"seed": int, "eval_episodes": int, "minutes": float, "eval_returns": float, "threshold": float}
+# What is computed with, and of which kind; below what may be empty: no threshold is known, or it was not reached.
+NUMBERS = {"seed": int, "eval_episodes": int, "minutes": float, "eval_returns": float}
+NUMBERS_OR_NONE = {"threshold": float, "minutes_to_threshold": float, "steps_to_threshold": float}
 REPEATING = ("commit", "date", "command")  # what repeats a row: in the CSV, not in the README
 ALIKE = ("hardware", "threads", "seed")  # said once where all rows agree
 
@@ -80,8 +81,8 @@ def _check_runs(file: Path, rows: Sequence[Row]) -> None:
     """What tables and pictures are computed from: a run that stood there twice would count twice."""
     seen: dict[str, int] = {}
     for number, row in enumerate(rows, 2):
-        for name, kind in NUMBERS.items():
-            if name == "threshold" and not row[name]:
+        for name, kind in (NUMBERS | NUMBERS_OR_NONE).items():
+            if name in NUMBERS_OR_NONE and not row[name]:
                 continue
             words = row[name].split() if name == "eval_returns" else [row[name]]
             try:

@@ -85,6 +85,7 @@ def test_reasons_are_read_from_beside_the_csv(tmp_path: Path, template: Row) -> 
         ({"eval_returns": "1 nan"}, "row 2: eval_returns"),
         ({"eval_episodes": "1.5"}, "row 2: eval_episodes"),
         ({"threshold": "high"}, "row 2: threshold"),
+        ({"minutes_to_threshold": "soon"}, "row 2: minutes_to_threshold"),
     ],
 )
 def test_a_row_that_nothing_can_be_computed_from_is_named(
