@@ -144,8 +144,8 @@ class PolicyHead(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, features: Tensor) -> Distribution:
-        """features: (..., F) float32."""
-        out = self.out(features).float()
+        """features: (..., F)."""
+        out = exactly(self.out, features)
         if isinstance(self.space, spaces.Discrete):
             return Categorical.from_logits(out)
         if self.log_std is None:
@@ -231,8 +231,7 @@ class ActorCritic(nn.Module):
         """Values (B,) of observations (B, ...), by a critic on a backbone of its own."""
         assert self.value_backbone is not None and self.value_head is not None
         seen = obs if self.moments is None else self.moments(obs)
-        value: Tensor = self.value_head(self.value_backbone(seen))
-        return value.squeeze(-1).float()
+        return exactly(self.value_head, self.value_backbone(seen)).squeeze(-1)
 
     def forward(self, obs: Tensor, first: Tensor, state: Tensor | None) -> Prediction:
         """obs: (T, N, ...); first: (T, N) bool, begins an episode; state: before obs[0]."""
@@ -243,7 +242,7 @@ class ActorCritic(nn.Module):
             return Prediction(policy, None, state)
         if self.value_backbone is not None:
             features = self.value_backbone(flat).unflatten(0, obs.shape[:2])
-        return Prediction(policy, self.value_head(features).squeeze(-1).float(), state)
+        return Prediction(policy, exactly(self.value_head, features).squeeze(-1), state)
 
     def _input(self, obs: Tensor) -> Tensor:
         flat = obs.flatten(0, 1)
@@ -255,6 +254,12 @@ class ActorCritic(nn.Module):
         assert state is not None
         out, state = self.core(features, first, state)
         return out, state
+
+
+def exactly(head: nn.Linear, features: Tensor) -> Tensor:
+    """A head in float32, whatever precision autocast gave the features: ratios of probabilities are made of it."""
+    with torch.autocast(features.device.type, enabled=False):
+        return head(features.float())
 
 
 def _orthogonal(backbone: nn.Module) -> nn.Module:

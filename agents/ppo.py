@@ -249,7 +249,8 @@ class PPO:
     @torch.no_grad()
     def act(self, obs: np.ndarray, first: np.ndarray) -> np.ndarray:
         """Actions (N,) or (N, ...), sampled, for observations (N, ...); first: (N,) bool, an episode begins."""
-        policy, self.state = self.network.act(self._tensor(obs)[None], self._tensor(first)[None], self.state)
+        with self._precision():
+            policy, self.state = self.network.act(self._tensor(obs)[None], self._tensor(first)[None], self.state)
         self.action = self.noise.sample(policy[0])
         return self.network.head.to_world(self.action)
 
@@ -358,9 +359,12 @@ class PPO:
         return parts | {"losses/grad_norm": norm}
 
     def _say(self, obs: Tensor, first: Tensor, state: Tensor | None) -> Prediction:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.device.precision == "bfloat16"):
+        with self._precision():
             said: Prediction = self._forward(obs, first, state)
         return said
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.device.precision == "bfloat16")
 
     def status(self) -> dict[str, float]:
         """Values of the schedules, for the record."""
