@@ -305,6 +305,7 @@ def test_bfloat16_learns_nearly_what_float32_learns() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # torch says that it does not see every wait
 def test_an_update_on_a_gpu_never_waits_for_the_host() -> None:
     for exponent in (0.0, 0.5):
         config = replace(SMALL, replay=ReplayConfig(capacity=400, priority_exponent=exponent))

@@ -1,11 +1,13 @@
 """Heads on backbones: the dueling sum by hand, gradients, and weights that do not fit."""
 
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
+from gymnasium import spaces
 
-from agents.networks import QNetwork, load_network
+from agents.networks import ActorCritic, PolicyConfig, QNetwork, load_network
 from rl_gen_lab.errors import CheckpointError, ConfigError
 
 
@@ -78,3 +80,18 @@ def test_weights_that_do_not_fit_are_refused_with_the_layers_named() -> None:
 def test_a_backbone_for_the_wrong_kind_of_observation_is_refused() -> None:
     with pytest.raises(ConfigError, match="'nature' reads pixels"):
         QNetwork("nature", (4,), 2, dueling=False)
+
+
+@pytest.mark.parametrize("critic", ["shared", "separate"])
+def test_heads_are_float32_whatever_autocast_makes_of_the_backbone(critic: Literal["shared", "separate"]) -> None:
+    torch.manual_seed(0)
+    network = ActorCritic((4,), spaces.Discrete(3), PolicyConfig("mlp_small"), critic)
+    obs, first = torch.randn(5, 8, 4), torch.zeros(5, 8, dtype=torch.bool)
+    heard: list[torch.Tensor] = []
+    network.head.out.register_forward_hook(lambda _, inputs, output: heard.append(output.detach()))
+    with torch.autocast("cpu", torch.bfloat16):
+        said = network(obs, first, None)
+    assert said.value is not None
+    for number in (*heard, said.value):
+        assert number.dtype == torch.float32
+        assert (number != number.bfloat16().float()).float().mean() > 0.9  # finer than bfloat16 can say
