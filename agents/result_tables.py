@@ -191,24 +191,17 @@ def table(file: Path) -> str:
     parts = []
     for task in groups(rows, "fingerprint"):
         scores = {row["threshold"] for row in task}
-        solved = (
-            f"median time to {float(scores.pop()):g}" if len(scores) == 1 and all(scores) else "median time to score"
-        )
-        head = [
-            "what",
-            "agent",
-            "final score: IQM [95 % interval]",
-            "evidence",
-            solved,
-            "minutes",
-            "env steps",
-        ]
-        head += ["env steps/s", "peak MB", "hardware"]
+        head = ["what", "agent", "final score: IQM [95 % interval]", "evidence"]
+        timed = any(scores)
+        if timed:
+            head.append(f"median time to {float(scores.pop()):g}" if len(scores) == 1 else "median time to score")
+        head += ["minutes", "env steps", "env steps/s", "peak MB", "hardware"]
         lines = []
         found = groups(task, "what", "agent", "hardware", "threshold")
         for group in sorted(found, key=lambda group: -score(group).value):
             first = group[0]
-            line = [first["what"], first["agent"], score_text(group), evidence(group), _solved(group)]
+            line = [first["what"], first["agent"], score_text(group), evidence(group)]
+            line += [_solved(group)] if timed else []
             line += [_median(group, "minutes", 1)]
             line += [_median(group, name) for name in ("env_steps", "steps_per_second", "peak_memory_mb")]
             threads = f", {first['threads']} thread{'s' * (first['threads'] != '1')}" if first["threads"] else ""

@@ -13,8 +13,11 @@ never ranked together. A CSV with other columns is shown as it is.
 """
 
 import csv
+import fcntl
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +36,7 @@ from agents.learning_curves import (
 )
 from agents.result_tables import COLUMNS, ResultsError, Row, portable, read_csv, sentence, table
 from rl_gen_lab.errors import ConfigError
-from rl_gen_lab.files import replace_file
+from rl_gen_lab.files import replace_file, save_errors
 from rl_gen_lab.runs import RunFolder
 
 MARKER = re.compile(r"<!-- results:(?P<name>\S+) -->\n(?P<body>.*?)<!-- /results:(?P=name) -->", re.DOTALL)
@@ -57,8 +60,8 @@ class Options:
     check: bool = False
     # Folder of the CSVs.
     results_dir: Path = Path("results")
-    # File that holds the tables.
-    readme: Path = Path("README.md")
+    # File that holds the tables (None: README.md beside the folder of the CSVs).
+    readme: Path | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -123,7 +126,9 @@ def any_row(folder: Path, what: str, threshold: float | None) -> Row:
 
 
 def record(file: Path, rows: Sequence[Row]) -> None:
-    """Add rows to a CSV, made if absent; a row of the same run is replaced where it stands. A kill leaves it whole.
+    """Add rows to a CSV, made if absent; a row of the same run is replaced where it stands.
+
+    A kill leaves it whole, and commands that record at the same time wait for each other.
 
     Raises:
         ResultsError: the rows are of agents and of vision models, or the file has other columns.
@@ -133,13 +138,27 @@ def record(file: Path, rows: Sequence[Row]) -> None:
     expected = tuple(rows[0]) if rows else COLUMNS
     if any(tuple(row) != expected for row in rows):
         raise ResultsError("agents and vision models are not recorded in one file; record them by two commands")
-    if file.exists():
-        columns, old = read_csv(file)
-        if tuple(columns) != expected:
-            raise ResultsError(f"{file} has other columns than a record of such runs; choose another --record name")
-        kept = {row["run"]: row for row in old}
-    kept |= {row["run"]: row for row in rows}
-    replace_file(file, lambda new: write_csv(new, list(kept.values())))
+    with _one_at_a_time(file):
+        if file.exists():
+            columns, old = read_csv(file)
+            if tuple(columns) != expected:
+                raise ResultsError(f"{file} has other columns than a record of such runs; choose another --record name")
+            kept = {row["run"]: row for row in old}
+        kept |= {row["run"]: row for row in rows}
+        replace_file(file, lambda new: write_csv(new, list(kept.values())))
+
+
+@contextmanager
+def _one_at_a_time(file: Path) -> Iterator[None]:
+    """Hold the folder of a file, which is made if absent, against others who ask for it here. Raises: SaveError."""
+    with save_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        folder = os.open(file.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def write_csv(file: Path, rows: Sequence[Row]) -> None:
@@ -197,9 +216,10 @@ def main(argv: list[str] | None = None) -> None:
         file = options.results_dir / f"{options.record}.csv"
         record(file, rows)
         print(f"{file}: {len(rows)} rows written")
-    if not options.readme.exists():
-        raise ResultsError(f"no {options.readme} here; run this in the checkout or give --readme")
-    old = options.readme.read_text(encoding="utf-8")
+    readme = options.readme or options.results_dir.resolve().parent / "README.md"
+    if not readme.exists():
+        raise ResultsError(f"no {readme}; run this in the checkout or give --readme")
+    old = readme.read_text(encoding="utf-8")
     new, stale = render(old, options.results_dir)
     pictures = stale_pictures(old, options.results_dir)
     for file in suites_in(old, options.results_dir):
@@ -207,15 +227,15 @@ def main(argv: list[str] | None = None) -> None:
     if options.check:
         if stale or pictures:
             late = [*stale, *(f"the picture of {file}" for file in pictures)]
-            print(f"{options.readme} is stale: {', '.join(late)}. Run: python -m agents.results")
+            print(f"{readme.name} is stale: {', '.join(late)}. Run: python -m agents.results")
             raise SystemExit(1)
-        print(f"{options.readme}: every table and picture is what {options.results_dir} gives")
+        print(f"{readme.name}: every table and picture is what {options.results_dir} gives")
         return
     for file in pictures:
         print(f"{suite_report.write_picture(file)} drawn")
     if stale:
-        options.readme.write_text(new, encoding="utf-8")
-        print(f"{options.readme}: wrote {', '.join(stale)}")
+        readme.write_text(new, encoding="utf-8")
+        print(f"{readme.name}: wrote {', '.join(stale)}")
 
 
 if __name__ == "__main__":

@@ -125,11 +125,11 @@ def losses_text(rows: Sequence[Row], why: dict[str, str]) -> str:
 
 
 def section(file: Path) -> str:
-    """The Markdown of a benchmark. Raises: ResultsError."""
+    """The Markdown of a benchmark, for a README beside the folder of its CSV. Raises: ResultsError."""
     rows = runs_of(file)
     if not rows:
         return f"Not run yet: `python -m agents.benchmark --suite {file.stem}`.\n"
-    picture = f"![Final scores of {file.stem}]({picture_of(file).as_posix()})\n"
+    picture = f"![Final scores of {file.stem}]({file.resolve().parent.name}/{picture_of(file).name})\n"
     return "\n".join([picture, table(file), losses_text(rows, reasons(file))])
 
 

@@ -1,6 +1,7 @@
 """Results are recorded once per run, tables are made from them, and a stale table is noticed."""
 
 import re
+import threading
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,32 @@ def test_table_ranks_agents_of_one_task_and_counts_seeds(tmp_path: Path) -> None
     )
     assert "| sb3_dqn |" in lines[1] and "not reached (0 of 3 runs)" in lines[1]
     assert "median time to 18" in text
+
+
+def test_a_task_without_a_score_to_reach_has_no_column_for_the_time(tmp_path: Path) -> None:
+    file = recorded(tmp_path)
+    _, rows = read_csv(file)
+    write_csv(file, [row | {"threshold": ""} for row in rows])
+    head, rule, *lines = (line for line in table(file).splitlines() if line.startswith("|"))
+    assert "median time" not in head
+    assert len({line.count(" | ") for line in (head, rule, *lines)}) == 1
+
+
+def test_two_commands_that_record_at_once_lose_no_row(tmp_path: Path) -> None:
+    _, rows = read_csv(recorded(tmp_path, seeds=(1,)))
+    file, both = tmp_path / "results" / "together.csv", threading.Barrier(2)
+
+    def add(name: str) -> None:
+        both.wait()
+        for k in range(20):
+            record(file, [rows[0] | {"run": f"{name}{k}"}])
+
+    adding = [threading.Thread(target=add, args=(name,)) for name in "ab"]
+    for thread in adding:
+        thread.start()
+    for thread in adding:
+        thread.join()
+    assert len(read_csv(file)[1]) == 40
 
 
 def test_less_than_a_minute_is_told_in_seconds(tmp_path: Path) -> None:
@@ -190,6 +217,20 @@ def test_check_fails_until_the_tables_are_written(tmp_path: Path, capsys: pytest
     assert "our wonder" in readme.read_text()
     results.main(places)
     assert "our wonder" not in readme.read_text()
+
+
+def test_the_readme_beside_the_folder_of_the_csvs_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder in (here, there):
+        folder.mkdir()
+        (folder / "README.md").write_text("<!-- results:pong -->\n<!-- /results:pong -->\n")
+    monkeypatch.chdir(here)
+    run = make_run(tmp_path / "runs", solved_at=80_000)
+    results.main([str(run), "--record", "pong", "--what", "Pong", "--results-dir", str(there / "results")])
+    assert "| dqn |" in (there / "README.md").read_text()
+    assert "| dqn |" not in (here / "README.md").read_text() and not (here / "results").exists()
 
 
 def test_arguments_that_cannot_be_meant_are_refused() -> None:
