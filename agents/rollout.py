@@ -176,13 +176,19 @@ class Rollout:
             "actions": np.stack(since) if since else empty,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restart as numbered in `state` and repeat the actions taken since."""
+    def load_state_dict(self, state: dict[str, Any], on_repeat: Callable[[int, int], None] | None = None) -> None:
+        """Restart as numbered in `state` and repeat the actions taken since, which takes as long as it took before.
+
+        on_repeat(done, all): called after each vector step.
+        """
         self.restarts = int(state["restarts"]) - 1
         self.restart()
-        self.steps = int(state["steps"]) - len(state["actions"])
-        for actions in state["actions"]:
+        repeated = state["actions"]
+        self.steps = int(state["steps"]) - len(repeated)
+        for done, actions in enumerate(repeated, 1):
             self.step(actions)
+            if on_repeat is not None:
+                on_repeat(done, len(repeated))
 
     def close(self) -> None:
         """Free the environments."""

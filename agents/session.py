@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from agents import records
 from agents.film import in_words, play_episode, write_mp4
 from agents.policy import Policy
-from agents.rollout import Episode, Evaluation, evaluate
+from agents.rollout import Episode, Evaluation, Rollout, evaluate
 from agents.settings import AgentConfig, Stateful
 from envs import names
 from rl_gen_lab.config import to_flat_dict
@@ -318,13 +318,19 @@ class Session:
 
     def _load(self, saved: dict[str, Any]) -> None:
         try:
-            for name, part in self.parts.items():
-                part.load_state_dict(saved[name])
             self._load_state_dict(saved["session"])
+            for name, part in self.parts.items():
+                if isinstance(part, Rollout):
+                    part.load_state_dict(saved[name], self._show_repetition)
+                else:
+                    part.load_state_dict(saved[name])
         except (KeyError, ValueError, RuntimeError) as error:  # what torch and dictionaries say of what does not fit
             raise CheckpointError(
                 f"{self.run.checkpoints / 'latest'} does not fit this program and {self.run.config_file}: {error}"
             ) from error
+
+    def _show_repetition(self, done: int, total: int) -> None:
+        self.display.pause(self.env_steps, f"repeating the games up to here: {done:,} of {total:,} vector steps")
 
     def _go_on(self) -> None:
         """The rest of a resumption: from here on the folder is this run's again."""

@@ -19,6 +19,7 @@ from safetensors.numpy import load_file
 from agents import dqn, session
 from agents.rollout import Act, Evaluation
 from envs.factory import EnvConfig
+from rl_gen_lab import display
 from rl_gen_lab.runs import RunFolder
 
 CARTPOLE = [
@@ -120,14 +121,21 @@ def test_a_run_interrupted_in_an_evaluation_resumes_exactly(
     assert_same(only_run(tmp_path / "whole"), stopped)
 
 
-def test_an_interrupted_game_resumes_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_game_resumes_exactly_and_shows_what_it_repeats(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = [*PONG, *SHORT, *NO_EVALUATION, "--world.max-episode-frames", "800"]
     dqn.main([*arguments, "--runs-dir", str(tmp_path / "whole")])
     with monkeypatch.context() as patch:
         stop_at(patch, 500)
         with pytest.raises(SystemExit):
             dqn.main([*arguments, "--runs-dir", str(tmp_path / "stopped")])
+    monkeypatch.setattr(display, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(display, "SECONDS_TO_FIRST", 0.0)
+    capsys.readouterr()
     dqn.main(["--resume", str(only_run(tmp_path / "stopped").path)])
+    # Two copies since the checkpoint at step 300, where the games were begun anew.
+    assert "dqn Pong 500/900 steps · repeating the games up to here: 100 of 100 vector steps" in capsys.readouterr().out
     assert_same(only_run(tmp_path / "whole"), only_run(tmp_path / "stopped"))
 
 
