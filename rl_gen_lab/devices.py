@@ -27,15 +27,18 @@ class DeviceConfig:
     device: str = "auto"
     # Threads of torch in this process; more than 1 is slower as soon as anything else runs on the machine.
     threads: int = 1
-    # Arithmetic of forward and backward passes; parameters stay float32.
-    precision: Literal["float32", "bfloat16"] = "float32"
+    # Arithmetic of forward and backward passes; parameters stay float32. auto: bfloat16 where it is the faster of the
+    # two (CPUs with AVX512-BF16 or AMX, GPUs since Ampere); the record says which it was.
+    precision: Literal["float32", "bfloat16", "auto"] = "float32"
     # Compile the networks with torch.compile: slow to start, faster later.
     compile: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work on any machine."""
+        """Refuse what cannot work on any machine; decide what is left to this one."""
         if self.threads < 1:
             raise ConfigError(f"device.threads must be 1 or more, not {self.threads}")
+        if self.precision == "auto":
+            object.__setattr__(self, "precision", "bfloat16" if multiplies_bfloat16(self.device) else "float32")
 
 
 def setup(config: DeviceConfig) -> torch.device:
@@ -60,6 +63,14 @@ def setup(config: DeviceConfig) -> torch.device:
     elif device.type not in ("cpu", "mps"):
         raise ConfigError(f"device '{config.device}' is not supported: use auto, cpu, cuda or cuda:<number>")
     return device
+
+
+def multiplies_bfloat16(device: str) -> bool:
+    """Whether the processor of that name ("auto", "cpu", "cuda" ...) has instructions for bfloat16."""
+    if device != "cpu" and torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    known = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(asked is not None and asked() for asked in known)
 
 
 def keep_freed_memory() -> None:

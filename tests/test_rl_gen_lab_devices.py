@@ -52,6 +52,27 @@ def test_a_gpu_number_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatc
         setup(DeviceConfig(device="cuda:1"))
 
 
+@pytest.mark.parametrize(
+    ("device", "cpu", "cuda", "expected"),
+    [
+        ("cpu", True, None, "bfloat16"),
+        ("cpu", False, True, "float32"),
+        ("auto", False, None, "float32"),
+        ("auto", False, True, "bfloat16"),
+        ("cuda", True, False, "float32"),
+    ],
+)
+def test_automatic_precision_is_what_the_processor_is_made_for(
+    monkeypatch: pytest.MonkeyPatch, device: str, cpu: bool, cuda: bool | None, expected: str
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: cpu)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda is not None)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: cuda)
+    assert DeviceConfig(device=device, precision="auto").precision == expected
+    assert DeviceConfig(device=device).precision == "float32"
+
+
 def test_no_threads_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"device\.threads must be 1 or more, not 0"):
         DeviceConfig(threads=0)
