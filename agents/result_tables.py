@@ -74,6 +74,8 @@ def read_csv(file: Path) -> tuple[list[str], list[Row]]:
             raise ResultsError(f"{file}: row {number} does not have one cell per column")
     if tuple(columns) == COLUMNS:
         _check_runs(file, rows)
+        for row in rows:
+            row["threshold"] = row["threshold"] and f"{float(row['threshold']):g}"  # 18 and 18.0 are one score
     return columns, rows
 
 

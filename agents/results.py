@@ -103,7 +103,7 @@ def row_of(run: RunRecord, what: str, threshold: float | None = None) -> Row:
         "eval_std": round(float(np.std(run.final_returns)), 3),
         "eval_episodes": len(run.final_returns),
         "eval_returns": " ".join(f"{value:g}" for value in run.final_returns),
-        "threshold": score,
+        "threshold": None if score is None else f"{score:g}",
         "steps_to_threshold": crossing and crossing.steps,
         "minutes_to_threshold": crossing and round(crossing.minutes, 2),
         "hardware": run.hardware,

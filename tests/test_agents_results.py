@@ -39,7 +39,7 @@ def test_a_score_never_reached_leaves_the_cells_empty(tmp_path: Path) -> None:
 def test_a_threshold_given_replaces_the_known_one(tmp_path: Path) -> None:
     run = load_run(make_run(tmp_path, solved_at=80_000))
     low, high = row_of(run, "claim", 0.0), row_of(run, "claim", 18.0)
-    assert (low["threshold"], high["threshold"]) == ("0.0", "18.0")
+    assert (low["threshold"], high["threshold"]) == ("0", "18")
     assert int(low["steps_to_threshold"]) < int(high["steps_to_threshold"])
 
 
@@ -85,6 +85,13 @@ def test_table_ranks_agents_of_one_task_and_counts_seeds(tmp_path: Path) -> None
     )
     assert "| sb3_dqn |" in lines[1] and "not reached (0 of 3 runs)" in lines[1]
     assert "median time to 18" in text
+
+
+def test_one_score_written_in_two_ways_is_one_score(tmp_path: Path) -> None:
+    file = recorded(tmp_path, seeds=(1, 2), solved_at=80_000)
+    _, (one, two) = read_csv(file)
+    write_csv(file, [one | {"threshold": "18"}, two | {"threshold": "18.0"}])
+    assert "median time to 18 |" in table(file) and "2 of 2 runs" in table(file)
 
 
 def test_a_task_without_a_score_to_reach_has_no_column_for_the_time(tmp_path: Path) -> None:
