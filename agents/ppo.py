@@ -364,7 +364,7 @@ class PPO:
         return said
 
     def _precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.device.precision == "bfloat16")
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.device.bfloat16)
 
     def status(self) -> dict[str, float]:
         """Values of the schedules, for the record."""

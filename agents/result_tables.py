@@ -75,7 +75,7 @@ def read_csv(file: Path) -> tuple[list[str], list[Row]]:
     if tuple(columns) == COLUMNS:
         _check_runs(file, rows)
         for row in rows:
-            row["threshold"] = row["threshold"] and f"{float(row['threshold']):g}"  # 18 and 18.0 are one score
+            row["threshold"] = row["threshold"] and f"{float(row['threshold']):.12g}"  # 18 and 18.0 are one score
     return columns, rows
 
 

@@ -69,6 +69,8 @@ class Options:
             raise ConfigError("--record NAME and run folders belong together")
         if self.record and not self.what:
             raise ConfigError('--record needs --what "the claim in a few words"')
+        if self.threshold is not None and not np.isfinite(self.threshold):
+            raise ConfigError(f"--threshold must be a number, not {self.threshold}")
         if self.record and self.check:
             raise ConfigError("--check only looks; leave out --record")
 
@@ -103,7 +105,7 @@ def row_of(run: RunRecord, what: str, threshold: float | None = None) -> Row:
         "eval_std": round(float(np.std(run.final_returns)), 3),
         "eval_episodes": len(run.final_returns),
         "eval_returns": " ".join(f"{value:g}" for value in run.final_returns),
-        "threshold": None if score is None else f"{score:g}",
+        "threshold": None if score is None else f"{score:.12g}",
         "steps_to_threshold": crossing and crossing.steps,
         "minutes_to_threshold": crossing and round(crossing.minutes, 2),
         "hardware": run.hardware,

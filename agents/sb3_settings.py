@@ -198,7 +198,9 @@ class Config:
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.device.precision != "float32" or self.device.compile:
-            raise ConfigError("Stable-Baselines3 computes in float32 and is not compiled: leave precision and compile")
+            raise ConfigError(
+                "Stable-Baselines3 computes in float32 and is not compiled: give neither --precision nor --compile"
+            )
         ppo = self.ppo
         if self.algo == "ppo" and ppo.normalize_advantage and min(ppo.batch_size, ppo.n_steps * self.num_envs) < 2:
             raise ConfigError("ppo.normalize_advantage needs at least 2 transitions in a batch and in a rollout")

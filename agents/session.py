@@ -425,7 +425,8 @@ class Session:
         return self
 
     def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
-        if self._interrupted:  # asked twice: at once
+        # Asked twice, or before anything is begun that could be saved: at once.
+        if self._interrupted or self.saved is not None:
             raise KeyboardInterrupt
         self._interrupted = True
         self.display.say(f"{signal.Signals(number).name}: saving, then stopping (again: stop at once)")

@@ -3,9 +3,9 @@
 Agents bring their own presets (those of Stable-Baselines3 are the zoo's). What a suite sets is what makes a comparison
 fair: agent steps, evaluations (the best agent by evaluation is scored), episodes, when a solved run may stop, and no
 random actions when scored. Schedules of a preset that fall "over the run" fall over these steps, the reference's too.
-The budgets of `classic` are those of our presets, but for actor-critic's on LunarLander, which is larger. The zoo's
-are larger for most on-policy agents (up to 1,000,000 steps of Acrobot, MountainCar and LunarLander): the question here
-is what an agent makes of few steps.
+The budgets of `classic` are those of our presets, but for actor-critic's on LunarLander and MountainCar and REINFORCE's
+on MountainCar, which are larger. The zoo's are larger for most on-policy agents (up to 1,000,000 steps of Acrobot,
+MountainCar and LunarLander): the question here is what an agent makes of few steps.
 """
 
 from __future__ import annotations

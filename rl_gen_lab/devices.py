@@ -28,17 +28,20 @@ class DeviceConfig:
     # Threads of torch in this process; more than 1 is slower as soon as anything else runs on the machine.
     threads: int = 1
     # Arithmetic of forward and backward passes; parameters stay float32. auto: bfloat16 where it is the faster of the
-    # two (CPUs with AVX512-BF16 or AMX, GPUs since Ampere); the record says which it was.
+    # two (CPUs with AVX512-BF16 or AMX, GPUs since Ampere).
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     # Compile the networks with torch.compile: slow to start, faster later.
     compile: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work on any machine; decide what is left to this one."""
+        """Refuse what cannot work on any machine."""
         if self.threads < 1:
             raise ConfigError(f"device.threads must be 1 or more, not {self.threads}")
-        if self.precision == "auto":
-            object.__setattr__(self, "precision", "bfloat16" if multiplies_bfloat16(self.device) else "float32")
+
+    @property
+    def bfloat16(self) -> bool:
+        """Whether forward and backward passes are computed in bfloat16 here."""
+        return self.precision == "bfloat16" or (self.precision == "auto" and multiplies_bfloat16(self.device))
 
 
 def setup(config: DeviceConfig) -> torch.device:
@@ -67,8 +70,10 @@ def setup(config: DeviceConfig) -> torch.device:
 
 def multiplies_bfloat16(device: str) -> bool:
     """Whether the processor of that name ("auto", "cpu", "cuda" ...) has instructions for bfloat16."""
-    if device != "cpu" and torch.cuda.is_available():
+    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
         return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device not in ("auto", "cpu"):
+        return False
     known = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     return any(asked is not None and asked() for asked in known)
 

@@ -196,7 +196,7 @@ class Loop:
             self.display.update(self.updates, text, left)
 
     def _precision(self) -> torch.autocast:
-        half = self.config.device.precision == "bfloat16"
+        half = self.config.device.bfloat16
         return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
 
     # ---- measuring

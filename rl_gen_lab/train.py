@@ -196,7 +196,7 @@ def refuse_to_outgrow_memory(config: Config, network: nn.Module, device: torch.d
     memory.refuse_too_large(needed, what, device, choices)
     backbone = next((module for module in network.modules() if isinstance(module, Convolutional)), None)
     if backbone is not None:
-        bytes_each = 2 if config.device.precision == "bfloat16" else 4
+        bytes_each = 2 if config.device.bfloat16 else 4
         needed += memory.backward_bytes(backbone, backbone.counts().activations, config.batch_size, bytes_each)
         what = f"to train {weights:,} weights on {config.batch_size} images at a time takes, beside them, at least"
         memory.refuse_too_large(needed, what, device, f"a smaller --batch-size or {choices}")

@@ -55,22 +55,23 @@ def test_a_gpu_number_that_is_not_here_is_refused(monkeypatch: pytest.MonkeyPatc
 @pytest.mark.parametrize(
     ("device", "cpu", "cuda", "expected"),
     [
-        ("cpu", True, None, "bfloat16"),
-        ("cpu", False, True, "float32"),
-        ("auto", False, None, "float32"),
-        ("auto", False, True, "bfloat16"),
-        ("cuda", True, False, "float32"),
+        ("cpu", True, None, True),
+        ("cpu", False, True, False),
+        ("auto", False, None, False),
+        ("auto", False, True, True),
+        ("cuda", True, False, False),
+        ("mps", True, True, False),
     ],
 )
 def test_automatic_precision_is_what_the_processor_is_made_for(
-    monkeypatch: pytest.MonkeyPatch, device: str, cpu: bool, cuda: bool | None, expected: str
+    monkeypatch: pytest.MonkeyPatch, device: str, cpu: bool, cuda: bool | None, expected: bool
 ) -> None:
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: cpu)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda is not None)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: cuda)
-    assert DeviceConfig(device=device, precision="auto").precision == expected
-    assert DeviceConfig(device=device).precision == "float32"
+    assert DeviceConfig(device=device, precision="auto").bfloat16 == expected
+    assert not DeviceConfig(device=device).bfloat16 and DeviceConfig(device=device, precision="bfloat16").bfloat16
 
 
 def test_no_threads_are_refused() -> None:
