@@ -221,7 +221,7 @@ class A2C:
         if c.normalise_rewards:
             self.reward_scale.update(reward, rollout.first[:-1], rollout.dummy)
             reward = self.reward_scale(reward)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=c.device.bfloat16):
+        with c.device.autocast(self.device):
             said = self._forward(rollout.obs, rollout.first, self.state_at_start)
         assert said.value is not None
         made = rollout.advantages(said.value, reward, c.gamma, c.gae_lambda)

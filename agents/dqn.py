@@ -306,7 +306,7 @@ class DQN:
             self._standardise()
         transfer.set_learning_rate(self.optimizer, self.learning_rate())
         batch = self.replay.sample(c.batch_size, self.n_step(), c.gamma, self.sampling, c.replay.priority_beta)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=c.device.bfloat16):
+        with c.device.autocast(self.device):
             loss, td, q_tm1 = self._loss(self.online, self.target, batch, double=c.double, loss=c.loss)
         self.optimizer.zero_grad()
         loss.backward()

@@ -249,7 +249,7 @@ class PPO:
     @torch.no_grad()
     def act(self, obs: np.ndarray, first: np.ndarray) -> np.ndarray:
         """Actions (N,) or (N, ...), sampled, for observations (N, ...); first: (N,) bool, an episode begins."""
-        with self._precision():
+        with self.config.device.autocast(self.device):
             policy, self.state = self.network.act(self._tensor(obs)[None], self._tensor(first)[None], self.state)
         self.action = self.noise.sample(policy[0])
         return self.network.head.to_world(self.action)
@@ -359,12 +359,9 @@ class PPO:
         return parts | {"losses/grad_norm": norm}
 
     def _say(self, obs: Tensor, first: Tensor, state: Tensor | None) -> Prediction:
-        with self._precision():
+        with self.config.device.autocast(self.device):
             said: Prediction = self._forward(obs, first, state)
         return said
-
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.device.bfloat16)
 
     def status(self) -> dict[str, float]:
         """Values of the schedules, for the record."""

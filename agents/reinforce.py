@@ -292,7 +292,7 @@ class Reinforce:
         self.optimizer.zero_grad()
         total, bonus = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         for part in torch.arange(len(obs), device=self.device).split(c.chunk_steps):
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=c.device.bfloat16):
+            with c.device.autocast(self.device):
                 policy = self._policy(obs[part])
             coefficient = self.entropy_coefficient()
             loss, entropy = self._loss(

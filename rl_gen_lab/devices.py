@@ -8,6 +8,7 @@ import resource
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -43,6 +44,10 @@ class DeviceConfig:
         """Whether forward and backward passes are computed in bfloat16 here."""
         return self.precision == "bfloat16" or (self.precision == "auto" and multiplies_bfloat16(self.device))
 
+    def autocast(self, device: torch.device) -> torch.autocast:
+        """A context on that device in which passes have this precision."""
+        return torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16)
+
 
 def setup(config: DeviceConfig) -> torch.device:
     """Set the number of threads and give the device. Raises ConfigError when the device is not here."""
@@ -68,6 +73,7 @@ def setup(config: DeviceConfig) -> torch.device:
     return device
 
 
+@cache  # it is asked before every pass
 def multiplies_bfloat16(device: str) -> bool:
     """Whether the processor of that name ("auto", "cpu", "cuda" ...) has instructions for bfloat16."""
     if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):

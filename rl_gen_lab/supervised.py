@@ -165,7 +165,7 @@ class Loop:
 
     def _update(self, indices: Tensor) -> None:
         self.task.network.train()
-        with self._precision():
+        with self.config.device.autocast(self.device):
             losses = self.task.loss(self.splits["train"], indices)
         self.batch, self.updates = self.batch + 1, self.updates + 1
         due = self.updates % self.config.log_every_updates == 0
@@ -195,10 +195,6 @@ class Loop:
             left = None if minutes is None else max(60 * minutes - self.tracker.wall_seconds, 0.0)
             self.display.update(self.updates, text, left)
 
-    def _precision(self) -> torch.autocast:
-        half = self.config.device.bfloat16
-        return torch.autocast(self.device.type, torch.bfloat16, enabled=half)
-
     # ---- measuring
 
     def measure(self, name: str) -> dict[str, float]:
@@ -212,7 +208,7 @@ class Loop:
 
         self.task.network.eval()
         started = time.monotonic()
-        with torch.no_grad(), self._precision():
+        with torch.no_grad(), self.config.device.autocast(self.device):
             found = self.task.evaluate(split, show)
         return found | {"ms_per_image": 1_000 * (time.monotonic() - started) / len(split)}
 
@@ -227,7 +223,7 @@ class Loop:
         self.task.network.eval()
         torch.set_num_threads(1)
         try:
-            with torch.no_grad(), self._precision():
+            with torch.no_grad(), self.config.device.autocast(self.device):
                 for image in images:
                     started = now()
                     self.task.predict(image[None])

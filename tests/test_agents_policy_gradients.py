@@ -238,6 +238,15 @@ def test_bfloat16_learns_nearly_what_float32_learns(config: Any) -> None:
     assert float(torch.cosine_similarity(fine, coarse, 0)) > 0.99
 
 
+def test_ppo_acts_in_the_precision_it_learns_in() -> None:
+    agent, rollout = make(replace(PPO, device=DeviceConfig(device="cpu", precision="bfloat16")))
+    seen: list[torch.dtype] = []
+    agent.network.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].dtype))
+    agent.act(rollout.obs, rollout.first)
+    rollout.close()
+    assert seen == [torch.bfloat16]
+
+
 # ---- running statistics
 
 

@@ -139,6 +139,28 @@ def test_an_interrupted_game_resumes_exactly_and_shows_what_it_repeats(
     assert_same(only_run(tmp_path / "whole"), only_run(tmp_path / "stopped"))
 
 
+def test_ctrl_c_while_games_are_repeated_stops_at_once_and_changes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        stop_at(patch, 500)
+        with pytest.raises(SystemExit):
+            dqn.main([*PONG, *SHORT, *NO_EVALUATION, "--world.max-episode-frames", "800", "--runs-dir", str(tmp_path)])
+    stopped = only_run(tmp_path)
+    before = {file: file.read_bytes() for file in stopped.path.rglob("*") if file.is_file()}
+    repeated: list[int] = []
+
+    def interrupt(self: session.Session, done: int, total: int) -> None:
+        repeated.append(done)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(session.Session, "_show_repetition", interrupt)
+    with pytest.raises(SystemExit) as exit_:
+        dqn.main(["--resume", str(stopped.path)])
+    assert exit_.value.code == session.EXIT_INTERRUPTED and repeated == [1]
+    assert before == {file: file.read_bytes() for file in stopped.path.rglob("*") if file.is_file()}
+
+
 def start(arguments: list[str], root: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "agents.dqn", *arguments, "--runs-dir", str(root)]
     return subprocess.Popen(

@@ -9,7 +9,15 @@ import pytest
 import torch
 
 from rl_gen_lab import devices
-from rl_gen_lab.devices import DeviceConfig, git_commit, hardware, peak_memory_mb, setup, versions
+from rl_gen_lab.devices import (
+    DeviceConfig,
+    git_commit,
+    hardware,
+    multiplies_bfloat16,
+    peak_memory_mb,
+    setup,
+    versions,
+)
 from rl_gen_lab.errors import ConfigError
 
 
@@ -70,7 +78,9 @@ def test_automatic_precision_is_what_the_processor_is_made_for(
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda is not None)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: cuda)
+    multiplies_bfloat16.cache_clear()
     assert DeviceConfig(device=device, precision="auto").bfloat16 == expected
+    multiplies_bfloat16.cache_clear()
     assert not DeviceConfig(device=device).bfloat16 and DeviceConfig(device=device, precision="bfloat16").bfloat16
 
 
