@@ -258,6 +258,8 @@ def make_model(config: Config, env: VecEnv, device: torch.device) -> DQN | A2C |
         policy |= {"normalize_images": False, "net_arch": []}
     if config.net_arch is not None:
         policy["net_arch"] = list(config.net_arch)
+    if config.activation is not None:
+        policy["activation_fn"] = {"tanh": nn.Tanh, "relu": nn.ReLU}[config.activation]
     keywords = {k: v for k, v in asdict(config.settings).items() if k not in OURS_ONLY}
     keywords["learning_rate"] = _schedule(config.settings.learning_rate, config.settings.learning_rate_end)
     if config.algo == "dqn":

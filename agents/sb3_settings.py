@@ -180,6 +180,8 @@ class Config:
     backbone: str | None = None
     # Hidden layers behind the features (None: SB3's own choice; none behind our backbone).
     net_arch: tuple[int, ...] | None = None
+    # Between those layers (None: SB3's own choice: relu for DQN, else tanh).
+    activation: Literal["tanh", "relu"] | None = None
     # Standardise observations and rewards by running statistics (SB3's VecNormalize); vectors only.
     normalize: bool = False
 

@@ -17,7 +17,7 @@ class LearnerWorld:
     """N copies of a world; `step` gives what SB3's VecEnv promises.
 
     Observations are as `make_vec` makes them, (N, S*C, H, W) uint8 or (N, D) float32; rewards (N,) float32 as
-    the learner sees them; dones (N,) bool, lost lives among them if the world says so. Infos carry
+    the learner sees them; dones (N,) bool, lost lives and points among them if the world says so. Infos carry
     `TimeLimit.truncated`, at a done `terminal_observation`, and at the end of a game `episode` (unclipped
     return, length in agent steps).
     `episodes`: the games that ended in the last step.
@@ -33,7 +33,7 @@ class LearnerWorld:
         self.observation_space = self.vec.single_observation_space
         self.action_space = self.vec.single_action_space
         self._clips = world.clip_rewards and names.is_atari(self.env_id)
-        self._lives_count = world.episodic_life
+        self._lives_count, self._points_count = world.episodic_life, world.episodic_points
         self._started = time.monotonic()
         self._steps = 0
         self._begin({})
@@ -74,7 +74,7 @@ class LearnerWorld:
         self._lengths += 1
         ended = terminated | truncated
         infos: list[dict[str, Any]] = [{"TimeLimit.truncated": bool(t)} for t in truncated & ~terminated]
-        lost = self._lives_lost(info, ended)
+        lost = self._lives_lost(info, ended) | (self._points_count & (reward != 0) & ~ended)
         for i in np.flatnonzero(lost):
             infos[i]["terminal_observation"] = obs[i].copy()
         self.episodes = []

@@ -163,6 +163,20 @@ def test_a_lost_life_is_marked_without_ending_the_episode_and_only_when_asked() 
     assert not any(lost[False])
 
 
+def test_a_point_ends_the_value_without_ending_the_game_and_only_when_asked() -> None:
+    for asked in (True, False):
+        world = EnvConfig(episodic_points=asked, frame_stack=1, image_size=42)
+        rollout = Rollout("Pong", 2, world, Generators(1))
+        chance = np.random.default_rng(1)
+        points = 0
+        for _ in range(1_500):  # a random player has lost its game by then
+            step, _ = rollout.step(actions_of(rollout, chance))
+            assert (step.life_lost == (asked & (step.reward != 0))).all()
+            points += int((step.reward != 0).sum())
+        assert points > 42 and rollout.restarts == 0
+        rollout.close()
+
+
 @pytest.mark.parametrize("fire", [False, True])
 def test_stacks_built_from_remembered_frames_are_the_stacks_that_the_world_showed(fire: bool) -> None:
     world = EnvConfig(max_episode_frames=160, fire_reset=fire, image_size=42, frame_stack=4, grayscale=not fire)

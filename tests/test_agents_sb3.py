@@ -150,6 +150,23 @@ def test_lost_lives_end_learning_but_not_the_game_and_returns_are_not_clipped() 
     assert infos[0]["episode"]["r"] == total == env.world.episodes[0].episodic_return > 100
 
 
+def test_points_end_learning_but_not_the_game() -> None:
+    env = adapter("Pong", 1, EnvConfig(episodic_points=True, image_size=42))
+    env.seed(0)
+    env.reset()
+    rng = np.random.default_rng(0)
+    points = 0
+    for _ in range(2_000):
+        obs, reward, done, infos = env.step(rng.integers(6, size=1))
+        assert done[0] == (reward[0] != 0)
+        points += int(done[0])
+        if "episode" in infos[0]:
+            break
+        if done[0]:
+            np.testing.assert_array_equal(infos[0]["terminal_observation"], obs[0])
+    assert points >= 21 and infos[0]["episode"]["r"] <= -15
+
+
 @pytest.mark.parametrize(
     ("game", "skip", "steps", "same_pixels"),
     # SB3 takes the maximum of two frames in colour and makes it grey, ALE the other way round: where a sprite of one

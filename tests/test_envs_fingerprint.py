@@ -25,7 +25,7 @@ CHANGES: dict[str, Any] = {
     "fire_reset": True,
     "max_episode_frames": 27_000,
 }
-LEARNER_ONLY: dict[str, Any] = {"episodic_life": True, "clip_rewards": False}
+LEARNER_ONLY: dict[str, Any] = {"episodic_life": True, "episodic_points": True, "clip_rewards": False}
 
 
 @pytest.fixture(scope="module")
