@@ -33,6 +33,7 @@ THRESHOLDS: dict[str, tuple[float, ...]] = {
     "LunarLander-v3": (0, 200),
     "LunarLanderContinuous-v3": (0, 200),
     "Pendulum-v1": (-250,),
+    "HalfCheetah-v5": (4800,),
 }
 Axis = Literal["steps", "minutes"]
 

@@ -213,14 +213,14 @@ def suites_in(readme: str, results_dir: Path) -> list[Path]:
 def main(argv: list[str] | None = None) -> None:
     """Command line entry."""
     options = cli(Options, argv)
+    readme = options.readme or Path(os.path.relpath(options.results_dir.resolve().parent / "README.md"))
+    if not readme.exists():
+        raise ResultsError(f"no {readme}; run this in the checkout or give --readme")
     if options.record:
         rows = [any_row(folder, options.what, options.threshold) for folder in options.runs]
         file = options.results_dir / f"{options.record}.csv"
         record(file, rows)
         print(f"{file}: {len(rows)} rows written")
-    readme = options.readme or options.results_dir.resolve().parent / "README.md"
-    if not readme.exists():
-        raise ResultsError(f"no {readme}; run this in the checkout or give --readme")
     old = readme.read_text(encoding="utf-8")
     new, stale = render(old, options.results_dir)
     pictures = stale_pictures(old, options.results_dir)
@@ -229,15 +229,15 @@ def main(argv: list[str] | None = None) -> None:
     if options.check:
         if stale or pictures:
             late = [*stale, *(f"the picture of {file}" for file in pictures)]
-            print(f"{readme.name} is stale: {', '.join(late)}. Run: python -m agents.results")
+            print(f"{readme} is stale: {', '.join(late)}. Run: python -m agents.results")
             raise SystemExit(1)
-        print(f"{readme.name}: every table and picture is what {options.results_dir} gives")
+        print(f"{readme}: every table and picture is what {options.results_dir} gives")
         return
     for file in pictures:
         print(f"{suite_report.write_picture(file)} drawn")
     if stale:
         readme.write_text(new, encoding="utf-8")
-        print(f"{readme.name}: wrote {', '.join(stale)}")
+        print(f"{readme}: wrote {', '.join(stale)}")
 
 
 if __name__ == "__main__":

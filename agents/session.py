@@ -440,7 +440,7 @@ class Session:
         refused = self.saved is not None  # the checkpoint to go on from: what is in the folder stays as it is
         if error is not None and not refused:
             self._write_result(self._result("failed") | {"error": f"{type(error).__name__}: {error}"})
-        resumable = not refused and (self.run.checkpoints / "latest").is_dir()
+        resumable = (not refused or isinstance(error, KeyboardInterrupt)) and (self.run.checkpoints / "latest").is_dir()
         hopeless = isinstance(error, DivergedError)  # a resumed run is the same run: it would end there again
         if (error is not None or self._interrupted) and resumable and not hopeless:
             self.display.say(f"resume with: {records.resume_command(self.algo, self.run)}")

@@ -220,7 +220,7 @@ def test_check_fails_until_the_tables_are_written(tmp_path: Path, capsys: pytest
     with pytest.raises(SystemExit) as stop:
         results.main(["--check", *places])
     assert stop.value.code == 1
-    assert "stale: pong" in capsys.readouterr().out
+    assert f"{readme} is stale: pong" in capsys.readouterr().out
     assert "our wonder" in readme.read_text()
     results.main(places)
     assert "our wonder" not in readme.read_text()
@@ -238,6 +238,14 @@ def test_the_readme_beside_the_folder_of_the_csvs_is_written(
     results.main([str(run), "--record", "pong", "--what", "Pong", "--results-dir", str(there / "results")])
     assert "| dqn |" in (there / "README.md").read_text()
     assert "| dqn |" not in (here / "README.md").read_text() and not (here / "results").exists()
+
+
+def test_without_a_readme_nothing_is_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make_run(tmp_path / "runs", solved_at=80_000)
+    with pytest.raises(SystemExit):
+        results.main([str(run), "--record", "pong", "--what", "Pong", "--results-dir", str(tmp_path / "results")])
+    assert "README.md; run this in the checkout or give --readme" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
 
 
 def test_arguments_that_cannot_be_meant_are_refused() -> None:

@@ -140,7 +140,7 @@ def test_an_interrupted_game_resumes_exactly_and_shows_what_it_repeats(
 
 
 def test_ctrl_c_while_games_are_repeated_stops_at_once_and_changes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with monkeypatch.context() as patch:
         stop_at(patch, 500)
@@ -155,9 +155,11 @@ def test_ctrl_c_while_games_are_repeated_stops_at_once_and_changes_nothing(
         signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(session.Session, "_show_repetition", interrupt)
+    capsys.readouterr()
     with pytest.raises(SystemExit) as exit_:
         dqn.main(["--resume", str(stopped.path)])
     assert exit_.value.code == session.EXIT_INTERRUPTED and repeated == [1]
+    assert f"-m agents.dqn --resume {stopped.path}\n" in capsys.readouterr().out
     assert before == {file: file.read_bytes() for file in stopped.path.rglob("*") if file.is_file()}
 
 
