@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRAS := lab,sb3,dashboard,dev
 # Versions of extras that make does not install, for constraints.txt.
-OPTIONAL := minigrid==3.2.0
+OPTIONAL := minigrid==3.2.0 mujoco==3.15.0
 PYTHON ?=
 ARGS ?=
 

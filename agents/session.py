@@ -1,16 +1,14 @@
 """A training run from start to end: everything that is not the algorithm and is the same for every agent.
 
-Run folder, tracker, progress, evaluation, the best and the last agent, checkpoints, resuming, signals, the final
-evaluation and the film. The agent's own loop asks `running`, reports with `record`, and saves when `checkpoint_due`.
+Run folder, tracker, progress, the best and the last agent, checkpoints, resuming, signals, the result; evaluations are
+`agents/evaluator.py`'s. The agent's own loop asks `running`, reports with `record`, and saves when `checkpoint_due`.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import signal
-import sys
 from collections import deque
 from collections.abc import Mapping
 from types import FrameType, TracebackType
@@ -20,9 +18,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from agents import records
-from agents.film import in_words, play_episode, write_mp4
+from agents.evaluator import RECENT, Evaluator, StopAsked
 from agents.policy import Policy
-from agents.rollout import Episode, Evaluation, Rollout, evaluate
+from agents.rollout import Episode, Rollout
 from agents.settings import AgentConfig, Stateful
 from envs import names
 from rl_gen_lab.config import to_flat_dict
@@ -30,28 +28,18 @@ from rl_gen_lab.devices import peak_memory_mb
 from rl_gen_lab.display import Display, clock
 from rl_gen_lab.errors import CheckpointError, ConfigError, DivergedError, SaveError
 from rl_gen_lab.runs import RunFolder, load_weights, save_state, save_weights
-from rl_gen_lab.seeding import Generators
 from rl_gen_lab.tracking import Tracker
 
-RECENT = 20  # training episodes in the return shown
 EXIT_INTERRUPTED = 130  # what shells report for a command ended by Ctrl-C
 COUNTERS = (
     "env_steps",
     "updates",
     "episodes",
-    "evaluations",
     "next_log",
-    "next_eval",
-    "next_eager_eval",
-    "last_eval",
     "next_checkpoint",
     "best",
     "solved",
 )
-
-
-class _InterruptedError(Exception):
-    """Somebody asked to stop while the agent was being evaluated."""
 
 
 class Session:
@@ -62,7 +50,10 @@ class Session:
         self.algo, self.config = algo, config
         self.env_id = names.resolve(config.env)
         self.fingerprint = records.task_fingerprint(config.env, config.world, config.eval.epsilon)
-        self.eval_seeds = Generators(config.seed)  # refuses an impossible seed before there is a folder
+        self.display = Display(f"{algo} {names.short_name(self.env_id)}", config.total_env_steps, "steps")
+        self._interrupted = False
+        # Refuses an impossible seed, before there is a folder.
+        self.evaluator = Evaluator(config, self.display, lambda: self._interrupted)
         self.saved: dict[str, Any] | None = None
         wall_offset = 0.0
         if config.run.resume is not None:
@@ -72,18 +63,14 @@ class Session:
         else:
             self.run = RunFolder.create(config.run.runs_dir, algo, names.short_name(self.env_id), config.seed)
             self.run.write_config(records.describe(algo, self.env_id, config, self.fingerprint))
-        self.display = Display(f"{algo} {names.short_name(self.env_id)}", config.total_env_steps, "steps")
         self.tracker = Tracker(self.run, "", wall_offset)  # W&B starts in `begin`: nothing is recorded of a refusal
-        self.env_steps = self.episodes = self.evaluations = 0
+        self.env_steps = self.updates = self.episodes = 0
         self.recent: deque[float] = deque(maxlen=RECENT)
-        self.next_log, self.next_eval = 0, config.eval.every_env_steps or sys.maxsize
+        self.next_log = 0
         self.next_checkpoint = config.run.checkpoint_every_env_steps
         self.best: dict[str, Any] | None = None
         self.solved: dict[str, Any] | None = None
-        self.updates = 0
-        self.next_eager_eval, self.last_eval = 0, -1
         self._rate_mark = (self.tracker.wall_seconds, 0)
-        self._interrupted = False
         self._judged: Mapping[str, Any] | None = None  # what an update learned, when last looked at
 
     # ---- used by the agents' loops
@@ -152,7 +139,7 @@ class Session:
             self.tracker.log({k: float(v) for k, v in learned.items()} | self._speed() | status, env_steps)
         if self.display.due(env_steps):
             self._show(learned, status)
-        if self._evaluation_due:
+        if self._evaluation_due():
             self.evaluate()
 
     def checkpoint_due(self) -> bool:
@@ -177,17 +164,10 @@ class Session:
 
     def evaluate(self) -> None:
         """Score the agent now; keep it if it is the best so far. One that is interrupted comes again after resuming."""
-        c = self.config
-        every = c.eval.every_env_steps or sys.maxsize
-        seed = self.eval_seeds.integer("evaluation", self.evaluations + 1)
         try:
-            result, values = self._play(c.eval.episodes, seed, "evaluating")
-        except _InterruptedError:
+            result, values = self.evaluator.evaluate(self.policy, self.env_steps)
+        except StopAsked:
             return
-        self.next_eval = self.env_steps + every
-        self.next_eager_eval = self.env_steps + every // 4
-        self.last_eval = self.env_steps
-        self.evaluations += 1
         self.tracker.log(result.summary(), self.env_steps)
         if values.size:
             name = "eval/q_values" if self.policy.meaning == "Q-value" else "eval/action_probabilities"
@@ -200,48 +180,12 @@ class Session:
         better = self.best is None or mean > self.best["return_mean"]
         if better and self._save_weights("best", mean):  # else the best that is kept is still the one before
             self.best = result.to_dict() | {"global_step": self.env_steps}
-        goal = c.run.stop_at_return
+        goal = self.config.run.stop_at_return
         if goal is not None and mean >= goal:
             self.solved = {"return_mean": mean, "env_steps": self.env_steps, "wall_seconds": self.tracker.wall_seconds}
 
-    @property
     def _evaluation_due(self) -> bool:
-        return self.env_steps >= self.next_eval or self._looks_solved()
-
-    def _looks_solved(self) -> bool:
-        goal = self.config.run.stop_at_return
-        if goal is None or len(self.recent) < RECENT // 2 or self.env_steps < self.next_eager_eval:
-            return False
-        return float(np.mean(list(self.recent)[-RECENT // 2 :])) >= goal
-
-    def _play(self, episodes: int, seed: int, word: str) -> tuple[Evaluation, np.ndarray]:
-        c = self.config
-        seen: list[np.ndarray] = []
-
-        def act(obs: np.ndarray) -> np.ndarray:
-            if self._interrupted:
-                raise _InterruptedError
-            if self.policy.values is None:
-                return self.policy.act(obs)
-            values = self.policy.values(obs)
-            seen.append(values)
-            return values.argmax(1)
-
-        def show(done: int) -> None:
-            self.display.pause(self.env_steps, f"{word}: {done} of {episodes} episodes")
-
-        result = evaluate(
-            c.env,
-            c.world,
-            act,
-            episodes,
-            seed,
-            epsilon=c.eval.epsilon,
-            threads=os.cpu_count() or 1,
-            on_episode=show,
-            begin=self.policy.begin,
-        )
-        return result, np.concatenate(seen) if seen else np.zeros((0, 1))
+        return self.evaluator.due(self.env_steps, list(self.recent))
 
     # ---- the end
 
@@ -250,7 +194,7 @@ class Session:
         self.save()
         if not self._interrupted:
             self._save_weights("last", float(np.mean(self.recent)) if self.recent else math.nan)
-        if not self._interrupted and self.last_eval != self.env_steps:
+        if not self._interrupted and self.evaluator.last_eval != self.env_steps:
             self.evaluate()
         if self._interrupted:
             self._write_result(self._result("interrupted"))
@@ -258,20 +202,16 @@ class Session:
         if self.best is not None:  # none where the disk was full at every evaluation: then the agent as it is
             tensors, _ = load_weights(self.run.checkpoints / "best.safetensors")
             self.network.load_state_dict(tensors)
-        seed = self.eval_seeds.integer("final_evaluation")
         try:
-            final, _ = self._play(self.config.eval.final_episodes, seed, "final evaluation")
-        except _InterruptedError:
+            final = self.evaluator.final(self.policy, self.env_steps)
+        except StopAsked:
             self._write_result(self._result("interrupted"))
             return
         result = self._result("finished") | {"final_eval": final.to_dict()}
         self.run.write_result(result)
         self.tracker.summary({"final/return_mean": result["final_eval"]["return_mean"]})
         if self.config.run.film:
-            try:
-                self._film(seed)
-            except Exception as error:  # a world that cannot be drawn costs the film, never the finished run
-                self.display.say(f"no film: {type(error).__name__}: {error}")
+            self._film()
         self.display.say(
             f"done: {np.mean(final.returns):.2f} ± {np.std(final.returns):.2f} over {len(final.returns)} fresh episodes"
             f" after {self.env_steps:,} steps and {clock(self.tracker.wall_seconds)}; see {self.run.path}"
@@ -283,16 +223,15 @@ class Session:
         if self.best is not None:
             self.tracker.model(self.run.checkpoints / "best.safetensors", metadata, ["best"])
 
-    def _film(self, seed: int) -> None:
-        def show(done: int) -> None:
-            self.display.pause(self.env_steps, f"filming: {done:,} steps")
-
-        c = self.config
-        shown = play_episode(c.env, c.world, self.policy, seed, epsilon=c.eval.epsilon, on_step=show)
+    def _film(self) -> None:
         path = self.run.videos / "final.mp4"
-        write_mp4(path, shown[0])
-        self.tracker.video("videos/final", path, self.env_steps)
-        self.display.say(f"{in_words(*shown)}: {path}")
+        try:
+            words = self.evaluator.film(self.policy, path, self.env_steps)
+            self.tracker.video("videos/final", path, self.env_steps)
+        except Exception as error:  # a world that cannot be drawn costs the film, never the finished run
+            self.display.say(f"no film: {type(error).__name__}: {error}")
+        else:
+            self.display.say(f"{words}: {path}")
 
     def _result(self, status: str) -> dict[str, Any]:
         seconds = self.tracker.wall_seconds
@@ -340,7 +279,7 @@ class Session:
         if self.solved is not None:
             goal = f"stop_at_return {self.config.run.stop_at_return:g}"
             self.display.say(f"{goal} was reached at step {self.solved['env_steps']:,}: there is nothing left to train")
-        if self._evaluation_due and self.running():  # it was stopped in the middle of an evaluation
+        if self._evaluation_due() and self.running():  # it was stopped in the middle of an evaluation
             self.evaluate()
 
     def _kept(self) -> str:
@@ -395,14 +334,20 @@ class Session:
         return True
 
     def _state_dict(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in COUNTERS} | {
-            "recent": list(self.recent),
-            "wall_seconds": self.tracker.wall_seconds,
-        }
+        counters = {name: getattr(self, name) for name in COUNTERS}
+        return (
+            counters
+            | self.evaluator.state_dict()
+            | {
+                "recent": list(self.recent),
+                "wall_seconds": self.tracker.wall_seconds,
+            }
+        )
 
     def _load_state_dict(self, state: dict[str, Any]) -> None:
         for name in COUNTERS:
             setattr(self, name, state[name])
+        self.evaluator.load_state_dict(state)
         self.recent.extend(state["recent"])
         self._rate_mark = (self.tracker.wall_seconds, self.env_steps)
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from agents import dqn, session
+from agents import dqn, evaluator, session
 from agents.rollout import Act, Evaluation
 from envs.factory import EnvConfig
 from rl_gen_lab import display
@@ -94,7 +94,7 @@ def test_a_run_interrupted_in_an_evaluation_resumes_exactly(
 ) -> None:
     arguments = [*CARTPOLE, *SHORT]
     dqn.main([*arguments, "--runs-dir", str(tmp_path / "whole")])
-    original, played = session.evaluate, 0
+    original, played = evaluator.evaluate, 0
 
     def evaluate(name: str, world: EnvConfig, act: Act, *rest: Any, **others: Any) -> Evaluation:
         nonlocal played
@@ -111,7 +111,7 @@ def test_a_run_interrupted_in_an_evaluation_resumes_exactly(
         return original(name, world, stopped if played == number else act, *rest, **others)
 
     with monkeypatch.context() as patch:
-        patch.setattr(session, "evaluate", evaluate)
+        patch.setattr(evaluator, "evaluate", evaluate)
         with pytest.raises(SystemExit) as exit_:
             dqn.main([*arguments, "--runs-dir", str(tmp_path / "stopped")])
     assert exit_.value.code == session.EXIT_INTERRUPTED and played == number

@@ -15,8 +15,10 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from agents import dqn, play, session
+from agents import dqn, evaluator, play, session
 from agents.dqn import DQN
+from agents.evaluator import Evaluator
+from agents.policy import Policy
 from agents.rollout import Evaluation
 from rl_gen_lab import checkpoints
 from rl_gen_lab.errors import SaveError
@@ -160,7 +162,7 @@ def test_the_best_agent_is_the_best_that_is_on_the_disk(
 ) -> None:
     save, means = session.save_weights, iter((1.0, 2.0, 0.5))
 
-    def scored(self: session.Session, episodes: int, *_: object) -> tuple[Evaluation, np.ndarray]:
+    def scored(self: Evaluator, policy: Policy, episodes: int, *_: object) -> tuple[Evaluation, np.ndarray]:
         return Evaluation([next(means, 1.0)] * episodes, [1] * episodes, {}), np.zeros((0, 1))
 
     def full_at_400(file: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
@@ -168,7 +170,7 @@ def test_the_best_agent_is_the_best_that_is_on_the_disk(
             raise SaveError("no space left on the disk")
         save(file, tensors, metadata)
 
-    monkeypatch.setattr(session.Session, "_play", scored)
+    monkeypatch.setattr(Evaluator, "_play", scored)
     monkeypatch.setattr(session, "save_weights", full_at_400)
     dqn.main([*TINY, "--runs-dir", str(tmp_path)])
     assert "weights of the best agent not written: no space left" in capsys.readouterr().out
@@ -291,7 +293,7 @@ def test_a_world_that_cannot_be_drawn_costs_the_film_and_not_the_run(
     def broken(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError("no picture")
 
-    monkeypatch.setattr(session, "play_episode", broken)
+    monkeypatch.setattr(evaluator, "play_episode", broken)
     dqn.main([*TINY, "--film", "--runs-dir", str(tmp_path)])
     assert "no film: ZeroDivisionError: no picture" in capsys.readouterr().out
     (path,) = tmp_path.iterdir()
