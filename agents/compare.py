@@ -18,7 +18,7 @@ from typing import Any
 
 import tyro
 
-from agents import report
+from agents import report, report_figure, report_page
 from agents.commands import cli, command
 from agents.learning_curves import (
     RunRecord,
@@ -256,11 +256,11 @@ def write_comparison(comparison: Comparison, out: Path) -> Path:
         folder = out / f"{stem}-{number}"
     with save_errors(folder):
         folder.mkdir(parents=True)
-        report.write_figure(comparison, folder / "learning_curves.png")
+        report_figure.write_figure(comparison, folder / "learning_curves.png")
         (folder / "comparison.json").write_text(
             json.dumps(report.to_json(comparison), indent=1) + "\n", encoding="utf-8"
         )
-        report.write_page(comparison, folder / "learning_curves.png", folder / "index.html")
+        report_page.write_page(comparison, folder / "learning_curves.png", folder / "index.html")
     return folder
 
 
