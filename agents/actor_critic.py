@@ -9,8 +9,8 @@ Deviations from the paper, each a field of `Config`:
 3. Continuous actions are Gaussian with one learned spread for each entry, clipped to the bounds (options: squashed,
    spread by observation); the entropy of squashed ones is integrated, to 0.01 nats for spreads up to e.
 4. Observations, rewards and advantages may be normalised; statistics change between rollouts only.
-5. An episode cut by a time limit goes on in value: bootstrapped from its true last observation. A lost life or a
-   point ends none, unless `world.episodic_life` or `world.episodic_points`; sticky actions (Machado et al. 2018).
+5. An episode cut by a time limit goes on in value: bootstrapped from its true last observation. Lost lives and
+   points end no value, unless `world.episodic_life`, `world.episodic_points`; sticky actions (Machado et al. 2018).
 6. The LSTM's gradient is cut at the start of each rollout.
 7. A critic of its own may take further steps on each rollout (`value_updates`).
 """

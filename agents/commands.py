@@ -20,8 +20,16 @@ from rl_gen_lab.runs import RunFolder
 # The file that has a function of this name: models are loaded only when an agent looks through them.
 EYES = {"detector": "eyes", "segment": "eyes"}
 # Settings of world that only an emulator has.
-EMULATOR = ("sticky", "frame_skip", "max_pool", "noop_max", "full_action_space", "fire_reset")
-OF_ATARI = (*EMULATOR, "episodic_life", "episodic_points")
+OF_ATARI = (
+    "sticky",
+    "frame_skip",
+    "max_pool",
+    "noop_max",
+    "full_action_space",
+    "fire_reset",
+    "episodic_life",
+    "episodic_points",
+)
 PRESETS = Path(__file__).resolve().parent.parent / "configs"
 ConfigT = TypeVar("ConfigT")
 P = ParamSpec("P")

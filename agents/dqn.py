@@ -12,8 +12,8 @@ Deviations from the paper, each a field of `Config`:
 6. Random actions may last several steps (Dabney et al. 2021, "Temporally-extended epsilon-greedy exploration").
 7. The agent may be judged by the mean Q-values of several of its past networks (Anschel et al. 2017, "Averaged-DQN");
    training acts with the newest and bootstraps from the target network, as in the paper.
-8. A lost life or a point does not end an episode, unless `world.episodic_life` or `world.episodic_points`; sticky
-   actions (Machado et al. 2018).
+8. Lost lives and points end no value, unless `world.episodic_life`, `world.episodic_points`; sticky actions (Machado
+   et al. 2018).
 """
 
 from __future__ import annotations
@@ -271,7 +271,7 @@ class DQN:
 
     def observe(self, step: Step) -> None:
         """Remember a vector step."""
-        flags = (step.terminated, step.truncated, step.life_lost, step.first, step.dummy)
+        flags = (step.terminated, step.truncated, step.value_ends, step.first, step.dummy)
         self.replay.push(
             self._newest(step.obs), self._tensor(step.action), self._tensor(step.reward), *map(self._tensor, flags)
         )

@@ -17,7 +17,7 @@ from agents.settings import AgentConfig
 from rl_gen_lab.display import Display
 from rl_gen_lab.seeding import Generators
 
-RECENT = 20  # training episodes that tell how good the agent is without an evaluation
+RECENT = 20  # training episodes in the return shown; half as many tell that the goal may be reached
 COUNTERS = ("evaluations", "next_eval", "next_eager_eval", "last_eval")
 
 

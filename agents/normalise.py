@@ -49,7 +49,8 @@ class RewardScale:
     """Divides rewards by the standard deviation of the running discounted return, so that values are of order 1.
 
     Source: Engstrom et al. 2020, "Implementation matters in deep policy gradients", section 3. The mean is not
-    subtracted: that would change what is best where episodes differ in length.
+    subtracted: that would change what is best where episodes differ in length. A life or point that ends the value does
+    not end the running return.
     """
 
     def __init__(self, num_envs: int, gamma: float, device: torch.device) -> None:

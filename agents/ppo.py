@@ -10,8 +10,8 @@ Deviations from the paper, each a field of `Config`:
    spread by observation); the entropy of squashed ones is integrated, to 0.01 nats for spreads up to e.
 5. Observations and rewards may be normalised; statistics change between rollouts only, so that a rollout is collected
    and learned from by one and the same policy.
-6. An episode cut by a time limit goes on in value: bootstrapped from its true last observation. A lost life or a
-   point ends none, unless `world.episodic_life` or `world.episodic_points`; sticky actions (Machado et al. 2018).
+6. An episode cut by a time limit goes on in value: bootstrapped from its true last observation. Lost lives and
+   points end no value, unless `world.episodic_life`, `world.episodic_points`; sticky actions (Machado et al. 2018).
 7. With an LSTM, minibatches are sequences of `bptt_steps`; each starts in the state that the policy of the rollout had.
 """
 

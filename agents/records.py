@@ -42,9 +42,9 @@ def module_of(algo: str) -> str:
     return algo.partition("_")[0] if algo.startswith("sb3_") else algo
 
 
-def resume_command(algo: str, run: RunFolder) -> str:
-    """The command that continues a run, to be copied into a shell."""
-    return shell(python(), "-m", f"agents.{module_of(algo)}", "--resume", run.path)
+def resume_command(algo: str, run: RunFolder, *flags: str) -> str:
+    """The command that continues a run, to be copied into a shell; flags: what it is to be told besides."""
+    return shell(python(), "-m", f"agents.{module_of(algo)}", "--resume", run.path, *flags)
 
 
 def load_checkpoint(run: RunFolder, algo: str, task: Fingerprint) -> dict[str, Any]:

@@ -205,8 +205,8 @@ class Reinforce:
             "action": self.action,
             "reward": self._tensor(step.reward),
             "alive": self._tensor(alive),
-            "goes_on": self._tensor(~(step.terminated | step.truncated | step.life_lost)),
-            "cut": self._tensor(step.truncated & ~step.terminated),
+            "goes_on": self._tensor(~(step.terminated | step.truncated | step.value_ends)),
+            "cut": self._tensor(step.truncated & ~(step.terminated | step.value_ends)),
         }
         for name in ROWS:
             self.rows[name].append(row[name].clone())  # the environments may write into their arrays again
@@ -265,7 +265,7 @@ class Reinforce:
             self.reward_scale.update(reward, first, ~mask)
             reward = self.reward_scale(reward)
         if c.truncation == "drop":
-            mask = mask & ~cut.any(0)
+            mask = mask & (rl_math.returns_to_go(cut.float(), rows["goes_on"].float()) == 0)  # what the cut reaches
         elif self.learns_value and c.truncation != "end":
             reward = reward + c.gamma * cut * self.network.value(self.last_obs.to(self.device))
         return mask, rl_math.returns_to_go(reward, c.gamma * rows["goes_on"])

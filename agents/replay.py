@@ -19,7 +19,7 @@ from torch import Tensor
 from rl_gen_lab.errors import ConfigError
 from rl_gen_lab.memory import free_bytes
 
-FLAGS = ("terminated", "truncated", "life_lost", "first", "dummy")
+FLAGS = ("terminated", "truncated", "value_ends", "first", "dummy")
 # Candidates drawn for each uniform sample, so that dummy slots can be passed over without asking the device how many.
 CANDIDATES = 4
 
@@ -99,7 +99,7 @@ class Replay:
         reward: Tensor,
         terminated: Tensor,
         truncated: Tensor,
-        life_lost: Tensor,
+        value_ends: Tensor,
         first: Tensor,
         dummy: Tensor,
     ) -> None:
@@ -108,7 +108,7 @@ class Replay:
         self.frames[at] = frame.reshape(self.num_envs, -1)
         self.action[at] = action
         self.reward[at] = reward
-        self.flags[at] = torch.stack((terminated, truncated, life_lost, first, dummy), dim=1)
+        self.flags[at] = torch.stack((terminated, truncated, value_ends, first, dummy), dim=1)
         if self.priority_exponent:
             self.priority[at] = self.max_priority * ~dummy
         self.cursor = (self.cursor + 1) % self.length
@@ -192,13 +192,13 @@ class Replay:
     def _n_step(self, index: Tensor, n_step: int, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
         """Return of the window, its discount, and the slot where it ends. Source: Sutton & Barto 2018, eq. 7.1.
 
-        The window stops at the first termination, lost life or truncation; only the first two stop the value.
+        The window stops at the first termination, end of value (life, point) or truncation; the last stops no value.
         """
         slots = self.length * self.num_envs
         steps = torch.arange(n_step, device=self.device)
         window = (index[:, None] + steps * self.num_envs) % slots  # (B, n)
         flags = self.flags[window]  # (B, n, flags)
-        stops_value = flags[..., FLAGS.index("terminated")] | flags[..., FLAGS.index("life_lost")]
+        stops_value = flags[..., FLAGS.index("terminated")] | flags[..., FLAGS.index("value_ends")]
         stops = stops_value | flags[..., FLAGS.index("truncated")]
         # inside[k]: nothing stopped before step k, so its reward counts.
         inside = torch.cumprod(torch.nn.functional.pad((~stops).float(), (1, -1), value=1.0), dim=1)

@@ -171,16 +171,20 @@ def write_csv(file: Path, rows: Sequence[Row]) -> None:
         writer.writerows(rows)
 
 
-def render(readme: str, results_dir: Path) -> tuple[str, list[str]]:
-    """The README with every table made anew, and the names of those that changed.
-
-    Raises:
-        ResultsError: a marker is not closed, or its CSV is absent or broken.
-    """
+def refuse_open_markers(readme: str) -> None:
+    """Raises: ResultsError for a table that begins and does not end."""
     closed = [match["name"] for match in MARKER.finditer(readme)]
     for name in OPENING.findall(readme):
         if name not in closed:
             raise ResultsError(f"the marker <!-- results:{name} --> is not closed by <!-- /results:{name} -->")
+
+
+def render(readme: str, results_dir: Path) -> tuple[str, list[str]]:
+    """The README with every table made anew, and the names of those that changed.
+
+    Raises:
+        ResultsError: a marker's form is unknown, or its CSV is absent or broken.
+    """
     stale = []
 
     def fill(match: re.Match[str]) -> str:
@@ -214,14 +218,15 @@ def main(argv: list[str] | None = None) -> None:
     """Command line entry."""
     options = cli(Options, argv)
     readme = options.readme or Path(os.path.relpath(options.results_dir.resolve().parent / "README.md"))
-    if not readme.exists():
+    if not readme.is_file():
         raise ResultsError(f"no {readme}; run this in the checkout or give --readme")
+    old = readme.read_text(encoding="utf-8")
+    refuse_open_markers(old)
     if options.record:
         rows = [any_row(folder, options.what, options.threshold) for folder in options.runs]
         file = options.results_dir / f"{options.record}.csv"
         record(file, rows)
         print(f"{file}: {len(rows)} rows written")
-    old = readme.read_text(encoding="utf-8")
     new, stale = render(old, options.results_dir)
     pictures = stale_pictures(old, options.results_dir)
     for file in suites_in(old, options.results_dir):

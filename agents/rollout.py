@@ -31,8 +31,8 @@ class Step:
     """What happened after `action` was taken in `obs`, for N environments.
 
     obs: (N, ...) before the action; action: (N,) or (N, A); reward: (N,) float32 as the learner sees it (clipped if
-    the world says so); terminated, truncated: (N,) bool; life_lost: (N,) bool, ends the value but not the episode (a
-    point does too, if the world says so);
+    the world says so); terminated, truncated: (N,) bool; value_ends: (N,) bool, but not the episode: a lost life or a
+    point, where the world says so;
     first: (N,) bool, obs begins an episode; dummy: (N,) bool, an autoreset step that is no transition;
     next_obs: (N, ...) after the action (the true last observation when an episode ended).
     """
@@ -42,7 +42,7 @@ class Step:
     reward: np.ndarray
     terminated: np.ndarray
     truncated: np.ndarray
-    life_lost: np.ndarray
+    value_ends: np.ndarray
     first: np.ndarray
     dummy: np.ndarray
     next_obs: np.ndarray
@@ -74,7 +74,8 @@ class Rollout:
         # ale-py steps the games on its own threads: the learner may work between `send` and `recv`.
         self._overlaps = isinstance(self.vec, ale_py.vector_env.AtariVectorEnv)
         self._clips = world.clip_rewards and names.is_atari(self.env_id)
-        self._lives_count, self._points_count = world.episodic_life, world.episodic_points
+        self._lives_end_value = world.episodic_life
+        self._points_end_value = world.episodic_points and names.is_atari(self.env_id)
         self.observation_space = self.vec.single_observation_space
         self.action_space = self.vec.single_action_space
         self._pending: np.ndarray | None = None
@@ -119,14 +120,14 @@ class Rollout:
             raise EnvStepError(f"{self._here()}: it raised {type(error).__name__}: {error}") from error
         self._check(next_obs, reward)
         dummy, lives = self._ended, self._lives_in(info)
-        stops = (self._lives_count & (lives < self._lives)) | (self._points_count & (np.asarray(reward) != 0))
+        stops = (self._lives_end_value & (lives < self._lives)) | (self._points_end_value & (np.asarray(reward) != 0))
         step = Step(
             obs=self.obs,
             action=actions,
             reward=np.asarray(np.clip(reward, -1.0, 1.0) if self._clips else reward, dtype=np.float32),
             terminated=np.asarray(terminated, dtype=bool),
             truncated=np.asarray(truncated, dtype=bool),
-            life_lost=stops & ~dummy,
+            value_ends=stops & ~dummy,
             first=self.first,
             dummy=dummy,
             next_obs=next_obs,

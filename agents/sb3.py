@@ -3,8 +3,8 @@
     python -m agents.sb3 --algo dqn --env Pong
 
 The algorithms run as published. Around them, only this differs from SB3's own scripts:
-1. The worlds are `envs.factory.make_vec` behind `WorldVecEnv`. Learning sees clipped rewards and lost lives as
-   our agents do; every reported return is of the whole game, unclipped.
+1. The worlds are `envs.factory.make_vec` behind `WorldVecEnv`. Learning sees clipped rewards, lost lives and
+   points as our agents do; every reported return is of the whole game, unclipped.
 2. Agents are evaluated greedily, by `agents.rollout.evaluate` (the zoo samples A2C's and PPO's actions on
    Atari).
 3. A run ends with the rollout in which its steps are spent, as in SB3, and at once when its minutes are.

@@ -180,7 +180,7 @@ class Config:
     backbone: str | None = None
     # Hidden layers behind the features (None: SB3's own choice; none behind our backbone).
     net_arch: tuple[int, ...] | None = None
-    # Between those layers (None: SB3's own choice: relu for DQN, else tanh).
+    # Between the layers of a policy for vectors without our backbone (None: SB3's own choice: relu for DQN, else tanh).
     activation: Literal["tanh", "relu"] | None = None
     # Standardise observations and rewards by running statistics (SB3's VecNormalize); vectors only.
     normalize: bool = False
@@ -235,6 +235,8 @@ def refuse_impossible(config: Config, observation: Space[Any], action: Space[Any
             " Agents for continuous actions: sb3 --algo ppo, sb3 --algo a2c"
         )
     assert isinstance(observation, spaces.Box)
+    if config.activation is not None and (config.backbone is not None or len(observation.shape) == 3):
+        raise ConfigError("activation is for policies of vectors without a backbone: leave it out")
     if config.normalize and len(observation.shape) == 3:
         raise ConfigError(f"normalize is for vectors; {config.env} has frames {observation.shape}")
     if config.algo == "dqn":

@@ -33,7 +33,8 @@ class LearnerWorld:
         self.observation_space = self.vec.single_observation_space
         self.action_space = self.vec.single_action_space
         self._clips = world.clip_rewards and names.is_atari(self.env_id)
-        self._lives_count, self._points_count = world.episodic_life, world.episodic_points
+        self._lives_end_value = world.episodic_life
+        self._points_end_value = world.episodic_points and names.is_atari(self.env_id)
         self._started = time.monotonic()
         self._steps = 0
         self._begin({})
@@ -72,9 +73,10 @@ class LearnerWorld:
         self._steps += 1
         self._returns += reward
         self._lengths += 1
-        ended = terminated | truncated
-        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": bool(t)} for t in truncated & ~terminated]
-        lost = self._lives_lost(info, ended) | (self._points_count & (reward != 0) & ~ended)
+        ended, points = terminated | truncated, self._points_end_value & (reward != 0)
+        lost = (self._lives_lost(info, ended) | points) & ~ended
+        goes_on = truncated & ~terminated & ~points
+        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": bool(t)} for t in goes_on]
         for i in np.flatnonzero(lost):
             infos[i]["terminal_observation"] = obs[i].copy()
         self.episodes = []
@@ -96,7 +98,7 @@ class LearnerWorld:
         before, self._lives = self._lives, self._lives_in(info)
         # At the end of a game the count is that of the next game already. Some games show 0 for a while
         # before they end; SB3's EpisodicLifeEnv does not take that for a loss either.
-        lost: np.ndarray = (self._lives > 0) & (self._lives < before) & ~ended & self._lives_count
+        lost: np.ndarray = (self._lives > 0) & (self._lives < before) & ~ended & self._lives_end_value
         return lost
 
     def _lives_in(self, info: dict[str, Any]) -> np.ndarray:

@@ -360,6 +360,18 @@ class Session:
         if saved != (kept := saved | limits | {"run": run}):
             self.run.write_config(described | {"config": kept})
 
+    def _limits_to_tell(self) -> list[str]:
+        """Flags of the limits that a run stopped before `_go_on` did not keep."""
+        if self.saved is None:
+            return []
+        saved, minutes = self.run.read_config()["config"], self.config.run.total_minutes
+        flags = []
+        if self.config.total_env_steps != saved["total_env_steps"]:
+            flags += ["--total-env-steps", str(self.config.total_env_steps)]
+        if minutes is not None and minutes != saved["run"]["total_minutes"]:
+            flags += ["--total-minutes", f"{minutes:g}"]
+        return flags
+
     # ---- a run that ends otherwise
 
     def __enter__(self) -> Session:
@@ -388,7 +400,7 @@ class Session:
         resumable = (not refused or isinstance(error, KeyboardInterrupt)) and (self.run.checkpoints / "latest").is_dir()
         hopeless = isinstance(error, DivergedError)  # a resumed run is the same run: it would end there again
         if (error is not None or self._interrupted) and resumable and not hopeless:
-            self.display.say(f"resume with: {records.resume_command(self.algo, self.run)}")
+            self.display.say(f"resume with: {records.resume_command(self.algo, self.run, *self._limits_to_tell())}")
         self.tracker.finish(0 if error is None and not self._interrupted else 1)
         impossible = isinstance(error, ConfigError | CheckpointError)  # settings, or weights to begin from
         if impossible and self.config.run.resume is None and self.env_steps == 0:

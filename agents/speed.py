@@ -193,7 +193,7 @@ def measure_replay(config: Config) -> list[dict[str, object]]:
     with Display("filling the replay memory", TRANSITIONS, "steps") as display:
         for done in range(0, TRANSITIONS, config.num_envs):
             step, _ = rollout.step(rng.integers(rollout.action_space.n, size=config.num_envs))  # type: ignore[attr-defined]
-            flags = (step.terminated, step.truncated, step.life_lost, step.first, step.dummy)
+            flags = (step.terminated, step.truncated, step.value_ends, step.first, step.dummy)
             arrays = (np.ascontiguousarray(step.obs[:, -1:]), step.action, step.reward, *flags)
             replay.push(*(torch.from_numpy(array) for array in arrays))
             display.update(done, "")

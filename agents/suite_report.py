@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from agents.report import COLOURS
+from agents.report_figure import COLOURS
 from agents.result_tables import (
     COLUMNS,
     ResultsError,

@@ -33,7 +33,8 @@ class Task:
         """Why it cannot be run here and how to mend that, in one line; None if it can."""
         if self.needs is None or importlib.util.find_spec(self.needs) is not None:
             return None
-        return f'{self.env} is left out: it needs {self.needs}; install it with pip install -e ".[{self.needs}]"'
+        how = f'pip install -c constraints.txt -e ".[{self.needs}]"'
+        return f"{self.env} is left out: it needs {self.needs}; install it with {how}"
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,10 @@ class Trajectories:
     """Room for one rollout, filled by `push` and emptied by `clear`.
 
     obs: (T+1, N, ...) uint8 or float32; first: (T+1, N) bool, obs begins an episode; action: (T, N) int64 or (T, N, A)
-    float32, as the policy's head speaks; reward: (T, N) float32; terminated: (T, N) bool, the value ended (a lost life
-    too, where the world says so); ended: (T, N) bool, the next row is not its continuation; dummy: (T, N) bool. The
-    last row of `first` is never set: what follows the last step is only valued, as the episode's own next observation.
+    float32, as the policy's head speaks; reward: (T, N) float32; terminated: (T, N) bool, the value ended (at a lost
+    life or a point too, where the world says so); ended: (T, N) bool, the next row is not its continuation; dummy:
+    (T, N) bool. The last row of `first` is never set: what follows the last step is only valued, as the episode's own
+    next observation.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Trajectories:
 
     def push(self, step: Step, action: Tensor) -> None:
         """Remember a vector step; action: (N,) or (N, A), as the policy's head sampled it."""
-        t, terminated = self.length, step.terminated | step.life_lost
+        t, terminated = self.length, step.terminated | step.value_ends
         self._set("obs", t, step.obs)
         self._set("obs", t + 1, step.next_obs)
         self._set("first", t, step.first)

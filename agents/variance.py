@@ -107,6 +107,8 @@ class Config:
             raise ConfigError(f"warm_up_updates must be at least 0, not {self.warm_up_updates}")
         if not 0 < self.learning_rate < math.inf:
             raise ConfigError(f"learning_rate must be more than 0 and finite, not {self.learning_rate}")
+        if self.world.episodic_life or self.world.episodic_points:
+            raise ConfigError("the variance lab takes whole episodes: no world.episodic_life, no world.episodic_points")
         if self.device.device != "cpu":
             raise ConfigError("the variance lab computes on the CPU only")
 

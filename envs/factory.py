@@ -71,7 +71,8 @@ class EnvConfig:
     # Learning treats the loss of a life as termination; the game itself and every reported return go on.
     episodic_life: bool = False
     # Learning treats every reward as termination, for games of points: each is played for its own sake, and with a
-    # discount near 1 as surely as possible instead of as soon; the game goes on. (Karpathy 2016, "Pong from pixels".)
+    # discount near 1 as surely as possible instead of as soon; the game goes on. Where every step has a reward nothing
+    # later would count. (Karpathy 2016, "Pong from pixels".)
     episodic_points: bool = False
     # Learning sees rewards clipped to [-1, 1]; every reported return is of unclipped rewards.
     clip_rewards: bool = True

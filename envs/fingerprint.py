@@ -25,7 +25,8 @@ class Fingerprint:
 def fingerprint(env_id: str, config: EnvConfig, **protocol: Field) -> Fingerprint:
     """Fingerprint of a world as it is *scored*, with the evaluation's own rules (`protocol`: epsilon, cap, ...).
 
-    What only the learner sees (clipped rewards, lost lives as termination) is left out: it changes no score's meaning.
+    What only the learner sees (clipped rewards, lives and points as termination) is left out: it changes no score's
+    meaning.
     """
     env = make_vec(env_id, 1, config)
     observation, action = env.single_observation_space, env.single_action_space

@@ -18,7 +18,7 @@ from agents import actor_critic, play, ppo, reinforce
 from agents.commands import PRESETS, parse
 from agents.networks import PolicyConfig, PolicyHead
 from agents.player import Player
-from agents.rollout import Rollout
+from agents.rollout import Rollout, Step
 from envs.factory import EnvConfig
 from rl_gen_lab.devices import DeviceConfig
 from rl_gen_lab.errors import ConfigError
@@ -197,6 +197,25 @@ def test_reinforce_plays_one_whole_episode_in_each_copy_and_ignores_what_comes_a
     # CartPole pays 1 a step, so the first return is the discounted length, and nothing follows the end.
     assert returns[0].tolist() == pytest.approx([(1 - 0.99**n) / 0.01 for n in lengths], rel=1e-5)
     assert (returns[~mask] == 0).all()
+    rollout.close()
+
+
+@pytest.mark.parametrize("truncation", ["bootstrap", "drop", "end"])
+def test_reinforce_learns_from_each_life_or_point_by_itself(truncation: Any) -> None:
+    agent, rollout = make(replace(REINFORCE, num_envs=2, gamma=0.5, truncation=truncation))
+    obs = rollout.obs.astype(np.float32)
+    agent.network.value = lambda obs: torch.full((2,), 8.0)
+    # Both copies are cut at the third step; the first loses a point in the second, the second one in the third.
+    for t, points in enumerate([(False, False), (True, False), (False, True)]):
+        agent.act(obs)
+        none, cut = np.zeros(2, bool), np.full(2, t == 2)
+        agent.observe(
+            Step(obs, np.zeros(2, np.int64), np.ones(2, np.float32), none, cut, np.array(points), none, none, obs)
+        )
+    mask, returns = agent._returns({name: torch.stack(rows) for name, rows in agent.rows.items()})
+    beyond = 0.5 * 8 if truncation == "bootstrap" else 0.0
+    assert returns.T.tolist() == [[1.5, 1.0, 1.0 + beyond], [1.75, 1.5, 1.0]]
+    assert mask.T.tolist() == [[True, True, truncation != "drop"], [True, True, True]]
     rollout.close()
 
 

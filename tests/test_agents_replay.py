@@ -32,7 +32,7 @@ class EpisodeList:
     frames: list[np.ndarray] = field(default_factory=list)
     actions: list[int] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
-    life_lost: list[bool] = field(default_factory=list)
+    value_ends: list[bool] = field(default_factory=list)
     terminated: bool = False
     over: bool = False  # by termination, truncation or cut
 
@@ -75,12 +75,12 @@ class Reference:
         ends = [not self.dummy[e] and chance.random() < self.end for e in range(n)]
         terminated = [ends[e] and chance.random() < 0.5 for e in range(n)]
         truncated = [ends[e] and (not terminated[e] or chance.random() < 0.2) for e in range(n)]
-        life_lost = [not self.dummy[e] and chance.random() < self.life for e in range(n)]
+        value_ends = [not self.dummy[e] and chance.random() < self.life for e in range(n)]
         for e in range(n):
             if self.dummy[e]:
                 rewards[e], actions[e] = 777.0, 777  # must never be seen
         frame = torch.from_numpy(np.stack(self.current))
-        flags = [torch.tensor(f) for f in (terminated, truncated, life_lost, self.first, self.dummy)]
+        flags = [torch.tensor(f) for f in (terminated, truncated, value_ends, self.first, self.dummy)]
         for replay in replays:
             replay.push(frame, torch.tensor(actions), torch.tensor(rewards), *flags)
         for e in range(n):
@@ -92,7 +92,7 @@ class Reference:
                 episode.frames.append(self.current[e])
                 episode.actions.append(actions[e])
                 episode.rewards.append(rewards[e])
-                episode.life_lost.append(life_lost[e])
+                episode.value_ends.append(value_ends[e])
                 self.where[self.time, e] = (episode, len(episode.actions) - 1)
                 if ends[e]:
                     episode.frames.append(following)
@@ -149,7 +149,7 @@ class Reference:
         for _ in range(n_step):
             total += discount * episode.rewards[j]
             discount *= gamma
-            lost = episode.life_lost[j]
+            lost = episode.value_ends[j]
             j += 1
             last = episode.over and j == len(episode.actions)
             if lost or (last and episode.terminated):
@@ -278,7 +278,7 @@ def one_env_replay(length: int = 20, stack: int = 1, alpha: float = 0.0) -> Repl
 def push(replay: Replay, frame: float, reward: float = 0.0, **flags: bool) -> None:
     """One step of one environment; flags by name, action number equal to the frame."""
     tensors = [
-        torch.tensor([flags.get(name, False)]) for name in ("terminated", "truncated", "life_lost", "first", "dummy")
+        torch.tensor([flags.get(name, False)]) for name in ("terminated", "truncated", "value_ends", "first", "dummy")
     ]
     value = torch.full((1, *replay.frame_shape), frame).to(replay.frames.dtype)
     replay.push(value, torch.tensor([int(frame)]), torch.tensor([reward]), *tensors)
@@ -291,12 +291,12 @@ def sampled(replay: Replay, frame: int, n_step: int, gamma: float = 0.5) -> tupl
     return float(batch.reward_t[k]), float(batch.discount_t[k]), batch.obs_t[k].flatten().tolist()
 
 
-@pytest.mark.parametrize(("ending", "discount"), [("terminated", 0.0), ("truncated", 0.25), ("life_lost", 0.0)])
+@pytest.mark.parametrize(("ending", "discount"), [("terminated", 0.0), ("truncated", 0.25), ("value_ends", 0.0)])
 def test_termination_and_lost_lives_stop_the_value_and_truncation_only_the_window(ending: str, discount: float) -> None:
     replay = one_env_replay()
     push(replay, 1, 1.0, first=True)
     push(replay, 2, 2.0, **{ending: True})
-    push(replay, 3, 4.0, dummy=ending != "life_lost")
+    push(replay, 3, 4.0, dummy=ending != "value_ends")
     for frame in (4, 5, 6):
         push(replay, frame, 8.0, first=frame == 4)
     # 1 + 0.5 x 2, then the end; the reward 4 beyond it belongs to nobody here.

@@ -188,7 +188,6 @@ def test_rendering_fills_markers_and_leaves_all_else_alone(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("readme", "message"),
     [
-        ("<!-- results:pong -->\n", "not closed"),
         ("<!-- results:pnog -->\n<!-- /results:pnog -->", "Did you mean 'pong'"),
         ("<!-- results:pong:poem -->\n<!-- /results:pong:poem -->", "unknown form"),
     ],
@@ -240,11 +239,15 @@ def test_the_readme_beside_the_folder_of_the_csvs_is_written(
     assert "| dqn |" not in (here / "README.md").read_text() and not (here / "results").exists()
 
 
-def test_without_a_readme_nothing_is_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_sound_readme_nothing_is_recorded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make_run(tmp_path / "runs", solved_at=80_000)
     with pytest.raises(SystemExit):
         results.main([str(run), "--record", "pong", "--what", "Pong", "--results-dir", str(tmp_path / "results")])
     assert "README.md; run this in the checkout or give --readme" in capsys.readouterr().err
+    (tmp_path / "README.md").write_text("<!-- results:pong -->\n")
+    with pytest.raises(SystemExit):
+        results.main([str(run), "--record", "pong", "--what", "Pong", "--results-dir", str(tmp_path / "results")])
+    assert "<!-- results:pong --> is not closed" in capsys.readouterr().err
     assert not (tmp_path / "results").exists()
 
 

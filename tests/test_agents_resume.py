@@ -157,9 +157,10 @@ def test_ctrl_c_while_games_are_repeated_stops_at_once_and_changes_nothing(
     monkeypatch.setattr(session.Session, "_show_repetition", interrupt)
     capsys.readouterr()
     with pytest.raises(SystemExit) as exit_:
-        dqn.main(["--resume", str(stopped.path)])
+        dqn.main(["--resume", str(stopped.path), "--total-env-steps", "1200", "--total-minutes", "9"])
     assert exit_.value.code == session.EXIT_INTERRUPTED and repeated == [1]
-    assert f"-m agents.dqn --resume {stopped.path}\n" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert f"-m agents.dqn --resume {stopped.path} --total-env-steps 1200 --total-minutes 9\n" in told
     assert before == {file: file.read_bytes() for file in stopped.path.rglob("*") if file.is_file()}
 
 

@@ -120,7 +120,7 @@ def test_an_episode_then_one_dummy_step_then_the_next_episode(name: str, ending:
         [(0, 12.0, 4), (1, -20.0, 4)] if t in (3, 8) else [] for t in range(10)
     ]
     assert all(step.reward.dtype == np.float32 and step.reward.tolist() == [3.0, -5.0] for step in steps[:4])
-    assert not any(step.life_lost.any() for step in steps)
+    assert not any(step.value_ends.any() for step in steps)
     rollout.close()
 
 
@@ -152,9 +152,9 @@ def test_a_lost_life_is_marked_without_ending_the_episode_and_only_when_asked() 
         marks = []
         while not episodes:
             step, episodes = rollout.step(actions_of(rollout, chance))
-            marks.append((bool(step.life_lost[0]), bool(step.terminated[0])))
+            marks.append((bool(step.value_ends[0]), bool(step.terminated[0])))
         after, _ = rollout.step(np.array([0]))
-        assert not after.life_lost[0]  # the new game's five lives are no loss, nor a dummy step a transition
+        assert not after.value_ends[0]  # the new game's five lives are no loss, nor a dummy step a transition
         lost[asked] = [mark[0] for mark in marks]
         assert [mark[1] for mark in marks] == [False] * (len(marks) - 1) + [True]
         rollout.close()
@@ -166,15 +166,25 @@ def test_a_lost_life_is_marked_without_ending_the_episode_and_only_when_asked() 
 def test_a_point_ends_the_value_without_ending_the_game_and_only_when_asked() -> None:
     for asked in (True, False):
         world = EnvConfig(episodic_points=asked, frame_stack=1, image_size=42)
-        rollout = Rollout("Pong", 2, world, Generators(1))
+        rollout = Rollout("Pong", 1, world, Generators(1))
         chance = np.random.default_rng(1)
-        points = 0
-        for _ in range(1_500):  # a random player has lost its game by then
-            step, _ = rollout.step(actions_of(rollout, chance))
-            assert (step.life_lost == (asked & (step.reward != 0))).all()
-            points += int((step.reward != 0).sum())
-        assert points > 42 and rollout.restarts == 0
+        episodes: list[Any] = []
+        points = []
+        while not episodes:
+            step, episodes = rollout.step(actions_of(rollout, chance))
+            assert bool(step.value_ends[0]) == (asked and step.reward[0] != 0)
+            points += [(float(step.reward[0]), bool(step.terminated[0]))] if step.reward[0] else []
+        assert [ended for _, ended in points] == [False] * (len(points) - 1) + [True]
+        assert len(points) >= 21 and episodes[0].episodic_return == sum(reward for reward, _ in points)
         rollout.close()
+
+
+def test_points_end_no_value_in_worlds_without_an_emulator() -> None:
+    rollout = Rollout("CartPole", 1, EnvConfig(episodic_points=True), Generators(1))
+    for _ in range(5):
+        step, _ = rollout.step(np.array([0]))
+        assert step.reward[0] == 1.0 and not step.value_ends[0]
+    rollout.close()
 
 
 @pytest.mark.parametrize("fire", [False, True])
@@ -187,7 +197,7 @@ def test_stacks_built_from_remembered_frames_are_the_stacks_that_the_world_showe
     shown = []
     for _ in range(150):
         step, _ = rollout.step(actions_of(rollout, chance))
-        flags = (step.terminated, step.truncated, step.life_lost, step.first, step.dummy)
+        flags = (step.terminated, step.truncated, step.value_ends, step.first, step.dummy)
         newest = np.ascontiguousarray(step.obs[:, -channels:])
         replay.push(*map(torch.from_numpy, (newest, step.action, step.reward, *flags)))
         shown.append(step.obs)

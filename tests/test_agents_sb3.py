@@ -14,19 +14,22 @@ import gymnasium as gym
 import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.env_checker import check_env
 from stable_baselines3.common.env_util import make_atari_env
 from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecNormalize
+from torch import nn
 
 from agents import play, sb3
 from agents.commands import PRESETS
-from agents.sb3_settings import A2CSettings, Config, DQNSettings, PPOSettings, translate
+from agents.sb3_settings import A2CSettings, Config, DQNSettings, PPOSettings, refuse_impossible, translate
 from agents.sb3_world import LearnerWorld
 from envs.factory import EnvConfig, make_env
 from rl_gen_lab import config as settings_of
 from rl_gen_lab.backbones import build
+from rl_gen_lab.devices import DeviceConfig
 from rl_gen_lab.errors import ConfigError
 from rl_gen_lab.runs import RunFolder, load_weights
 
@@ -148,6 +151,37 @@ def test_lost_lives_end_learning_but_not_the_game_and_returns_are_not_clipped() 
             np.testing.assert_array_equal(infos[0]["terminal_observation"], obs[0])
     assert lost == 2 and done[0]
     assert infos[0]["episode"]["r"] == total == env.world.episodes[0].episodic_return > 100
+
+
+def test_a_point_in_the_step_that_cuts_the_game_short_is_no_time_limit() -> None:
+    told = {}
+    for asked in (True, False):
+        world = EnvConfig(sticky=0.0, noop_max=0, image_size=42, max_episode_frames=256, episodic_points=asked)
+        env = adapter("Pong", 1, world)
+        env.seed(0)
+        env.reset()
+        for _ in range(64):
+            _, reward, done, infos = env.step(np.array([0]))
+        assert reward[0] == -1 and done[0] and infos[0]["episode"]["l"] == 64  # nobody moved, so the first is lost
+        told[asked] = infos[0]["TimeLimit.truncated"]
+    assert told == {True: False, False: True}
+
+
+@pytest.mark.parametrize(("name", "kind"), [("relu", nn.ReLU), ("tanh", nn.Tanh), (None, nn.Tanh)])
+def test_the_activation_is_between_the_layers(name: Any, kind: type[nn.Module]) -> None:
+    config = Config(algo="ppo", env="CartPole", activation=name, device=DeviceConfig(device="cpu"))
+    layers = sb3.make_model(config, adapter("CartPole"), torch.device("cpu")).policy.mlp_extractor.modules()
+    assert {type(layer) for layer in layers if isinstance(layer, nn.ReLU | nn.Tanh)} == {kind}
+
+
+def test_an_activation_that_nothing_would_use_is_refused() -> None:
+    vector, choice = spaces.Box(-1.0, 1.0, (4,), np.float32), spaces.Discrete(2)
+    frames = spaces.Box(0, 255, (4, 84, 84), np.uint8)
+    with pytest.raises(ConfigError, match="activation is for"):
+        refuse_impossible(Config(algo="ppo", activation="relu"), frames, choice)
+    with pytest.raises(ConfigError, match="activation is for"):
+        refuse_impossible(Config(algo="ppo", activation="relu", backbone="mlp"), vector, choice)
+    refuse_impossible(Config(algo="ppo", activation="relu"), vector, choice)
 
 
 def test_points_end_learning_but_not_the_game() -> None:

@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 
 def step(
     obs: float, next_obs: float, reward: float = 1.0, terminated: bool = False, truncated: bool = False,
-    life_lost: bool = False, first: bool = False, dummy: bool = False,
+    value_ends: bool = False, first: bool = False, dummy: bool = False,
 ) -> Step:  # fmt: skip
     """A vector step of one copy."""
 
@@ -25,7 +25,7 @@ def step(
 
     return Step(
         np.array([[obs]], np.float32), np.array([3]), np.array([reward], np.float32), flag(terminated),
-        flag(truncated), flag(life_lost), flag(first), flag(dummy), np.array([[next_obs]], np.float32),
+        flag(truncated), flag(value_ends), flag(first), flag(dummy), np.array([[next_obs]], np.float32),
     )  # fmt: skip
 
 
@@ -60,7 +60,7 @@ def test_a_truncated_episode_is_valued_at_its_true_last_observation_and_the_next
 
 def test_termination_and_a_lost_life_end_the_value_and_a_lost_life_has_no_dummy_row() -> None:
     made = filled(
-        [step(10, 20), step(20, 30, life_lost=True), step(30, 40, terminated=True), step(40, 0, 0, dummy=True)]
+        [step(10, 20), step(20, 30, value_ends=True), step(30, 40, terminated=True), step(40, 0, 0, dummy=True)]
     )
     found, mask = advantages(made)
     # Row 2: 1 - 30. Row 1: 1 - 20. Row 0: 1 + 20/2 - 10 - 19/2.

@@ -63,6 +63,11 @@ def test_a_table_and_a_plot_are_written_for_every_estimator(tmp_path: Path, caps
     assert "leave-one-out" in said and "the true gradient is known to within" in said
 
 
+@pytest.mark.parametrize("flag", ["--world.episodic-life", "--world.episodic-points"])
+def test_parts_of_an_episode_are_refused(flag: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "whole episodes" in refusal(capsys, flag)
+
+
 def qualities(*flags: str) -> list[Quality]:
     config = cli(variance.Config, [*TINY, *flags])
     with Display("variance", 1, "batches") as display:

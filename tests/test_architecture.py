@@ -133,7 +133,7 @@ def test_packages_are_those_of_this_checkout(package: str) -> None:
     assert Path(module.__file__).resolve() == ROOT / package / "__init__.py"
 
 
-@pytest.mark.xfail(strict=True, reason="measured 32 files and 3,910 lines: the machinery of a run is reached as well")
+@pytest.mark.xfail(strict=True, reason="measured 53 files and 6,647 lines: the machinery of a run is reached as well")
 def test_a_reader_of_dqn_is_not_sent_far() -> None:
     files = reachable(ROOT / "agents" / "dqn.py")
     lines = {str(f.relative_to(ROOT)): len(f.read_text(encoding="utf-8").splitlines()) for f in files}
