@@ -71,8 +71,8 @@ class Config:
     baseline: Literal["none", "mean", "moving-average", "leave-one-out", "learned"] = "learned"
     # Share of its old value that the moving average keeps at each update.
     baseline_decay: float = 0.9
-    # An episode cut by a time limit: ended, bootstrapped by the value network, or not learned from (auto: bootstrap
-    # with the learned baseline, end without).
+    # An episode cut by a time limit: ended, bootstrapped by the value network, or not learned from, as far back as the
+    # cut reaches (auto: bootstrap with the learned baseline, end without).
     truncation: Literal["auto", "end", "bootstrap", "drop"] = "auto"
     # Standardise the advantages of each batch.
     normalise_advantages: bool = True

@@ -74,7 +74,7 @@ class LearnerWorld:
         self._returns += reward
         self._lengths += 1
         ended, points = terminated | truncated, self._points_end_value & (reward != 0)
-        lost = (self._lives_lost(info, ended) | points) & ~ended
+        lost = self._lives_lost(info, ended) | (points & ~ended)
         goes_on = truncated & ~terminated & ~points
         infos: list[dict[str, Any]] = [{"TimeLimit.truncated": bool(t)} for t in goes_on]
         for i in np.flatnonzero(lost):

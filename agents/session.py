@@ -334,15 +334,8 @@ class Session:
         return True
 
     def _state_dict(self) -> dict[str, Any]:
-        counters = {name: getattr(self, name) for name in COUNTERS}
-        return (
-            counters
-            | self.evaluator.state_dict()
-            | {
-                "recent": list(self.recent),
-                "wall_seconds": self.tracker.wall_seconds,
-            }
-        )
+        counters = {name: getattr(self, name) for name in COUNTERS} | self.evaluator.state_dict()
+        return counters | {"recent": list(self.recent), "wall_seconds": self.tracker.wall_seconds}
 
     def _load_state_dict(self, state: dict[str, Any]) -> None:
         for name in COUNTERS:
