@@ -26,24 +26,25 @@ import tyro
 from gymnasium import Space
 from torch import Tensor
 
-from agents import exploration, rl_math, transfer
-from agents.action_noise import ActionNoise
-from agents.commands import command, parse
-from agents.networks import ActorCritic, PolicyConfig, load_network
-from agents.normalise import RewardScale
-from agents.player import Player
-from agents.policy import Policy
-from agents.rollout import Rollout, Step
-from agents.session import Session
-from agents.settings import EvalConfig, RunConfig, Stateful, check_numbers
-from agents.trajectories import Trajectories
-from agents.transfer import TransferConfig
+from agents.rl import exploration, ops
+from agents.rl.action_noise import ActionNoise
+from agents.rl.greedy_policy import Player
+from agents.rl.interfaces import Policy
+from agents.rl.policy_networks import ActorCritic, PolicyConfig, load_network
+from agents.rl.rollout_buffer import Trajectories
+from agents.rl.running_stats import RewardScale
+from agents.training import pretrained
+from agents.training.cli import command, parse
+from agents.training.config import EvalConfig, RunConfig, Stateful, check_numbers
+from agents.training.env_runner import Rollout, Step
+from agents.training.pretrained import TransferConfig
+from agents.training.session import Session
 from envs.factory import EnvConfig, make_vec
-from rl_gen_lab import devices
-from rl_gen_lab.devices import DeviceConfig
-from rl_gen_lab.errors import ConfigError
-from rl_gen_lab.seeding import Generators
-from rl_gen_lab.wandb_config import WandbConfig
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.compute import devices
+from rl_gen_lab.compute.devices import DeviceConfig
+from rl_gen_lab.compute.seeding import Generators
+from rl_gen_lab.tracking.wandb_config import WandbConfig
 
 
 @dataclass(frozen=True)
@@ -129,9 +130,9 @@ def actor_critic_loss(
     Source: Mnih et al. 2016, section 4. All (T, N) float32; means are over the steps where mask is 1; no gradient flows
     through advantage and target. Returns the loss, and its parts for the record.
     """
-    policy_loss = rl_math.policy_gradient_loss(log_prob, advantage, mask)
-    value_loss = rl_math.masked_mean((target.detach() - value).square(), mask)
-    bonus = rl_math.masked_mean(entropy, mask)
+    policy_loss = ops.policy_gradient_loss(log_prob, advantage, mask)
+    value_loss = ops.masked_mean((target.detach() - value).square(), mask)
+    bonus = ops.masked_mean(entropy, mask)
     loss = policy_loss + value_coefficient * value_loss - entropy_coefficient * bonus
     parts = {"losses/policy_loss": policy_loss, "losses/value_loss": value_loss, "losses/entropy": bonus}
     return loss, {name: part.detach() for name, part in parts.items()}
@@ -154,8 +155,8 @@ class A2C:
         torch.manual_seed(seeds.integer("init"))
         critic: Literal["shared", "separate"] = "shared" if config.shared_backbone else "separate"
         self.network = ActorCritic(shape, action_space, config.policy, critic, config.lstm_units).to(device)
-        transfer.freeze(config.transfer, self.network)
-        groups = transfer.parameter_groups(config.transfer, self.network, config.learning_rate)
+        pretrained.freeze(config.transfer, self.network)
+        groups = pretrained.parameter_groups(config.transfer, self.network, config.learning_rate)
         self.optimizer: torch.optim.Optimizer
         if config.optimizer == "rmsprop":
             self.optimizer = torch.optim.RMSprop(groups, config.learning_rate, eps=config.optimizer_eps, foreach=True)
@@ -225,7 +226,7 @@ class A2C:
             said = self._forward(rollout.obs, rollout.first, self.state_at_start)
         assert said.value is not None
         made = rollout.advantages(said.value, reward, c.gamma, c.gae_lambda)
-        advantage = rl_math.standardise(made.advantage, made.mask) if c.normalise_advantages else made.advantage
+        advantage = ops.standardise(made.advantage, made.mask) if c.normalise_advantages else made.advantage
         policy = said.policy[:-1]
         loss, parts = actor_critic_loss(
             policy.log_prob(rollout.action),
@@ -237,7 +238,7 @@ class A2C:
             value_coefficient=c.value_coefficient,
             entropy_coefficient=self.entropy_coefficient(),
         )
-        transfer.set_learning_rate(self.optimizer, self.learning_rate())
+        pretrained.set_learning_rate(self.optimizer, self.learning_rate())
         self.optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), c.max_grad_norm)
@@ -247,7 +248,7 @@ class A2C:
         self.network.take_statistics(rollout.real_obs())
         rollout.clear()
         self.state_at_start = self.state
-        value = rl_math.masked_mean(said.value[:-1].detach(), made.mask)
+        value = ops.masked_mean(said.value[:-1].detach(), made.mask)
         self.learned = parts | {"losses/value": value, "losses/grad_norm": norm}
         return self.learned
 
@@ -257,7 +258,7 @@ class A2C:
         for _ in range(self.config.value_updates - 1):
             error = (target - self.network.value(obs).view_as(target)).square()
             self.optimizer.zero_grad()
-            (self.config.value_coefficient * rl_math.masked_mean(error, mask)).backward()
+            (self.config.value_coefficient * ops.masked_mean(error, mask)).backward()
             torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.max_grad_norm)
             self.optimizer.step()
 
@@ -308,7 +309,7 @@ def train(config: Config, session: Session) -> None:
     seeds = Generators(config.seed)
     rollout = Rollout(config.env, config.num_envs, config.world, seeds)
     agent = A2C(config, rollout.observation_space, rollout.action_space, seeds, device)
-    transfer.begin(config.transfer, session, agent.network)
+    pretrained.begin(config.transfer, session, agent.network)
     parts: dict[str, Stateful] = {"agent": agent, "rollout": rollout, "seeds": seeds}
     session.begin(parts, Player(agent.network).policy(), agent.network)
     while session.running():

@@ -21,18 +21,18 @@ from typing import Literal
 
 import numpy as np
 
-from agents.commands import cli, command
-from agents.learning_curves import load_run
-from agents.result_tables import COLUMNS, ResultsError, Row, read_csv
+from agents.experiments.launcher import OUR_AGENTS, SB3_AGENTS, Job, foreign_flags, log_file, make_all, parse_agent
+from agents.experiments.suites import SUITES, Task
+from agents.reports.benchmark import losses_text, reasons
+from agents.reports.curves import load_run
+from agents.reports.tables import COLUMNS, ResultsError, Row, read_csv
 from agents.results import record, row_of
-from agents.runner import OUR_AGENTS, SB3_AGENTS, Job, foreign_flags, log_file, make_all, parse_agent
-from agents.session import EXIT_INTERRUPTED
-from agents.suite_report import losses_text, reasons
-from agents.suites import SUITES, Task
-from rl_gen_lab.display import clock
-from rl_gen_lab.errors import ConfigError, suggest
-from rl_gen_lab.files import save_errors
-from rl_gen_lab.wandb_config import WandbConfig
+from agents.training.cli import cli, command
+from agents.training.session import EXIT_INTERRUPTED
+from rl_gen_lab.cli.errors import ConfigError, suggest
+from rl_gen_lab.cli.progress import clock
+from rl_gen_lab.runs.files import save_errors
+from rl_gen_lab.tracking.wandb_config import WandbConfig
 
 STOPPED = (EXIT_INTERRUPTED, -signal.SIGTERM, -signal.SIGINT)  # exit codes of runs that were told to
 ALL_AGENTS = (*OUR_AGENTS, *(f"sb3:{algo}" for algo in SB3_AGENTS))
@@ -42,7 +42,7 @@ ALL_AGENTS = (*OUR_AGENTS, *(f"sb3:{algo}" for algo in SB3_AGENTS))
 class Config:
     """Which cells of a suite to run, and within what."""
 
-    # Which tasks, and how they are scored: agents/suites.py.
+    # Which tasks, and how they are scored: agents/experiments/suites.py.
     suite: Literal["classic", "pixels"] = "classic"
     # Only these tasks of the suite, e.g. CartPole Pendulum.
     tasks: tuple[str, ...] = ()

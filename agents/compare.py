@@ -18,9 +18,11 @@ from typing import Any
 
 import tyro
 
-from agents import report, report_figure, report_page
-from agents.commands import cli, command
-from agents.learning_curves import (
+from agents.experiments.launcher import Job, make_all, parse_agent
+from agents.reports import comparison as report
+from agents.reports import figure, html
+from agents.reports.comparison import Comparison, Group
+from agents.reports.curves import (
     RunRecord,
     evaluation_curve,
     first_crossing,
@@ -28,15 +30,14 @@ from agents.learning_curves import (
     thresholds_for,
     training_curve,
 )
-from agents.report import Comparison, Group
-from agents.runner import Job, make_all, parse_agent
-from agents.statistics import difference_interval, score_interval, stratified_interval
+from agents.reports.statistics import difference_interval, score_interval, stratified_interval
+from agents.training.cli import cli, command
 from envs import names
-from rl_gen_lab.errors import ConfigError, UserError
-from rl_gen_lab.files import save_errors
-from rl_gen_lab.runs import RunFolder
-from rl_gen_lab.tracking import Tracker
-from rl_gen_lab.wandb_config import WandbConfig
+from rl_gen_lab.cli.errors import ConfigError, UserError
+from rl_gen_lab.runs.files import save_errors
+from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.tracking.tracker import Tracker
+from rl_gen_lab.tracking.wandb_config import WandbConfig
 
 # Settings that say where a run is kept or shown, not how it learns; `env` is compared by its full id.
 NOT_THE_AGENT = (
@@ -256,11 +257,11 @@ def write_comparison(comparison: Comparison, out: Path) -> Path:
         folder = out / f"{stem}-{number}"
     with save_errors(folder):
         folder.mkdir(parents=True)
-        report_figure.write_figure(comparison, folder / "learning_curves.png")
+        figure.write_figure(comparison, folder / "learning_curves.png")
         (folder / "comparison.json").write_text(
             json.dumps(report.to_json(comparison), indent=1) + "\n", encoding="utf-8"
         )
-        report_page.write_page(comparison, folder / "learning_curves.png", folder / "index.html")
+        html.write_page(comparison, folder / "learning_curves.png", folder / "index.html")
     return folder
 
 

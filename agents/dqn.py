@@ -28,21 +28,22 @@ import tyro
 from gymnasium import Space, spaces
 from torch import Tensor, nn
 
-from agents import exploration, rl_math, transfer
-from agents.commands import command, parse
-from agents.networks import QEnsemble, QNetwork, load_network
-from agents.policy import Policy
-from agents.replay import Batch, Replay
-from agents.rollout import Rollout, Step
-from agents.session import Session
-from agents.settings import EvalConfig, RunConfig, Stateful, check_numbers
-from agents.transfer import TransferConfig
+from agents.rl import exploration, ops
+from agents.rl.interfaces import Policy
+from agents.rl.policy_networks import QEnsemble, QNetwork, load_network
+from agents.rl.replay import Batch, Replay
+from agents.training import pretrained
+from agents.training.cli import command, parse
+from agents.training.config import EvalConfig, RunConfig, Stateful, check_numbers
+from agents.training.env_runner import Rollout, Step
+from agents.training.pretrained import TransferConfig
+from agents.training.session import Session
 from envs.factory import EnvConfig, make_vec
-from rl_gen_lab import devices
-from rl_gen_lab.devices import DeviceConfig
-from rl_gen_lab.errors import ConfigError
-from rl_gen_lab.seeding import Generators
-from rl_gen_lab.wandb_config import WandbConfig
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.compute import devices
+from rl_gen_lab.compute.devices import DeviceConfig
+from rl_gen_lab.compute.seeding import Generators
+from rl_gen_lab.tracking.wandb_config import WandbConfig
 
 
 @dataclass(frozen=True)
@@ -164,12 +165,12 @@ def dqn_loss(
     with torch.no_grad():
         q_t = target(batch.obs_t)
         if double:
-            goal = rl_math.double_q_learning_target(batch.reward_t, batch.discount_t, q_t, online(batch.obs_t))
+            goal = ops.double_q_learning_target(batch.reward_t, batch.discount_t, q_t, online(batch.obs_t))
         else:
-            goal = rl_math.q_learning_target(batch.reward_t, batch.discount_t, q_t)
+            goal = ops.q_learning_target(batch.reward_t, batch.discount_t, q_t)
     q_tm1 = online(batch.obs_tm1)
-    td = rl_math.td_error(q_tm1, batch.action_tm1, goal)
-    each = rl_math.huber(td) if loss == "huber" else 0.5 * td * td
+    td = ops.td_error(q_tm1, batch.action_tm1, goal)
+    each = ops.huber(td) if loss == "huber" else 0.5 * td * td
     return (batch.weight * each).mean(), td.detach(), q_tm1.detach()
 
 
@@ -206,8 +207,8 @@ class DQN:
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         # The online network itself, so that what is learned is judged at once.
         self.judged = self.online if config.ensemble_size == 1 else QEnsemble(self.online, config.ensemble_size - 1)
-        transfer.freeze(config.transfer, self.online)
-        groups = transfer.parameter_groups(config.transfer, self.online, config.learning_rate)
+        pretrained.freeze(config.transfer, self.online)
+        groups = pretrained.parameter_groups(config.transfer, self.online, config.learning_rate)
         self.optimizer = torch.optim.Adam(groups, lr=config.learning_rate, eps=config.adam_eps, fused=True)
         self.replay = Replay(
             config.replay.capacity,
@@ -305,7 +306,7 @@ class DQN:
         c = self.config
         if self.updates == 0 and c.standardise:
             self._standardise()
-        transfer.set_learning_rate(self.optimizer, self.learning_rate())
+        pretrained.set_learning_rate(self.optimizer, self.learning_rate())
         batch = self.replay.sample(c.batch_size, self.n_step(), c.gamma, self.sampling, c.replay.priority_beta)
         with c.device.autocast(self.device):
             loss, td, q_tm1 = self._loss(self.online, self.target, batch, double=c.double, loss=c.loss)
@@ -374,7 +375,7 @@ def train(config: Config, session: Session) -> None:
     seeds = Generators(config.seed)
     rollout = Rollout(config.env, config.num_envs, config.world, seeds)
     agent = DQN(config, rollout.observation_space, rollout.action_space, seeds, device)
-    transfer.begin(config.transfer, session, agent.online, agent.target)
+    pretrained.begin(config.transfer, session, agent.online, agent.target)
     parts: dict[str, Stateful] = {"agent": agent, "rollout": rollout, "seeds": seeds}
     session.begin(parts, Policy(agent.greedy, agent.values), agent.judged)
     learned: dict[str, Tensor] = {}

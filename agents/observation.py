@@ -21,20 +21,20 @@ import numpy as np
 import torch
 import tyro
 
-from agents import records
-from agents.commands import cli, command
-from agents.eyes import Watcher
-from agents.learning_curves import describe_hardware
+from agents.perception.detectors import Watcher
 from agents.play import load_policy
-from agents.policy import Policy
-from agents.rollout import evaluate
+from agents.reports.curves import describe_hardware
+from agents.rl.interfaces import Policy
+from agents.training import metadata
+from agents.training.cli import cli, command
+from agents.training.env_runner import evaluate
 from envs.factory import EnvConfig, eyes_of, make_vec
-from rl_gen_lab import devices
-from rl_gen_lab.config import from_dict
-from rl_gen_lab.display import Display
-from rl_gen_lab.errors import CheckpointError, ConfigError
-from rl_gen_lab.files import replace_file
-from rl_gen_lab.runs import RunFolder
+from rl_gen_lab.cli.config import from_dict
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.compute import devices
+from rl_gen_lab.runs.files import replace_file
+from rl_gen_lab.runs.folder import RunFolder
 
 Row = dict[str, Any]
 # What a run of a vision model says of the test split, by kind of eyes.
@@ -93,7 +93,7 @@ def measure(config: Config) -> Iterator[Row]:
 
 def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig, policy: Policy) -> Row:
     env, epsilon = saved["env_id"], saved["config"]["eval"]["epsilon"]
-    task, eyes = records.task_fingerprint(env, world, epsilon), eyes_of(world)
+    task, eyes = metadata.task_fingerprint(env, world, epsilon), eyes_of(world)
     before = (eyes.pictures, eyes.seconds) if isinstance(eyes, Watcher) else (0, 0.0)
     with Display(f"playing {env} on {world.observe}", config.episodes, "episodes") as display:
         result = evaluate(

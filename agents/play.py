@@ -23,19 +23,19 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from agents.commands import cli, command
-from agents.film import in_words, play_episode, write_gif, write_mp4
-from agents.narrator import Narrator
-from agents.policy import Policy
-from agents.records import module_of
-from agents.rollout import evaluate
+from agents.perception.captions import Narrator
+from agents.rl.interfaces import Policy
+from agents.training.cli import cli, command
+from agents.training.env_runner import evaluate
+from agents.training.metadata import module_of
+from agents.training.video import in_words, play_episode, write_gif, write_mp4
 from envs import scenes
+from envs.dataset.folder import FolderError
 from envs.factory import EnvConfig
-from envs.folder import FolderError
-from rl_gen_lab.config import from_dict
-from rl_gen_lab.display import Display
-from rl_gen_lab.errors import CheckpointError, ConfigError
-from rl_gen_lab.runs import RunFolder, load_weights
+from rl_gen_lab.cli.config import from_dict
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.runs.folder import RunFolder, load_weights
 
 # Each has `Config` and `load_policy(config, weights, source)`.
 AGENTS = ("dqn", "reinforce", "actor_critic", "ppo", "sb3")

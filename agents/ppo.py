@@ -27,24 +27,25 @@ import tyro
 from gymnasium import Space
 from torch import Tensor
 
-from agents import exploration, rl_math, transfer
-from agents.action_noise import ActionNoise
-from agents.commands import command, parse
-from agents.networks import ActorCritic, PolicyConfig, Prediction, load_network
-from agents.normalise import RewardScale
-from agents.player import Player
-from agents.policy import Policy
-from agents.rollout import Rollout, Step
-from agents.session import Session
-from agents.settings import EvalConfig, RunConfig, Stateful, check_numbers
-from agents.trajectories import Trajectories, sequences
-from agents.transfer import TransferConfig
+from agents.rl import exploration, ops
+from agents.rl.action_noise import ActionNoise
+from agents.rl.greedy_policy import Player
+from agents.rl.interfaces import Policy
+from agents.rl.policy_networks import ActorCritic, PolicyConfig, Prediction, load_network
+from agents.rl.rollout_buffer import Trajectories, sequences
+from agents.rl.running_stats import RewardScale
+from agents.training import pretrained
+from agents.training.cli import command, parse
+from agents.training.config import EvalConfig, RunConfig, Stateful, check_numbers
+from agents.training.env_runner import Rollout, Step
+from agents.training.pretrained import TransferConfig
+from agents.training.session import Session
 from envs.factory import EnvConfig, make_vec
-from rl_gen_lab import devices
-from rl_gen_lab.devices import DeviceConfig
-from rl_gen_lab.errors import ConfigError
-from rl_gen_lab.seeding import Generators
-from rl_gen_lab.wandb_config import WandbConfig
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.compute import devices
+from rl_gen_lab.compute.devices import DeviceConfig
+from rl_gen_lab.compute.seeding import Generators
+from rl_gen_lab.tracking.wandb_config import WandbConfig
 
 
 @dataclass(frozen=True)
@@ -173,13 +174,13 @@ def ppo_loss(
     are over the steps where batch.mask is 1. Returns the loss, and its parts for the record.
     """
     mask = batch.mask
-    policy_loss = rl_math.clipped_surrogate_loss(log_prob, batch.log_prob_old, batch.advantage, mask, clip)
+    policy_loss = ops.clipped_surrogate_loss(log_prob, batch.log_prob_old, batch.advantage, mask, clip)
     error = (batch.target - value).square()
     if value_clip is not None:
         near = batch.value_old + (value - batch.value_old).clamp(-value_clip, value_clip)
         error = torch.maximum(error, (batch.target - near).square())
-    value_loss = rl_math.masked_mean(error, mask)
-    bonus = rl_math.masked_mean(entropy, mask)
+    value_loss = ops.masked_mean(error, mask)
+    bonus = ops.masked_mean(entropy, mask)
     loss = policy_loss + value_coefficient * value_loss - entropy_coefficient * bonus
     with torch.no_grad():
         moved = ((log_prob - batch.log_prob_old).exp() - 1.0).abs() > clip
@@ -187,8 +188,8 @@ def ppo_loss(
             "losses/policy_loss": policy_loss.detach(),
             "losses/value_loss": value_loss.detach(),
             "losses/entropy": bonus.detach(),
-            "losses/kl_nats": rl_math.approximate_kl(log_prob, batch.log_prob_old, mask),
-            "losses/clipped_share": rl_math.masked_mean(moved.float(), mask),
+            "losses/kl_nats": ops.approximate_kl(log_prob, batch.log_prob_old, mask),
+            "losses/clipped_share": ops.masked_mean(moved.float(), mask),
         }
     return loss, parts
 
@@ -210,8 +211,8 @@ class PPO:
         torch.manual_seed(seeds.integer("init"))
         critic: Literal["shared", "separate"] = "shared" if config.shared_backbone else "separate"
         self.network = ActorCritic(shape, action_space, config.policy, critic, config.lstm_units).to(device)
-        transfer.freeze(config.transfer, self.network)
-        groups = transfer.parameter_groups(config.transfer, self.network, config.learning_rate)
+        pretrained.freeze(config.transfer, self.network)
+        groups = pretrained.parameter_groups(config.transfer, self.network, config.learning_rate)
         self.optimizer = torch.optim.Adam(groups, lr=config.learning_rate, eps=config.adam_eps, fused=True)
         self.rollout = Trajectories(config.rollout_steps, config.num_envs, observation_space, action_space, device)
         self.reward_scale = RewardScale(config.num_envs, config.gamma, device)
@@ -277,7 +278,7 @@ class PPO:
     def learn(self) -> dict[str, Tensor]:
         """Updates from a full rollout, which is then forgotten; returns what to log, still on the device."""
         c = self.config
-        transfer.set_learning_rate(self.optimizer, self.learning_rate())
+        pretrained.set_learning_rate(self.optimizer, self.learning_rate())
         whole = self._look_back()
         seen: list[dict[str, Tensor]] = []
         for index in self._minibatches(whole.mask.shape[1]):
@@ -288,7 +289,7 @@ class PPO:
         self.rollout.clear()
         self.state_at_start = self.state
         self.learned = {name: torch.stack([s[name] for s in seen]).mean() for name in seen[0]}
-        self.learned["losses/value"] = rl_math.masked_mean(whole.value_old, whole.mask)
+        self.learned["losses/value"] = ops.masked_mean(whole.value_old, whole.mask)
         return self.learned
 
     def _minibatches(self, sequences: int) -> Iterator[Tensor]:
@@ -320,7 +321,7 @@ class PPO:
         last = self._say(rollout.obs[-1:], rollout.first[-1:], state)
         assert last.value is not None
         made = rollout.advantages(torch.cat([*values, last.value]), reward, c.gamma, c.gae_lambda)
-        advantage = rl_math.standardise(made.advantage, made.mask) if c.normalise_advantages else made.advantage
+        advantage = ops.standardise(made.advantage, made.mask) if c.normalise_advantages else made.advantage
 
         def cut(x: Tensor) -> Tensor:
             return sequences(x, c.sequence_steps)
@@ -410,7 +411,7 @@ def train(config: Config, session: Session) -> None:
     seeds = Generators(config.seed)
     rollout = Rollout(config.env, config.num_envs, config.world, seeds)
     agent = PPO(config, rollout.observation_space, rollout.action_space, seeds, device)
-    transfer.begin(config.transfer, session, agent.network)
+    pretrained.begin(config.transfer, session, agent.network)
     parts: dict[str, Stateful] = {"agent": agent, "rollout": rollout, "seeds": seeds}
     session.begin(parts, Player(agent.network).policy(), agent.network)
     while session.running():

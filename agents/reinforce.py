@@ -28,24 +28,25 @@ import tyro
 from gymnasium import Space
 from torch import Tensor, nn
 
-from agents import exploration, rl_math, transfer
-from agents.action_noise import ActionNoise
-from agents.commands import command, parse
-from agents.distributions import Distribution
-from agents.networks import ActorCritic, PolicyConfig, load_network
-from agents.normalise import RewardScale
-from agents.player import Player
-from agents.policy import Policy
-from agents.rollout import Rollout, Step
-from agents.session import Session
-from agents.settings import EvalConfig, RunConfig, Stateful, check_numbers
-from agents.transfer import TransferConfig
+from agents.rl import exploration, ops
+from agents.rl.action_noise import ActionNoise
+from agents.rl.distributions import Distribution
+from agents.rl.greedy_policy import Player
+from agents.rl.interfaces import Policy
+from agents.rl.policy_networks import ActorCritic, PolicyConfig, load_network
+from agents.rl.running_stats import RewardScale
+from agents.training import pretrained
+from agents.training.cli import command, parse
+from agents.training.config import EvalConfig, RunConfig, Stateful, check_numbers
+from agents.training.env_runner import Rollout, Step
+from agents.training.pretrained import TransferConfig
+from agents.training.session import Session
 from envs.factory import EnvConfig, make_vec
-from rl_gen_lab import devices
-from rl_gen_lab.devices import DeviceConfig
-from rl_gen_lab.errors import ConfigError
-from rl_gen_lab.seeding import Generators
-from rl_gen_lab.wandb_config import WandbConfig
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.compute import devices
+from rl_gen_lab.compute.devices import DeviceConfig
+from rl_gen_lab.compute.seeding import Generators
+from rl_gen_lab.tracking.wandb_config import WandbConfig
 
 # What is kept of each step, (N, ...) each: alive, the copy's episode of this batch is not over; goes_on, the next row's
 # return belongs to this one; cut, the episode was truncated here.
@@ -130,7 +131,7 @@ def reinforce_loss(
     Source: Sutton & Barto 2018, eq. 13.11; Williams & Peng 1991 for the entropy. All (B,) float32, one for each step.
     """
     bonus = entropy.mean()
-    loss = rl_math.policy_gradient_loss(log_prob, advantage, torch.ones_like(advantage))
+    loss = ops.policy_gradient_loss(log_prob, advantage, torch.ones_like(advantage))
     return loss - entropy_coefficient * bonus, bonus.detach()
 
 
@@ -152,7 +153,7 @@ class Reinforce:
         self.learns_value = config.baseline == "learned"
         self.network = ActorCritic(shape, action_space, config.policy, "separate" if self.learns_value else "none")
         self.network.to(device)
-        transfer.freeze(config.transfer, self.network)
+        pretrained.freeze(config.transfer, self.network)
         self.optimizer = self._adam(config.learning_rate, self.network.backbone, self.network.head)
         self.value_optimizer = None
         if self.network.value_backbone is not None and self.network.value_head is not None:
@@ -172,7 +173,7 @@ class Reinforce:
         self._loss = torch.compile(reinforce_loss) if config.device.compile else reinforce_loss
 
     def _adam(self, learning_rate: float, *modules: nn.Module) -> torch.optim.Adam:
-        groups = transfer.parameter_groups(self.config.transfer, self.network, learning_rate, modules)
+        groups = pretrained.parameter_groups(self.config.transfer, self.network, learning_rate, modules)
         return torch.optim.Adam(groups, lr=learning_rate, eps=self.config.adam_eps, fused=True)
 
     # ---- schedules, functions of the counters alone
@@ -246,7 +247,7 @@ class Reinforce:
                 value = torch.cat([self.network.value(part) for part in obs.split(c.chunk_steps)])
         advantage = returns[steps] - self._baseline(returns, mask, value)
         if c.normalise_advantages:
-            advantage = rl_math.standardise(advantage, torch.ones_like(advantage))
+            advantage = ops.standardise(advantage, torch.ones_like(advantage))
         self.learned = self._move_policy(obs, rows["action"][steps], advantage)
         if self.learns_value:
             self.learned["losses/value_loss"] = self._fit_value(obs, returns[steps])
@@ -265,10 +266,10 @@ class Reinforce:
             self.reward_scale.update(reward, first, ~mask)
             reward = self.reward_scale(reward)
         if c.truncation == "drop":
-            mask = mask & (rl_math.returns_to_go(cut.float(), rows["goes_on"].float()) == 0)  # what the cut reaches
+            mask = mask & (ops.returns_to_go(cut.float(), rows["goes_on"].float()) == 0)  # what the cut reaches
         elif self.learns_value and c.truncation != "end":
             reward = reward + c.gamma * cut * self.network.value(self.last_obs.to(self.device))
-        return mask, rl_math.returns_to_go(reward, c.gamma * rows["goes_on"])
+        return mask, ops.returns_to_go(reward, c.gamma * rows["goes_on"])
 
     def _baseline(self, returns: Tensor, mask: Tensor, value: Tensor | None) -> Tensor | float:
         """returns, mask: (T, N); value: (B,) of the steps where mask is true, row by row. Gives (B,) or one number."""
@@ -277,7 +278,7 @@ class Reinforce:
         if self.config.baseline == "none":
             return 0.0
         if self.config.baseline == "leave-one-out":
-            return rl_math.leave_one_out(returns)[mask]
+            return ops.leave_one_out(returns)[mask]
         mean = float(returns[mask].mean())
         if self.config.baseline == "mean":
             return mean
@@ -288,7 +289,7 @@ class Reinforce:
 
     def _move_policy(self, obs: Tensor, action: Tensor, advantage: Tensor) -> dict[str, Tensor]:
         c = self.config
-        transfer.set_learning_rate(self.optimizer, self.learning_rate())
+        pretrained.set_learning_rate(self.optimizer, self.learning_rate())
         self.optimizer.zero_grad()
         total, bonus = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         for part in torch.arange(len(obs), device=self.device).split(c.chunk_steps):
@@ -373,7 +374,7 @@ def train(config: Config, session: Session) -> None:
     seeds = Generators(config.seed)
     rollout = Rollout(config.env, config.num_envs, config.world, seeds)
     agent = Reinforce(config, rollout.observation_space, rollout.action_space, seeds, device)
-    transfer.begin(config.transfer, session, agent.network)
+    pretrained.begin(config.transfer, session, agent.network)
     parts: dict[str, Stateful] = {"agent": agent, "rollout": rollout, "seeds": seeds}
     session.begin(parts, Player(agent.network).policy(), agent.network)
     while session.running():

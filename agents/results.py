@@ -24,9 +24,8 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from agents import suite_report, vision_tables
-from agents.commands import cli, command
-from agents.learning_curves import (
+from agents.reports import benchmark, vision
+from agents.reports.curves import (
     RunDataError,
     RunRecord,
     evaluation_curve,
@@ -34,14 +33,15 @@ from agents.learning_curves import (
     load_run,
     thresholds_for,
 )
-from agents.result_tables import COLUMNS, ResultsError, Row, portable, read_csv, sentence, table
-from rl_gen_lab.errors import ConfigError
-from rl_gen_lab.files import replace_file, save_errors
-from rl_gen_lab.runs import RunFolder
+from agents.reports.tables import COLUMNS, ResultsError, Row, portable, read_csv, sentence, table
+from agents.training.cli import cli, command
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.runs.files import replace_file, save_errors
+from rl_gen_lab.runs.folder import RunFolder
 
 MARKER = re.compile(r"<!-- results:(?P<name>\S+) -->\n(?P<body>.*?)<!-- /results:(?P=name) -->", re.DOTALL)
 OPENING = re.compile(r"<!-- results:(\S+) -->")
-FORMS = {"": table, "sentence": sentence, "suite": suite_report.section, "models": vision_tables.section}
+FORMS = {"": table, "sentence": sentence, "suite": benchmark.section, "models": vision.section}
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def any_row(folder: Path, what: str, threshold: float | None) -> Row:
     run = RunFolder.open(folder)
     if "fingerprint" in run.read_config() or "data" not in run.read_config():
         return row_of(load_run(folder), what, threshold)
-    return vision_tables.row_of(run, what)
+    return vision.row_of(run, what)
 
 
 def record(file: Path, rows: Sequence[Row]) -> None:
@@ -204,7 +204,7 @@ def render(readme: str, results_dir: Path) -> tuple[str, list[str]]:
 
 def stale_pictures(readme: str, results_dir: Path) -> list[Path]:
     """The CSVs of benchmarks shown in the README whose picture is absent or drawn from other rows."""
-    return [file for file in suites_in(readme, results_dir) if not suite_report.picture_is_current(file)]
+    return [file for file in suites_in(readme, results_dir) if not benchmark.picture_is_current(file)]
 
 
 def suites_in(readme: str, results_dir: Path) -> list[Path]:
@@ -230,7 +230,7 @@ def main(argv: list[str] | None = None) -> None:
     new, stale = render(old, options.results_dir)
     pictures = stale_pictures(old, options.results_dir)
     for file in suites_in(old, options.results_dir):
-        print("".join(f"{line}\n" for line in suite_report.reasons_without_a_cell(file)), end="")
+        print("".join(f"{line}\n" for line in benchmark.reasons_without_a_cell(file)), end="")
     if options.check:
         if stale or pictures:
             late = [*stale, *(f"the picture of {file}" for file in pictures)]
@@ -239,7 +239,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{readme}: every table and picture is what {options.results_dir} gives")
         return
     for file in pictures:
-        print(f"{suite_report.write_picture(file)} drawn")
+        print(f"{benchmark.write_picture(file)} drawn")
     if stale:
         readme.write_text(new, encoding="utf-8")
         print(f"{readme}: wrote {', '.join(stale)}")

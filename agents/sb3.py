@@ -5,7 +5,7 @@
 The algorithms run as published. Around them, only this differs from SB3's own scripts:
 1. The worlds are `envs.factory.make_vec` behind `WorldVecEnv`. Learning sees clipped rewards, lost lives and
    points as our agents do; every reported return is of the whole game, unclipped.
-2. Agents are evaluated greedily, by `agents.rollout.evaluate` (the zoo samples A2C's and PPO's actions on
+2. Agents are evaluated greedily, by `agents.training.env_runner.evaluate` (the zoo samples A2C's and PPO's actions on
    Atari).
 3. A run ends with the rollout in which its steps are spent, as in SB3, and at once when its minutes are.
 4. `--resume` is not exact, since SB3 saves no generator: it continues with networks, optimiser, counters and
@@ -36,17 +36,17 @@ from stable_baselines3.common.vec_env import VecEnv, VecNormalize
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 from torch import Tensor, nn
 
-from agents.commands import command, parse
-from agents.networks import load_network
-from agents.policy import Policy
-from agents.rollout import Episode
-from agents.sb3_settings import Config, refuse_impossible, translate
-from agents.sb3_world import LearnerWorld
-from agents.session import Session
-from rl_gen_lab import devices
+from agents.reference.settings import Config, refuse_impossible, translate
+from agents.reference.vec_env import LearnerWorld
+from agents.rl.interfaces import Policy
+from agents.rl.policy_networks import load_network
+from agents.training.cli import command, parse
+from agents.training.env_runner import Episode
+from agents.training.session import Session
 from rl_gen_lab.backbones import build
-from rl_gen_lab.config import first_look
-from rl_gen_lab.seeding import Generators
+from rl_gen_lab.cli.config import first_look
+from rl_gen_lab.compute import devices
+from rl_gen_lab.compute.seeding import Generators
 
 # Settings that are not arguments of the algorithm but of its policy, its optimiser or a schedule.
 OURS_ONLY = {"learning_rate_end", "clip_range_end", "rms_prop_tf_like", "log_std_init", "ortho_init"}

@@ -26,19 +26,19 @@ import numpy as np
 import psutil
 import torch
 
-from agents.commands import cli, command
-from agents.learning_curves import describe_hardware
-from agents.replay import Replay
-from agents.result_tables import read_csv
-from agents.rollout import Rollout
-from agents.runner import RunFailedError, run_child
+from agents.experiments.launcher import RunFailedError, run_child
+from agents.reports.curves import describe_hardware
+from agents.reports.tables import read_csv
+from agents.rl.replay import Replay
+from agents.training.cli import cli, command
+from agents.training.env_runner import Rollout
 from envs.factory import EnvConfig
 from envs.names import is_atari, resolve
-from rl_gen_lab import devices
-from rl_gen_lab.display import Display
-from rl_gen_lab.errors import ConfigError
-from rl_gen_lab.runs import RunFolder
-from rl_gen_lab.seeding import Generators
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.compute import devices
+from rl_gen_lab.compute.seeding import Generators
+from rl_gen_lab.runs.folder import RunFolder
 
 TRANSITIONS = 100_000
 UPDATE_EVERY_ENV_STEPS = 4

@@ -19,25 +19,25 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 import numpy as np
 
-from agents.commands import cli, command
-from agents.learning_curves import describe_hardware
 from agents.play import load_policy
+from agents.reports.curves import describe_hardware
+from agents.training.cli import cli, command
 from envs import names
 from envs.factory import EnvConfig, make_env
-from envs.truth.wrappers import WithTruth
-from rl_gen_lab import devices
-from rl_gen_lab.config import from_dict
-from rl_gen_lab.display import Display
-from rl_gen_lab.errors import ConfigError
-from rl_gen_lab.files import replace_file
-from rl_gen_lab.runs import RunFolder
+from envs.ground_truth.wrappers import WithTruth
+from rl_gen_lab.cli.config import from_dict
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.compute import devices
+from rl_gen_lab.runs.files import replace_file
+from rl_gen_lab.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
 class Config:
     """What to play, and for how long."""
 
-    # Any world of envs/truth/games.
+    # Any world of envs/ground_truth/games.
     env: str = "Pong"
     # Frames to prove; an agent's step has several.
     frames: int = 20_000

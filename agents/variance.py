@@ -23,9 +23,7 @@ import tyro
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from agents import rl_math
-from agents.commands import cli, command
-from agents.gradient_estimators import (
+from agents.analysis.gradient_estimators import (
     Episodes,
     Estimator,
     Quality,
@@ -35,21 +33,23 @@ from agents.gradient_estimators import (
     returns_to_go,
     stack,
 )
-from agents.networks import ActorCritic, PolicyConfig, load_network
-from agents.records import task_fingerprint
-from agents.rollout import Rollout
+from agents.rl import ops
+from agents.rl.policy_networks import ActorCritic, PolicyConfig, load_network
+from agents.training.cli import cli, command
+from agents.training.env_runner import Rollout
+from agents.training.metadata import task_fingerprint
 from envs import names
 from envs.factory import EnvConfig
 from rl_gen_lab.backbones import build
-from rl_gen_lab.config import from_dict, to_flat_dict
-from rl_gen_lab.devices import DeviceConfig, setup
-from rl_gen_lab.display import Display
-from rl_gen_lab.errors import CheckpointError, ConfigError
-from rl_gen_lab.files import save_errors
-from rl_gen_lab.runs import RunFolder, load_weights
-from rl_gen_lab.seeding import Generators
-from rl_gen_lab.tracking import Tracker
-from rl_gen_lab.wandb_config import WandbConfig
+from rl_gen_lab.cli.config import from_dict, to_flat_dict
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.compute.devices import DeviceConfig, setup
+from rl_gen_lab.compute.seeding import Generators
+from rl_gen_lab.runs.files import save_errors
+from rl_gen_lab.runs.folder import RunFolder, load_weights
+from rl_gen_lab.tracking.tracker import Tracker
+from rl_gen_lab.tracking.wandb_config import WandbConfig
 
 DISCOUNTS = (0.9, 0.97, 0.99, 1.0)
 COLOURS = ("#56B4E9", "#009E73", "#E69F00", "#000000")  # of the discounts; Okabe & Ito 2008
@@ -170,11 +170,11 @@ def warm_up(config: Config, network: ActorCritic, player: Player, display: Displ
         episodes = player.play(network)
         steps = episodes.mask.bool()
         returns = returns_to_go(episodes, 0.99)
-        advantage = rl_math.standardise((returns - rl_math.leave_one_out(returns))[steps], torch.ones(int(steps.sum())))
+        advantage = ops.standardise((returns - ops.leave_one_out(returns))[steps], torch.ones(int(steps.sum())))
         policy, _ = network.act(episodes.obs[steps][None], torch.zeros(1, len(advantage), dtype=torch.bool), None)
         log_prob = policy.log_prob(episodes.action[steps][None])[0]
         optimizer.zero_grad()
-        rl_math.policy_gradient_loss(log_prob, advantage, torch.ones_like(advantage)).backward()
+        ops.policy_gradient_loss(log_prob, advantage, torch.ones_like(advantage)).backward()
         optimizer.step()
         network.take_statistics(episodes.obs[steps])
         display.update(update + 1, f"training a policy: return {episodes.reward.sum(0).mean():.1f}")
@@ -227,8 +227,7 @@ def measure(config: Config, display: Display) -> list[Quality]:
     seen = [player.play(network) for _ in range(config.value_batches)]
     critics = fit_values(config, seen, seeds)
     constants = {
-        gamma: float(np.mean([rl_math.masked_mean(returns_to_go(b, gamma), b.mask) for b in seen]))
-        for gamma in DISCOUNTS
+        gamma: float(np.mean([ops.masked_mean(returns_to_go(b, gamma), b.mask) for b in seen])) for gamma in DISCOUNTS
     }
     done = config.warm_up_updates
 

@@ -2,8 +2,8 @@
 
 Pixels come as (N, S*C, H, W) uint8: a stack of S frames of C channels, oldest first, zeros before the first frame of an
 episode. Everything else comes as (N, D) float32. Rewards are never clipped here: clipping is the learner's view.
-With `observe="objects"` the observation is what `envs/truth` knows of the frame, (N, D) float32, in place of pixels;
-with "detector:RUN" or "segment:RUN" the same numbers as a model sees them in the frame.
+With `observe="objects"` the observation is what `envs/ground_truth` knows of the frame, (N, D) float32, in place of
+pixels; with "detector:RUN" or "segment:RUN" the same numbers as a model sees them in the frame.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers import vector as vw
 
 from envs import names
-from envs.truth.sight import Eyes
-from envs.truth.wrappers import ObjectObservation
+from envs.ground_truth.observed_state import Eyes
+from envs.ground_truth.wrappers import ObjectObservation
 
 # Worlds are drawn into arrays, never into a window: SDL must not look for a screen or a sound card.
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
@@ -47,8 +47,8 @@ class UnusableEnvError(names.UnknownEnvError):
 class EnvConfig:
     """What the agent sees of a world, and how the emulator runs. `None` means: as the environment id registers it."""
 
-    # What the agent sees: pixels; objects (positions and counts, true, only for the worlds that `envs/truth` can read);
-    # or these numbers as a trained model sees them, detector:RUN or segment:RUN.
+    # What the agent sees: pixels; objects (positions and counts, true, only for the worlds that `envs/ground_truth` can
+    # read); or these numbers as a trained model sees them, detector:RUN or segment:RUN.
     observe: Annotated[str, tyro.conf.arg(aliases=["--observe"])] = "pixels"
     # Probability that the emulator repeats the previous action, each frame (0.25 for ALE/*-v5, 0 for *NoFrameskip-v4).
     sticky: float | None = None
@@ -139,7 +139,7 @@ def make_vec(
 
     seed: makes what comes after the next `reset()` without a seed repeatable, and the actions that are sampled.
     Observations: (N, S*C, H, W) uint8 for pixels, (N, D) float32 for everything else. Rewards: (N,) unclipped.
-    Raises: UnknownEnvError, UnusableEnvError, NoTruthError (objects of a world that `envs/truth` cannot read),
+    Raises: UnknownEnvError, UnusableEnvError, NoTruthError (objects of a world that `envs/ground_truth` cannot read),
     BlindError (eyes that are of no use there).
     """
     env_id = names.resolve(name)

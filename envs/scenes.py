@@ -23,16 +23,17 @@ import gymnasium as gym
 import numpy as np
 from PIL import Image
 
-from envs import folder, names
+from envs import names
 from envs.commands import Bar, cli, command
+from envs.dataset import folder
+from envs.dataset.contact_sheet import draw_sheet
 from envs.factory import EnvConfig, make_env
 from envs.fingerprint import fingerprint
-from envs.sheet import draw_sheet
-from envs.truth.find import game_of
-from envs.truth.interventions import Aside, intervene
-from envs.truth.objects import Scene
-from envs.truth.words import captions
-from envs.truth.wrappers import WithTruth
+from envs.ground_truth.captions import captions
+from envs.ground_truth.interventions import Aside, intervene
+from envs.ground_truth.objects import Scene
+from envs.ground_truth.registry import game_of
+from envs.ground_truth.wrappers import WithTruth
 
 # The action for an observation of the standard pipeline; asked at every step, and told whether it begins an episode.
 Player = Callable[[np.ndarray, bool], Any]
@@ -45,7 +46,7 @@ PATIENCE = 50  # tries for every frame asked for
 class Config:
     """What to record."""
 
-    # Any world of envs/truth/games.
+    # Any world of envs/ground_truth/games.
     env: str = "Pong"
     # Labelled frames to write.
     frames: int = 5_000

@@ -16,15 +16,15 @@ from typing import Annotated, Literal, cast
 import torch
 import tyro
 
-from rl_gen_lab import data
-from rl_gen_lab.config import exit_on_error, parse_flags
-from rl_gen_lab.display import Display
-from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.cli.config import exit_on_error, parse_flags
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.data import dataset as data
 from rl_gen_lab.look import open_split
-from rl_gen_lab.runs import RunFolder
-from rl_gen_lab.saved import load_task
-from rl_gen_lab.vision import attention_map
-from rl_gen_lab.vision.captioner import Caption
+from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.training.load import load_task
+from rl_gen_lab.vision.captioning import attention_map
+from rl_gen_lab.vision.captioning.captioner import Caption
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from rl_gen_lab.config import exit_on_error, parse_flags
-from rl_gen_lab.errors import UserError
+from rl_gen_lab.cli.config import exit_on_error, parse_flags
+from rl_gen_lab.cli.errors import UserError
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace

@@ -14,12 +14,12 @@ from typing import Annotated, Literal
 
 import tyro
 
-from rl_gen_lab import data
-from rl_gen_lab.config import exit_on_error, parse_flags
-from rl_gen_lab.errors import ConfigError
-from rl_gen_lab.runs import RunFolder
-from rl_gen_lab.saved import load_task
+from rl_gen_lab.cli.config import exit_on_error, parse_flags
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.data import dataset as data
+from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.train import TASKS, draw
+from rl_gen_lab.training.load import load_task
 
 
 @dataclass(frozen=True)

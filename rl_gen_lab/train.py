@@ -7,7 +7,7 @@
     python -m rl_gen_lab.train caption --data datasets/pong_5000_0
     python -m rl_gen_lab.train segment --data datasets/pong_5000_0 --segment.model fcn --segment.upsampling unpool
 
-The folder is one that `envs.scenes` writes, or any in COCO's format (`rl_gen_lab.labels`). The run folder holds the
+The folder is one that `envs.scenes` writes, or any in COCO's format (`rl_gen_lab.data.coco`). The run folder holds the
 resolved configuration, every metric, the best weights by the val split, and result.json with the test split, which is
 measured once, at the end. A run that was stopped goes on with `--resume RUN`, exactly as if it never had been.
 """
@@ -25,24 +25,26 @@ import torch
 import tyro
 from torch import nn
 
-from rl_gen_lab import data, devices, memory
 from rl_gen_lab.backbones import build_maps, is_large
 from rl_gen_lab.backbones.convolutional import Convolutional
-from rl_gen_lab.config import exit_on_error, first_look, from_dict, parse_flags, to_dict, to_flat_dict
-from rl_gen_lab.devices import DeviceConfig
-from rl_gen_lab.errors import CheckpointError, ConfigError
-from rl_gen_lab.optimizers import OptimizerConfig
-from rl_gen_lab.runs import RunFolder
-from rl_gen_lab.seeding import Generators
-from rl_gen_lab.supervised import Loop, Task, check_identity, read_checkpoint
-from rl_gen_lab.tracking import Tracker
-from rl_gen_lab.vision import attention_map, pictures
-from rl_gen_lab.vision.captioner import Caption, CaptionConfig
-from rl_gen_lab.vision.detector_parts import DetectConfig
-from rl_gen_lab.vision.ladder import make_detector
+from rl_gen_lab.cli.config import exit_on_error, first_look, from_dict, parse_flags, to_dict, to_flat_dict
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.compute import devices, memory_budget
+from rl_gen_lab.compute.devices import DeviceConfig
+from rl_gen_lab.compute.optimizers import OptimizerConfig
+from rl_gen_lab.compute.seeding import Generators
+from rl_gen_lab.data import dataset as data
+from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.tracking.tracker import Tracker
+from rl_gen_lab.tracking.wandb_config import WandbConfig
+from rl_gen_lab.training.loop import Loop, Task, check_identity, read_checkpoint
+from rl_gen_lab.vision import visualize
+from rl_gen_lab.vision.captioning import attention_map
+from rl_gen_lab.vision.captioning.captioner import Caption, CaptionConfig
+from rl_gen_lab.vision.detection.common import DetectConfig
+from rl_gen_lab.vision.detection.models import make_detector
 from rl_gen_lab.vision.recognition import ClassifyConfig, LocalizeConfig, Recognise
 from rl_gen_lab.vision.segmentation import Segment, SegmentConfig
-from rl_gen_lab.wandb_config import WandbConfig
 
 WITHOUT_BACKBONE = ("patch", "fcn", "sliding-window", "rcnn")  # models
 PICTURES = 4  # of what a trained model makes of validation images
@@ -189,17 +191,17 @@ def refuse_large_backbones(config: Config, shape: tuple[int, ...], device: torch
 
 def refuse_to_outgrow_memory(config: Config, network: nn.Module, device: torch.device) -> None:
     """Raises ConfigError when learning needs more memory than is free, by what can be counted beforehand."""
-    needed = memory.learning_bytes(network, config.optimizer.name, config.optimizer.momentum)
+    needed = memory_budget.learning_bytes(network, config.optimizer.name, config.optimizer.momentum)
     weights = sum(weight.numel() for weight in network.parameters())
     what = f"to train {weights:,} weights takes, beside them, at least"
     choices = f"--{config.task}.choices of less width, stages or depth"
-    memory.refuse_too_large(needed, what, device, choices)
+    memory_budget.refuse_too_large(needed, what, device, choices)
     backbone = next((module for module in network.modules() if isinstance(module, Convolutional)), None)
     if backbone is not None:
         bytes_each = 2 if config.device.bfloat16 else 4
-        needed += memory.backward_bytes(backbone, backbone.counts().activations, config.batch_size, bytes_each)
+        needed += memory_budget.backward_bytes(backbone, backbone.counts().activations, config.batch_size, bytes_each)
         what = f"to train {weights:,} weights on {config.batch_size} images at a time takes, beside them, at least"
-        memory.refuse_too_large(needed, what, device, f"a smaller --batch-size or {choices}")
+        memory_budget.refuse_too_large(needed, what, device, f"a smaller --batch-size or {choices}")
 
 
 def draw(task: Task, split: data.Split, count: int, run: RunFolder) -> list[tuple[Path, str]]:
@@ -207,7 +209,7 @@ def draw(task: Task, split: data.Split, count: int, run: RunFolder) -> list[tupl
     chosen, folder = split.spread_out(count), run.path / "pictures"
     if isinstance(task, Caption):
         return [(file, f": {said}") for file, said in attention_map.write(task, split, chosen, folder)]
-    return [(file, "") for file in pictures.write(cast(pictures.Finder, task), split, chosen, folder)]
+    return [(file, "") for file in visualize.write(cast(visualize.Finder, task), split, chosen, folder)]
 
 
 def describe(

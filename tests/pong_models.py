@@ -9,11 +9,11 @@ from pathlib import Path
 
 from envs import scenes
 from rl_gen_lab import train
-from rl_gen_lab.backbones.choices import Choices
-from rl_gen_lab.vision.captioner import CaptionConfig
-from rl_gen_lab.vision.detection import DetectConfig
+from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.tracking.wandb_config import WandbConfig
+from rl_gen_lab.vision.captioning.captioner import CaptionConfig
+from rl_gen_lab.vision.detection.one_stage import DetectConfig
 from rl_gen_lab.vision.segmentation import SegmentConfig
-from rl_gen_lab.wandb_config import WandbConfig
 
 SMALL = Choices(width=4, stages=2, depth=1, norm="batch")
 

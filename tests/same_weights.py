@@ -83,7 +83,7 @@ def weights(tree: Path, names: list[str], data: Path) -> dict[str, str]:
     for name in names:
         module, flags, steps = RUNS[name]
         with tempfile.TemporaryDirectory() as folder:
-            words = flags.format(data=data).split() + ["--runs-dir", folder]
+            words = [*flags.format(data=data).split(), "--runs-dir", folder]
             if steps:
                 words += AGENT.format(steps=steps).split()
             done = command(tree, module, words)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rl_gen_lab.runs import RunFolder
+from rl_gen_lab.runs.folder import RunFolder
 
 # A whole film of one 16x16 frame, so that no encoder is needed.
 MP4 = base64.b64decode("AAAAIGZ0eXBpc29tAAACAGlzb21pc28yYXZjMW1wNDEAAAAIZnJlZQ==")

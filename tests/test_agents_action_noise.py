@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from agents.action_noise import ActionNoise
-from agents.distributions import Categorical, Gaussian
-from agents.networks import PolicyConfig
-from rl_gen_lab.errors import ConfigError
+from agents.rl.action_noise import ActionNoise
+from agents.rl.distributions import Categorical, Gaussian
+from agents.rl.policy_networks import PolicyConfig
+from rl_gen_lab.cli.errors import ConfigError
 
 PROBS = torch.tensor([0.6, 0.3, 0.1])
 

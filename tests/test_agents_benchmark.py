@@ -12,16 +12,17 @@ from typing import Any
 import pytest
 from synthetic_runs import make_run
 
-from agents import benchmark, runner, suites
+from agents import benchmark
 from agents.benchmark import Config, cell_of, cells_of, seconds_left
-from agents.commands import PRESETS
-from agents.learning_curves import load_run
-from agents.result_tables import Row, read_csv
+from agents.experiments import launcher, suites
+from agents.experiments.launcher import OUR_AGENTS, foreign_flags, parse_agent
+from agents.experiments.suites import SUITES, Task
+from agents.reports.curves import load_run
+from agents.reports.tables import Row, read_csv
 from agents.results import record, row_of
-from agents.runner import OUR_AGENTS, foreign_flags, parse_agent
-from agents.session import EXIT_INTERRUPTED
-from agents.suites import SUITES, Task
-from rl_gen_lab.errors import ConfigError
+from agents.training.cli import PRESETS
+from agents.training.session import EXIT_INTERRUPTED
+from rl_gen_lab.cli.errors import ConfigError
 
 
 class Runs:
@@ -30,9 +31,9 @@ class Runs:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.started: list[tuple[str, str, int]] = []
         self.codes: dict[tuple[str, int], int] = {}
-        monkeypatch.setattr(runner, "_start", self.start)
+        monkeypatch.setattr(launcher, "_start", self.start)
 
-    def start(self, words: Sequence[str], job: runner.Job, lock: Any, logs: Path | None) -> subprocess.Popen[bytes]:
+    def start(self, words: Sequence[str], job: launcher.Job, lock: Any, logs: Path | None) -> subprocess.Popen[bytes]:
         assert logs is not None
         self.started.append((job.agent.exp_name, job.env, job.seed))
         code = self.codes.get((job.agent.exp_name, job.seed), 0)

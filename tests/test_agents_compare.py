@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from synthetic_runs import make_run
 
-from agents import compare, runner
+from agents import compare
 from agents.compare import Config, IncomparableRunsError, compare_runs, group_runs, make_runs, task_differences
-from agents.learning_curves import load_run
-from rl_gen_lab.errors import ConfigError, SaveError
+from agents.experiments import launcher
+from agents.reports.curves import load_run
+from rl_gen_lab.cli.errors import ConfigError, SaveError
 
 
 @pytest.fixture
@@ -116,11 +117,11 @@ def test_an_agent_without_any_final_evaluation_comes_last(tmp_path: Path) -> Non
 
 def test_runs_are_made_seed_by_seed_within_the_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Config(env="Pong", agents=("dqn", "sb3:dqn"), seeds=2, minutes=20.0, runs_dir=tmp_path)
-    asked: list[runner.Job] = []
+    asked: list[launcher.Job] = []
 
-    def make_all(jobs: list[runner.Job], runs_dir: Path) -> Iterator[runner.Outcome]:
+    def make_all(jobs: list[launcher.Job], runs_dir: Path) -> Iterator[launcher.Outcome]:
         asked.extend(jobs)
-        yield from (runner.Outcome(job, runs_dir / str(number)) for number, job in enumerate(jobs))
+        yield from (launcher.Outcome(job, runs_dir / str(number)) for number, job in enumerate(jobs))
 
     monkeypatch.setattr(compare, "make_all", make_all)
     assert list(make_runs(settings)) == [tmp_path / str(number) for number in range(4)]
@@ -129,8 +130,8 @@ def test_runs_are_made_seed_by_seed_within_the_minutes(tmp_path: Path, monkeypat
 
 
 def test_a_failing_run_stops_the_comparison(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compare, "make_all", lambda jobs, runs_dir: iter([runner.Outcome(jobs[0], None, 3)]))
-    with pytest.raises(runner.RunFailedError, match="dqn on Pong with seed 1 ended with exit code 3"):
+    monkeypatch.setattr(compare, "make_all", lambda jobs, runs_dir: iter([launcher.Outcome(jobs[0], None, 3)]))
+    with pytest.raises(launcher.RunFailedError, match="dqn on Pong with seed 1 ended with exit code 3"):
         list(make_runs(Config(env="Pong", agents=("dqn",), runs_dir=tmp_path)))
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import distributions as torchs
 
-from agents.distributions import Categorical, Distribution, Gaussian, SquashedGaussian, log_slope_of_tanh
+from agents.rl.distributions import Categorical, Distribution, Gaussian, SquashedGaussian, log_slope_of_tanh
 
 MEAN = torch.tensor([[0.3, -1.0], [2.0, 0.0]], dtype=torch.float64)
 LOG_STD = torch.tensor([[0.1, -0.7], [-2.0, 0.5]], dtype=torch.float64)

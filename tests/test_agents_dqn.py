@@ -15,12 +15,12 @@ from gymnasium import spaces
 
 from agents import dqn
 from agents.dqn import DQN, Config, ReplayConfig
-from agents.networks import QEnsemble, load_network
-from agents.rollout import Rollout, Step
+from agents.rl.policy_networks import QEnsemble, load_network
+from agents.training.env_runner import Rollout, Step
 from envs.factory import EnvConfig
-from rl_gen_lab.devices import DeviceConfig
-from rl_gen_lab.errors import ConfigError
-from rl_gen_lab.seeding import Generators
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.compute.devices import DeviceConfig
+from rl_gen_lab.compute.seeding import Generators
 
 VECTOR = spaces.Box(-1.0, 1.0, (4,), np.float32)
 PIXELS = spaces.Box(0, 255, (4, 36, 36), np.uint8)

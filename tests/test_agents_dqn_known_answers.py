@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from agents.dqn import DQN, Config, ReplayConfig
-from agents.replay import FLAGS, Batch, Replay
-from agents.rollout import Rollout
-from envs.known_answers import KNOWN, MISTAKES
-from rl_gen_lab.devices import DeviceConfig
-from rl_gen_lab.seeding import Generators
+from agents.rl.replay import FLAGS, Batch, Replay
+from agents.training.env_runner import Rollout
+from envs.probes.values import KNOWN, MISTAKES
+from rl_gen_lab.compute.devices import DeviceConfig
+from rl_gen_lab.compute.seeding import Generators
 
 UPDATES, TOLERANCE = 1_200, 0.08
 CASES = [(world, mistake) for world, answer in KNOWN.items() for mistake in answer.mistakes]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from agents.exploration import HeldExploration, epsilon_greedy, ladder, linear
+from agents.rl.exploration import HeldExploration, epsilon_greedy, ladder, linear
 
 
 @pytest.mark.parametrize(("t", "value"), [(-5, 1.0), (0, 1.0), (25, 0.775), (50, 0.55), (100, 0.1), (1_000, 0.1)])

@@ -12,17 +12,19 @@ import pong_models
 import pytest
 import torch
 
-from agents import dqn, eyes, observation, play, ppo
-from agents.commands import parse
+from agents import dqn, observation, play, ppo
+from agents.perception import detectors
+from agents.training.cli import parse
 from envs.factory import EnvConfig, make_vec
 from envs.fingerprint import fingerprint
-from rl_gen_lab import data, train
-from rl_gen_lab.checkpoints import save_weights
-from rl_gen_lab.config import from_dict
-from rl_gen_lab.errors import CheckpointError, ConfigError
-from rl_gen_lab.runs import RunFolder, load_weights
-from rl_gen_lab.saved import digest, load_task
-from rl_gen_lab.vision.detection import Detect
+from rl_gen_lab import train
+from rl_gen_lab.cli.config import from_dict
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.data import dataset as data
+from rl_gen_lab.runs.checkpoints import save_weights
+from rl_gen_lab.runs.folder import RunFolder, load_weights
+from rl_gen_lab.training.load import digest, load_task
+from rl_gen_lab.vision.detection.one_stage import Detect
 from rl_gen_lab.vision.segmentation import Segment
 
 CPU = torch.device("cpu")
@@ -52,7 +54,7 @@ def test_a_saved_detector_finds_what_the_trained_one_found() -> None:
     for one, other in zip(expected, found, strict=True):
         torch.testing.assert_close(one.boxes, other.boxes)
         assert torch.equal(one.classes, other.classes)
-    watcher = eyes.detector(str(pong_models.run("detect")))
+    watcher = detectors.detector(str(pong_models.run("detect")))
     (seen, _) = watcher.look(images.permute(0, 2, 3, 1).numpy())
     sure = expected[0].above(0.1)
     for i, name in enumerate(dataset.categories):
@@ -88,7 +90,7 @@ def test_connected_pixels_of_a_class_are_one_thing() -> None:
     classes[10:18, 20:24] = 2
     classes[10:14, 5:9] = 2
     classes[0, 29] = 1  # a single pixel is nothing
-    assert eyes.pieces(classes, ("ball", "paddle")) == {
+    assert detectors.pieces(classes, ("ball", "paddle")) == {
         "ball": [(3, 2, 2, 4)],
         "paddle": [(20, 10, 4, 8), (5, 10, 4, 4)],
     }
@@ -177,7 +179,7 @@ def test_what_cannot_see_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert "was trained to find ball, player, enemy; in ALE/Breakout-v5" in refused(dqn.main, *other)
     assert not (tmp_path / "runs").exists()
     assert "which cannot be played" in refused(observation.main, str(detector))
-    watcher = eyes.detector(str(detector))
+    watcher = detectors.detector(str(detector))
     with pytest.raises(ConfigError, match="pictures of 160 x 210, this world shows 64 x 64"):
         watcher.look(np.zeros((1, 64, 64, 3), np.uint8))
     pixels, objects = EnvConfig(), EnvConfig(observe="objects")

@@ -14,10 +14,21 @@ import pytest
 from gymnasium import spaces
 from PIL import Image, ImageSequence
 
-from agents.film import BAR, CHOSEN, HEIGHT, PANEL, action_names, draw, in_words, play_episode, write_gif, write_mp4
-from agents.policy import Policy
+from agents.rl.interfaces import Policy
+from agents.training.video import (
+    BAR,
+    CHOSEN,
+    HEIGHT,
+    PANEL,
+    action_names,
+    draw,
+    in_words,
+    play_episode,
+    write_gif,
+    write_mp4,
+)
 from envs.factory import EnvConfig
-from rl_gen_lab.errors import SaveError
+from rl_gen_lab.cli.errors import SaveError
 
 
 def picture(height: int, width: int, level: int = 90) -> np.ndarray:

@@ -9,8 +9,8 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from agents.gradient_estimators import Episodes, Estimator, advantages, gradients, judge, moments, scores
-from agents.networks import ActorCritic, PolicyConfig
+from agents.analysis.gradient_estimators import Episodes, Estimator, advantages, gradients, judge, moments, scores
+from agents.rl.policy_networks import ActorCritic, PolicyConfig
 
 # State 0: action 0 pays 1 and ends; action 1 pays -0.5 and leads to state 1, where action 0 pays 0 and action 1 pays 2.
 PATHS = {(0,): [1.0], (1, 0): [-0.5, 0.0], (1, 1): [-0.5, 2.0]}

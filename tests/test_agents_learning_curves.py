@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from synthetic_runs import make_run
 
-from agents.learning_curves import (
+from agents.reports.curves import (
     Crossing,
     Curve,
     RunDataError,
@@ -21,8 +21,8 @@ from agents.learning_curves import (
     median_crossing,
     training_curve,
 )
-from rl_gen_lab.errors import CheckpointError
-from rl_gen_lab.runs import RunFolder
+from rl_gen_lab.cli.errors import CheckpointError
+from rl_gen_lab.runs.folder import RunFolder
 
 
 def curve(values: list[float], episodes: float = 20, start: int = 10) -> Curve:

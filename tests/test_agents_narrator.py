@@ -9,15 +9,15 @@ import pong_models
 import pytest
 
 from agents import play
-from agents.film import HEIGHT, play_episode
-from agents.narrator import EVERY, STRIP, WORD_FRAMES, Narrator, laid_out
-from agents.policy import Policy
+from agents.perception.captions import EVERY, STRIP, WORD_FRAMES, Narrator, laid_out
+from agents.rl.interfaces import Policy
+from agents.training.video import HEIGHT, play_episode
 from envs.factory import EnvConfig
-from rl_gen_lab import data
 from rl_gen_lab.caption import open_captioner
-from rl_gen_lab.errors import CheckpointError, ConfigError
-from rl_gen_lab.sentences import sentence, words
-from rl_gen_lab.vision.attention_map import HEAT
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.data import dataset as data
+from rl_gen_lab.data.vocabulary import sentence, words
+from rl_gen_lab.vision.captioning.attention_map import HEAT
 
 
 def test_words_stand_as_in_the_sentence_and_break_at_the_width() -> None:

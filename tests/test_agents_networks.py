@@ -7,8 +7,8 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from agents.networks import ActorCritic, PolicyConfig, QNetwork, load_network
-from rl_gen_lab.errors import CheckpointError, ConfigError
+from agents.rl.policy_networks import ActorCritic, PolicyConfig, QNetwork, load_network
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 
 
 @pytest.mark.parametrize(("backbone", "shape"), [("mlp", (4,)), ("small", (4, 84, 84)), ("auto", (2, 42, 42))])

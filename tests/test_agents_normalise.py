@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from agents.normalise import LIMIT, RewardScale, RunningMoments
+from agents.rl.running_stats import LIMIT, RewardScale, RunningMoments
 
 
 def test_moments_are_those_of_everything_seen() -> None:

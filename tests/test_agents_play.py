@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from agents import play
-from agents.policy import Policy
+from agents.rl.interfaces import Policy
 from envs.factory import EnvConfig
-from rl_gen_lab.errors import CheckpointError, ConfigError
-from rl_gen_lab.runs import RunFolder
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.runs.folder import RunFolder
 
 
 @pytest.mark.parametrize(("last", "said"), [(True, "--which last"), (False, "has no best agent yet: resume it")])

@@ -15,15 +15,15 @@ import torch
 from gymnasium import spaces
 
 from agents import actor_critic, play, ppo, reinforce
-from agents.commands import PRESETS, parse
-from agents.networks import PolicyConfig, PolicyHead
-from agents.player import Player
-from agents.rollout import Rollout, Step
+from agents.rl.greedy_policy import Player
+from agents.rl.policy_networks import PolicyConfig, PolicyHead
+from agents.training.cli import PRESETS, parse
+from agents.training.env_runner import Rollout, Step
 from envs.factory import EnvConfig
-from rl_gen_lab.devices import DeviceConfig
-from rl_gen_lab.errors import ConfigError
-from rl_gen_lab.runs import RunFolder, load_weights
-from rl_gen_lab.seeding import Generators
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.compute.devices import DeviceConfig
+from rl_gen_lab.compute.seeding import Generators
+from rl_gen_lab.runs.folder import RunFolder, load_weights
 
 CPU = torch.device("cpu")
 COMMON: dict[str, Any] = {

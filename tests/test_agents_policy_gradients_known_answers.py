@@ -12,14 +12,14 @@ import torch
 from torch import Tensor
 
 from agents import actor_critic, ppo, reinforce
-from agents.networks import PolicyConfig
-from agents.player import Player
-from agents.rollout import Rollout, evaluate
-from agents.trajectories import Advantages, Trajectories
-from envs.known_answers import KNOWN
-from envs.known_controls import AIM, RECALL, Aim
-from rl_gen_lab.devices import DeviceConfig
-from rl_gen_lab.seeding import Generators
+from agents.rl.greedy_policy import Player
+from agents.rl.policy_networks import PolicyConfig
+from agents.rl.rollout_buffer import Advantages, Trajectories
+from agents.training.env_runner import Rollout, evaluate
+from envs.probes.policies import AIM, RECALL, Aim
+from envs.probes.values import KNOWN
+from rl_gen_lab.compute.devices import DeviceConfig
+from rl_gen_lab.compute.seeding import Generators
 
 TOLERANCE = 0.08
 COMMON: dict[str, Any] = {
@@ -88,8 +88,10 @@ RIGHT = [(agent, world) for agent in AGENTS for world in KNOWN if (agent, world)
 @pytest.mark.parametrize(("agent", "world"), RIGHT)
 def test_the_critic_finds_the_value_known_on_paper(agent: str, world: str) -> None:
     known = KNOWN[world]
-    trained = train(replace(AGENTS[agent], env=known.env, gamma=known.gamma))
-    assert value_of_start(trained, states_of(world)) == pytest.approx(known.value, abs=TOLERANCE)
+    config = replace(AGENTS[agent], env=known.env, gamma=known.gamma)
+    if (agent, world) == ("ppo", "n_step"):  # after 8,000 steps rounding still decides
+        config = replace(config, num_envs=8, minibatch_size=64, total_env_steps=24_000)
+    assert value_of_start(train(config), states_of(world)) == pytest.approx(known.value, abs=TOLERANCE)
 
 
 def advantages_with(mistake: str) -> Callable[..., Advantages]:
@@ -171,7 +173,7 @@ def test_reinforce_does_not_learn_from_cut_episodes_if_told_so() -> None:
 def test_continuous_actions_come_to_the_closed_form_optimum(agent: str, squash: bool) -> None:
     policy = PolicyConfig("mlp_small", squash=squash, state_dependent_std=squash, log_std_start=-1.0)
     changes = {"policy": policy, "learning_rate": 2e-3, "normalise_advantages": True, "entropy_coefficient": 0.0}
-    config = replace(AGENTS[agent], env=AIM, gamma=0.8, **changes)
+    config = replace(AGENTS[agent], env=AIM, gamma=0.8, total_env_steps=16_000, **changes)
     trained = train(config)
     actions = Player(trained.network).act(np.eye(2, dtype=np.float32))
     assert actions[:, 0].tolist() == pytest.approx(Aim.TARGETS, abs=0.12)

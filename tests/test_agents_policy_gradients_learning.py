@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from agents import actor_critic, ppo, reinforce
-from agents.commands import parse
-from agents.rollout import Rollout, evaluate
-from rl_gen_lab.seeding import Generators
+from agents.training.cli import parse
+from agents.training.env_runner import Rollout, evaluate
+from rl_gen_lab.compute.seeding import Generators
 
 SEEDS = (1, 2)
 # Actions are sampled while scoring: that of an untrained policy is nearly uniform and scores 22, whereas the likeliest

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from agents import session
-from rl_gen_lab.runs import RunFolder
+from agents.training import session
+from rl_gen_lab.runs.folder import RunFolder
 
 SHORT = [
     "--preset", "defaults", "--total-env-steps", "900", "--checkpoint-every-env-steps", "300",

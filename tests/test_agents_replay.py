@@ -18,8 +18,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agents.replay import Replay, ReplayTooLargeError
-from rl_gen_lab.errors import UserError
+from agents.rl.replay import Replay, ReplayTooLargeError
+from rl_gen_lab.cli.errors import UserError
 
 CPU = torch.device("cpu")
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -542,7 +542,7 @@ def test_a_hundred_thousand_pong_transitions_take_under_0_8_gb(alpha: float) -> 
 
 FILL = """
 import psutil, torch
-from agents.replay import Replay
+from agents.rl.replay import Replay
 flags = [torch.zeros(8, dtype=torch.bool)] * 5
 before = psutil.Process().memory_info().rss
 replay = Replay(8_000, 8, (1, 84, 84), torch.uint8, 4, torch.device("cpu"))

@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 from synthetic_runs import MP4, make_run
 
-from agents import report, report_figure, report_page
 from agents.compare import compare_runs, write_comparison
-from agents.learning_curves import Crossing, load_run
-from agents.report import Comparison
-from agents.statistics import Estimate
+from agents.reports import comparison as report
+from agents.reports import figure, html
+from agents.reports.comparison import Comparison
+from agents.reports.curves import Crossing, load_run
+from agents.reports.statistics import Estimate
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +37,7 @@ def folder(comparison: Comparison, tmp_path_factory: pytest.TempPathFactory) -> 
 @pytest.fixture
 def no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
     """Write three bytes instead of drawing: for tests of the page alone."""
-    monkeypatch.setattr(report_figure, "write_figure", lambda comparison, file: file.write_bytes(b"PNG"))
+    monkeypatch.setattr(figure, "write_figure", lambda comparison, file: file.write_bytes(b"PNG"))
 
 
 class Links(HTMLParser):
@@ -80,7 +81,7 @@ def test_figure_and_film_are_embedded_whole(folder: Path) -> None:
 def test_a_film_too_large_to_embed_is_named_instead(
     comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_page, "LARGEST_VIDEO_BYTES", 1)
+    monkeypatch.setattr(html, "LARGEST_VIDEO_BYTES", 1)
     page = (write_comparison(comparison, tmp_path / "out") / "index.html").read_text()
     assert "data:video" not in page and "too large to embed" in page
 

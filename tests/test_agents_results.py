@@ -8,9 +8,9 @@ import pytest
 from synthetic_runs import make_run
 
 from agents import results
-from agents.learning_curves import RunDataError, load_run
+from agents.reports.curves import RunDataError, load_run
 from agents.results import COLUMNS, ResultsError, read_csv, record, render, row_of, sentence, table, write_csv
-from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.cli.errors import ConfigError
 
 
 def recorded(tmp_path: Path, seeds: tuple[int, ...] = (1, 2, 3), exp_name: str = "dqn", **changes: object) -> Path:

@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from agents import dqn, evaluator, session
-from agents.rollout import Act, Evaluation
+from agents import dqn
+from agents.training import evaluator, session
+from agents.training.env_runner import Act, Evaluation
 from envs.factory import EnvConfig
-from rl_gen_lab import display
-from rl_gen_lab.runs import RunFolder
+from rl_gen_lab.cli import progress
+from rl_gen_lab.runs.folder import RunFolder
 
 CARTPOLE = [
     "--preset", "defaults", "--env", "CartPole", "--num-envs", "3", "--n-step", "3", "--replay.capacity", "300",
@@ -130,8 +131,8 @@ def test_an_interrupted_game_resumes_exactly_and_shows_what_it_repeats(
         stop_at(patch, 500)
         with pytest.raises(SystemExit):
             dqn.main([*arguments, "--runs-dir", str(tmp_path / "stopped")])
-    monkeypatch.setattr(display, "SECONDS_BETWEEN_LINES", 0.0)
-    monkeypatch.setattr(display, "SECONDS_TO_FIRST", 0.0)
+    monkeypatch.setattr(progress, "SECONDS_BETWEEN_LINES", 0.0)
+    monkeypatch.setattr(progress, "SECONDS_TO_FIRST", 0.0)
     capsys.readouterr()
     dqn.main(["--resume", str(only_run(tmp_path / "stopped").path)])
     # Two copies since the checkpoint at step 300, where the games were begun anew.

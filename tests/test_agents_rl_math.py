@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from agents.rl_math import (
+from agents.rl.ops import (
     approximate_kl,
     clipped_surrogate_loss,
     double_q_learning_target,

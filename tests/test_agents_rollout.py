@@ -12,11 +12,11 @@ import scipy.stats
 import torch
 from gymnasium import spaces
 
-from agents.replay import Replay
-from agents.rollout import EnvStepError, Evaluation, Rollout, Step, evaluate
+from agents.rl.replay import Replay
+from agents.training.env_runner import EnvStepError, Evaluation, Rollout, Step, evaluate
 from envs.factory import EnvConfig, make_vec
-from rl_gen_lab.errors import UserError
-from rl_gen_lab.seeding import Generators
+from rl_gen_lab.cli.errors import UserError
+from rl_gen_lab.compute.seeding import Generators
 
 
 class Counter(gym.Env[Any, Any]):
@@ -373,7 +373,7 @@ def test_long_episodes_count_as_often_as_short_ones() -> None:
 
 
 def test_each_copy_plays_the_same_number_of_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from agents import rollout as module
+    from agents.training import env_runner as module
 
     counted: list[int] = []
     original = Rollout._advance

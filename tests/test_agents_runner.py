@@ -15,11 +15,20 @@ from typing import Any
 import pytest
 from synthetic_runs import make_run
 
-from agents import runner
-from agents.runner import FolderBusyError, Job, Outcome, RunFailedError, foreign_flags, make_all, parse_agent, run_child
-from agents.session import EXIT_INTERRUPTED
-from rl_gen_lab.errors import ConfigError
-from rl_gen_lab.wandb_config import WandbConfig
+from agents.experiments import launcher
+from agents.experiments.launcher import (
+    FolderBusyError,
+    Job,
+    Outcome,
+    RunFailedError,
+    foreign_flags,
+    make_all,
+    parse_agent,
+    run_child,
+)
+from agents.training.session import EXIT_INTERRUPTED
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.tracking.wandb_config import WandbConfig
 
 
 def job(runs_dir: Path, agent: str = "dqn", seed: int = 1, env: str = "Pong", minutes: float | None = 20.0) -> Job:
@@ -39,7 +48,7 @@ class Commands:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, code: str = "", leaves_a_run: bool = True) -> None:
         self.started: list[list[str]] = []
         self.code, self.leaves_a_run = code, leaves_a_run
-        monkeypatch.setattr(runner, "_start", self.start)
+        monkeypatch.setattr(launcher, "_start", self.start)
 
     def start(self, words: Sequence[str], job: Job, lock: Any, logs: Path | None) -> subprocess.Popen[bytes]:
         self.started.append(list(words[2:]))
@@ -192,7 +201,7 @@ def test_sigterm_reaches_every_run_and_starts_no_other(tmp_path: Path, monkeypat
 
 
 def test_output_goes_to_a_file_of_each_run_where_asked(tmp_path: Path) -> None:
-    spec = runner.AgentSpec("dqn", "this", [], [])  # python -m this --env ...: prints, and leaves no run
+    spec = launcher.AgentSpec("dqn", "this", [], [])  # python -m this --env ...: prints, and leaves no run
     (outcome,) = make_all(
         [Job(spec, "Pong", 1, None, tmp_path, WandbConfig(mode="disabled"))], tmp_path, logs=tmp_path / "logs"
     )
@@ -201,14 +210,14 @@ def test_output_goes_to_a_file_of_each_run_where_asked(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_locked_while_runs_are_made_also_by_a_run_that_outlives_its_parent(tmp_path: Path) -> None:
-    with runner._locked(tmp_path) as lock:
+    with launcher._locked(tmp_path) as lock:
         with pytest.raises(FolderBusyError, match="another command"):
             next(make_all([job(tmp_path)], tmp_path, resume=True))
         orphan = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock.fileno()])
     with pytest.raises(FolderBusyError):
         next(make_all([job(tmp_path)], tmp_path, resume=True))
     orphan.communicate(b"\n")
-    with runner._locked(tmp_path):
+    with launcher._locked(tmp_path):
         pass
 
 

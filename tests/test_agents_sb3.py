@@ -23,15 +23,15 @@ from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack,
 from torch import nn
 
 from agents import play, sb3
-from agents.commands import PRESETS
-from agents.sb3_settings import A2CSettings, Config, DQNSettings, PPOSettings, refuse_impossible, translate
-from agents.sb3_world import LearnerWorld
+from agents.reference.settings import A2CSettings, Config, DQNSettings, PPOSettings, refuse_impossible, translate
+from agents.reference.vec_env import LearnerWorld
+from agents.training.cli import PRESETS
 from envs.factory import EnvConfig, make_env
-from rl_gen_lab import config as settings_of
 from rl_gen_lab.backbones import build
-from rl_gen_lab.devices import DeviceConfig
-from rl_gen_lab.errors import ConfigError
-from rl_gen_lab.runs import RunFolder, load_weights
+from rl_gen_lab.cli import config as settings_of
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.compute.devices import DeviceConfig
+from rl_gen_lab.runs.folder import RunFolder, load_weights
 
 SHORT = "ShortCartPole-v0"  # random play ends now by a fall, now by the time limit
 OLD_PROTOCOL = EnvConfig(sticky=0.0, noop_max=0, fire_reset=False, clip_rewards=False)

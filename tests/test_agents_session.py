@@ -15,14 +15,15 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from agents import dqn, evaluator, play, session
+from agents import dqn, play
 from agents.dqn import DQN
-from agents.evaluator import Evaluator
-from agents.policy import Policy
-from agents.rollout import Evaluation
-from rl_gen_lab import checkpoints
-from rl_gen_lab.errors import SaveError
-from rl_gen_lab.runs import RunFolder
+from agents.rl.interfaces import Policy
+from agents.training import evaluator, session
+from agents.training.env_runner import Evaluation
+from agents.training.evaluator import Evaluator
+from rl_gen_lab.cli.errors import SaveError
+from rl_gen_lab.runs import checkpoints
+from rl_gen_lab.runs.folder import RunFolder
 
 TINY = [
     "--preset", "defaults", "--env", "CartPole", "--total-env-steps", "600", "--learning-starts-env-steps", "100",
@@ -84,7 +85,7 @@ def test_bad_input_is_one_line_that_says_what_to_do(
     fails: Fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], said: str
 ) -> None:
     tracked: list[Any] = []  # a W&B run that began online cannot be taken back
-    monkeypatch.setattr("agents.session.Tracker.start", lambda *_, **other: tracked.append(other))
+    monkeypatch.setattr("agents.training.session.Tracker.start", lambda *_, **other: tracked.append(other))
     assert said in fails(*flags)
     assert not list(tmp_path.iterdir())  # nothing began, so nothing is left
     assert tracked == []

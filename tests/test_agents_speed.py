@@ -11,10 +11,11 @@ from gymnasium import spaces
 from stable_baselines3.common.torch_layers import NatureCNN
 from torch import nn
 
-from agents import actor_critic, dqn, ppo, sb3_settings
-from agents.commands import parse
-from agents.result_tables import read_csv
+from agents import actor_critic, dqn, ppo
+from agents.reference import settings as sb3_settings
+from agents.reports.tables import read_csv
 from agents.speed import Agent, Config, commands, merge, time_agent
+from agents.training.cli import parse
 from envs.names import UnknownEnvError
 from rl_gen_lab.backbones import build
 

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from agents.statistics import (
+from agents.reports.statistics import (
     bootstrap_over_runs,
     common_grid,
     difference_interval,

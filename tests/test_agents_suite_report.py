@@ -9,10 +9,10 @@ from PIL import Image
 from synthetic_runs import make_run
 
 from agents import results
-from agents.learning_curves import load_run
-from agents.result_tables import ResultsError, Row, read_csv
+from agents.reports.benchmark import compare_cells, losses_text, picture_is_current, section, write_picture
+from agents.reports.curves import load_run
+from agents.reports.tables import ResultsError, Row, read_csv
 from agents.results import record, row_of, write_csv
-from agents.suite_report import compare_cells, losses_text, picture_is_current, section, write_picture
 
 MARKERS = "# Title\n<!-- results:classic:suite -->\n<!-- /results:classic:suite -->\nend\n"
 

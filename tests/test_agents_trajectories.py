@@ -7,8 +7,8 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from agents.rollout import Step
-from agents.trajectories import Trajectories, sequences
+from agents.rl.rollout_buffer import Trajectories, sequences
+from agents.training.env_runner import Step
 
 OBS, ACTIONS = spaces.Box(-1e3, 1e3, (1,), np.float32), spaces.Discrete(9)
 CPU = torch.device("cpu")

@@ -12,11 +12,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from agents import play, session
-from agents.networks import QNetwork
-from agents.transfer import TransferConfig, freeze, parameter_groups, set_learning_rate
-from rl_gen_lab.errors import ConfigError
-from rl_gen_lab.runs import RunFolder
+from agents import play
+from agents.rl.policy_networks import QNetwork
+from agents.training import session
+from agents.training.pretrained import TransferConfig, freeze, parameter_groups, set_learning_rate
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.runs.folder import RunFolder
 
 SHORT = [
     "--preset", "defaults", "--total-env-steps", "600", "--checkpoint-every-env-steps", "300",

@@ -10,7 +10,7 @@ import gymnasium as gym
 import pytest
 
 from agents import dqn, truth
-from envs.truth.wrappers import WithTruth
+from envs.ground_truth.wrappers import WithTruth
 
 
 def rows(folder: Path) -> list[dict[str, str]]:

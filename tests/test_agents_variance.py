@@ -13,9 +13,9 @@ from gymnasium import spaces
 from PIL import Image
 
 from agents import ppo, reinforce, variance
-from agents.commands import cli
-from agents.gradient_estimators import Estimator, Quality
-from rl_gen_lab.display import Display
+from agents.analysis.gradient_estimators import Estimator, Quality
+from agents.training.cli import cli
+from rl_gen_lab.cli.progress import Display
 
 TINY = [
     "--episodes", "3", "--batches", "3", "--truth-batches", "3", "--value-batches", "2", "--value-updates", "10",

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from synthetic_runs import make_run
 
-from agents import results, vision_tables
-from agents.learning_curves import RunDataError
-from agents.result_tables import ResultsError, read_csv
-from rl_gen_lab.runs import RunFolder
+from agents import results
+from agents.reports import vision
+from agents.reports.curves import RunDataError
+from agents.reports.tables import ResultsError, read_csv
+from rl_gen_lab.runs.folder import RunFolder
 
 
 def vision_run(path: Path, model: str, f1: float, task: str = "detect", **changes: Any) -> Path:
@@ -43,8 +44,8 @@ def vision_run(path: Path, model: str, f1: float, task: str = "detect", **change
 
 def test_a_row_holds_what_the_run_measured(tmp_path: Path) -> None:
     folder = vision_run(tmp_path, "ssd", 0.5)
-    row = vision_tables.row_of(RunFolder.open(folder), "claim")
-    assert tuple(row) == vision_tables.COLUMNS
+    row = vision.row_of(RunFolder.open(folder), "claim")
+    assert tuple(row) == vision.COLUMNS
     assert (row["task"], row["model"], row["data"], row["labels"]) == ("detect", "ssd", "pong_5000_0", "0123456789ab")
     assert (row["minutes"], row["latency_ms"], row["parameters"], row["threads"]) == ("12.57", "14.44", "56784", "1")
     assert row["test"] == "f1=0.5 f1/ball=0.25 ap50=0.75 ms_per_image=9" and row["images"].startswith("train=4000")
@@ -80,7 +81,7 @@ def test_runs_are_recorded_by_the_command_and_shown_best_first(
 def test_only_finished_runs_are_recorded(tmp_path: Path, changes: dict[str, Any]) -> None:
     folder = vision_run(tmp_path, "ssd", 0.5, **changes)
     with pytest.raises(RunDataError, match="only finished runs"):
-        vision_tables.row_of(RunFolder.open(folder), "claim")
+        vision.row_of(RunFolder.open(folder), "claim")
 
 
 def test_agents_and_vision_models_do_not_mix(tmp_path: Path) -> None:
@@ -95,10 +96,10 @@ def test_agents_and_vision_models_do_not_mix(tmp_path: Path) -> None:
     other = tmp_path / "other.csv"
     other.write_text("what,megabytes\nreplay,710\n")
     with pytest.raises(ResultsError, match="does not record vision models"):
-        vision_tables.section(other)
+        vision.section(other)
 
 
 def test_a_task_that_no_table_knows_shows_its_whole_figures(tmp_path: Path) -> None:
     file = tmp_path / "vision.csv"
     results.record(file, [results.any_row(vision_run(tmp_path, "plain", 0.5, "dream"), "claim", None)])
-    assert "| model | f1 | ap50 | ms/frame, 1 thread |" in vision_tables.section(file)
+    assert "| model | f1 | ap50 | ms/frame, 1 thread |" in vision.section(file)

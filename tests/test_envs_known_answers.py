@@ -13,7 +13,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 from envs.factory import make_vec
-from envs.known_answers import KNOWN, MISTAKES
+from envs.probes.values import KNOWN, MISTAKES
 
 CASES = [(world, mistake) for world, known in KNOWN.items() for mistake in known.mistakes]
 RECORDED_EPISODES = 8

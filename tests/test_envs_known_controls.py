@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from envs.known_controls import AIM, RECALL, Aim, Recall
+from envs.probes.policies import AIM, RECALL, Aim, Recall
 
 
 # Aim's bounds are not symmetric on purpose.

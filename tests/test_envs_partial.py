@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 
 from envs.factory import make_env, make_vec
-from envs.partial import NO_VELOCITY
+from envs.probes.partially_observable import NO_VELOCITY
 
 
 def test_cartpole_without_velocities_is_cartpole_with_two_numbers_shown() -> None:

@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from envs import coco, folder, scenes
+from envs import scenes
+from envs.dataset import coco, folder
 from envs.factory import EnvConfig
-from envs.truth.objects import Object
+from envs.ground_truth.objects import Object
 
 with contextlib.redirect_stdout(io.StringIO()):
     from faster_coco_eval import COCO

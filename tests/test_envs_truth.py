@@ -16,14 +16,14 @@ from gymnasium.wrappers import PassiveEnvChecker
 from envs import names
 from envs.factory import EnvConfig, make_env, make_vec
 from envs.fingerprint import fingerprint
-from envs.truth.find import FAMILIES, NoTruthError, game_of, supported
-from envs.truth.interventions import Aside, intervene
-from envs.truth.objects import Box, Claim, Game, NoPictureError, Object, Scene, emulator, no_event
-from envs.truth.proof import prove
-from envs.truth.tracker import Tracker, vector, vector_names
-from envs.truth.words import PHRASINGS, captions, direction, place
-from envs.truth.wrappers import ObjectObservation, WithTruth
-from rl_gen_lab.sentences import facts_in
+from envs.ground_truth.captions import PHRASINGS, captions, direction, place
+from envs.ground_truth.interventions import Aside, intervene
+from envs.ground_truth.objects import Box, Claim, Game, NoPictureError, Object, Scene, emulator, no_event
+from envs.ground_truth.registry import FAMILIES, NoTruthError, game_of, supported
+from envs.ground_truth.state_reader import Tracker, vector, vector_names
+from envs.ground_truth.verify import prove
+from envs.ground_truth.wrappers import ObjectObservation, WithTruth
+from rl_gen_lab.data.vocabulary import facts_in
 
 # Box2D's C module gives Python warnings while it is imported; as errors they would end the process.
 pytestmark = pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")
@@ -485,7 +485,7 @@ def test_captions_are_read_back_as_the_facts_they_tell(env_id: str) -> None:
 
 @pytest.mark.parametrize("name", supported())
 def test_every_fact_of_a_game_can_be_said_in_five_ways_that_differ(name: str) -> None:
-    game: Game = importlib.import_module(f"envs.truth.games.{name}").GAME
+    game: Game = importlib.import_module(f"envs.ground_truth.games.{name}").GAME
     told = dict(game.phrases) | dict(game.history)
     for fact, patterns in told.items():
         assert len(patterns) == PHRASINGS and all(p.count("{}") == 1 for p in patterns), fact

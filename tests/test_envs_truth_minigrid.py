@@ -13,10 +13,10 @@ import pytest
 
 from envs import scenes
 from envs.factory import make_vec
-from envs.truth.find import game_of
-from envs.truth.objects import Scene
-from envs.truth.proof import prove
-from envs.truth.wrappers import WithTruth
+from envs.ground_truth.objects import Scene
+from envs.ground_truth.registry import game_of
+from envs.ground_truth.verify import prove
+from envs.ground_truth.wrappers import WithTruth
 
 pytest.importorskip("minigrid", reason="an optional extra: pip install -e '.[minigrid]'")
 IDS = ("DoorKey-8x8-v0", "LavaCrossingS9N2-v0", "Fetch-8x8-N3-v0", "ObstructedMaze-1Dlhb-v0")

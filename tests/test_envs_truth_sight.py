@@ -13,11 +13,11 @@ import pytest
 from envs import factory
 from envs.factory import EnvConfig, UnusableEnvError, make_env, make_vec
 from envs.fingerprint import fingerprint
-from envs.truth.find import game_of
-from envs.truth.objects import Game, Scene, Seen, Slots, Told
-from envs.truth.sight import BlindError, Sight
-from envs.truth.tracker import FASTEST, vector, vector_names, velocities
-from envs.truth.wrappers import ObjectObservation, WithTruth
+from envs.ground_truth.objects import Game, Scene, Seen, Slots, Told
+from envs.ground_truth.observed_state import BlindError, Sight
+from envs.ground_truth.registry import game_of
+from envs.ground_truth.state_reader import FASTEST, vector, vector_names, velocities
+from envs.ground_truth.wrappers import ObjectObservation, WithTruth
 
 PONG = game_of("Pong")
 
@@ -164,7 +164,7 @@ def test_eyes_that_are_of_no_use_are_refused(monkeypatch: pytest.MonkeyPatch) ->
     with eyes_for(monkeypatch, Perfect(PONG)) as config:
         with pytest.raises(BlindError, match="trained to find ball, player, enemy; in ALE/Breakout-v5 there are ball"):
             make_vec("Breakout", 1, config)
-        with pytest.raises(BlindError, match="cannot be read from boxes yet"):
+        with pytest.raises(BlindError, match="cannot be read from boxes"):
             make_vec("Boxing", 1, config)
         with pytest.raises(UnusableEnvError, match="only in the commands"):
             make_vec("Pong", 1, EnvConfig(observe="segment:somewhere"))

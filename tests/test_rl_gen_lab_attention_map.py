@@ -11,9 +11,10 @@ import pong_models
 import pytest
 from PIL import Image
 
-from rl_gen_lab import caption, data
-from rl_gen_lab.runs import RunFolder
-from rl_gen_lab.vision.attention_map import DIM, PANEL_HEIGHT, draw, heat
+from rl_gen_lab import caption
+from rl_gen_lab.data import dataset as data
+from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.vision.captioning.attention_map import DIM, PANEL_HEIGHT, draw, heat
 
 GREY = np.full((40, 40, 3), 100, np.uint8)
 

@@ -10,16 +10,16 @@ from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from agents.networks import ActorCritic, PolicyConfig, QNetwork
+from agents.rl.policy_networks import ActorCritic, PolicyConfig, QNetwork
 from rl_gen_lab.backbones import BACKBONES, CHOOSABLE, build, build_maps
 from rl_gen_lab.backbones.blocks import DropConnectConv2d, DropPath
-from rl_gen_lab.backbones.choices import ACTIVATIONS, Choices
+from rl_gen_lab.backbones.config import ACTIVATIONS, Choices
 from rl_gen_lab.backbones.convolutional import Convolutional
+from rl_gen_lab.backbones.flops import count
 from rl_gen_lab.backbones.fractalnet import Fractal
 from rl_gen_lab.backbones.resnet import Block
-from rl_gen_lab.backbones.sizes import count
 from rl_gen_lab.backbones.squeezenet import Fire
-from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.cli.errors import ConfigError
 
 SHAPE = (3, 45, 40)
 PIXELS = [name for name in BACKBONES if not name.startswith("mlp")]

@@ -8,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rl_gen_lab.backbones import BACKBONES, build
-from rl_gen_lab.backbones.choices import Choices
+from rl_gen_lab.backbones.config import Choices
 from rl_gen_lab.backbones.convolutional import Impala, Nature, ScaledConv2d, Small
 from rl_gen_lab.backbones.vector import MLP
-from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.cli.errors import ConfigError
 
 PIXELS = ["nature", "small", "impala"]
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.functional.text import bleu_score
 
-from rl_gen_lab.vision.caption_metrics import bleu, cider
+from rl_gen_lab.vision.captioning.metrics import bleu, cider
 
 
 def text(words: str) -> list[str]:

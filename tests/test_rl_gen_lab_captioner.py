@@ -18,12 +18,21 @@ from torch import Tensor
 from envs import scenes
 from rl_gen_lab import train
 from rl_gen_lab.backbones import build_maps
-from rl_gen_lab.backbones.choices import Choices
-from rl_gen_lab.data import Dataset, Split
-from rl_gen_lab.labels import DataError
-from rl_gen_lab.runs import load_state
-from rl_gen_lab.vision.captioner import BEGIN, END, Caption, CaptionConfig, Captioner, State, View, beam_search
-from rl_gen_lab.wandb_config import WandbConfig
+from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.data.coco import DataError
+from rl_gen_lab.data.dataset import Dataset, Split
+from rl_gen_lab.runs.folder import load_state
+from rl_gen_lab.tracking.wandb_config import WandbConfig
+from rl_gen_lab.vision.captioning.captioner import (
+    BEGIN,
+    END,
+    Caption,
+    CaptionConfig,
+    Captioner,
+    State,
+    View,
+    beam_search,
+)
 
 CPU = torch.device("cpu")
 SMALL = Choices(width=8, stages=2, depth=1, norm="batch")

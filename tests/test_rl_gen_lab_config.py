@@ -15,8 +15,8 @@ from typing import Any, Literal
 import pytest
 
 from envs import commands
-from rl_gen_lab.config import exit_on_error, first_look, from_dict, load, to_dict, to_flat_dict
-from rl_gen_lab.errors import ConfigError, UserError, suggest
+from rl_gen_lab.cli.config import exit_on_error, first_look, from_dict, load, to_dict, to_flat_dict
+from rl_gen_lab.cli.errors import ConfigError, UserError, suggest
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ import torch
 from PIL import Image
 
 from envs import scenes
-from rl_gen_lab import data, masks
-from rl_gen_lab.labels import DataError
-from rl_gen_lab.sentences import Vocabulary, facts_in, sentence, vocabulary, words
+from rl_gen_lab.data import dataset as data
+from rl_gen_lab.data import masks
+from rl_gen_lab.data.coco import DataError
+from rl_gen_lab.data.vocabulary import Vocabulary, facts_in, sentence, vocabulary, words
 
 H, W = 6, 8
 

@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rl_gen_lab.backbones.choices import Choices
-from rl_gen_lab.errors import ConfigError
-from rl_gen_lab.vision.boxes import decode, encode
-from rl_gen_lab.vision.detection import Detect, Detector
-from rl_gen_lab.vision.detection_metrics import Found, average_precision, centre_f1, hits
-from rl_gen_lab.vision.detector_parts import DetectConfig, box_loss, common_shapes
-from rl_gen_lab.vision.ladder import make_detector
+from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.vision.detection.boxes import decode, encode
+from rl_gen_lab.vision.detection.common import DetectConfig, box_loss, common_shapes
+from rl_gen_lab.vision.detection.metrics import Found, average_precision, centre_f1, hits
+from rl_gen_lab.vision.detection.models import make_detector
+from rl_gen_lab.vision.detection.one_stage import Detect, Detector
 
 CPU = torch.device("cpu")
 SMALL = Choices(width=16, stages=2, depth=1, norm="batch")

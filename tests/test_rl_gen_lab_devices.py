@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from rl_gen_lab import devices
-from rl_gen_lab.devices import (
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.compute import devices
+from rl_gen_lab.compute.devices import (
     DeviceConfig,
     git_commit,
     hardware,
@@ -18,7 +19,6 @@ from rl_gen_lab.devices import (
     setup,
     versions,
 )
-from rl_gen_lab.errors import ConfigError
 
 
 def test_auto_takes_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +109,7 @@ def test_peak_memory_is_in_mebibytes_and_no_less_than_what_is_used() -> None:
 def test_commit_names_the_checkout_and_says_when_it_was_changed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(devices, "__file__", str(tmp_path / "rl_gen_lab" / "devices.py"))
+    monkeypatch.setattr(devices, "__file__", str(tmp_path / "rl_gen_lab" / "compute" / "devices.py"))
     assert git_commit() == "unknown"
 
     def git(*words: str) -> str:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rl_gen_lab import display
-from rl_gen_lab.display import Display, clock, python, shell
+from rl_gen_lab.cli import progress
+from rl_gen_lab.cli.progress import Display, clock, python, shell
 
 
 class Clock:
@@ -25,7 +25,7 @@ class Clock:
 @pytest.fixture
 def watch(monkeypatch: pytest.MonkeyPatch) -> Clock:
     watch = Clock()
-    monkeypatch.setattr(display, "time", watch)
+    monkeypatch.setattr(progress, "time", watch)
     return watch
 
 

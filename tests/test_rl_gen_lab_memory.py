@@ -10,15 +10,16 @@ import pytest
 import torch
 import vision_data
 
-from rl_gen_lab import memory, train
+from rl_gen_lab import train
 from rl_gen_lab.backbones import build
-from rl_gen_lab.backbones.choices import Choices
-from rl_gen_lab.errors import ConfigError
-from rl_gen_lab.optimizers import OptimizerConfig, make_optimizer
+from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.compute import memory_budget
+from rl_gen_lab.compute.optimizers import OptimizerConfig, make_optimizer
+from rl_gen_lab.tracking.wandb_config import WandbConfig
 from rl_gen_lab.train import Config
-from rl_gen_lab.vision.detector_parts import DetectConfig
+from rl_gen_lab.vision.detection.common import DetectConfig
 from rl_gen_lab.vision.segmentation import SegmentConfig
-from rl_gen_lab.wandb_config import WandbConfig
 
 SHAPE = (3, 210, 160)
 
@@ -83,7 +84,7 @@ def test_what_an_optimiser_keeps_is_counted(name: str, momentum: float) -> None:
     kept = [part for state in optimizer.state.values() for key, part in state.items() if key != "step"]
     size = sum(part.nbytes for part in kept if isinstance(part, torch.Tensor))
     size += sum(weight.grad.nbytes for weight in network.parameters() if weight.grad is not None)
-    assert memory.learning_bytes(network, name, momentum) == size
+    assert memory_budget.learning_bytes(network, name, momentum) == size
 
 
 def test_what_a_backward_pass_keeps_is_not_overstated() -> None:
@@ -100,7 +101,7 @@ def test_what_a_backward_pass_keeps_is_not_overstated() -> None:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda x: x):
             network(torch.zeros(4, *shape, dtype=torch.uint8))
         counts = network.counts()  # type: ignore[operator]
-        least = memory.backward_bytes(network, counts.activations, 4, 4)
+        least = memory_budget.backward_bytes(network, counts.activations, 4, 4)
         assert 0.5 * sum(kept.values()) < least < 1.05 * sum(kept.values())
 
 
@@ -161,5 +162,5 @@ def test_a_job_has_no_more_memory_than_its_group_is_given(
         (group / "memory.stat").write_text(f"anon 500\n{droppable} 200\n")
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/cgroup").write_text(f"1:name=other:/\n{line}\n")
-    assert memory._left_in_groups(tmp_path) == [500], "1000 given, 700 taken, 200 of them only remembered files"
-    assert memory._left_in_groups(tmp_path / "nowhere") == []
+    assert memory_budget._left_in_groups(tmp_path) == [500], "1000 given, 700 taken, 200 of them only remembered files"
+    assert memory_budget._left_in_groups(tmp_path / "nowhere") == []

@@ -11,10 +11,11 @@ import torch
 import vision_data
 from PIL import Image
 
-from rl_gen_lab import data, look
-from rl_gen_lab.runs import RunFolder
-from rl_gen_lab.vision.detection_metrics import Found
-from rl_gen_lab.vision.pictures import HEIGHT, TINTS, Marks, _detected, beside, panel
+from rl_gen_lab import look
+from rl_gen_lab.data import dataset as data
+from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.vision.detection.metrics import Found
+from rl_gen_lab.vision.visualize import HEIGHT, TINTS, Marks, _detected, beside, panel
 
 GREY = torch.full((3, 42, 30), 100, dtype=torch.uint8)
 SCALE = round(HEIGHT / 42)

@@ -8,8 +8,8 @@ import pytest
 import torch
 import vision_data
 
-from rl_gen_lab.backbones.choices import Choices
-from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.vision.recognition import ClassifyConfig, LocalizeConfig, Recognise, presence
 
 CPU = torch.device("cpu")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from rl_gen_lab.recurrence import LSTM
+from rl_gen_lab.backbones.recurrent import LSTM
 
 T, B, D, UNITS = 7, 3, 4, 5
 

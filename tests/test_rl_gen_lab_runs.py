@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import torch
 
-from rl_gen_lab import checkpoints
-from rl_gen_lab.errors import CheckpointError, SaveError
-from rl_gen_lab.runs import RunFolder, load_state, load_weights, save_state, save_weights
+from rl_gen_lab.cli.errors import CheckpointError, SaveError
+from rl_gen_lab.runs import checkpoints
+from rl_gen_lab.runs.folder import RunFolder, load_state, load_weights, save_state, save_weights
 
 
 def small_state(value: int) -> dict[str, Any]:

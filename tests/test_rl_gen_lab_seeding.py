@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from rl_gen_lab.errors import CheckpointError, ConfigError
-from rl_gen_lab.runs import load_state, save_state
-from rl_gen_lab.seeding import Generators
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.compute.seeding import Generators
+from rl_gen_lab.runs.folder import load_state, save_state
 
 
 def numbers(generators: Generators) -> list[float]:
@@ -27,7 +27,7 @@ def test_the_same_seed_gives_the_same_numbers_in_any_order_and_in_another_proces
     other.torch("init"), other.numpy("unrelated").random(), other.numpy("noise")
     assert numbers(other) == first
     code = (
-        "import torch; from rl_gen_lab.seeding import Generators as G; g = G(3)\n"
+        "import torch; from rl_gen_lab.compute.seeding import Generators as G; g = G(3)\n"
         "print([float(g.numpy('replay').random()), float(g.numpy('noise').normal()),"
         " float(torch.rand(1, generator=g.torch('init')))])"
     )

@@ -8,7 +8,7 @@ import torch
 import vision_data
 from torchmetrics.functional.classification import multiclass_jaccard_index
 
-from rl_gen_lab.backbones.choices import Choices
+from rl_gen_lab.backbones.config import Choices
 from rl_gen_lab.vision.segmentation import FCN, Patch, Scale, Segment, SegmentConfig, UNet, make_network, metrics
 
 CPU = torch.device("cpu")
@@ -21,7 +21,7 @@ SCALE = Scale(torch.tensor([0.2, 0.3, 0.4]), torch.tensor([0.1, 0.2, 0.3]))
     [
         (SegmentConfig("unet", choices=SMALL), 120, 0.99),
         (SegmentConfig("fcn", width=8, levels=2), 250, 0.99),
-        (SegmentConfig("fcn", width=8, levels=2, upsampling="unpool"), 120, 0.99),
+        (SegmentConfig("fcn", width=8, levels=2, upsampling="unpool"), 250, 0.99),
         (SegmentConfig("patch", width=16, patches=24), 250, 0.6),
     ],
     ids=["unet", "fcn", "fcn-unpool", "patch"],

@@ -17,12 +17,12 @@ import pytest
 import wandb
 from wandb.errors import CommError, UsageError
 
-from rl_gen_lab import wandb_start
-from rl_gen_lab.errors import CheckpointError, ConfigError, SaveError
-from rl_gen_lab.runs import RunFolder, save_weights
-from rl_gen_lab.tracking import Tracker, WandbConfig
-from rl_gen_lab.wandb_config import Mode
-from rl_gen_lab.wandb_log import CHUNK_HEAD, HEADER, WandbRun, find_logs, read_records, read_wandb_run
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError, SaveError
+from rl_gen_lab.runs.folder import RunFolder, save_weights
+from rl_gen_lab.tracking import wandb_init
+from rl_gen_lab.tracking.tracker import Tracker, WandbConfig
+from rl_gen_lab.tracking.wandb_config import Mode
+from rl_gen_lab.tracking.wandb_reader import CHUNK_HEAD, HEADER, WandbRun, find_logs, read_records, read_wandb_run
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -30,14 +30,14 @@ ROOT = Path(__file__).resolve().parent.parent
 @pytest.fixture(autouse=True)
 def _no_machine_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave out what W&B measures about the machine: it only costs time here."""
-    real = wandb_start.settings
+    real = wandb_init.settings
 
     def fast(library: Any) -> Any:
         settings = real(library)
         settings.x_disable_stats = settings.x_disable_meta = settings.x_disable_machine_info = True
         return settings
 
-    monkeypatch.setattr("rl_gen_lab.tracking.settings", fast)
+    monkeypatch.setattr("rl_gen_lab.tracking.tracker.settings", fast)
 
 
 @pytest.fixture
@@ -266,8 +266,8 @@ def test_flag_beats_variable_beats_key(
     monkeypatch.delenv("WANDB_MODE")
     if variable:
         monkeypatch.setenv("WANDB_MODE", variable)
-    monkeypatch.setattr("rl_gen_lab.wandb_start._has_key", lambda: key)
-    mode, reason = wandb_start.choose_mode(asked)
+    monkeypatch.setattr("rl_gen_lab.tracking.wandb_init._has_key", lambda: key)
+    mode, reason = wandb_init.choose_mode(asked)
     assert mode == expected
     assert bool(reason) == ("online" in (asked, variable if asked == "auto" else "") and not key)
 
@@ -275,7 +275,7 @@ def test_flag_beats_variable_beats_key(
 def test_a_wrong_variable_is_refused_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_MODE", "ofline")
     with pytest.raises(ConfigError, match=r"WANDB_MODE is 'ofline'.*Did you mean 'offline'\?"):
-        wandb_start.choose_mode("auto")
+        wandb_init.choose_mode("auto")
 
 
 @pytest.mark.parametrize("key", ["a" * 40, "too short"])
@@ -285,7 +285,7 @@ def test_a_key_without_a_network_goes_offline_in_one_line(
     wandb.teardown()  # W&B reads the environment once per process
     monkeypatch.setenv("WANDB_API_KEY", key)
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")  # nothing listens there
-    monkeypatch.setattr(wandb_start, "START_SECONDS", 1)
+    monkeypatch.setattr(wandb_init, "START_SECONDS", 1)
     with start(run, "online") as tracker:
         (line,) = capsys.readouterr().out.splitlines()
         tracker.log({"charts/SPS": 5.0}, 5)
@@ -331,7 +331,7 @@ def test_a_failed_start_falls_back_and_then_gives_up(
     def refuse(**_: Any) -> None:
         raise error
 
-    monkeypatch.setattr("rl_gen_lab.wandb_start._has_key", lambda: True)
+    monkeypatch.setattr("rl_gen_lab.tracking.wandb_init._has_key", lambda: True)
     monkeypatch.setattr(wandb, "init", refuse)
     with start(run, "online") as tracker:
         tracker.log({"charts/SPS": 5.0}, 5)
@@ -351,8 +351,8 @@ def test_a_dead_service_is_said_once_and_training_goes_on(tmp_path: Path) -> Non
     code = """if True:
         import os, pathlib, signal, sys
         import numpy as np
-        from rl_gen_lab.runs import RunFolder
-        from rl_gen_lab.tracking import Tracker, WandbConfig
+        from rl_gen_lab.runs.folder import RunFolder
+        from rl_gen_lab.tracking.tracker import Tracker, WandbConfig
         run = RunFolder(pathlib.Path(sys.argv[1]))
         tracker = Tracker.start(run, WandbConfig(mode="offline"), algo="dqn", env_id="Pong", seed=1,
                                 flat_config={}, fingerprint_hash="a")
@@ -442,8 +442,8 @@ def test_a_full_disk_is_said_once_and_training_goes_on(
 def test_the_last_points_of_a_killed_run_are_in_both_records(tmp_path: Path) -> None:
     code = """if True:
         import pathlib, sys, time
-        from rl_gen_lab.runs import RunFolder
-        from rl_gen_lab.tracking import Tracker, WandbConfig
+        from rl_gen_lab.runs.folder import RunFolder
+        from rl_gen_lab.tracking.tracker import Tracker, WandbConfig
         run = RunFolder(pathlib.Path(sys.argv[1]))
         tracker = Tracker.start(run, WandbConfig(mode="offline"), algo="dqn", env_id="Pong", seed=1,
                                 flat_config={}, fingerprint_hash="a")
@@ -528,7 +528,7 @@ def test_a_variable_that_wandb_itself_trips_over_starts_and_is_left_as_it_was(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, variable: str
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", variable)
-    monkeypatch.setattr("rl_gen_lab.wandb_start._has_key", lambda: False)
+    monkeypatch.setattr("rl_gen_lab.tracking.wandb_init._has_key", lambda: False)
     with start(run, mode="auto") as tracker:
         assert tracker.mode == "offline"
     assert os.environ["WANDB_MODE"] == variable

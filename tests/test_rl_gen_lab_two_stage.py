@@ -16,23 +16,23 @@ from scipy import ndimage
 from torch import Tensor
 
 from rl_gen_lab import train
-from rl_gen_lab.backbones.choices import Choices
-from rl_gen_lab.data import Split
-from rl_gen_lab.devices import DeviceConfig
-from rl_gen_lab.errors import ConfigError
-from rl_gen_lab.labels import DataError
-from rl_gen_lab.optimizers import OptimizerConfig
-from rl_gen_lab.runs import load_state
+from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.compute.devices import DeviceConfig
+from rl_gen_lab.compute.optimizers import OptimizerConfig
+from rl_gen_lab.data.coco import DataError
+from rl_gen_lab.data.dataset import Split
+from rl_gen_lab.runs.folder import load_state
+from rl_gen_lab.tracking.wandb_config import WandbConfig
 from rl_gen_lab.train import Config
-from rl_gen_lab.vision.boxes import encode, iou
-from rl_gen_lab.vision.detection_metrics import Found, average_precision, run_lengths
-from rl_gen_lab.vision.detector_parts import DetectConfig, Model, all_sides, box_loss, common_shapes
-from rl_gen_lab.vision.ladder import make_detector
-from rl_gen_lab.vision.proposals import ColourRegions, cut, regions
-from rl_gen_lab.vision.regions import CropNetwork, RegionNetwork, mask_targets, paste
-from rl_gen_lab.vision.two_stage import SAMPLES, TwoStage
-from rl_gen_lab.vision.windows import Windows, steps
-from rl_gen_lab.wandb_config import WandbConfig
+from rl_gen_lab.vision.detection.boxes import encode, iou
+from rl_gen_lab.vision.detection.common import DetectConfig, Model, all_sides, box_loss, common_shapes
+from rl_gen_lab.vision.detection.metrics import Found, average_precision, run_lengths
+from rl_gen_lab.vision.detection.models import make_detector
+from rl_gen_lab.vision.detection.proposals import ColourRegions, cut, regions
+from rl_gen_lab.vision.detection.roi_heads import CropNetwork, RegionNetwork, mask_targets, paste
+from rl_gen_lab.vision.detection.sliding_windows import Windows, steps
+from rl_gen_lab.vision.detection.two_stage import SAMPLES, TwoStage
 
 CPU = torch.device("cpu")
 SMALL = Choices(width=16, stages=2, depth=1, norm="batch")

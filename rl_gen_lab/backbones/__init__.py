@@ -11,15 +11,15 @@ from functools import partial
 
 from torch import nn
 
-from rl_gen_lab.backbones.choices import Choices
+from rl_gen_lab.backbones.config import Choices
 from rl_gen_lab.backbones.convolutional import Convolutional, Impala, Nature, Small
 from rl_gen_lab.backbones.densenet import DenseNet
 from rl_gen_lab.backbones.fractalnet import FractalNet
 from rl_gen_lab.backbones.resnet import ResNet, bottleneck, resnext
 from rl_gen_lab.backbones.squeezenet import SqueezeNet
 from rl_gen_lab.backbones.vector import MLP
-from rl_gen_lab.errors import ConfigError, suggest
-from rl_gen_lab.memory import refuse_weights
+from rl_gen_lab.cli.errors import ConfigError, suggest
+from rl_gen_lab.compute.memory_budget import refuse_weights
 
 Shape = tuple[int, ...]
 FIXED: dict[str, Callable[[Shape], nn.Module]] = {

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rl_gen_lab.backbones.choices import ACTIVATIONS, Choices
+from rl_gen_lab.backbones.config import ACTIVATIONS, Choices
 from rl_gen_lab.backbones.convolutional import ScaledConv2d, Shape
 
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rl_gen_lab.backbones.sizes import Counts, checked, count
-from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.backbones.flops import Counts, checked, count
+from rl_gen_lab.cli.errors import ConfigError
 
 Shape = tuple[int, ...]
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rl_gen_lab.backbones.blocks import activation, convolution, halving, normalisation, stem
-from rl_gen_lab.backbones.choices import Choices
+from rl_gen_lab.backbones.config import Choices
 from rl_gen_lab.backbones.convolutional import Convolutional, Shape
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from rl_gen_lab.backbones.blocks import halving, stem, unit
-from rl_gen_lab.backbones.choices import Choices
+from rl_gen_lab.backbones.config import Choices
 from rl_gen_lab.backbones.convolutional import Convolutional, Shape
-from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.cli.errors import ConfigError
 
 MOST_COLUMNS = 10  # 512 convolutions one after the other
 

@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from rl_gen_lab.backbones.blocks import DropPath, activation, convolution, halving, normalisation, stem
-from rl_gen_lab.backbones.choices import Choices
+from rl_gen_lab.backbones.config import Choices
 from rl_gen_lab.backbones.convolutional import Convolutional, Shape
 
 EXPANSION = 4  # channels of a bottleneck block for each channel of its 3x3 convolution

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rl_gen_lab.backbones import build_maps
-from rl_gen_lab.backbones.choices import Choices
+from rl_gen_lab.backbones.config import Choices
 from rl_gen_lab.backbones.convolutional import Convolutional
-from rl_gen_lab.data import Dataset, Split
-from rl_gen_lab.errors import ConfigError, suggest
-from rl_gen_lab.labels import DataError
-from rl_gen_lab.vision.boxes import centres, iou
-from rl_gen_lab.vision.detection_metrics import Found, average_precision, centre_f1
+from rl_gen_lab.cli.errors import ConfigError, suggest
+from rl_gen_lab.data.coco import DataError
+from rl_gen_lab.data.dataset import Dataset, Split
+from rl_gen_lab.vision.detection.boxes import centres, iou
+from rl_gen_lab.vision.detection.metrics import Found, average_precision, centre_f1
 from rl_gen_lab.vision.smoothing import check_smoothing
 
 EVALUATION_BATCH = 8

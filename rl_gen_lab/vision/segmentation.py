@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from rl_gen_lab.backbones import SURELY_SMALL, build_maps
 from rl_gen_lab.backbones.blocks import unit
-from rl_gen_lab.backbones.choices import Choices
+from rl_gen_lab.backbones.config import Choices
 from rl_gen_lab.backbones.convolutional import Convolutional
-from rl_gen_lab.data import Dataset, Split
-from rl_gen_lab.errors import ConfigError
-from rl_gen_lab.memory import refuse_weights
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.compute.memory_budget import refuse_weights
+from rl_gen_lab.data.dataset import Dataset, Split
 from rl_gen_lab.vision.smoothing import check_smoothing
 
 EVALUATION_BATCH = 8

@@ -5,7 +5,7 @@ Source: Szegedy et al. 2016, "Rethinking the Inception Architecture for Computer
 
 from __future__ import annotations
 
-from rl_gen_lab.errors import ConfigError
+from rl_gen_lab.cli.errors import ConfigError
 
 
 def check_smoothing(share: float) -> None:

@@ -1,0 +1,1 @@
+"""Stable-Baselines3 as the reference; the only folder that imports it."""

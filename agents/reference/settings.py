@@ -1,0 +1,250 @@
+"""Settings of the Stable-Baselines3 reference: its own argument names and defaults, a table per algorithm.
+
+Also what of these cannot work, and our names for what SB3 logs. Nothing here imports SB3.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import tyro
+from gymnasium import Space, spaces
+
+from agents.training.config import EvalConfig, RunConfig
+from envs.factory import EnvConfig
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.compute import devices
+from rl_gen_lab.compute.devices import DeviceConfig
+from rl_gen_lab.tracking.wandb_config import WandbConfig
+
+Algo = Literal["dqn", "a2c", "ppo"]
+# SB3's names for what it logs -> ours. A loss that is not finite stops the run, the rest only describes it.
+LOSSES = {
+    "train/loss": "losses/td_loss",
+    "train/policy_loss": "losses/policy_loss",
+    "train/policy_gradient_loss": "losses/policy_loss",
+    "train/value_loss": "losses/value_loss",
+}
+STATUS = {
+    "train/learning_rate": "charts/learning_rate",
+    "rollout/exploration_rate": "charts/epsilon",
+    "train/entropy_loss": "losses/entropy",
+    "train/approx_kl": "losses/approx_kl",
+    "train/clip_fraction": "losses/clipfrac",
+    "train/explained_variance": "losses/explained_variance",
+}
+
+
+@dataclass(frozen=True)
+class DQNSettings:
+    """Arguments of stable_baselines3.DQN."""
+
+    # Step size of Adam at the start.
+    learning_rate: float = 1e-4
+    # Step size at the end of the run, linear in between (None: constant).
+    learning_rate_end: float | None = None
+    # Transitions kept, over all environments.
+    buffer_size: int = 1_000_000
+    # Agent steps of random play before learning begins.
+    learning_starts: int = 100
+    # Transitions in an update.
+    batch_size: int = 32
+    # Share of the online network that the target network takes over at a change.
+    tau: float = 1.0
+    # Discount of a reward one agent step later.
+    gamma: float = 0.99
+    # Vector steps between two rounds of updates.
+    train_freq: int = 4
+    # Updates in a round; -1: as many as agent steps since the last.
+    gradient_steps: int = 1
+    # Rewards summed before bootstrapping.
+    n_steps: int = 1
+    # Keep each observation once instead of twice; takes the end of a time limit for a termination.
+    optimize_memory_usage: bool = False
+    # Agent steps between two changes of the target network.
+    target_update_interval: int = 10_000
+    # Share of the run over which epsilon falls.
+    exploration_fraction: float = 0.1
+    # Probability of a random action at the start, ...
+    exploration_initial_eps: float = 1.0
+    # ... and after that share of the run.
+    exploration_final_eps: float = 0.05
+    # Gradients are scaled down to this norm.
+    max_grad_norm: float = 10.0
+
+
+@dataclass(frozen=True)
+class A2CSettings:
+    """Arguments of stable_baselines3.A2C and of its policy."""
+
+    # Step size of the optimiser at the start.
+    learning_rate: float = 7e-4
+    # Step size at the end of the run, linear in between (None: constant).
+    learning_rate_end: float | None = None
+    # Vector steps in a rollout; each rollout is one update.
+    n_steps: int = 5
+    # Discount of a reward one agent step later.
+    gamma: float = 0.99
+    # Bias against variance of the advantages; 1 is the plain n-step advantage.
+    gae_lambda: float = 1.0
+    # Weight of the entropy in the loss.
+    ent_coef: float = 0.0
+    # Weight of the value loss in the loss.
+    vf_coef: float = 0.5
+    # Gradients are scaled down to this norm.
+    max_grad_norm: float = 0.5
+    # RMSProp instead of Adam.
+    use_rms_prop: bool = True
+    # RMSProp's epsilon.
+    rms_prop_eps: float = 1e-5
+    # RMSProp as TensorFlow computes it, epsilon inside the root.
+    rms_prop_tf_like: bool = False
+    # Standardise advantages in each update.
+    normalize_advantage: bool = False
+    # State-dependent exploration, for continuous actions.
+    use_sde: bool = False
+    # Vector steps between two draws of its noise; -1: one draw a rollout.
+    sde_sample_freq: int = -1
+    # Logarithm of the spread of continuous actions at the start.
+    log_std_init: float = 0.0
+    # Orthogonal initial weights.
+    ortho_init: bool = True
+
+
+@dataclass(frozen=True)
+class PPOSettings:
+    """Arguments of stable_baselines3.PPO and of its policy."""
+
+    # Step size of Adam at the start.
+    learning_rate: float = 3e-4
+    # Step size at the end of the run, linear in between (None: constant).
+    learning_rate_end: float | None = None
+    # Vector steps in a rollout.
+    n_steps: int = 2048
+    # Transitions in an update.
+    batch_size: int = 64
+    # Passes over a rollout.
+    n_epochs: int = 10
+    # Discount of a reward one agent step later.
+    gamma: float = 0.99
+    # Bias against variance of the advantages.
+    gae_lambda: float = 0.95
+    # The probability ratio is clipped to 1 +- this, at the start.
+    clip_range: float = 0.2
+    # The same at the end of the run, linear in between (None: constant).
+    clip_range_end: float | None = None
+    # Standardise advantages in each update.
+    normalize_advantage: bool = True
+    # Weight of the entropy in the loss.
+    ent_coef: float = 0.0
+    # Weight of the value loss in the loss.
+    vf_coef: float = 0.5
+    # Gradients are scaled down to this norm.
+    max_grad_norm: float = 0.5
+    # State-dependent exploration, for continuous actions.
+    use_sde: bool = False
+    # Vector steps between two draws of its noise; -1: one draw a rollout.
+    sde_sample_freq: int = -1
+    # Logarithm of the spread of continuous actions at the start.
+    log_std_init: float = 0.0
+    # Orthogonal initial weights.
+    ortho_init: bool = True
+
+
+Settings = DQNSettings | A2CSettings | PPOSettings
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of a Stable-Baselines3 run; presets in configs/sb3_*.toml hold the zoo's published ones.
+
+    Resuming is not exact: Stable-Baselines3 saves no generator, so networks, optimiser and counters go on in new games,
+    DQN with a new replay memory. agents.benchmark begins such a run anew when it was killed.
+    """
+
+    # Algorithm of Stable-Baselines3; its settings are in the table of that name.
+    algo: Algo = "dqn"
+    # Short name ("Pong", "CartPole"), Gymnasium id, or module:Id-v0.
+    env: str = "Pong"
+    # One integer that all randomness of the run derives from.
+    seed: int = 1
+    # Agent steps to take, over all environments; schedules that fall over the run fall over these.
+    total_env_steps: int = 1_000_000
+    # Copies of the environment that step together.
+    num_envs: int = 1
+    # Our network from observations to features: auto, nature, impala, small, mlp (None: SB3's own).
+    backbone: str | None = None
+    # Hidden layers behind the features (None: SB3's own choice; none behind our backbone).
+    net_arch: tuple[int, ...] | None = None
+    # Between the layers of a policy for vectors without our backbone (None: SB3's own choice: relu for DQN, else tanh).
+    activation: Literal["tanh", "relu"] | None = None
+    # Standardise observations and rewards by running statistics (SB3's VecNormalize); vectors only.
+    normalize: bool = False
+
+    dqn: DQNSettings = field(default_factory=DQNSettings)
+    a2c: A2CSettings = field(default_factory=A2CSettings)
+    ppo: PPOSettings = field(default_factory=PPOSettings)
+    world: EnvConfig = field(default_factory=EnvConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+    device: Annotated[DeviceConfig, tyro.conf.arg(name="")] = field(default_factory=DeviceConfig)
+    wandb: WandbConfig = field(default_factory=WandbConfig)
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        for name in ("total_env_steps", "num_envs"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.device.precision != "float32" or self.device.compile:
+            raise ConfigError(
+                "Stable-Baselines3 computes in float32 and is not compiled: give neither --precision nor --compile"
+            )
+        ppo = self.ppo
+        if self.algo == "ppo" and ppo.normalize_advantage and min(ppo.batch_size, ppo.n_steps * self.num_envs) < 2:
+            raise ConfigError("ppo.normalize_advantage needs at least 2 transitions in a batch and in a rollout")
+
+    @property
+    def settings(self) -> Settings:
+        """The table of the chosen algorithm."""
+        tables: dict[str, Settings] = {"dqn": self.dqn, "a2c": self.a2c, "ppo": self.ppo}
+        return tables[self.algo]
+
+
+def translate(algo: Algo, logged: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
+    """What SB3 logged last, under our names: (losses, the rest)."""
+    values = {name: float(logged[name]) for name in (*LOSSES, *STATUS) if name in logged}
+    if algo != "dqn":
+        values.pop("train/loss", None)  # PPO's weighted sum of its other losses, no TD loss
+    if "train/entropy_loss" in values:
+        values["train/entropy_loss"] *= -1.0
+    if not math.isfinite(values.get("train/explained_variance", 0.0)):  # all returns were equal
+        del values["train/explained_variance"]
+    losses = {LOSSES[name]: value for name, value in values.items() if name in LOSSES}
+    return losses, {STATUS[name]: value for name, value in values.items() if name in STATUS}
+
+
+def refuse_impossible(config: Config, observation: Space[Any], action: Space[Any]) -> None:
+    """Say before training what cannot work in this world or on this machine. Raises: ConfigError."""
+    if config.algo == "dqn" and not isinstance(action, spaces.Discrete):
+        raise ConfigError(
+            f"DQN needs a finite set of actions; {config.env} has {action}."
+            " Agents for continuous actions: sb3 --algo ppo, sb3 --algo a2c"
+        )
+    assert isinstance(observation, spaces.Box)
+    if config.activation is not None and (config.backbone is not None or len(observation.shape) == 3):
+        raise ConfigError("activation is for policies of vectors without a backbone: leave it out")
+    if config.normalize and len(observation.shape) == 3:
+        raise ConfigError(f"normalize is for vectors; {config.env} has frames {observation.shape}")
+    if config.algo == "dqn":
+        copies = 1 if config.dqn.optimize_memory_usage else 2
+        each = copies * math.prod(observation.shape) * np.dtype(observation.dtype).itemsize
+        needed, here = each * config.dqn.buffer_size / 1e9, float(devices.hardware()["memory_gb"])
+        if needed > here:
+            raise ConfigError(
+                f"dqn.buffer_size {config.dqn.buffer_size:,} needs {needed:.1f} GB of memory, this machine"
+                f" has {here:g}: at most {int(0.8e9 * here / each):,} fit"
+            )

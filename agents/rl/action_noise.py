@@ -1,0 +1,50 @@
+"""The noise that turns a policy into actions, new at each step or kept for several.
+
+Kept noise explores in long pushes instead of trembling on the spot: what a copy of the world draws as "rather left"
+stays so for a while. At every single step the action is still distributed as the policy says.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from agents.rl.distributions import Distribution
+
+
+class ActionNoise:
+    """Draws actions for N environments, each with noise of its own that lasts `hold_steps` vector steps.
+
+    The environments draw anew one after another, not all at once. With hold_steps above 1 successive actions depend on
+    each other, which the policy gradient takes for chance; the reference does the same with `sde_sample_freq`. Source:
+    Raffin et al. 2022, "Smooth exploration for robotic reinforcement learning", section 3.2, of which the exploration
+    by a function of the state is left out.
+    """
+
+    def __init__(self, hold_steps: int, num_envs: int, generator: torch.Generator) -> None:
+        self.hold_steps, self.generator = hold_steps, generator
+        self.phase = torch.arange(num_envs, device=generator.device) * hold_steps // num_envs
+        self.held: Tensor | None = None
+        self.steps = 0
+
+    def sample(self, policy: Distribution) -> Tensor:
+        """Actions (N,) int64 or (N, A) float32 of a policy over (N,)."""
+        fresh = policy.noise(self.generator)
+        if self.hold_steps == 1:
+            return policy.chosen_by(fresh)
+        due = (self.phase + self.steps) % self.hold_steps == 0
+        self.held = fresh if self.held is None else torch.where(due[:, None], fresh, self.held)
+        self.steps += 1
+        return policy.chosen_by(self.held)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The noise under way; its generator is saved by its owner."""
+        return {"held": self.held, "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` gave."""
+        held = state["held"]
+        self.held = None if held is None else held.to(self.phase.device)
+        self.steps = int(state["steps"])

@@ -1,0 +1,281 @@
+"""Heads on a backbone. An agent's network is backbone + head; nothing here knows an algorithm."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from gymnasium import Space, spaces
+from torch import Tensor, nn
+
+from agents.rl.distributions import Categorical, Distribution, Gaussian, SquashedGaussian
+from agents.rl.running_stats import RunningMoments
+from rl_gen_lab.backbones import build
+from rl_gen_lab.backbones.convolutional import Convolutional
+from rl_gen_lab.backbones.recurrent import LSTM
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.compute.memory_budget import free_bytes
+
+STATISTICS_FRAMES = 500  # observations that the statistics of frames are taken from, at most
+
+
+class QNetwork(nn.Module):
+    """Action values on a backbone.
+
+    dueling: the value and the advantage get a head each, joined as V + A - mean(A).
+    Source: Wang et al. 2016, "Dueling network architectures", eq. 9.
+    """
+
+    def __init__(self, backbone: str, shape: tuple[int, ...], num_actions: int, dueling: bool) -> None:
+        super().__init__()
+        self.backbone = build(backbone, shape)
+        features = self.backbone.out_features
+        assert isinstance(features, int)
+        self.advantage = nn.Linear(features, num_actions)
+        self.value = nn.Linear(features, 1) if dueling else None
+
+    def standardise(self, frames: Tensor) -> None:
+        """Standardise the input by frames (M, c, H, W) uint8. For convolutional backbones."""
+        assert isinstance(self.backbone, Convolutional)
+        self.backbone.standardise(frames)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """obs: (B, C, H, W) uint8 or (B, D) float32 -> (B, A) float32 action values."""
+        features = self.backbone(obs)
+        q: Tensor = self.advantage(features)
+        if self.value is not None:
+            q = q - q.mean(1, keepdim=True) + self.value(features)
+        return q.float()
+
+
+class QEnsemble(nn.Module):
+    """The newest Q-network and snapshots of what it was before; their mean decides.
+
+    Networks of different times fail at different moments, and the mean at fewer. Source: Anschel et al. 2017,
+    "Averaged-DQN", eq. 8, which averages for the targets too.
+    """
+
+    taken: Tensor
+
+    def __init__(self, newest: QNetwork, snapshots: int) -> None:
+        """Raises: ConfigError if the snapshots do not fit into memory."""
+        super().__init__()
+        size = sum(tensor.numel() * tensor.element_size() for tensor in newest.state_dict().values())
+        free = free_bytes(next(newest.parameters()).device)
+        if snapshots * size > 0.5 * free:
+            fits = int(0.5 * free / size)
+            raise ConfigError(
+                f"{snapshots:,} snapshots of {size / 1e6:.1f} MB do not fit into {free / 1e9:.1f} GB:"
+                f" use --ensemble-size {fits + 1} or less"
+            )
+        self.newest = newest
+        self.snapshots = nn.ModuleList(copy.deepcopy(newest).requires_grad_(False) for _ in range(snapshots))
+        self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
+
+    def snapshot(self) -> None:
+        """Remember the newest network in place of the oldest snapshot."""
+        self.snapshots[int(self.taken) % len(self.snapshots)].load_state_dict(self.newest.state_dict())
+        self.taken += 1
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """obs: (B, C, H, W) uint8 or (B, D) float32 -> (B, A) float32, the mean over the networks there are by now."""
+        members = [self.newest, *self.snapshots[: int(self.taken)]]
+        return torch.stack([member(obs) for member in members]).mean(0)
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """The network of a policy."""
+
+    # Network from observations to features: auto, nature, impala, small (pixels); mlp, mlp_small, mlp_tanh (vectors);
+    # and resnet, resnet_bottleneck, resnext, densenet, fractalnet, squeezenet (pixels).
+    backbone: str = "auto"
+    # Standardise vectors by running statistics, frames by those of the first update; saved with the weights, and frozen
+    # in evaluation.
+    normalise_obs: bool = False
+    # Continuous actions: squash by tanh into the bounds of the space (else: clip to them).
+    squash: bool = False
+    # Continuous actions: the spread is a function of the observation (else: one learned number for each entry).
+    state_dependent_std: bool = False
+    # Continuous actions: log of the spread at the start; 0 is half the range between the bounds.
+    log_std_start: float = 0.0
+    # Vector steps that the noise which draws the actions lasts (1: new noise at each step). Longer for worlds where
+    # only a long push the same way finds a reward.
+    noise_hold_steps: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if self.noise_hold_steps < 1:
+            raise ConfigError(f"noise_hold_steps must be at least 1, not {self.noise_hold_steps}")
+        if not math.isfinite(self.log_std_start):
+            raise ConfigError(f"log_std_start must be a number, not {self.log_std_start}")
+
+
+class PolicyHead(nn.Module):
+    """From features to a distribution over actions, and from its actions to the world's.
+
+    Raises: ConfigError for a space that is neither Discrete nor a Box of floats.
+    """
+
+    def __init__(self, features: int, space: Space[Any], config: PolicyConfig) -> None:
+        super().__init__()
+        self.space, self.config = space, config
+        self.log_std = None
+        if isinstance(space, spaces.Discrete):
+            self.out = nn.Linear(features, int(space.n))
+        elif isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
+            entries = int(np.prod(space.shape))
+            self.out = nn.Linear(features, entries * (2 if config.state_dependent_std else 1))
+            if not config.state_dependent_std:
+                self.log_std = nn.Parameter(torch.full((entries,), config.log_std_start))
+            bounded = np.isfinite(space.low) & np.isfinite(space.high)
+            if config.squash and not bounded.all():
+                raise ConfigError(f"squash needs bounds on every entry of the action; this world has {space}")
+            # An entry without bounds is the world's own number.
+            self.middle = np.where(bounded, 0.5 * space.high + 0.5 * np.where(bounded, space.low, 0.0), 0.0)
+            self.half_range = np.where(bounded, 0.5 * space.high - 0.5 * np.where(bounded, space.low, 0.0), 1.0)
+        else:
+            raise ConfigError(f"actions must be Discrete or a Box of floats, but this world has {space}")
+        nn.init.orthogonal_(self.out.weight, 0.01)  # at first all actions are about equally likely
+        nn.init.zeros_(self.out.bias)
+
+    def forward(self, features: Tensor) -> Distribution:
+        """features: (..., F)."""
+        out = exactly(self.out, features)
+        if isinstance(self.space, spaces.Discrete):
+            return Categorical.from_logits(out)
+        if self.log_std is None:
+            out, offset = out.chunk(2, -1)
+            log_std = (self.config.log_std_start + offset).clamp(-5.0, 2.0)
+        else:
+            log_std = self.log_std.expand_as(out)
+        return SquashedGaussian(out, log_std) if self.config.squash else Gaussian(out, log_std)
+
+    def to_world(self, action: Tensor) -> np.ndarray:
+        """The world's actions, (N,) int64 or (N, ...) within the space, of the head's, (N,) or (N, A)."""
+        if not isinstance(self.space, spaces.Box):
+            return action.cpu().numpy()
+        number = (action.tanh() if self.config.squash else action).cpu().numpy()
+        scaled = self.middle + self.half_range * number.reshape(len(number), *self.space.shape)
+        return np.clip(scaled, self.space.low, self.space.high).astype(self.space.dtype)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """policy: over actions of (T, N); value: (T, N) float32 or None without a critic; state: (2, N, units) or None."""
+
+    policy: Distribution
+    value: Tensor | None
+    state: Tensor | None
+
+
+class ActorCritic(nn.Module):
+    """A policy, and a critic on the same backbone, on one of its own, or none; after a shared one perhaps an LSTM.
+
+    Orthogonal weights (Saxe et al. 2014) with gain sqrt(2) in the backbone, 1 in the critic, 0.01 in the policy.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        action_space: Space[Any],
+        config: PolicyConfig,
+        critic: Literal["shared", "separate", "none"],
+        lstm_units: int = 0,
+    ) -> None:
+        super().__init__()
+        if lstm_units and critic != "shared":
+            raise ConfigError("lstm_units needs one backbone for policy and value: shared_backbone")
+        self.moments = RunningMoments(shape) if config.normalise_obs and len(shape) == 1 else None
+        self.frames_known: Tensor | None
+        self.register_buffer("frames_known", torch.tensor(False) if config.normalise_obs and len(shape) == 3 else None)
+        self.backbone = _orthogonal(build(config.backbone, shape))
+        self.value_backbone = _orthogonal(build(config.backbone, shape)) if critic == "separate" else None
+        features = self.backbone.out_features
+        assert isinstance(features, int)
+        self.core = LSTM(features, lstm_units) if lstm_units else None
+        self.head = PolicyHead(lstm_units or features, action_space, config)
+        self.value_head = None if critic == "none" else nn.Linear(lstm_units or features, 1)
+        if self.value_head is not None:
+            nn.init.orthogonal_(self.value_head.weight)
+            nn.init.zeros_(self.value_head.bias)
+
+    def start(self, num_envs: int) -> Tensor | None:
+        """The state before anything was seen, (2, N, units), or None without an LSTM."""
+        return None if self.core is None else self.core.start(num_envs)
+
+    @torch.no_grad()
+    def take_statistics(self, obs: Tensor) -> None:
+        """Take observations (B, ...) into the statistics that standardise the input, if that is asked for."""
+        if self.moments is not None:
+            self.moments.update(obs)
+        if self.frames_known is not None and not self.frames_known:
+            # Stacks at the start of a game are filled up with black frames, which are like nothing that comes later.
+            full = obs[(obs[:, 0] > 0).flatten(1).any(1)]
+            obs = full if len(full) else obs
+            for backbone in (self.backbone, self.value_backbone):
+                if isinstance(backbone, Convolutional):
+                    backbone.standardise(obs[:: len(obs) // STATISTICS_FRAMES + 1])
+            self.frames_known.fill_(True)
+
+    def act(self, obs: Tensor, first: Tensor, state: Tensor | None) -> tuple[Distribution, Tensor | None]:
+        """The policy alone. obs: (T, N, ...); first: (T, N) bool; state: before obs[0]. Gives it with the new state."""
+        features, state = self._remember(self.backbone(self._input(obs)).unflatten(0, obs.shape[:2]), first, state)
+        return self.head(features), state
+
+    def value(self, obs: Tensor) -> Tensor:
+        """Values (B,) of observations (B, ...), by a critic on a backbone of its own."""
+        assert self.value_backbone is not None and self.value_head is not None
+        seen = obs if self.moments is None else self.moments(obs)
+        return exactly(self.value_head, self.value_backbone(seen)).squeeze(-1)
+
+    def forward(self, obs: Tensor, first: Tensor, state: Tensor | None) -> Prediction:
+        """obs: (T, N, ...); first: (T, N) bool, begins an episode; state: before obs[0]."""
+        flat = self._input(obs)
+        features, state = self._remember(self.backbone(flat).unflatten(0, obs.shape[:2]), first, state)
+        policy = self.head(features)
+        if self.value_head is None:
+            return Prediction(policy, None, state)
+        if self.value_backbone is not None:
+            features = self.value_backbone(flat).unflatten(0, obs.shape[:2])
+        return Prediction(policy, exactly(self.value_head, features).squeeze(-1), state)
+
+    def _input(self, obs: Tensor) -> Tensor:
+        flat = obs.flatten(0, 1)
+        return flat if self.moments is None else self.moments(flat)
+
+    def _remember(self, features: Tensor, first: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        if self.core is None:
+            return features, None
+        assert state is not None
+        out, state = self.core(features, first, state)
+        return out, state
+
+
+def exactly(head: nn.Linear, features: Tensor) -> Tensor:
+    """A head in float32, whatever precision autocast gave the features: ratios of probabilities are made of it."""
+    with torch.autocast(features.device.type, enabled=False):
+        return head(features.float())
+
+
+def _orthogonal(backbone: nn.Module) -> nn.Module:
+    for module in backbone.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            nn.init.orthogonal_(module.weight, 2**0.5)
+            if module.bias is not None:  # none in front of a normalisation
+                nn.init.zeros_(module.bias)
+    return backbone
+
+
+def load_network(network: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+    """Load saved weights. Raises: CheckpointError naming the layers that do not fit."""
+    own = network.state_dict()
+    wrong = sorted(own.keys() ^ tensors.keys())
+    wrong += [name for name in own if name in tensors and own[name].shape != tensors[name].shape]
+    if wrong:
+        raise CheckpointError(f"weights of {source} do not fit this network: {', '.join(wrong)}")
+    network.load_state_dict(tensors)

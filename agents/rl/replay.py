@@ -1,0 +1,251 @@
+"""Replay memory: one ring of single observations, from which stacks and n-step returns are built when sampled.
+
+A slot (t, e) holds what environment e showed before vector step t, and what followed: obs, action, reward, flags. All
+environments share one cursor, because in NEXT_STEP autoreset every environment writes exactly one slot per vector
+step: the slot after an episode's end (`dummy`) holds the true last observation, so a truncated episode is bootstrapped
+from what was really seen, and no window ever needs to cross a reset.
+
+100,000 transitions of 84x84 grey take 100,000 x 7,056 bytes = 0.71 GB. On a GPU nothing here waits for the host.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.compute.memory_budget import free_bytes
+
+FLAGS = ("terminated", "truncated", "value_ends", "first", "dummy")
+# Candidates drawn for each uniform sample, so that dummy slots can be passed over without asking the device how many.
+CANDIDATES = 4
+
+
+class ReplayTooLargeError(ConfigError):
+    """The replay asked for does not fit into memory; the message names the size that does."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A sampled minibatch.
+
+    obs_tm1, obs_t: (B, S*C, H, W) uint8 or (B, D) float32, before the action and where the n-step window ends;
+    action_tm1: (B,) int64; reward_t: (B,) float32, sum of discounted rewards of the window; discount_t: (B,) float32,
+    gamma^(steps in the window), 0 if it ended by termination; weight: (B,) float32, importance weight (0: padding);
+    index: (B,) int64, flat slot number, for `update_priorities`.
+    """
+
+    obs_tm1: Tensor
+    action_tm1: Tensor
+    reward_t: Tensor
+    discount_t: Tensor
+    obs_t: Tensor
+    weight: Tensor
+    index: Tensor
+
+
+class Replay:
+    """Ring of `capacity` transitions of N environments; the last `frame_stack` frames are stacked when sampled.
+
+    frame_shape: shape of one stored observation, (C, H, W) uint8 or (D,) float32; frame_stack: S, 1 for vectors.
+    priority_exponent: alpha of prioritised replay, 0 for uniform (Schaul et al. 2016, "Prioritized experience
+    replay", eq. 1).
+    Raises: ReplayTooLargeError.
+    """
+
+    def __init__(
+        self,
+        capacity: int,
+        num_envs: int,
+        frame_shape: tuple[int, ...],
+        dtype: torch.dtype,
+        frame_stack: int,
+        device: torch.device,
+        priority_exponent: float = 0.0,
+    ) -> None:
+        self.length = max(capacity // num_envs, 2)
+        self.num_envs, self.frame_shape, self.frame_stack, self.device = num_envs, frame_shape, frame_stack, device
+        self.priority_exponent = priority_exponent
+        slots = self.length * num_envs
+        width = int(torch.Size(frame_shape).numel())
+        _check_memory(slots, width * dtype.itemsize, device)
+        # One extra row stays zero: what a stack shows before the first frame of an episode.
+        self.frames = torch.zeros((slots + 1, width), dtype=dtype, device=device)
+        self.action = torch.zeros(slots, dtype=torch.int64, device=device)
+        self.reward = torch.zeros(slots, dtype=torch.float32, device=device)
+        self.flags = torch.zeros((slots, len(FLAGS)), dtype=torch.bool, device=device)
+        self.priority = torch.zeros(slots if priority_exponent else 0, dtype=torch.float64, device=device)
+        self.max_priority = torch.ones((), dtype=torch.float64, device=device)
+        self.cursor = 0  # next slot to write, in vector steps modulo length
+        self.size = 0  # vector steps stored
+
+    def __len__(self) -> int:
+        """Slots stored, over all environments."""
+        return self.size * self.num_envs
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of all arrays."""
+        tensors = (self.frames, self.action, self.reward, self.flags, self.priority)
+        return sum(t.numel() * t.element_size() for t in tensors)
+
+    def push(
+        self,
+        frame: Tensor,
+        action: Tensor,
+        reward: Tensor,
+        terminated: Tensor,
+        truncated: Tensor,
+        value_ends: Tensor,
+        first: Tensor,
+        dummy: Tensor,
+    ) -> None:
+        """Write one vector step. frame: (N, *frame_shape), the newest frame of the observation before the action."""
+        at = slice(self.cursor * self.num_envs, (self.cursor + 1) * self.num_envs)
+        self.frames[at] = frame.reshape(self.num_envs, -1)
+        self.action[at] = action
+        self.reward[at] = reward
+        self.flags[at] = torch.stack((terminated, truncated, value_ends, first, dummy), dim=1)
+        if self.priority_exponent:
+            self.priority[at] = self.max_priority * ~dummy
+        self.cursor = (self.cursor + 1) % self.length
+        self.size = min(self.size + 1, self.length)
+
+    def cut(self, frame: Tensor) -> None:
+        """End every episode under way as a truncation; frame: (N, *frame_shape), the last observation of each."""
+        last = (self.cursor - 1) % self.length * self.num_envs
+        at = slice(last, last + self.num_envs)
+        flags = dict(zip(FLAGS, self.flags[at].unbind(1), strict=True))
+        over = flags["terminated"] | flags["truncated"] | flags["dummy"]
+        self.flags[at, FLAGS.index("truncated")] |= ~over
+        none = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
+        zero = torch.zeros(self.num_envs, device=self.device)
+        self.push(frame, zero.long(), zero, none, none, none, first=flags["dummy"], dummy=~none)
+
+    def _window(self, n_step: int) -> tuple[int, int]:
+        """First age that may be sampled (0 = oldest) and how many: whole stacks, whole n-step windows."""
+        oldest = self.frame_stack - 1 if self.size == self.length else 0
+        return oldest, self.size - n_step - oldest
+
+    def can_sample(self, n_step: int) -> bool:
+        """True when at least one n-step window is complete."""
+        return self._window(n_step)[1] > 0
+
+    def sample(
+        self, batch_size: int, n_step: int, gamma: float, generator: torch.Generator, beta: float = 1.0
+    ) -> Batch:
+        """Draw a minibatch, with replacement.
+
+        beta: exponent of the importance weights of prioritised replay, normalised by their maximum in the batch
+        (Schaul et al. 2016, section 3.4).
+        """
+        if self.priority_exponent:
+            index, weight = self._draw_prioritised(batch_size, n_step, generator, beta)
+        else:
+            index, weight = self._draw_uniform(batch_size, n_step, generator)
+        reward_t, discount_t, end = self._n_step(index, n_step, gamma)
+        both = self._stack(torch.cat((index, end)))
+        return Batch(both[:batch_size], self.action[index], reward_t, discount_t, both[batch_size:], weight, index)
+
+    def _draw_uniform(self, batch_size: int, n_step: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        lowest, count = self._window(n_step)
+        draws = torch.randint(
+            count * self.num_envs, (CANDIDATES * batch_size,), generator=generator, device=self.device
+        )
+        oldest = (self.cursor - self.size) % self.length
+        index = (draws + (oldest + lowest) * self.num_envs) % (self.length * self.num_envs)
+        real = ~self.flags[index, FLAGS.index("dummy")]
+        # Real transitions to the front, in the order drawn: uniform over them, at no host synchronisation.
+        order = torch.argsort(real, descending=True, stable=True)[:batch_size]
+        return index[order], real[order].float()
+
+    def _draw_prioritised(
+        self, batch_size: int, n_step: int, generator: torch.Generator, beta: float
+    ) -> tuple[Tensor, Tensor]:
+        lowest, count = self._window(n_step)
+        age = (torch.arange(self.length, device=self.device) - (self.cursor - self.size)) % self.length
+        complete = (age >= lowest) & (age < lowest + count)
+        mass = (self.priority.view(self.length, self.num_envs) * complete[:, None]).view(-1)
+        cumulative = mass.cumsum(0)
+        u = torch.rand(batch_size, generator=generator, device=self.device, dtype=torch.float64)
+        # One draw in each of B equal strata of the total mass (Schaul et al. 2016, appendix B.2.1).
+        targets = (torch.arange(batch_size, device=self.device) + u) / batch_size * cumulative[-1]
+        index = torch.searchsorted(cumulative, targets, right=True).clamp_(max=mass.numel() - 1)
+        probability = mass[index] / cumulative[-1]
+        weight = (probability * count * self.num_envs).clamp_min(1e-12).pow(-beta)
+        # A target rounded up to the total mass lands behind the last transition: padding.
+        weight = weight * (probability > 0)
+        return index, (weight / weight.max()).float()
+
+    def update_priorities(self, index: Tensor, td_error: Tensor) -> None:
+        """New priorities |td_error|^alpha for sampled transitions (`Batch.index`)."""
+        if not self.priority_exponent:
+            return
+        priority = (td_error.abs().double() + 1e-6).pow(self.priority_exponent)
+        # What has no priority is padding and gets none.
+        self.priority[index] = priority * (self.priority[index] > 0)
+        self.max_priority = torch.maximum(self.max_priority, priority.max())
+
+    def _n_step(self, index: Tensor, n_step: int, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Return of the window, its discount, and the slot where it ends. Source: Sutton & Barto 2018, eq. 7.1.
+
+        The window stops at the first termination, end of value (life, point) or truncation; the last stops no value.
+        """
+        slots = self.length * self.num_envs
+        steps = torch.arange(n_step, device=self.device)
+        window = (index[:, None] + steps * self.num_envs) % slots  # (B, n)
+        flags = self.flags[window]  # (B, n, flags)
+        stops_value = flags[..., FLAGS.index("terminated")] | flags[..., FLAGS.index("value_ends")]
+        stops = stops_value | flags[..., FLAGS.index("truncated")]
+        # inside[k]: nothing stopped before step k, so its reward counts.
+        inside = torch.cumprod(torch.nn.functional.pad((~stops).float(), (1, -1), value=1.0), dim=1)
+        powers = gamma ** steps.float()
+        reward_t = (self.reward[window] * inside * powers).sum(1)
+        length = inside.sum(1)
+        alive = 1.0 - (stops_value.float() * inside).amax(1)
+        discount_t = gamma**length * alive
+        end = (index + length.long() * self.num_envs) % slots
+        return reward_t, discount_t, end
+
+    def _stack(self, index: Tensor) -> Tensor:
+        """Observations at slots `index`: (B, S*C, H, W) with zeros before an episode's first frame, or (B, D)."""
+        slots = self.length * self.num_envs
+        if self.frame_stack == 1:
+            return self.frames[index].view(-1, *self.frame_shape)
+        back = torch.arange(self.frame_stack - 1, -1, -1, device=self.device)
+        window = (index[:, None] - back * self.num_envs) % slots  # (B, S), oldest first
+        first = self.flags[window, FLAGS.index("first")]
+        # A frame belongs to the stack if no episode began after it: no `first` among the newer frames.
+        newer = torch.nn.functional.pad(first, (-1, 1)).flip(1).cumsum(1).flip(1)
+        rows = torch.where(newer > 0, slots, window)
+        channels, *picture = self.frame_shape
+        return self.frames.index_select(0, rows.view(-1)).view(-1, self.frame_stack * channels, *picture)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything stored, only the slots in use; on a CPU the arrays are the memory itself, not copies."""
+        used = len(self)
+        names = ("frames", "action", "reward", "flags") + (("priority",) if self.priority_exponent else ())
+        state = {name: getattr(self, name)[:used].cpu().numpy() for name in names}
+        return state | {"cursor": self.cursor, "size": self.size, "max_priority": float(self.max_priority)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self.cursor, self.size = int(state["cursor"]), int(state["size"])
+        for name, value in state.items():
+            if name not in ("cursor", "size", "max_priority"):
+                getattr(self, name)[: len(self)] = torch.from_numpy(value).to(self.device)
+        self.max_priority.fill_(state["max_priority"])
+
+
+def _check_memory(slots: int, bytes_per_slot: int, device: torch.device) -> None:
+    free = free_bytes(device)
+    per_slot = bytes_per_slot + 32
+    if slots * per_slot > 0.9 * free:
+        fits = int(0.8 * free / per_slot) // 1000 * 1000
+        raise ReplayTooLargeError(
+            f"a replay memory of {slots:,} transitions takes {slots * per_slot / 1e9:.1f} GB,"
+            f" {device} has {free / 1e9:.1f} GB free: use --replay.capacity {fits} or less"
+        )

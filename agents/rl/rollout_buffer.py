@@ -1,0 +1,137 @@
+"""A rollout of T vector steps of N environments, as policy gradients learn from it.
+
+Worlds reset in NEXT_STEP mode: after an episode's last step comes a dummy row, whose observation is the true last one
+of that episode and whose action is ignored. So the observation after row t always stands in row t + 1, also where an
+episode was truncated; a dummy row itself is no step, and `mask` is 0 there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from gymnasium import Space, spaces
+from torch import Tensor
+
+from agents.rl import ops
+from agents.training.env_runner import Step
+
+ROWS = ("reward", "terminated", "ended", "dummy", "action")  # T of each
+LONGER = ("obs", "first")  # T + 1 of each: also of what follows the last step
+
+
+@dataclass(frozen=True)
+class Advantages:
+    """advantage: of the action taken; target: of the value; mask: 0 on dummy rows, else 1. All (T, N) float32."""
+
+    advantage: Tensor
+    target: Tensor
+    mask: Tensor
+
+
+class Trajectories:
+    """Room for one rollout, filled by `push` and emptied by `clear`.
+
+    obs: (T+1, N, ...) uint8 or float32; first: (T+1, N) bool, obs begins an episode; action: (T, N) int64 or (T, N, A)
+    float32, as the policy's head speaks; reward: (T, N) float32; terminated: (T, N) bool, the value ended (at a lost
+    life or a point too, where the world says so); ended: (T, N) bool, the next row is not its continuation; dummy:
+    (T, N) bool. The last row of `first` is never set: what follows the last step is only valued, as the episode's own
+    next observation.
+    """
+
+    def __init__(
+        self, steps: int, num_envs: int, observation_space: Space[Any], action_space: Space[Any], device: torch.device
+    ) -> None:
+        shape = observation_space.shape
+        assert shape is not None
+        rows = (steps, num_envs)
+        pixels = len(shape) == 3
+        self.obs = torch.zeros(
+            (steps + 1, num_envs, *shape), dtype=torch.uint8 if pixels else torch.float32, device=device
+        )
+        self.first = torch.zeros((steps + 1, num_envs), dtype=torch.bool, device=device)
+        if isinstance(action_space, spaces.Discrete):
+            self.action = torch.zeros(rows, dtype=torch.int64, device=device)
+        else:
+            self.action = torch.zeros((*rows, int(np.prod(action_space.shape or ()))), device=device)
+        self.reward = torch.zeros(rows, device=device)
+        self.terminated, self.ended, self.dummy = (torch.zeros(rows, dtype=torch.bool, device=device) for _ in range(3))
+        # Rows of a CPU tensor are set several times faster through numpy, which shares its memory.
+        self._shared = {name: getattr(self, name).numpy() for name in (*ROWS, *LONGER) if device.type == "cpu"}
+        self.steps, self.length = steps, 0
+
+    @property
+    def full(self) -> bool:
+        """T rows are there."""
+        return self.length == self.steps
+
+    def push(self, step: Step, action: Tensor) -> None:
+        """Remember a vector step; action: (N,) or (N, A), as the policy's head sampled it."""
+        t, terminated = self.length, step.terminated | step.value_ends
+        self._set("obs", t, step.obs)
+        self._set("obs", t + 1, step.next_obs)
+        self._set("first", t, step.first)
+        self._set("reward", t, step.reward)
+        self._set("terminated", t, terminated)
+        self._set("ended", t, terminated | step.truncated)
+        self._set("dummy", t, step.dummy)
+        self.action[t] = action
+        self.length += 1
+
+    def _set(self, name: str, t: int, row: np.ndarray) -> None:
+        if self._shared:
+            self._shared[name][t] = row
+        else:
+            getattr(self, name)[t] = torch.from_numpy(row)
+
+    def cut(self) -> None:
+        """The environments restart: episodes under way end as truncations, by a dummy row as at every other end.
+
+        That row may make the rollout full.
+        """
+        if self.length == 0:
+            return
+        self.ended[self.length - 1] = True
+        if not self.full:
+            t = self.length
+            self.first[t], self.terminated[t], self.ended[t], self.dummy[t] = False, False, True, True
+            self.reward[t], self.action[t] = 0.0, 0
+            self.obs[t + 1] = self.obs[t]
+            self.length += 1
+
+    def clear(self) -> None:
+        """Forget the rollout."""
+        self.length = 0
+
+    def real_obs(self) -> Tensor:
+        """Observations (B, ...) in which an action was taken."""
+        return self.obs[: self.length][~self.dummy[: self.length]]
+
+    def advantages(self, value: Tensor, reward: Tensor, gamma: float, lambda_: float) -> Advantages:
+        """GAE and lambda-returns of a full rollout. value: (T+1, N), of `obs`; reward: (T, N), scaled or not."""
+        discount_t = gamma * (~self.terminated).float()
+        lambda_t = lambda_ * (~self.ended).float()
+        value = value.detach()
+        advantage = ops.gae(reward, discount_t, value[:-1], value[1:], lambda_t)
+        return Advantages(advantage, advantage + value[:-1], (~self.dummy).float())
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows filled so far."""
+        n = self.length
+        rows = {name: getattr(self, name)[:n].clone() for name in ROWS}
+        return rows | {name: getattr(self, name)[: n + 1].clone() for name in LONGER} | {"length": n}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` gave."""
+        self.length = n = int(state["length"])
+        for name in ROWS:
+            getattr(self, name)[:n] = state[name]
+        for name in LONGER:
+            getattr(self, name)[: n + 1] = state[name]
+
+
+def sequences(x: Tensor, length: int) -> Tensor:
+    """Cut (T, N, ...) into sequences: (length, S, ...) with S = T / length * N; sequence k * N + i is of copy i."""
+    return x.unflatten(0, (-1, length)).transpose(0, 1).flatten(1, 2)

@@ -1,0 +1,1 @@
+"""One training run: its command line, environments, evaluations, checkpoints, record and video."""

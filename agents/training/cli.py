@@ -1,0 +1,118 @@
+"""From a command line to a Config: which preset, which flags, or the configuration of a run to be resumed."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+from agents.training import metadata
+from envs import factory, names
+from envs.ground_truth.observed_state import Eyes
+from rl_gen_lab.cli.config import exit_on_error, first_look, from_dict, load, parse_flags
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.runs.folder import RunFolder
+
+# The file that has a function of this name: models are loaded only when an agent looks through them.
+EYES = {"detector": "perception.detectors", "segment": "perception.detectors"}
+# Settings of world that only an emulator has.
+OF_ATARI = (
+    "sticky",
+    "frame_skip",
+    "max_pool",
+    "noop_max",
+    "full_action_space",
+    "fire_reset",
+    "episodic_life",
+    "episodic_points",
+)
+PRESETS = Path(__file__).resolve().parents[2] / "configs"
+ConfigT = TypeVar("ConfigT")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def _eyes(kind: str, source: str) -> Eyes:
+    eyes: Eyes = getattr(importlib.import_module(f"agents.{EYES[kind]}"), kind)(source)
+    return eyes
+
+
+factory.EYES.update({kind: partial(_eyes, kind) for kind in EYES})
+
+
+def command(main: Callable[P, R]) -> Callable[P, R]:
+    """Make a `main`: what a user can mend becomes one line and exit code 2."""
+    # `envs` knows nothing of our error classes; its UnknownEnvError is the user's to mend all the same.
+    return exit_on_error(main, names.UnknownEnvError)
+
+
+def cli(config_class: type[ConfigT], argv: list[str] | None) -> ConfigT:
+    """Flags and positional arguments of a command that has no presets."""
+    return parse_flags(config_class, argv, description=config_class.__doc__)
+
+
+def parse(config_class: type[ConfigT], agent: str, argv: list[str] | None, default_env: str = "Pong") -> ConfigT:
+    """The Config that a command line asks for; prints which preset it starts from.
+
+    `--resume RUN` takes the run's own configuration; only its limits (`--total-env-steps`, `--total-minutes`) may be
+    changed. Raises: ConfigError, UnknownEnvError, CheckpointError.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    if {"-h", "--help"} & set(argv) and first_look(argv, "env") is None:
+        return load(config_class, argv, agent=agent, presets_dir=PRESETS)
+    resume = first_look(argv, "resume")
+    if resume is not None:
+        return _resumed(config_class, agent, Path(resume), argv)
+    env_id = names.resolve(first_look(argv, "env") or default_env)
+    candidates = [names.short_name(env_id).lower()]
+    if names.is_atari(env_id):
+        candidates.append("atari")
+    else:
+        _refuse_flags_without_use(env_id, argv)
+    observe = first_look(argv, "observe") or _look(argv, "world.observe")
+    if observe not in (None, "pixels"):  # other numbers, other networks
+        candidates = [f"{candidates[0]}_objects"]
+    return load(config_class, argv, agent=agent, presets_dir=PRESETS, preset_candidates=candidates)
+
+
+def _refuse_flags_without_use(env_id: str, argv: list[str]) -> None:
+    for word in argv:
+        setting = word.partition("=")[0].replace("-", "_").removeprefix("__")
+        if setting.startswith("world.") and setting.partition(".")[2].removeprefix("no_") in OF_ATARI:
+            raise ConfigError(f"{word.partition('=')[0]} is for Atari games; {env_id} is none")
+
+
+def _resumed(config_class: type[ConfigT], agent: str, path: Path, argv: list[str]) -> ConfigT:
+    described = RunFolder.open(path).read_config()
+    command, own = (metadata.module_of(name) for name in (str(described.get("exp_name")), agent))
+    if command != own:
+        raise CheckpointError(f"{path} is a run of agents.{command}, not of agents.{own}")
+    saved: Any = from_dict(config_class, described["config"], str(path))
+    run = replace(saved.run, resume=path)
+    known = {"--resume", "--total-env-steps", "--total-minutes"}
+    rest = iter(argv)
+    for word in rest:
+        flag = word.partition("=")[0].replace("_", "-")
+        if flag.startswith("--") and flag not in known:
+            raise ConfigError(f"{flag} cannot be changed in a resumed run; {', '.join(sorted(known))} can")
+        if not flag.startswith("--"):
+            raise ConfigError(f"what is '{word}' to a resumed run? Known: {', '.join(sorted(known))}")
+        if "=" not in word:
+            next(rest, None)  # its value
+    steps, minutes = _look(argv, "total-env-steps"), _look(argv, "total-minutes")
+    try:
+        if minutes is not None:
+            run = replace(run, total_minutes=float(minutes))
+        total = saved.total_env_steps if steps is None else int(steps)
+    except ValueError as error:
+        raise ConfigError(f"--total-env-steps and --total-minutes take numbers: {error}") from error
+    resumed: ConfigT = replace(saved, run=run, total_env_steps=total)
+    return resumed
+
+
+def _look(argv: list[str], flag: str) -> str | None:
+    return first_look(argv, flag) or first_look(argv, flag.replace("-", "_"))

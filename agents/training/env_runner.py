@@ -1,0 +1,284 @@
+"""The only file that steps an environment: training steps for every agent, and evaluation.
+
+Worlds run in Gymnasium's NEXT_STEP autoreset: the step after an episode's end ignores its action and returns the first
+observation of the next episode. `Step.dummy` marks it, so that nobody learns from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import ale_py.vector_env
+import numpy as np
+
+from envs import names
+from envs.factory import EnvConfig, is_capped, make_vec
+from rl_gen_lab.cli.errors import UserError
+from rl_gen_lab.compute.seeding import Generators
+
+Act = Callable[[np.ndarray], np.ndarray]
+MAX_EVALUATION_ENVS = 20
+
+
+class EnvStepError(UserError):
+    """The environment broke its contract (shape, NaN reward, exception); names the environment and the step."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What happened after `action` was taken in `obs`, for N environments.
+
+    obs: (N, ...) before the action; action: (N,) or (N, A); reward: (N,) float32 as the learner sees it (clipped if
+    the world says so); terminated, truncated: (N,) bool; value_ends: (N,) bool, but not the episode: a lost life or a
+    point, where the world says so;
+    first: (N,) bool, obs begins an episode; dummy: (N,) bool, an autoreset step that is no transition;
+    next_obs: (N, ...) after the action (the true last observation when an episode ended).
+    """
+
+    obs: np.ndarray
+    action: np.ndarray
+    reward: np.ndarray
+    terminated: np.ndarray
+    truncated: np.ndarray
+    value_ends: np.ndarray
+    first: np.ndarray
+    dummy: np.ndarray
+    next_obs: np.ndarray
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One finished episode of copy number `env`: unclipped return, length in agent steps."""
+
+    env: int
+    episodic_return: float
+    length: int
+
+
+class Rollout:
+    """N copies of a world stepped together, with episode counters and a state that can be saved exactly.
+
+    An emulator cannot be cloned through the vector interface, so the state is (restart number, actions since): every
+    `restart` begins all copies anew from seeds derived from its number, and `load_state_dict` repeats the actions taken
+    since then. Cost: the episodes under way at a restart are cut short (the learner sees a truncation), and loading
+    re-plays at most the steps between two restarts, emulation only.
+    """
+
+    def __init__(self, name: str, num_envs: int, world: EnvConfig, seeds: Generators, threads: int = 1) -> None:
+        self.env_id = names.resolve(name)
+        self.num_envs = num_envs
+        self.seeds = seeds
+        self.vec = make_vec(name, num_envs, world, threads=threads)
+        # ale-py steps the games on its own threads: the learner may work between `send` and `recv`.
+        self._overlaps = isinstance(self.vec, ale_py.vector_env.AtariVectorEnv)
+        self._clips = world.clip_rewards and names.is_atari(self.env_id)
+        self._lives_end_value = world.episodic_life
+        self._points_end_value = world.episodic_points and names.is_atari(self.env_id)
+        self.observation_space = self.vec.single_observation_space
+        self.action_space = self.vec.single_action_space
+        self._pending: np.ndarray | None = None
+        self.steps = 0  # vector steps since the run began
+        self.restarts = -1
+        self.restart()
+
+    def restart(self) -> None:
+        """Begin every copy anew, from seeds derived from the restart's number."""
+        self.restarts += 1
+        self.actions_since_restart: list[np.ndarray] = []
+        try:
+            self.obs, info = self.vec.reset(seed=self.seeds.integer("env", self.restarts))
+        except Exception as error:
+            raise EnvStepError(f"{self._here()}: its reset raised {type(error).__name__}: {error}") from error
+        self._check(self.obs, np.zeros(self.num_envs))
+        self.first = np.ones(self.num_envs, dtype=bool)
+        self._ended = np.zeros(self.num_envs, dtype=bool)
+        self._returns = np.zeros(self.num_envs)
+        self._lengths = np.zeros(self.num_envs, dtype=np.int64)
+        self._lives = self._lives_in(info)
+
+    def send(self, actions: np.ndarray) -> None:
+        """Start a step; `recv` ends it."""
+        self._pending = np.asarray(actions)
+        if self._overlaps:
+            self.vec.send(self._pending)  # type: ignore[attr-defined]
+
+    def recv(self) -> tuple[Step, list[Episode]]:
+        """End the step begun by `send`: what happened, and the episodes that finished.
+
+        Raises: EnvStepError.
+        """
+        assert self._pending is not None, "recv without send"
+        actions, self._pending = self._pending, None
+        try:
+            if self._overlaps:
+                next_obs, reward, terminated, truncated, info = self.vec.recv()  # type: ignore[attr-defined]
+            else:
+                next_obs, reward, terminated, truncated, info = self.vec.step(actions)
+        except Exception as error:
+            raise EnvStepError(f"{self._here()}: it raised {type(error).__name__}: {error}") from error
+        self._check(next_obs, reward)
+        dummy, lives = self._ended, self._lives_in(info)
+        stops = (self._lives_end_value & (lives < self._lives)) | (self._points_end_value & (np.asarray(reward) != 0))
+        step = Step(
+            obs=self.obs,
+            action=actions,
+            reward=np.asarray(np.clip(reward, -1.0, 1.0) if self._clips else reward, dtype=np.float32),
+            terminated=np.asarray(terminated, dtype=bool),
+            truncated=np.asarray(truncated, dtype=bool),
+            value_ends=stops & ~dummy,
+            first=self.first,
+            dummy=dummy,
+            next_obs=next_obs,
+        )
+        self.actions_since_restart.append(actions.copy())
+        self.steps += 1
+        return step, self._advance(step, np.asarray(reward, np.float64), lives)
+
+    def step(self, actions: np.ndarray) -> tuple[Step, list[Episode]]:
+        """`send` and `recv` in one."""
+        self.send(actions)
+        return self.recv()
+
+    def _advance(self, step: Step, reward: np.ndarray, lives: np.ndarray) -> list[Episode]:
+        real = ~step.dummy
+        self._returns += reward * real
+        self._lengths += real
+        self._ended = step.terminated | step.truncated
+        ended = np.flatnonzero(self._ended)
+        episodes = [Episode(int(i), float(self._returns[i]), int(self._lengths[i])) for i in ended]
+        self._returns[self._ended] = 0.0
+        self._lengths[self._ended] = 0
+        self._lives = lives
+        self.obs, self.first = step.next_obs, step.dummy
+        return episodes
+
+    def _lives_in(self, info: dict[str, Any]) -> np.ndarray:
+        return np.asarray(info.get("lives", np.zeros(self.num_envs)))
+
+    def _here(self) -> str:
+        return f"environment {self.env_id}, vector step {self.steps} of {self.num_envs} copies"
+
+    def _check(self, obs: np.ndarray, reward: np.ndarray) -> None:
+        expected = (self.num_envs, *(self.observation_space.shape or ()))
+        if obs.shape != expected:
+            raise EnvStepError(f"{self._here()}: observations have shape {obs.shape}, promised {expected}")
+        if not np.isfinite(reward).all():
+            raise EnvStepError(f"{self._here()}: reward {reward} is not finite")
+        if obs.dtype != np.uint8 and not np.isfinite(obs).all():
+            raise EnvStepError(f"{self._here()}: an observation is not finite")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Enough to rebuild every copy: the restart's number and the actions since."""
+        since = self.actions_since_restart
+        empty = np.zeros((0, self.num_envs), dtype=np.int64)
+        return {
+            "restarts": self.restarts,
+            "steps": self.steps,
+            "actions": np.stack(since) if since else empty,
+        }
+
+    def load_state_dict(self, state: dict[str, Any], on_repeat: Callable[[int, int], None] | None = None) -> None:
+        """Restart as numbered in `state` and repeat the actions taken since, which takes as long as it took before.
+
+        on_repeat(done, all): called after each vector step.
+        """
+        self.restarts = int(state["restarts"]) - 1
+        self.restart()
+        repeated = state["actions"]
+        self.steps = int(state["steps"]) - len(repeated)
+        for done, actions in enumerate(repeated, 1):
+            self.step(actions)
+            if on_repeat is not None:
+                on_repeat(done, len(repeated))
+
+    def close(self) -> None:
+        """Free the environments."""
+        self.vec.close()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Unclipped returns and lengths (agent steps) of whole episodes, with the rules they were played by."""
+
+    returns: list[float]
+    lengths: list[int]
+    protocol: dict[str, Any]
+
+    def summary(self) -> dict[str, float]:
+        """Metrics under the names that every agent logs."""
+        returns = np.asarray(self.returns)
+        return {
+            "eval/return_mean": float(returns.mean()),
+            "eval/return_std": float(returns.std()),
+            "eval/return_min": float(returns.min()),
+            "eval/return_max": float(returns.max()),
+            "eval/length_mean": float(np.mean(self.lengths)),
+            "eval/episodes": len(returns),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for result.json."""
+        ordered = np.sort(self.returns)
+        cut = len(ordered) // 4
+        return {
+            "return_mean": float(ordered.mean()),
+            "return_std": float(ordered.std()),
+            "return_iqm": float(ordered[cut : len(ordered) - cut].mean()),
+            "returns": self.returns,
+            "lengths": self.lengths,
+            "protocol": self.protocol,
+        }
+
+
+def evaluate(
+    name: str,
+    world: EnvConfig,
+    act: Act,
+    episodes: int,
+    seed: int,
+    *,
+    epsilon: float = 0.0,
+    threads: int = 1,
+    on_episode: Callable[[int], None] | None = None,
+    begin: Callable[[np.ndarray], None] | None = None,
+) -> Evaluation:
+    """Plays whole episodes in fresh environments with their own seeds; the training run is not touched.
+
+    Every copy plays the same number of episodes (rounded up), so that short episodes are not over-represented.
+    act: observations (N, ...) -> actions (N, ...). epsilon: probability of a uniformly random action, drawn for each
+    copy and step. on_episode(n): called when n episodes are done. begin(first): called before each `act` with (N,)
+    bool, true where an episode begins, for agents with a memory.
+    Raises: EnvStepError.
+    """
+    copies = min(episodes, MAX_EVALUATION_ENVS)
+    per_copy = -(-episodes // copies)
+    generators = Generators(seed)
+    rollout = Rollout(name, copies, world, generators, threads)
+    coin = generators.numpy("evaluation")
+    found: list[list[Episode]] = [[] for _ in range(copies)]
+    try:
+        rollout.action_space.seed(generators.integer("action_space"))
+        while any(len(f) < per_copy for f in found):
+            if begin is not None:
+                begin(rollout.first)
+            actions = np.array(act(rollout.obs))
+            if epsilon > 0.0:
+                for i in np.flatnonzero(coin.random(copies) < epsilon):
+                    actions[i] = rollout.action_space.sample()
+            _, finished = rollout.step(actions)
+            for episode in finished:
+                found[episode.env].append(episode)
+            if finished and on_episode is not None:
+                on_episode(sum(min(len(f), per_copy) for f in found))
+    finally:
+        rollout.close()
+    kept = [episode for f in found for episode in f[:per_copy]][:episodes]
+    protocol = {
+        "episodes": episodes,
+        "seed": seed,
+        "epsilon": epsilon,
+        "max_episode_frames": world.max_episode_frames if is_capped(rollout.env_id) else None,
+    }
+    return Evaluation([e.episodic_return for e in kept], [e.length for e in kept], protocol)

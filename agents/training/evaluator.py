@@ -1,0 +1,111 @@
+"""When the agent of a run is evaluated, and the games themselves: evaluations, the final one, the film."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from agents.rl.interfaces import Policy
+from agents.training.config import AgentConfig
+from agents.training.env_runner import Evaluation, evaluate
+from agents.training.video import in_words, play_episode, write_mp4
+from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.compute.seeding import Generators
+
+RECENT = 20  # training episodes in the return shown; half as many tell that the goal may be reached
+COUNTERS = ("evaluations", "next_eval", "next_eager_eval", "last_eval")
+
+
+class StopAsked(Exception):
+    """Somebody asked to stop while the agent was being evaluated."""
+
+
+class Evaluator:
+    """Plays the agent of a run without learning. All its randomness derives from the run's seed and its counters."""
+
+    def __init__(self, config: AgentConfig, display: Display, stop_asked: Callable[[], bool]) -> None:
+        """stop_asked: looked at before every step. Raises: ConfigError for an impossible seed."""
+        self.config, self.display, self.stop_asked = config, display, stop_asked
+        self.seeds = Generators(config.seed)
+        self.every = config.eval.every_env_steps or sys.maxsize
+        self.evaluations, self.next_eval, self.next_eager_eval, self.last_eval = 0, self.every, 0, -1
+
+    def due(self, env_steps: int, recent: Sequence[float]) -> bool:
+        """By the steps; or earlier where the returns of recent training episodes say that the goal is reached."""
+        return env_steps >= self.next_eval or self._looks_solved(env_steps, recent)
+
+    def _looks_solved(self, env_steps: int, recent: Sequence[float]) -> bool:
+        goal = self.config.run.stop_at_return
+        if goal is None or len(recent) < RECENT // 2 or env_steps < self.next_eager_eval:
+            return False
+        return float(np.mean(recent[-RECENT // 2 :])) >= goal
+
+    def evaluate(self, policy: Policy, env_steps: int) -> tuple[Evaluation, np.ndarray]:
+        """The next evaluation, and what the policy said of the actions (n, A). Raises: StopAsked; it comes again."""
+        seed = self.seeds.integer("evaluation", self.evaluations + 1)
+        played = self._play(policy, self.config.eval.episodes, seed, "evaluating", env_steps)
+        self.evaluations += 1
+        self.next_eval, self.next_eager_eval = env_steps + self.every, env_steps + self.every // 4
+        self.last_eval = env_steps
+        return played
+
+    def final(self, policy: Policy, env_steps: int) -> Evaluation:
+        """The evaluation that a run is scored by, on episodes of its own. Raises: StopAsked."""
+        seed = self.seeds.integer("final_evaluation")
+        return self._play(policy, self.config.eval.final_episodes, seed, "final evaluation", env_steps)[0]
+
+    def film(self, policy: Policy, path: Path, env_steps: int) -> str:
+        """Film the first episode of the final evaluation; what it shows, in words. Raises: whatever the world does."""
+
+        def show(done: int) -> None:
+            self.display.pause(env_steps, f"filming: {done:,} steps")
+
+        c, seed = self.config, self.seeds.integer("final_evaluation")
+        shown = play_episode(c.env, c.world, policy, seed, epsilon=c.eval.epsilon, on_step=show)
+        write_mp4(path, shown[0])
+        return in_words(*shown)
+
+    def _play(
+        self, policy: Policy, episodes: int, seed: int, word: str, env_steps: int
+    ) -> tuple[Evaluation, np.ndarray]:
+        c = self.config
+        seen: list[np.ndarray] = []
+
+        def act(obs: np.ndarray) -> np.ndarray:
+            if self.stop_asked():
+                raise StopAsked
+            if policy.values is None:
+                return policy.act(obs)
+            values = policy.values(obs)
+            seen.append(values)
+            return values.argmax(1)
+
+        def show(done: int) -> None:
+            self.display.pause(env_steps, f"{word}: {done} of {episodes} episodes")
+
+        result = evaluate(
+            c.env,
+            c.world,
+            act,
+            episodes,
+            seed,
+            epsilon=c.eval.epsilon,
+            threads=os.cpu_count() or 1,
+            on_episode=show,
+            begin=policy.begin,
+        )
+        return result, np.concatenate(seen) if seen else np.zeros((0, 1))
+
+    def state_dict(self) -> dict[str, Any]:
+        """The counters."""
+        return {name: getattr(self, name) for name in COUNTERS}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` gave."""
+        for name in COUNTERS:
+            setattr(self, name, state[name])

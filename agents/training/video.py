@@ -1,0 +1,190 @@
+"""Films of an agent at play, with its action values or probabilities drawn beside the game."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import gymnasium as gym
+import imageio_ffmpeg
+import numpy as np
+from gymnasium import spaces
+from PIL import Image, ImageDraw, ImageFont
+
+from agents.rl.interfaces import Policy
+from envs import names
+from envs.factory import EnvConfig, make_env
+from rl_gen_lab.cli.errors import SaveError
+from rl_gen_lab.compute.seeding import Generators
+from rl_gen_lab.runs.files import save_errors
+
+HEIGHT = 320  # of a film, in pixels
+PANEL = 220  # width of the panel beside the game, in pixels
+BACKGROUND, INK, BAR, CHOSEN = (24, 26, 31), (222, 226, 230), (86, 110, 142), (240, 160, 60)
+
+
+class Narrator(Protocol):
+    """Comments on what a film shows (`agents/perception/captions.py`)."""
+
+    def tell(self, picture: np.ndarray) -> np.ndarray:
+        """Look at the game (H, W, 3) uint8; what to show in its place."""
+
+    def under(self, frame: np.ndarray) -> np.ndarray:
+        """A film frame with the comment below."""
+
+
+def play_episode(
+    name: str,
+    world: EnvConfig,
+    policy: Policy,
+    seed: int,
+    *,
+    epsilon: float = 0.0,
+    max_steps: int = 3_000,
+    on_step: Callable[[int], None] | None = None,
+    narrator: Narrator | None = None,
+) -> tuple[list[np.ndarray], float, bool]:
+    """An episode in full colour of at most `max_steps` agent steps, its return so far, and whether it came to its end.
+
+    Frames are (HEIGHT, W, 3) uint8, or higher by the comment of a narrator.
+    """
+    world = replace(world, fire_reset=False)  # Gymnasium's wrappers have none; the agent may press FIRE itself
+    env = make_env(name, world)
+    labels = action_names(name, env.action_space, world)
+    coin = Generators(seed).numpy("film")
+    env.action_space.seed(seed)
+    frames: list[np.ndarray] = []
+    spread = (np.inf, -np.inf)
+    obs, _ = env.reset(seed=seed)
+    total, over = 0.0, False
+
+    def frame(action: Any, values: np.ndarray | None) -> np.ndarray:
+        picture = _picture(env) if narrator is None else narrator.tell(_picture(env))
+        drawn = draw(picture, total, action, values, labels, spread, policy.meaning)
+        return drawn if narrator is None else narrator.under(drawn)
+
+    while not over and len(frames) < max_steps:
+        batch = np.asarray(obs)[None]
+        chosen, said = policy.choose(batch, np.array([not frames]))
+        action = chosen[0] if coin.random() >= epsilon else env.action_space.sample()
+        values = None if said is None else said[0]
+        if policy.meaning == "probability":
+            spread = (0.0, 1.0)
+        elif values is not None:
+            spread = (min(spread[0], float(values.min())), max(spread[1], float(values.max())))
+        frames.append(frame(action, values))
+        obs, reward, terminated, truncated, _ = env.step(action)
+        total += float(reward)
+        over = terminated or truncated
+        if on_step is not None:
+            on_step(len(frames))
+    if frames:
+        frames.append(frame(None, None))
+    env.close()
+    return frames, total, over
+
+
+def in_words(frames: list[np.ndarray], total: float, whole: bool) -> str:
+    """What a film from `play_episode` shows."""
+    if whole:
+        return f"film of one episode, return {total:g}"
+    return f"film of the first {len(frames) - 1:,} steps of an episode that was cut off there, return so far {total:g}"
+
+
+def _picture(env: gym.Env[Any, Any]) -> np.ndarray:
+    """What the world shows of itself, (H, W, 3) uint8; black where it cannot show anything."""
+    return np.asarray(env.render()) if env.render_mode == "rgb_array" else np.zeros((HEIGHT, HEIGHT, 3), np.uint8)
+
+
+def action_names(name: str, space: spaces.Space[Any], world: EnvConfig) -> list[str]:
+    """What the actions are called: the joystick's words for Atari games, numbers elsewhere."""
+    if not isinstance(space, spaces.Discrete):
+        return []
+    env_id = names.resolve(name)
+    if names.is_atari(env_id):
+        env: Any = make_env(name, replace(world, fire_reset=False)).unwrapped
+        return [str(meaning) for meaning in env.get_action_meanings()]
+    known = {"CartPole-v1": ["left", "right"], "LunarLander-v3": ["none", "left engine", "main", "right engine"]}
+    return known.get(env_id, [f"action {i}" for i in range(int(space.n))])
+
+
+def draw(
+    picture: np.ndarray,
+    total: float,
+    action: Any,
+    values: np.ndarray | None,
+    labels: list[str],
+    spread: tuple[float, float],
+    meaning: Literal["Q-value", "probability"] = "Q-value",
+) -> np.ndarray:
+    """A film frame: the game at HEIGHT pixels, beside it the return so far and a bar for the value of each action.
+
+    picture: (H, W, 3) uint8; values: (A,) or None; spread: the ends of the bars, for Q-values the smallest and largest
+    of the episode so far; meaning: what the values are. Returns (HEIGHT, W', 3) uint8 with even W'.
+    """
+    height, width = picture.shape[:2]
+    scaled = Image.fromarray(picture).resize(
+        (round(width * HEIGHT / height) // 2 * 2, HEIGHT), Image.Resampling.NEAREST
+    )
+    canvas = Image.new("RGB", (scaled.width + PANEL, HEIGHT), BACKGROUND)
+    canvas.paste(scaled, (0, 0))
+    pen = ImageDraw.Draw(canvas)
+    font, small = ImageFont.load_default(15), ImageFont.load_default(12)
+    left = scaled.width + 14
+    pen.text((left, 12), f"return {total:g}", INK, font)
+    if values is not None:
+        best = "value of the state" if meaning == "Q-value" else "probability of the best"
+        pen.text((left, 36), f"{best} {values.max():.2f}", INK, small)
+        low, high = spread
+        row = min(28, (HEIGHT - 80) // max(len(values), 1))
+        for i, value in enumerate(values):
+            y = 66 + i * row
+            chosen = action is not None and i == int(action)
+            share = (float(value) - low) / (high - low) if high > low else 1.0
+            label = labels[i] if i < len(labels) else str(i)
+            pen.text((left, y), label, CHOSEN if chosen else INK, small)
+            end = left + 88 + round(share * (PANEL - 88 - 28))
+            pen.rectangle((left + 88, y + 2, max(end, left + 90), y + max(row - 8, 3)), CHOSEN if chosen else BAR)
+    return np.asarray(canvas)
+
+
+def write_mp4(path: Path, frames: list[np.ndarray], fps: int = 30) -> None:
+    """Write frames (H, W, 3) uint8 as H.264, with the ffmpeg that imageio-ffmpeg brings along.
+
+    Raises: SaveError where no file can be made.
+    """
+    height, width = frames[0].shape[:2]
+    with save_errors(path):  # before ffmpeg, which says it in many lines
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    writer = imageio_ffmpeg.write_frames(
+        str(path),
+        (width, height),
+        fps=fps,
+        codec="libx264",
+        quality=None,
+        macro_block_size=2,
+        output_params=["-preset", "veryfast", "-crf", "26"],
+        ffmpeg_log_level="error",
+    )
+    writer.send(None)
+    for frame in frames:
+        writer.send(np.ascontiguousarray(frame))
+    writer.close()  # says nothing of a disk that was full
+    if b"moov" not in path.read_bytes():  # the index of a film, which ffmpeg writes last
+        path.unlink()
+        raise SaveError(f"could not write {path}: the film is not whole. Is the disk full?")
+
+
+def write_gif(path: Path, frames: list[np.ndarray], fps: int = 15, max_frames: int = 240, scale: float = 1.0) -> None:
+    """Write at most `max_frames` frames (the last ones), every second of them, as an animated GIF."""
+    kept = [Image.fromarray(frame) for frame in frames[-2 * max_frames :: 2]]
+    if scale != 1.0:
+        kept = [image.resize((round(image.width * scale), round(image.height * scale))) for image in kept]
+    # One palette for all frames: smaller files and no flicker.
+    palette = kept[len(kept) // 2].quantize(64, method=Image.Quantize.MEDIANCUT)
+    small = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in kept]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    small[0].save(path, save_all=True, append_images=small[1:], duration=round(1000 / fps), loop=0, optimize=True)

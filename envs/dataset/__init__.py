@@ -1,0 +1,1 @@
+"""Dataset folders of labelled frames: writing, COCO annotations, contact sheets."""

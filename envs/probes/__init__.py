@@ -1,0 +1,1 @@
+"""Probe environments, whose optimal values and policies are known on paper."""

@@ -1,0 +1,1 @@
+"""Command lines: settings from presets and flags, progress bars, errors in one line."""

@@ -1,0 +1,1 @@
+"""Datasets of labelled images: COCO annotations, masks, vocabularies."""

@@ -1,0 +1,280 @@
+"""Checkpoints that survive a kill at any moment and a full disk.
+
+A checkpoint is a folder of three files: tensors.safetensors, arrays.zip (numpy arrays as .npy) and state.json
+(plain values, the places of tensors and arrays among them, size and checksum of the other two files). Nothing
+is ever unpickled. A new checkpoint is written beside the old one (fsync on every file), the old one renamed
+away, the new one renamed in, the old one deleted; whatever a kill leaves, the old or the new one loads.
+"""
+
+import json
+import math
+import os
+import shutil
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from rl_gen_lab.cli.errors import CheckpointError
+from rl_gen_lab.runs.files import read_json, replace_file, save_errors, sync
+
+VERSION = 1
+TENSORS, ARRAYS, STATE = "tensors.safetensors", "arrays.zip", "state.json"
+
+
+def save_state(folder: Path, state: dict[str, Any]) -> None:
+    """Save nested tensors, arrays and plain values as a checkpoint folder, whole or not at all.
+
+    state: dicts (keys str or int), lists, tuples; leaves Tensor (any device), ndarray, int, float, str, bool,
+    None. Killed at any moment, `load_state` still finds the previous or the new checkpoint. Raises SaveError
+    when the disk is full or refuses (the previous checkpoint stays), TypeError for a leaf of another type.
+    """
+    folder = Path(folder)
+    tensors: dict[str, torch.Tensor] = {}
+    arrays: dict[str, np.ndarray] = {}
+    tree = _encode(state, "", tensors, arrays)
+    new, old = _new_folder(folder), _old_folder(folder)
+    with save_errors(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        _recover(folder)
+        try:
+            new.mkdir()
+            _write_tensors(new / TENSORS, tensors, {})
+            _write_arrays(new / ARRAYS, arrays)
+            files = {name: _fingerprint(new / name) for name in (TENSORS, ARRAYS)}
+            text = {"version": VERSION, "files": files, "crc32": _text_crc(tree), "state": tree}
+            (new / STATE).write_text(json.dumps(text, allow_nan=False), encoding="utf-8")
+            sync(new / STATE, new)
+            if folder.exists():
+                os.rename(folder, old)
+            os.rename(new, folder)
+        except BaseException:
+            if old.exists() and not folder.exists():
+                os.rename(old, folder)
+            shutil.rmtree(new, ignore_errors=True)
+            raise
+        sync(folder.parent)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def load_state(folder: Path) -> dict[str, Any]:
+    """Load what `save_state` saved; tensors come back on the CPU. Changes nothing on disk.
+
+    Raises CheckpointError naming the file and the reason: missing, cut short, damaged, of another version.
+    """
+    folder = Path(folder)
+    while True:
+        place = _readable(folder)
+        identity = _identity(place)
+        try:
+            return _read_state(place)
+        except CheckpointError:
+            # A run that still trains may have put a newer checkpoint in its place while we read.
+            if _identity(_readable(folder)) == identity:
+                raise
+
+
+def save_weights(file: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    """Save named tensors as one safetensors file, whole or not at all. Raises SaveError."""
+    replace_file(Path(file), lambda new: _write_tensors(new, tensors, metadata))
+
+
+def load_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Load (tensors on the CPU, metadata) from a safetensors file. Raises CheckpointError."""
+    try:
+        with safe_open(file, framework="pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"cannot read {file}: {error}") from error
+
+
+# ---- the steps of saving and finding a checkpoint
+
+
+def _new_folder(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
+
+
+def _old_folder(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.old")
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    """Give new folders of earlier, killed saves, newest first."""
+    found = [entry for entry in folder.parent.iterdir() if entry.name.startswith(f"{folder.name}.tmp-")]
+    return sorted(found, key=lambda entry: (_identity(entry) or (0, 0.0))[1], reverse=True)
+
+
+def _readable(folder: Path) -> Path:
+    """Give the folder to read: itself or, after a kill between the two renames, the new one, else the old."""
+    if folder.is_dir() or not folder.parent.is_dir():
+        return folder
+    candidates = [*_leftovers(folder), _old_folder(folder)]
+    return next((candidate for candidate in candidates if _is_whole(candidate)), folder)
+
+
+def _recover(folder: Path) -> None:
+    """Finish or undo what a killed save left. Only the writer does this: a reader must not move things."""
+    place = _readable(folder)
+    if place != folder:
+        os.rename(place, folder)
+    for leftover in [*_leftovers(folder), _old_folder(folder)]:
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _identity(folder: Path) -> tuple[int, float] | None:
+    try:
+        found = folder.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime
+
+
+def _is_whole(folder: Path) -> bool:
+    try:
+        _read_manifest(folder)
+    except CheckpointError:
+        return False
+    return True
+
+
+def _read_manifest(folder: Path) -> Any:
+    """Give the encoded state after checking version, sizes and checksums."""
+    if not folder.is_dir():
+        raise CheckpointError(f"no checkpoint at {folder}")
+    text = read_json(folder / STATE)
+    if text.get("version") != VERSION or not {"files", "crc32", "state"} <= text.keys():
+        raise CheckpointError(
+            f"{folder / STATE} has version {text.get('version')}, this program reads version {VERSION}"
+        )
+    for name, expected in text["files"].items():
+        file = folder / name
+        try:
+            found = _fingerprint(file)
+        except OSError as error:
+            raise CheckpointError(f"cannot read {file}: {error.strerror}") from error
+        if found["bytes"] != expected["bytes"]:
+            raise CheckpointError(f"{file} has {found['bytes']} bytes instead of {expected['bytes']}: it was cut short")
+        if found != expected:
+            raise CheckpointError(f"{file} is damaged: its checksum is wrong")
+    if _text_crc(text["state"]) != text["crc32"]:
+        raise CheckpointError(f"{folder / STATE} is damaged: its checksum is wrong")
+    return text["state"]
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    tree = _read_manifest(folder)
+    tensors, _ = load_weights(folder / TENSORS)
+    try:
+        state = _decode(tree, tensors, _read_arrays(folder / ARRAYS))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"cannot read {folder}: {error!r}") from error
+    assert isinstance(state, dict)
+    return state
+
+
+def _fingerprint(file: Path) -> dict[str, int]:
+    crc = 0
+    with file.open("rb") as opened:
+        while block := opened.read(2**20):
+            crc = zlib.crc32(block, crc)
+        return {"bytes": opened.tell(), "crc32": crc}
+
+
+def _text_crc(tree: Any) -> int:
+    return zlib.crc32(json.dumps(tree, allow_nan=False).encode())
+
+
+# ---- tensors and arrays
+
+
+def _write_tensors(file: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
+    ready: dict[str, torch.Tensor] = {}
+    seen: set[int] = set()
+    for name, tensor in tensors.items():
+        plain_tensor = tensor.detach().cpu().contiguous()
+        start = plain_tensor.untyped_storage().data_ptr()
+        ready[name] = plain_tensor.clone() if start in seen else plain_tensor  # the format refuses shared memory
+        seen.add(start)
+    file.touch()
+    mode = file.stat().st_mode
+    save_file(ready, file, metadata=metadata)
+    file.chmod(mode)  # save_file leaves a file that nobody else may read, whatever the umask says
+    sync(file)
+
+
+def _write_arrays(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    with file.open("wb") as raw:
+        with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    np.lib.format.write_array(member, array, allow_pickle=False)
+        raw.flush()
+        os.fsync(raw.fileno())
+
+
+def _read_arrays(file: Path) -> dict[str, np.ndarray]:
+    arrays = {}
+    with zipfile.ZipFile(file) as archive:
+        for name in archive.namelist():
+            with archive.open(name) as member:
+                arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
+    return arrays
+
+
+# ---- nested state <-> JSON
+
+
+def _encode(value: Any, path: str, tensors: dict[str, torch.Tensor], arrays: dict[str, np.ndarray]) -> Any:
+    """Turn the state into JSON values, moving tensors and arrays to the two dictionaries."""
+    if isinstance(value, torch.Tensor):
+        return {"__tensor__": _put(tensors, path, value)}
+    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
+        return {"__array__": _put(arrays, path, value)}
+    if isinstance(value, np.bool_ | np.number):
+        value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"__float__": repr(value)}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        items = [_encode(item, f"{path}/{index}", tensors, arrays) for index, item in enumerate(value)]
+        return {"__tuple__": items} if isinstance(value, tuple) else items
+    if isinstance(value, dict) and all(type(key) in (str, int) for key in value):
+        pairs = [(key, _encode(item, f"{path}/{key}", tensors, arrays)) for key, item in value.items()]
+        if all(isinstance(key, str) and not key.startswith("__") for key in value):
+            return dict(pairs)
+        return {"__items__": pairs}  # optimisers count their parameters with ints, which JSON has no keys for
+    raise TypeError(f"cannot save a {type(value).__name__} at '{path}' of the state")
+
+
+def _put(store: dict[str, Any], path: str, value: Any) -> str:
+    name = path.removeprefix("/")
+    while name in store:
+        name += "'"
+    store[name] = value
+    return name
+
+
+def _decode(tree: Any, tensors: dict[str, torch.Tensor], arrays: dict[str, np.ndarray]) -> Any:
+    if isinstance(tree, list):
+        return [_decode(item, tensors, arrays) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    match tree:
+        case {"__tensor__": str(name)}:
+            return tensors[name]
+        case {"__array__": str(name)}:
+            return arrays[name]
+        case {"__float__": str(text)}:
+            return float(text)
+        case {"__tuple__": list(items)}:
+            return tuple(_decode(item, tensors, arrays) for item in items)
+        case {"__items__": list(pairs)}:
+            return {key: _decode(item, tensors, arrays) for key, item in pairs}
+    return {key: _decode(item, tensors, arrays) for key, item in tree.items()}

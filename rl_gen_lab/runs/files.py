@@ -1,0 +1,102 @@
+"""Writing files so that a reader, a kill or a full disk never meets half of one."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from safetensors import SafetensorError
+
+from rl_gen_lab.cli.errors import CheckpointError, SaveError
+
+
+@contextmanager
+def save_errors(target: Path) -> Iterator[None]:
+    """Turn what the system says while `target` is written (disk full, no permission) into SaveError."""
+    try:
+        yield
+    except OSError as error:
+        raise SaveError(f"could not save {target}: {error.strerror or error}") from error
+    except SafetensorError as error:  # its own class, also for a full disk
+        raise SaveError(f"could not save {target}: {error}") from error
+
+
+def sync(*paths: Path) -> None:
+    """Wait until the files or folders are on the disk."""
+    for path in paths:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def replace_file(file: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` make a new file beside `file`, then put it in its place in one step. Raises SaveError."""
+    new = file.with_name(f"{file.name}.tmp-{os.getpid()}")
+    with save_errors(file):
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write(new)
+            sync(new)
+            os.replace(new, file)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
+        sync(file.parent)
+
+
+def write_json(file: Path, value: dict[str, Any]) -> None:
+    """Write readable JSON whole or not at all; NaN and infinity become null. Raises SaveError."""
+    text = json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
+    replace_file(file, lambda new: new.write_text(text, encoding="utf-8"))
+
+
+def read_json(file: Path) -> dict[str, Any]:
+    """Read a JSON object. Raises CheckpointError naming the file when it is missing or damaged."""
+    try:
+        value = json.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise CheckpointError(f"cannot read {file}: {error.strerror}") from error
+    except ValueError as error:
+        raise CheckpointError(f"{file} is damaged or was cut short: {error}") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{file} does not hold a JSON object")
+    return value
+
+
+def drop_torn_tail(file: BinaryIO) -> None:
+    """Cut off what follows the last newline: the half line that a kill or a full disk left."""
+    end = position = file.seek(0, os.SEEK_END)
+    while position > 0:
+        start = max(0, position - 4096)
+        file.seek(start)
+        newline = file.read(position - start).rfind(b"\n")
+        if newline >= 0:
+            position = start + newline + 1
+            break
+        position = start
+    if position < end:
+        file.truncate(position)
+    file.seek(0, os.SEEK_END)
+
+
+def plain(value: Any) -> Any:
+    """Turn numpy scalars and arrays, paths and tuples into JSON values, NaN and infinity into None."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

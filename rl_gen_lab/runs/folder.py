@@ -1,0 +1,103 @@
+"""The folder of one run: its configuration, its metrics, its result, its checkpoints and its films.
+
+Everything that a report needs is here, with or without Weights & Biases. Checkpoints are made by
+`rl_gen_lab.runs.checkpoints`; their functions can be had from here too.
+"""
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from rl_gen_lab.runs.checkpoints import load_state, load_weights, save_state, save_weights
+from rl_gen_lab.cli.errors import CheckpointError, suggest
+from rl_gen_lab.runs.files import drop_torn_tail, plain, read_json, replace_file, save_errors, write_json
+
+__all__ = ["RunFolder", "load_state", "load_weights", "save_state", "save_weights"]
+
+
+class RunFolder:
+    """The record of one run on disk: the local copy of everything that a report needs."""
+
+    def __init__(self, path: Path) -> None:
+        """Name the folder; nothing is read or written yet."""
+        self.path = Path(path)
+        self.config_file = self.path / "config.json"
+        self.metrics_file = self.path / "metrics.jsonl"
+        self.result_file = self.path / "result.json"
+        self.checkpoints = self.path / "checkpoints"
+        self.videos = self.path / "videos"
+
+    @classmethod
+    def create(cls, root: Path, algo: str, env: str, seed: int) -> "RunFolder":
+        """Make `<root>/<algo>__<env>__<seed>__<time>`, with -2, -3 ... where it exists. Raises SaveError."""
+        parts = [re.sub(r"[^A-Za-z0-9._-]+", "-", part) for part in (algo, env, str(seed))]
+        name = "__".join([*parts, time.strftime("%Y%m%d-%H%M%S")])
+        with save_errors(root):
+            Path(root).mkdir(parents=True, exist_ok=True)
+            number = 1
+            while True:
+                run = cls(Path(root) / (name if number == 1 else f"{name}-{number}"))
+                try:
+                    run.path.mkdir()
+                except FileExistsError:
+                    number += 1
+                    continue
+                run.checkpoints.mkdir()
+                run.videos.mkdir()
+                return run
+
+    @classmethod
+    def open(cls, path: Path) -> "RunFolder":
+        """Open the folder of an earlier run. Raises CheckpointError when it is not one."""
+        run = cls(path)
+        if not run.path.is_dir():
+            siblings = [entry.name for entry in run.path.parent.iterdir()] if run.path.parent.is_dir() else []
+            raise CheckpointError(f"no run folder at {run.path}.{suggest(run.path.name, siblings)}")
+        if not run.config_file.is_file():
+            raise CheckpointError(f"{run.path} is not a run folder: it holds no {run.config_file.name}")
+        return run
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Write config.json whole or not at all. Raises SaveError."""
+        write_json(self.config_file, config)
+
+    def read_config(self) -> dict[str, Any]:
+        """Read config.json. Raises CheckpointError."""
+        return read_json(self.config_file)
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Write result.json whole or not at all. Raises SaveError."""
+        write_json(self.result_file, result)
+
+    def read_result(self) -> dict[str, Any]:
+        """Read result.json. Raises CheckpointError, also when the run has not ended yet."""
+        return read_json(self.result_file)
+
+    def append_metrics(self, metrics: dict[str, Any]) -> None:
+        """Append one line, handed to the system at once; NaN and infinity become null. Raises SaveError."""
+        line = json.dumps(plain(metrics), allow_nan=False) + "\n"
+        with save_errors(self.metrics_file), self.metrics_file.open("ab+") as file:
+            drop_torn_tail(file)
+            file.write(line.encode())
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """Read all lines but a last one cut short by a kill. Raises CheckpointError for another bad line."""
+        try:
+            lines = self.metrics_file.read_bytes().split(b"\n")[:-1]  # what follows the last newline is torn
+        except FileNotFoundError:
+            return []
+        found = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                found.append(json.loads(line))
+            except ValueError as error:
+                raise CheckpointError(f"{self.metrics_file}, line {number} is damaged: {error}") from error
+        return found
+
+    def truncate_metrics(self, global_step: int) -> None:
+        """Drop the lines after `global_step`: a resumed run then leaves the record of one never stopped."""
+        kept = [line for line in self.read_metrics() if line.get("global_step", global_step) <= global_step]
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        replace_file(self.metrics_file, lambda file: file.write_text(text, encoding="utf-8"))

@@ -1,0 +1,1 @@
+"""Metrics to the local record and to Weights & Biases."""

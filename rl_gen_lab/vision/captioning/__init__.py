@@ -1,0 +1,1 @@
+"""An attention captioner, its metrics and its attention maps."""

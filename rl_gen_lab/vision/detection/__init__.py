@@ -1,0 +1,1 @@
+"""Object detectors: one-stage, two-stage and sliding-window, and average precision."""
