@@ -31,8 +31,8 @@ from agents.training.cli import cli, command
 from agents.training.session import EXIT_INTERRUPTED
 from rl_gen_lab.cli.errors import ConfigError, suggest
 from rl_gen_lab.cli.progress import clock
+from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.runs.files import save_errors
-from rl_gen_lab.tracking.wandb_config import WandbConfig
 
 STOPPED = (EXIT_INTERRUPTED, -signal.SIGTERM, -signal.SIGINT)  # exit codes of runs that were told to
 ALL_AGENTS = (*OUR_AGENTS, *(f"sb3:{algo}" for algo in SB3_AGENTS))

@@ -34,10 +34,10 @@ from agents.reports.statistics import difference_interval, score_interval, strat
 from agents.training.cli import cli, command
 from envs import names
 from rl_gen_lab.cli.errors import ConfigError, UserError
+from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking.tracker import Tracker
-from rl_gen_lab.tracking.wandb_config import WandbConfig
 
 # Settings that say where a run is kept or shown, not how it learns; `env` is compared by its full id.
 NOT_THE_AGENT = (

@@ -23,7 +23,6 @@ import tyro
 
 from agents.perception.detectors import Watcher
 from agents.play import load_policy
-from agents.reports.curves import describe_hardware
 from agents.rl.interfaces import Policy
 from agents.training import metadata
 from agents.training.cli import cli, command
@@ -32,9 +31,12 @@ from envs.factory import EnvConfig, eyes_of, make_vec
 from rl_gen_lab.cli.config import from_dict
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.cli.settings import DeviceConfig
 from rl_gen_lab.compute import devices
+from rl_gen_lab.runs import provenance
 from rl_gen_lab.runs.files import replace_file
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.provenance import describe_hardware
 
 Row = dict[str, Any]
 # What a run of a vision model says of the test split, by kind of eyes.
@@ -130,8 +132,8 @@ def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig
         "fingerprint": task.hash,
         "run": run.path.resolve().name,
         "source_run": Path(source).resolve().name if source else "",
-        "hardware": describe_hardware(devices.hardware()),
-        "commit": devices.git_commit(),
+        "hardware": describe_hardware(provenance.hardware()),
+        "commit": provenance.git_commit(),
         "date": time.strftime("%Y-%m-%d"),
         # Where one machine keeps its runs is nobody else's business.
         "command": " ".join(["python -m agents.observation", *(_portable(word) for word in sys.argv[1:])]),
@@ -166,7 +168,7 @@ def record(file: Path, rows: list[Row]) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Play, write the CSV and say what came out."""
     config = cli(Config, argv)
-    devices.setup(devices.DeviceConfig(device="cpu"))
+    devices.setup(DeviceConfig(device="cpu"))
     for row in measure(config):
         record(config.results_dir / "observation.csv", [row])
         seen = f", {row['cpu_ms_per_picture']} ms of processor time a picture" if row["cpu_ms_per_picture"] else ""

@@ -43,10 +43,9 @@ from agents.training.pretrained import TransferConfig
 from agents.training.session import Session
 from envs.factory import EnvConfig, make_vec
 from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
 from rl_gen_lab.compute import devices
-from rl_gen_lab.compute.devices import DeviceConfig
 from rl_gen_lab.compute.seeding import Generators
-from rl_gen_lab.tracking.wandb_config import WandbConfig
 
 # What is kept of each step, (N, ...) each: alive, the copy's episode of this batch is not over; goes_on, the next row's
 # return belongs to this one; cut, the episode was truncated here.

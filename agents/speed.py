@@ -27,7 +27,6 @@ import psutil
 import torch
 
 from agents.experiments.launcher import RunFailedError, run_child
-from agents.reports.curves import describe_hardware
 from agents.reports.tables import read_csv
 from agents.rl.replay import Replay
 from agents.training.cli import cli, command
@@ -36,9 +35,9 @@ from envs.factory import EnvConfig
 from envs.names import is_atari, resolve
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import Display
-from rl_gen_lab.compute import devices
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.provenance import describe_hardware, git_commit, hardware
 
 TRANSITIONS = 100_000
 UPDATE_EVERY_ENV_STEPS = 4
@@ -179,12 +178,12 @@ def time_agent(config: Config, agent: Agent) -> list[dict[str, object]]:
     rows.append({"agent": f"{ours} / {theirs}", "pair": "medians", "env_steps_per_second": round(ratio, 2)})
     print(f"{config.env}: {ours} / {theirs} = {ratio:.2f} (medians of {config.pairs} interleaved pairs)")
     work = {"work": contest(config, agent).work, "threads": config.threads}
-    return [row | work | provenance() for row in rows]
+    return [row | work | origin() for row in rows]
 
 
 def measure_replay(config: Config) -> list[dict[str, object]]:
     """The row of results/replay_memory.csv: a memory filled with real frames, and what the process grew by."""
-    rollout = Rollout(config.env, config.num_envs, EnvConfig(), Generators(0), threads=int(devices.hardware()["cores"]))
+    rollout = Rollout(config.env, config.num_envs, EnvConfig(), Generators(0), threads=int(hardware()["cores"]))
     shape = rollout.observation_space.shape
     assert shape is not None
     before = psutil.Process().memory_info().rss
@@ -207,19 +206,19 @@ def measure_replay(config: Config) -> list[dict[str, object]]:
         "sb3_default_layout_gb": round(2 * TRANSITIONS * int(np.prod(shape)) / 1e9, 3),
     }
     print(f"replay memory of {TRANSITIONS:,} transitions: {row['arrays_gb']} GB")
-    return [row | provenance()]
+    return [row | origin()]
 
 
 @cache
 def commit() -> str:
     """What was measured; asked once, before the first CSV that is written makes the checkout look changed."""
-    return devices.git_commit()
+    return git_commit()
 
 
-def provenance() -> dict[str, object]:
+def origin() -> dict[str, object]:
     """Where and when a figure was measured."""
     return {
-        "hardware": describe_hardware(devices.hardware()),
+        "hardware": describe_hardware(hardware()),
         "commit": commit(),
         "date": time.strftime("%Y-%m-%d"),
         "command": " ".join(["python -m agents.speed", *sys.argv[1:]]),

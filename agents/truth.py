@@ -20,7 +20,6 @@ import gymnasium as gym
 import numpy as np
 
 from agents.play import load_policy
-from agents.reports.curves import describe_hardware
 from agents.training.cli import cli, command
 from envs import names
 from envs.factory import EnvConfig, make_env
@@ -28,9 +27,10 @@ from envs.ground_truth.wrappers import WithTruth
 from rl_gen_lab.cli.config import from_dict
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import Display
-from rl_gen_lab.compute import devices
+from rl_gen_lab.runs import provenance
 from rl_gen_lab.runs.files import replace_file
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.provenance import describe_hardware
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,8 @@ def measure(config: Config) -> dict[str, object]:
         "frames_per_cpu_second": round(count.frames / seconds),
         "rejected_because": reasons,
         "seed": config.seed,
-        "hardware": describe_hardware(devices.hardware()),
-        "commit": devices.git_commit(),
+        "hardware": describe_hardware(provenance.hardware()),
+        "commit": provenance.git_commit(),
         "date": time.strftime("%Y-%m-%d"),
         "command": " ".join(["python -m agents.truth", *sys.argv[1:]]),
     }

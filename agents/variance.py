@@ -44,12 +44,12 @@ from rl_gen_lab.backbones import build
 from rl_gen_lab.cli.config import from_dict, to_flat_dict
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.progress import Display
-from rl_gen_lab.compute.devices import DeviceConfig, setup
+from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
+from rl_gen_lab.compute.devices import setup
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.folder import RunFolder, load_weights
 from rl_gen_lab.tracking.tracker import Tracker
-from rl_gen_lab.tracking.wandb_config import WandbConfig
 
 DISCOUNTS = (0.9, 0.97, 0.99, 1.0)
 COLOURS = ("#56B4E9", "#009E73", "#E69F00", "#000000")  # of the discounts; Okabe & Ito 2008

@@ -29,14 +29,14 @@ from rl_gen_lab.backbones import build_maps, is_large
 from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.cli.config import exit_on_error, first_look, from_dict, parse_flags, to_dict, to_flat_dict
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
 from rl_gen_lab.compute import devices, memory_budget
-from rl_gen_lab.compute.devices import DeviceConfig
 from rl_gen_lab.compute.optimizers import OptimizerConfig
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.data import dataset as data
+from rl_gen_lab.runs import provenance
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking.tracker import Tracker
-from rl_gen_lab.tracking.wandb_config import WandbConfig
 from rl_gen_lab.training.loop import Loop, Task, check_identity, read_checkpoint
 from rl_gen_lab.vision import visualize
 from rl_gen_lab.vision.captioning import attention_map
@@ -226,9 +226,9 @@ def describe(
         "images": {split: len(found) for split, found in dataset.splits.items()},
         "image_size": list(dataset.splits["train"].images.shape[2:]),
         **getattr(task, "about", {}),
-        "versions": devices.versions(),
-        "hardware": devices.hardware(),
-        "commit": devices.git_commit(),
+        "versions": provenance.versions(),
+        "hardware": provenance.hardware(),
+        "commit": provenance.git_commit(),
         "command": ["python -m rl_gen_lab.train", *sys.argv[1:]],
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 from envs import scenes
 from rl_gen_lab import train
 from rl_gen_lab.backbones.config import Choices
-from rl_gen_lab.tracking.wandb_config import WandbConfig
+from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.vision.captioning.captioner import CaptionConfig
 from rl_gen_lab.vision.detection.one_stage import DetectConfig
 from rl_gen_lab.vision.segmentation import SegmentConfig

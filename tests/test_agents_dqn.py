@@ -19,7 +19,7 @@ from agents.rl.policy_networks import QEnsemble, load_network
 from agents.training.env_runner import Rollout, Step
 from envs.factory import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.compute.devices import DeviceConfig
+from rl_gen_lab.cli.settings import DeviceConfig
 from rl_gen_lab.compute.seeding import Generators
 
 VECTOR = spaces.Box(-1.0, 1.0, (4,), np.float32)

@@ -12,7 +12,7 @@ from agents.dqn import DQN, Config, ReplayConfig
 from agents.rl.replay import FLAGS, Batch, Replay
 from agents.training.env_runner import Rollout
 from envs.probes.values import KNOWN, MISTAKES
-from rl_gen_lab.compute.devices import DeviceConfig
+from rl_gen_lab.cli.settings import DeviceConfig
 from rl_gen_lab.compute.seeding import Generators
 
 UPDATES, TOLERANCE = 1_200, 0.08

@@ -21,7 +21,7 @@ from agents.training.cli import PRESETS, parse
 from agents.training.env_runner import Rollout, Step
 from envs.factory import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.compute.devices import DeviceConfig
+from rl_gen_lab.cli.settings import DeviceConfig
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.runs.folder import RunFolder, load_weights
 

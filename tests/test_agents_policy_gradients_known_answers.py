@@ -18,7 +18,7 @@ from agents.rl.rollout_buffer import Advantages, Trajectories
 from agents.training.env_runner import Rollout, evaluate
 from envs.probes.policies import AIM, RECALL, Aim
 from envs.probes.values import KNOWN
-from rl_gen_lab.compute.devices import DeviceConfig
+from rl_gen_lab.cli.settings import DeviceConfig
 from rl_gen_lab.compute.seeding import Generators
 
 TOLERANCE = 0.08

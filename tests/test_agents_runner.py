@@ -28,7 +28,7 @@ from agents.experiments.launcher import (
 )
 from agents.training.session import EXIT_INTERRUPTED
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.tracking.wandb_config import WandbConfig
+from rl_gen_lab.cli.settings import WandbConfig
 
 
 def job(runs_dir: Path, agent: str = "dqn", seed: int = 1, env: str = "Pong", minutes: float | None = 20.0) -> Job:

@@ -30,7 +30,7 @@ from envs.factory import EnvConfig, make_env
 from rl_gen_lab.backbones import build
 from rl_gen_lab.cli import config as settings_of
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.compute.devices import DeviceConfig
+from rl_gen_lab.cli.settings import DeviceConfig
 from rl_gen_lab.runs.folder import RunFolder, load_weights
 
 SHORT = "ShortCartPole-v0"  # random play ends now by a fall, now by the time limit

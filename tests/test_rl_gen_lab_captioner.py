@@ -19,10 +19,10 @@ from envs import scenes
 from rl_gen_lab import train
 from rl_gen_lab.backbones import build_maps
 from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.data.coco import DataError
 from rl_gen_lab.data.dataset import Dataset, Split
 from rl_gen_lab.runs.folder import load_state
-from rl_gen_lab.tracking.wandb_config import WandbConfig
 from rl_gen_lab.vision.captioning.captioner import (
     BEGIN,
     END,

@@ -14,9 +14,9 @@ from rl_gen_lab import train
 from rl_gen_lab.backbones import build
 from rl_gen_lab.backbones.config import Choices
 from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.compute import memory_budget
 from rl_gen_lab.compute.optimizers import OptimizerConfig, make_optimizer
-from rl_gen_lab.tracking.wandb_config import WandbConfig
 from rl_gen_lab.train import Config
 from rl_gen_lab.vision.detection.common import DetectConfig
 from rl_gen_lab.vision.segmentation import SegmentConfig

@@ -18,10 +18,10 @@ import wandb
 from wandb.errors import CommError, UsageError
 
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError, SaveError
+from rl_gen_lab.cli.settings import WandbMode
 from rl_gen_lab.runs.folder import RunFolder, save_weights
 from rl_gen_lab.tracking import wandb_init
 from rl_gen_lab.tracking.tracker import Tracker, WandbConfig
-from rl_gen_lab.tracking.wandb_config import Mode
 from rl_gen_lab.tracking.wandb_reader import CHUNK_HEAD, HEADER, WandbRun, find_logs, read_records, read_wandb_run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -303,7 +303,7 @@ def test_a_library_that_cannot_be_imported_is_blamed_and_not_the_key(
     run: RunFolder,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    mode: Mode,
+    mode: WandbMode,
     key: str | None,
     error: Exception,
 ) -> None:

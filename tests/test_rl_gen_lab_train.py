@@ -21,11 +21,11 @@ from envs import scenes
 from rl_gen_lab import train
 from rl_gen_lab.backbones.config import Choices
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError, DivergedError
+from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.compute.optimizers import OptimizerConfig, Schedule, make_optimizer
 from rl_gen_lab.data import dataset as data
 from rl_gen_lab.data.dataset import Split
 from rl_gen_lab.runs.folder import RunFolder, load_state, load_weights
-from rl_gen_lab.tracking.wandb_config import WandbConfig
 from rl_gen_lab.train import Config
 from rl_gen_lab.training.load import load_task
 from rl_gen_lab.training.loop import Loop

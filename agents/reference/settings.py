@@ -17,9 +17,8 @@ from gymnasium import Space, spaces
 from agents.training.config import EvalConfig, RunConfig
 from envs.factory import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.compute import devices
-from rl_gen_lab.compute.devices import DeviceConfig
-from rl_gen_lab.tracking.wandb_config import WandbConfig
+from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
+from rl_gen_lab.runs import provenance
 
 Algo = Literal["dqn", "a2c", "ppo"]
 # SB3's names for what it logs -> ours. A loss that is not finite stops the run, the rest only describes it.
@@ -242,7 +241,7 @@ def refuse_impossible(config: Config, observation: Space[Any], action: Space[Any
     if config.algo == "dqn":
         copies = 1 if config.dqn.optimize_memory_usage else 2
         each = copies * math.prod(observation.shape) * np.dtype(observation.dtype).itemsize
-        needed, here = each * config.dqn.buffer_size / 1e9, float(devices.hardware()["memory_gb"])
+        needed, here = each * config.dqn.buffer_size / 1e9, float(provenance.hardware()["memory_gb"])
         if needed > here:
             raise ConfigError(
                 f"dqn.buffer_size {config.dqn.buffer_size:,} needs {needed:.1f} GB of memory, this machine"

@@ -16,6 +16,7 @@ import numpy as np
 from agents.reports.statistics import Array, bootstrap_over_runs, common_grid, step_function
 from rl_gen_lab.cli.errors import UserError
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.provenance import describe_hardware
 
 # Training episodes behind one point of a training curve.
 WINDOW = 20
@@ -134,17 +135,6 @@ class RunRecord:
     def hardware(self) -> str:
         """The machine in a few words: cpu, cores, memory, gpu."""
         return describe_hardware(self.config.get("hardware") or {})
-
-
-def describe_hardware(hardware: dict[str, Any]) -> str:
-    """`{"cpu": "X", "cores": 2, "memory_gb": 7.6, "gpu": None}` -> "X, 2 cores, 8 GB, no GPU"."""
-    parts = [str(hardware.get("cpu") or hardware.get("cpu_model") or "unknown CPU")]
-    if hardware.get("cores"):
-        parts.append(f"{hardware['cores']} core{'s' * (int(hardware['cores']) != 1)}")
-    if hardware.get("memory_gb"):
-        parts.append(f"{float(hardware['memory_gb']):.0f} GB")
-    parts.append(str(hardware.get("gpu") or "no GPU"))
-    return ", ".join(parts)
 
 
 def load_run(path: Path) -> RunRecord:

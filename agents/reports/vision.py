@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.reports.curves import RunDataError, describe_hardware
+from agents.reports.curves import RunDataError
 from agents.reports.tables import ResultsError, Row, groups, markdown, portable, read_csv
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.provenance import describe_hardware
 
 COLUMNS = (
     "what",

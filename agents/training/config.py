@@ -10,8 +10,7 @@ from typing import Any, Protocol
 
 from envs.factory import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.compute.devices import DeviceConfig
-from rl_gen_lab.tracking.wandb_config import WandbConfig
+from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from envs.fingerprint import Fingerprint, fingerprint
 from rl_gen_lab.cli.config import to_dict
 from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.cli.progress import python, shell
-from rl_gen_lab.compute import devices
+from rl_gen_lab.runs import provenance
 from rl_gen_lab.runs.folder import RunFolder, load_state
 
 
@@ -29,9 +29,9 @@ def describe(algo: str, env_id: str, config: Any, task: Fingerprint) -> dict[str
         "exp_name": algo,
         "seed": config.seed,
         "fingerprint": {"text": task.text, "hash": task.hash, "fields": task.fields},
-        "versions": devices.versions(),
-        "hardware": devices.hardware(),
-        "commit": devices.git_commit(),
+        "versions": provenance.versions(),
+        "hardware": provenance.hardware(),
+        "commit": provenance.git_commit(),
         "command": [f"python -m agents.{module_of(algo)}", *sys.argv[1:]],
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }

@@ -19,9 +19,9 @@ import numpy as np
 
 from rl_gen_lab.cli.errors import SaveError
 from rl_gen_lab.cli.progress import shell, short
+from rl_gen_lab.cli.settings import WandbConfig, WandbMode
 from rl_gen_lab.runs.files import plain
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.tracking.wandb_config import Mode, WandbConfig
 from rl_gen_lab.tracking.wandb_init import choose_mode, no_mode_variable, run_arguments, safe_name, settings
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Tracker:
     def __init__(self, run: RunFolder, artifact_name: str, wall_offset: float) -> None:
         """Record locally only; `Tracker.start` adds W&B."""
         self.run = run
-        self.mode: Mode = "disabled"
+        self.mode: WandbMode = "disabled"
         self._wandb: wandb.Run | None = None
         self._artifact_name = artifact_name
         self._started = time.monotonic() - wall_offset
@@ -186,7 +186,7 @@ class Tracker:
 
     # ---- Weights & Biases
 
-    def _connect(self, mode: Mode, arguments: dict[str, Any]) -> None:
+    def _connect(self, mode: WandbMode, arguments: dict[str, Any]) -> None:
         try:
             import wandb
         except Exception as error:  # missing, or broken in any way

@@ -11,10 +11,10 @@ from contextlib import contextmanager, redirect_stderr
 from typing import Any, get_args
 
 from rl_gen_lab.cli.errors import ConfigError, suggest
-from rl_gen_lab.compute.devices import git_commit
+from rl_gen_lab.cli.settings import WandbConfig, WandbMode
 from rl_gen_lab.runs.files import plain, replace_file
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.tracking.wandb_config import Mode, WandbConfig
+from rl_gen_lab.runs.provenance import git_commit
 
 START_SECONDS = 8  # how long W&B's server may take to answer before the run goes offline
 FINISH_SECONDS = 60  # how long the last upload may take; what is left stays on disk for `wandb sync`
@@ -49,7 +49,7 @@ def run_arguments(
     }
 
 
-def choose_mode(asked: Mode) -> tuple[Mode, str]:
+def choose_mode(asked: WandbMode) -> tuple[WandbMode, str]:
     """Give the mode to start with and a line to print, or "".
 
     Order: what was asked for, then WANDB_MODE, then online where a key is stored and the library is there,
@@ -58,8 +58,8 @@ def choose_mode(asked: Mode) -> tuple[Mode, str]:
     mode: str = asked
     if mode == "auto":
         mode = os.environ.get("WANDB_MODE", "").lower().replace("dryrun", "offline") or "auto"
-        if mode not in get_args(Mode):
-            known = get_args(Mode)[1:]
+        if mode not in get_args(WandbMode):
+            known = get_args(WandbMode)[1:]
             raise ConfigError(f"WANDB_MODE is '{mode}', but must be one of {', '.join(known)}.{suggest(mode, known)}")
     if mode not in ("auto", "online"):
         return mode, ""  # type: ignore[return-value]

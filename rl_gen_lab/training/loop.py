@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from rl_gen_lab.cli.errors import CheckpointError, DivergedError, SaveError
 from rl_gen_lab.cli.progress import Display, clock, python, shell
-from rl_gen_lab.compute.devices import DeviceConfig, peak_memory_mb
+from rl_gen_lab.cli.settings import DeviceConfig
+from rl_gen_lab.compute.devices import peak_memory_mb
 from rl_gen_lab.compute.optimizers import OptimizerConfig, Schedule, make_optimizer
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.data.dataset import Split

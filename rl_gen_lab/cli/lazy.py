@@ -1,0 +1,23 @@
+"""torch, imported at its first use: reading flags and printing --help need none of it, and it takes a second."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+
+class LazyModule(ModuleType):
+    """A stand-in for a module, which is imported when an attribute is first asked for."""
+
+    def __getattr__(self, name: str) -> Any:
+        """Import the module and keep the attribute."""
+        value = getattr(importlib.import_module(self.__name__), name)
+        setattr(self, name, value)
+        return value
+
+
+if TYPE_CHECKING:
+    import torch as torch
+else:
+    torch = LazyModule("torch")
