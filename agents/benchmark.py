@@ -28,11 +28,11 @@ from agents.reports.curves import load_run
 from agents.reports.tables import COLUMNS, ResultsError, Row, read_csv
 from agents.results import record, row_of
 from agents.training.cli import cli, command
-from agents.training.session import EXIT_INTERRUPTED
 from rl_gen_lab.cli.errors import ConfigError, suggest
 from rl_gen_lab.cli.progress import clock
 from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.runs.files import save_errors
+from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
 
 STOPPED = (EXIT_INTERRUPTED, -signal.SIGTERM, -signal.SIGINT)  # exit codes of runs that were told to
 ALL_AGENTS = (*OUR_AGENTS, *(f"sb3:{algo}" for algo in SB3_AGENTS))

@@ -22,11 +22,11 @@ import torch
 import tyro
 
 from agents.perception.detectors import Watcher
-from agents.play import load_policy
 from agents.rl.interfaces import Policy
 from agents.training import metadata
 from agents.training.cli import cli, command
-from agents.training.env_runner import evaluate
+from agents.training.evaluate import evaluate
+from agents.training.load import load_policy
 from envs.factory import EnvConfig, eyes_of, make_vec
 from rl_gen_lab.cli.config import from_dict
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError

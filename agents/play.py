@@ -15,8 +15,7 @@ agent's play instead, as `envs.scenes` does of random play:
 
 from __future__ import annotations
 
-import importlib
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,19 +25,16 @@ import tyro
 from agents.perception.captions import Narrator
 from agents.rl.interfaces import Policy
 from agents.training.cli import cli, command
-from agents.training.env_runner import evaluate
-from agents.training.metadata import module_of
+from agents.training.evaluate import evaluate
+from agents.training.load import load_policy
 from agents.training.video import in_words, play_episode, write_gif, write_mp4
 from envs import scenes
 from envs.dataset.folder import FolderError
 from envs.factory import EnvConfig
 from rl_gen_lab.cli.config import from_dict
-from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import Display
-from rl_gen_lab.runs.folder import RunFolder, load_weights
-
-# Each has `Config` and `load_policy(config, weights, source)`.
-AGENTS = ("dqn", "reinforce", "actor_critic", "ppo", "sb3")
+from rl_gen_lab.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -78,27 +74,6 @@ class Config:
             raise ConfigError("episodes, film_steps and frames must be at least 1")
         if self.epsilon is not None and not 0.0 <= self.epsilon <= 1.0:
             raise ConfigError(f"epsilon must lie in [0, 1], not {self.epsilon}")
-
-
-def load_policy(run: RunFolder, which: Literal["best", "last"]) -> Policy:
-    """The trained agent in a run folder, whatever algorithm made it. Raises: CheckpointError."""
-    algo = str(run.read_config().get("exp_name"))
-    module = module_of(algo)
-    if module not in AGENTS:
-        raise CheckpointError(f"{run.path} is a run of {algo!r}, which cannot be played; known: {', '.join(AGENTS)}")
-    agent = importlib.import_module(f"agents.{module}")
-    # Settings of learning come and go between versions, and play needs none of them; what shapes the network and is not
-    # known any more shows when the weights do not fit.
-    known = {field.name for field in fields(agent.Config)}
-    settings = {key: value for key, value in run.read_config()["config"].items() if key in known}
-    config = from_dict(agent.Config, settings, str(run.config_file))
-    file = run.checkpoints / f"{which}.safetensors"
-    if not file.exists():
-        other = "--which last, " if which == "best" and (run.checkpoints / "last.safetensors").exists() else ""
-        raise CheckpointError(f"{run.path} has no {which} agent yet: {other}resume it, or choose another run")
-    weights, _ = load_weights(file)
-    loaded: Policy = agent.load_policy(config, weights, str(run.path))
-    return loaded
 
 
 def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who: str) -> None:

@@ -1,64 +1,45 @@
-"""Proximal policy optimisation. Source: Schulman et al. 2017, "Proximal policy optimization algorithms".
+"""Proximal policy optimization. Source: Schulman et al. 2017, "Proximal policy optimization algorithms".
 
     python -m agents.ppo --env CartPole
 
 Deviations from the paper, each a field of `Config`:
-1. Advantages are standardised over the whole rollout, not in each minibatch.
+1. Advantages are standardized over the whole rollout, not in each minibatch.
 2. An update may stop early: once the policy has moved by `kl_stop_nats` (Schulman 2020, estimator k3).
 3. The value is not clipped unless `value_clip` is given (Andrychowicz et al. 2021 find that clipping harms).
-4. Continuous actions are Gaussian with one learned spread for each entry, clipped to the bounds (options: squashed,
-   spread by observation); the entropy of squashed ones is integrated, to 0.01 nats for spreads up to e.
-5. Observations and rewards may be normalised; statistics change between rollouts only, so that a rollout is collected
+4. Continuous actions: one learned standard deviation an entry, clipped to the bounds; options in `PolicyConfig`.
+5. Observations and rewards may be normalized; statistics change between rollouts only, so that a rollout is collected
    and learned from by one and the same policy.
-6. An episode cut by a time limit goes on in value: bootstrapped from its true last observation. Lost lives and
-   points end no value, unless `world.episodic_life`, `world.episodic_points`; sticky actions (Machado et al. 2018).
+6. An episode cut by a time limit is bootstrapped from its true last observation. Lost lives and points end no value,
+   unless `world.episodic_life`, `world.episodic_points`; actions are sticky (Machado et al. 2018).
 7. With an LSTM, minibatches are sequences of `bptt_steps`; each starts in the state that the policy of the rollout had.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
-import tyro
-from gymnasium import Space
-from torch import Tensor
-
-from agents.rl import exploration, ops
-from agents.rl.action_noise import ActionNoise
-from agents.rl.greedy_policy import Player
-from agents.rl.interfaces import Policy
-from agents.rl.policy_networks import ActorCritic, PolicyConfig, Prediction, load_network
-from agents.rl.rollout_buffer import Trajectories, sequences
-from agents.rl.running_stats import RewardScale
-from agents.training import pretrained
-from agents.training.cli import command, parse
-from agents.training.config import EvalConfig, RunConfig, Stateful, check_numbers
-from agents.training.env_runner import Rollout, Step
-from agents.training.pretrained import TransferConfig
-from agents.training.session import Session
-from envs.factory import EnvConfig, make_vec
+from agents.rl import ops
+from agents.rl.interfaces import Generators, TrainingRun
+from agents.rl.on_policy_actor import OnPolicyActor, make_actor, make_network
+from agents.rl.optimizers import parameter_groups
+from agents.rl.rollout_buffer import SequenceBatch, sequences
+from agents.training.config import ActorCriticConfig, check_numbers
+from agents.training.launch import launch
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
-from rl_gen_lab.compute import devices
-from rl_gen_lab.compute.seeding import Generators
+from rl_gen_lab.cli.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from agents.rl.policy_networks import Prediction
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(ActorCriticConfig):
     """Settings of a PPO run; presets in configs/ppo_*.toml change only what differs from these."""
 
-    # Short name ("Pong", "CartPole"), Gymnasium id, or module:Id-v0.
-    env: str = "CartPole"
-    # One integer that all randomness of the run derives from.
-    seed: int = 1
-    # Agent steps to take, over all environments.
-    total_env_steps: int = 1_000_000
-    # Copies of the environment that step together.
-    num_envs: int = 8
     # Vector steps in a rollout.
     rollout_steps: int = 128
     # Passes over a rollout.
@@ -69,17 +50,17 @@ class Config:
     gamma: float = 0.99
     # Trace of the advantages: 0 one-step TD errors, 1 sums of rewards to the rollout's end.
     gae_lambda: float = 0.95
-    # The policy is not rewarded for changing the probability of an action by more than this share at the start, ...
+    # The policy gains nothing by changing the probability of an action by more than this share at the start, ...
     clip: float = 0.2
     # ... and by this share at the end of the run, linear in between (None: constant).
     clip_end: float | None = None
     # The value may not move further than this from its old one (None: it may).
     value_clip: float | None = None
-    # The step of the minibatch that finds KL(old || new) [nats] above this is the rollout's last (None: no limit).
+    # Stop updating on a rollout once the approximate KL(old || new) [nats] of a minibatch exceeds this (None: never).
     kl_stop_nats: float | None = None
-    # Adam's step size at the start.
+    # Adam's learning rate at the start.
     learning_rate: float = 3e-4
-    # Adam's step size at the end of the run, linear in between (None: constant).
+    # Adam's learning rate at the end of the run, linear in between (None: constant).
     learning_rate_end: float | None = None
     # Adam's epsilon.
     adam_eps: float = 1e-5
@@ -91,24 +72,10 @@ class Config:
     entropy_coefficient_end: float | None = None
     # Gradients are scaled down to this norm.
     max_grad_norm: float = 0.5
-    # Standardise the advantages of each rollout.
+    # Standardize the advantages of each rollout.
     normalise_advantages: bool = True
-    # Divide rewards by the running spread of the discounted return.
-    normalise_rewards: bool = False
-    # Policy and value share the network up to their heads.
-    shared_backbone: bool = True
-    # Units of an LSTM behind the shared backbone, for worlds that one observation does not tell whole; 0: none.
-    lstm_units: int = 0
     # Agent steps that the LSTM's gradient reaches back; divides rollout_steps and minibatch_size.
     bptt_steps: int = 16
-
-    policy: Annotated[PolicyConfig, tyro.conf.arg(name="")] = field(default_factory=PolicyConfig)
-    transfer: Annotated[TransferConfig, tyro.conf.arg(name="")] = field(default_factory=TransferConfig)
-    world: EnvConfig = field(default_factory=EnvConfig)
-    eval: EvalConfig = field(default_factory=EvalConfig)
-    run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
-    device: Annotated[DeviceConfig, tyro.conf.arg(name="")] = field(default_factory=DeviceConfig)
-    wandb: WandbConfig = field(default_factory=WandbConfig)
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -126,41 +93,15 @@ class Config:
 
     @property
     def sequence_steps(self) -> int:
-        """Agent steps that are learned from in one piece; without a memory each stands alone."""
+        """Agent steps in a training sequence; 1 without an LSTM."""
         return self.bptt_steps if self.lstm_units else 1
-
-
-@dataclass(frozen=True)
-class Minibatch:
-    """Sequences of a rollout, (L, S, ...), and what its policy made of them.
-
-    obs: (L, S, ...); first: (L, S) bool; state: (2, S, units) before obs[0], or None; action: (L, S) or (L, S, A);
-    log_prob_old, value_old, advantage, target, mask: (L, S) float32.
-    """
-
-    obs: Tensor
-    first: Tensor
-    state: Tensor | None
-    action: Tensor
-    log_prob_old: Tensor
-    value_old: Tensor
-    advantage: Tensor
-    target: Tensor
-    mask: Tensor
-
-    def take(self, index: Tensor) -> Minibatch:
-        """The sequences of these numbers."""
-        taken: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name, x in taken.items():
-            taken[name] = None if x is None else x[:, index]
-        return Minibatch(**taken)
 
 
 def ppo_loss(
     log_prob: Tensor,
     entropy: Tensor,
     value: Tensor,
-    batch: Minibatch,
+    batch: SequenceBatch,
     *,
     clip: float,
     value_clip: float | None,
@@ -176,263 +117,169 @@ def ppo_loss(
     policy_loss = ops.clipped_surrogate_loss(log_prob, batch.log_prob_old, batch.advantage, mask, clip)
     error = (batch.target - value).square()
     if value_clip is not None:
-        near = batch.value_old + (value - batch.value_old).clamp(-value_clip, value_clip)
-        error = torch.maximum(error, (batch.target - near).square())
+        clipped_value = batch.value_old + (value - batch.value_old).clamp(-value_clip, value_clip)
+        error = torch.maximum(error, (batch.target - clipped_value).square())
     value_loss = ops.masked_mean(error, mask)
-    bonus = ops.masked_mean(entropy, mask)
-    loss = policy_loss + value_coefficient * value_loss - entropy_coefficient * bonus
+    mean_entropy = ops.masked_mean(entropy, mask)
+    loss = policy_loss + value_coefficient * value_loss - entropy_coefficient * mean_entropy
     with torch.no_grad():
-        moved = ((log_prob - batch.log_prob_old).exp() - 1.0).abs() > clip
+        clipped = ((log_prob - batch.log_prob_old).exp() - 1.0).abs() > clip
         parts = {
             "losses/policy_loss": policy_loss.detach(),
             "losses/value_loss": value_loss.detach(),
-            "losses/entropy": bonus.detach(),
-            "losses/kl_nats": ops.approximate_kl(log_prob, batch.log_prob_old, mask),
-            "losses/clipped_share": ops.masked_mean(moved.float(), mask),
+            "losses/entropy": mean_entropy.detach(),
+            "losses/approx_kl": ops.approximate_kl(log_prob, batch.log_prob_old, mask),
+            "losses/clipfrac": ops.masked_mean(clipped.float(), mask),
         }
     return loss, parts
 
 
 class PPO:
-    """The agent: all its mutable state is made here and saved by `state_dict`."""
+    """The agent: its actor collects rollouts, and it updates the network several times from each."""
 
-    def __init__(
-        self,
-        config: Config,
-        observation_space: Space[Any],
-        action_space: Space[Any],
-        seeds: Generators,
-        device: torch.device,
-    ) -> None:
-        shape = observation_space.shape
-        assert shape is not None
-        self.config, self.device = config, device
-        torch.manual_seed(seeds.integer("init"))
-        critic: Literal["shared", "separate"] = "shared" if config.shared_backbone else "separate"
-        self.network = ActorCritic(shape, action_space, config.policy, critic, config.lstm_units).to(device)
-        pretrained.freeze(config.transfer, self.network)
-        groups = pretrained.parameter_groups(config.transfer, self.network, config.learning_rate)
-        self.optimizer = torch.optim.Adam(groups, lr=config.learning_rate, eps=config.adam_eps, fused=True)
-        self.rollout = Trajectories(config.rollout_steps, config.num_envs, observation_space, action_space, device)
-        self.reward_scale = RewardScale(config.num_envs, config.gamma, device)
-        self.state = self.network.start(config.num_envs)  # of the LSTM, now
-        self.state_at_start = self.state  # of the rollout
-        self.noise = ActionNoise(config.policy.noise_hold_steps, config.num_envs, seeds.torch("actions", device))
-        self.shuffling = seeds.torch("minibatches", device)
-        self.env_steps = 0
-        self.updates = 0
-        self.learned: dict[str, Tensor] = {}  # by the last update, for the record
-        self._forward = torch.compile(self.network) if config.device.compile else self.network
+    def __init__(self, config: Config, actor: OnPolicyActor, generators: Generators) -> None:
+        self.config, self.actor = config, actor
+        self.shuffling = generators.torch("minibatches", actor.device)
+        self._forward = torch.compile(actor.network) if config.device.compile else actor.network
 
     # ---- schedules, functions of the counters alone
 
     def learning_rate(self) -> float:
-        """Step size now."""
-        c = self.config
-        end = c.learning_rate if c.learning_rate_end is None else c.learning_rate_end
-        return exploration.linear(c.learning_rate, end, c.total_env_steps, self.env_steps)
+        """Adam's learning rate now."""
+        return self._annealed(self.config.learning_rate, self.config.learning_rate_end)
 
     def entropy_coefficient(self) -> float:
         """Weight of the entropy now."""
-        c = self.config
-        end = c.entropy_coefficient if c.entropy_coefficient_end is None else c.entropy_coefficient_end
-        return exploration.linear(c.entropy_coefficient, end, c.total_env_steps, self.env_steps)
+        return self._annealed(self.config.entropy_coefficient, self.config.entropy_coefficient_end)
 
     def clip(self) -> float:
         """Clip range of the ratio now."""
-        c = self.config
-        end = c.clip if c.clip_end is None else c.clip_end
-        return exploration.linear(c.clip, end, c.total_env_steps, self.env_steps)
+        return self._annealed(self.config.clip, self.config.clip_end)
 
-    # ---- acting and remembering
-
-    @torch.no_grad()
-    def act(self, obs: np.ndarray, first: np.ndarray) -> np.ndarray:
-        """Actions (N,) or (N, ...), sampled, for observations (N, ...); first: (N,) bool, an episode begins."""
-        with self.config.device.autocast(self.device):
-            policy, self.state = self.network.act(self._tensor(obs)[None], self._tensor(first)[None], self.state)
-        self.action = self.noise.sample(policy[0])
-        return self.network.head.to_world(self.action)
-
-    def observe(self, step: Step) -> None:
-        """Remember what came of the last `act`."""
-        self.rollout.push(step, self.action)
-        self.env_steps += len(step.action)
-
-    def cut(self) -> None:
-        """End all episodes under way as truncations: the environments restart."""
-        self.rollout.cut()
-        if self.ready():
-            self.learn()
-
-    def _tensor(self, array: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+    def _annealed(self, start: float, end: float | None) -> float:
+        return ops.anneal(start, end, self.config.total_env_steps, self.actor.env_steps)
 
     # ---- learning
 
-    def ready(self) -> bool:
-        """A rollout is full."""
-        return self.rollout.full
-
-    def learn(self) -> dict[str, Tensor]:
-        """Updates from a full rollout, which is then forgotten; returns what to log, still on the device."""
-        c = self.config
-        pretrained.set_learning_rate(self.optimizer, self.learning_rate())
-        whole = self._look_back()
-        seen: list[dict[str, Tensor]] = []
-        for index in self._minibatches(whole.mask.shape[1]):
-            seen.append(self._update(whole.take(index)))
-            if c.kl_stop_nats is not None and float(seen[-1]["losses/kl_nats"]) > c.kl_stop_nats:
+    def learn(self) -> None:
+        """Update from a full rollout, which is then discarded."""
+        c, actor = self.config, self.actor
+        learning_rate = self.learning_rate()
+        batch = self._prepare_batch()
+        metrics: list[dict[str, Tensor]] = []
+        for index in self._minibatches(batch.mask.shape[1]):
+            loss, parts = self._loss(batch.select(index))
+            norm = actor.descend(loss, learning_rate, c.max_grad_norm)
+            actor.updates += 1
+            metrics.append(parts | {"losses/grad_norm": norm})
+            if c.kl_stop_nats is not None and float(parts["losses/approx_kl"]) > c.kl_stop_nats:
                 break
-        self.network.take_statistics(self.rollout.real_obs())
-        self.rollout.clear()
-        self.state_at_start = self.state
-        self.learned = {name: torch.stack([s[name] for s in seen]).mean() for name in seen[0]}
-        self.learned["losses/value"] = ops.masked_mean(whole.value_old, whole.mask)
-        return self.learned
+        actor.next_rollout()
+        actor.learned = {name: torch.stack([m[name] for m in metrics]).mean() for name in metrics[0]}
+        actor.learned["losses/value"] = ops.masked_mean(batch.value_old, batch.mask)
 
-    def _minibatches(self, sequences: int) -> Iterator[Tensor]:
-        """Numbers of the sequences of each minibatch, newly shuffled in each pass."""
+    def _minibatches(self, count: int) -> Iterator[Tensor]:
+        """Yield the indices of each minibatch among `count` sequences, newly shuffled in each epoch."""
         size = self.config.minibatch_size // self.config.sequence_steps
         for _ in range(self.config.epochs):
-            yield from torch.randperm(sequences, generator=self.shuffling, device=self.device).split(size)
+            yield from torch.randperm(count, generator=self.shuffling, device=self.actor.device).split(size)
 
-    @torch.no_grad()
-    def _look_back(self) -> Minibatch:
-        """The whole rollout as sequences, with what the policy that collected it says of it."""
-        c, rollout = self.config, self.rollout
-        reward = rollout.reward
-        if c.normalise_rewards:
-            self.reward_scale.update(reward, rollout.first[:-1], rollout.dummy)
-            reward = self.reward_scale(reward)
-        # In stretches: of a sequence's length with a memory, for the state at the start of each; else of about a
-        # minibatch, which bounds memory.
-        state, states, log_probs, values = self.state_at_start, [], [], []
-        stretch = c.sequence_steps if c.lstm_units else max(c.minibatch_size // c.num_envs, 1)
-        for t in range(0, c.rollout_steps, stretch):
-            states.append(state)
-            rows = slice(t, min(t + stretch, c.rollout_steps))
-            said = self._say(rollout.obs[rows], rollout.first[rows], state)
-            assert said.value is not None
-            log_probs.append(said.policy.log_prob(rollout.action[rows]))
-            values.append(said.value)
-            state = said.state
-        last = self._say(rollout.obs[-1:], rollout.first[-1:], state)
-        assert last.value is not None
-        made = rollout.advantages(torch.cat([*values, last.value]), reward, c.gamma, c.gae_lambda)
-        advantage = ops.standardise(made.advantage, made.mask) if c.normalise_advantages else made.advantage
+    def _prepare_batch(self) -> SequenceBatch:
+        """Return the whole rollout as sequences, with values, advantages and log-probabilities of its policy."""
+        c, buffer = self.config, self.actor.buffer
+        reward = self.actor.scaled_reward() if c.normalise_rewards else buffer.reward
+        # Run the network in chunks: one sequence each when recurrent, to record the LSTM's state at its start;
+        # otherwise about a minibatch, to bound memory.
+        chunk = c.sequence_steps if c.lstm_units else max(c.minibatch_size // c.num_envs, 1)
+        state, states, log_probs, values = self.actor.state_at_start, [], [], []
+        with torch.no_grad():
+            for t in range(0, c.rollout_steps, chunk):
+                states.append(state)
+                rows = slice(t, min(t + chunk, c.rollout_steps))
+                output, value = self._predict(buffer.obs[rows], buffer.first[rows], state)
+                log_probs.append(output.policy.log_prob(buffer.action[rows]))
+                values.append(value)
+                state = output.state
+            values.append(self._predict(buffer.obs[-1:], buffer.first[-1:], state)[1])
+            advantages = buffer.advantages(torch.cat(values), reward, c.gamma, c.gae_lambda)
+            advantage, mask = advantages.advantage, advantages.mask
+            if c.normalise_advantages:
+                advantage = ops.standardize(advantage, mask)
+        rollout = {
+            "obs": buffer.obs[:-1],
+            "first": buffer.first[:-1],
+            "action": buffer.action,
+            "log_prob_old": torch.cat(log_probs),
+            "value_old": torch.cat(values[:-1]),
+            "advantage": advantage,
+            "target": advantages.target,
+            "mask": mask,
+        }
+        starts = None if self.actor.state is None else torch.cat([s for s in states if s is not None], 1)
+        return SequenceBatch(state=starts, **{name: sequences(x, c.sequence_steps) for name, x in rollout.items()})
 
-        def cut(x: Tensor) -> Tensor:
-            return sequences(x, c.sequence_steps)
-
-        return Minibatch(
-            obs=cut(rollout.obs[:-1]),
-            first=cut(rollout.first[:-1]),
-            state=None if self.state is None else torch.cat([s for s in states if s is not None], 1),
-            action=cut(rollout.action),
-            log_prob_old=cut(torch.cat(log_probs)),
-            value_old=cut(torch.cat(values)),
-            advantage=cut(advantage),
-            target=cut(made.target),
-            mask=cut(made.mask),
-        )
-
-    def _update(self, batch: Minibatch) -> dict[str, Tensor]:
-        c = self.config
-        said = self._say(batch.obs, batch.first, batch.state)
-        assert said.value is not None
-        loss, parts = ppo_loss(
-            said.policy.log_prob(batch.action),
-            said.policy.entropy(),
-            said.value,
+    def _loss(self, batch: SequenceBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        output, value = self._predict(batch.obs, batch.first, batch.state)
+        return ppo_loss(
+            output.policy.log_prob(batch.action),
+            output.policy.entropy(),
+            value,
             batch,
             clip=self.clip(),
-            value_clip=c.value_clip,
-            value_coefficient=c.value_coefficient,
+            value_clip=self.config.value_clip,
+            value_coefficient=self.config.value_coefficient,
             entropy_coefficient=self.entropy_coefficient(),
         )
-        self.optimizer.zero_grad()
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), c.max_grad_norm)
-        self.optimizer.step()
-        self.updates += 1
-        return parts | {"losses/grad_norm": norm}
 
-    def _say(self, obs: Tensor, first: Tensor, state: Tensor | None) -> Prediction:
-        with self.config.device.autocast(self.device):
-            said: Prediction = self._forward(obs, first, state)
-        return said
+    def _predict(self, obs: Tensor, first: Tensor, state: Tensor | None) -> tuple[Prediction, Tensor]:
+        """Return the network's output and, of it, the value (L, S)."""
+        with self.config.device.autocast(self.actor.device):
+            output: Prediction = self._forward(obs, first, state)
+        assert output.value is not None
+        return output, output.value
 
     def status(self) -> dict[str, float]:
         """Values of the schedules, for the record."""
         return {"charts/learning_rate": self.learning_rate(), "charts/clip": self.clip()}
 
-    # ---- saving
 
-    def state_dict(self) -> dict[str, Any]:
-        """Network, optimiser, rollout under way and counters; the generators are saved by their owner."""
-        return {
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "rollout": self.rollout.state_dict(),
-            "reward_scale": self.reward_scale.state_dict(),
-            "noise": self.noise.state_dict(),
-            "state": self.state,
-            "state_at_start": self.state_at_start,
-            "env_steps": self.env_steps,
-            "updates": self.updates,
-            "learned": self.learned,
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` gave."""
-        for name in ("network", "optimizer", "rollout", "reward_scale", "noise"):
-            getattr(self, name).load_state_dict(state[name])
-        if self.state is not None:
-            self.state, self.state_at_start = (state[name].to(self.device) for name in ("state", "state_at_start"))
-        self.env_steps, self.updates = int(state["env_steps"]), int(state["updates"])
-        self.learned = dict(state["learned"])
+def make_agent(config: Config, run: TrainingRun) -> PPO:
+    """Make the agent of a run."""
+    network = make_network(config, run.env_runner.observation_space, run.env_runner.action_space)
+    run.prepare(network)
+    groups = parameter_groups(network, config.learning_rate, config.transfer.backbone_factor)
+    actor = make_actor(
+        network,
+        torch.optim.Adam(groups, lr=config.learning_rate, eps=config.adam_eps, fused=True),
+        run,
+        rollout_steps=config.rollout_steps,
+        noise_hold_steps=config.policy.noise_hold_steps,
+        gamma=config.gamma,
+        precision=lambda: config.device.autocast(run.device),
+    )
+    return PPO(config, actor, run.generators)
 
 
-def load_policy(config: Config, weights: dict[str, Tensor], source: str) -> Policy:
-    """A trained agent from its configuration and weights. Raises: CheckpointError naming `source`."""
-    world = make_vec(config.env, 1, config.world)
-    tiny = replace(config, num_envs=1, rollout_steps=config.sequence_steps)
-    agent = PPO(tiny, world.single_observation_space, world.single_action_space, Generators(0), torch.device("cpu"))
-    world.close()
-    load_network(agent.network, weights, source)
-    return Player(agent.network).policy()
-
-
-def train(config: Config, session: Session) -> None:
-    """The loop: act for a rollout, learn from it in several passes, forget it."""
-    device = devices.setup(config.device)
-    seeds = Generators(config.seed)
-    rollout = Rollout(config.env, config.num_envs, config.world, seeds)
-    agent = PPO(config, rollout.observation_space, rollout.action_space, seeds, device)
-    pretrained.begin(config.transfer, session, agent.network)
-    parts: dict[str, Stateful] = {"agent": agent, "rollout": rollout, "seeds": seeds}
-    session.begin(parts, Player(agent.network).policy(), agent.network)
-    while session.running():
-        step, episodes = rollout.step(agent.act(rollout.obs, rollout.first))
-        agent.observe(step)
-        if agent.ready():
+def train(config: Config, run: TrainingRun) -> None:
+    """Act for a rollout, learn from it in several epochs, discard it."""
+    env, agent = run.env_runner, make_agent(config, run)
+    actor = agent.actor
+    run.begin(actor, actor.network)
+    while run.running():
+        step, episodes = env.step(actor.act(env.obs, env.first))
+        actor.observe(step)
+        if actor.buffer.full:
             agent.learn()
-        session.record(agent.env_steps, agent.updates, episodes, agent.learned, agent.status())
-        if session.checkpoint_due():
-            agent.cut()
-            rollout.restart()
-            session.save()
-    session.end()
-    rollout.close()
+        run.record(actor.env_steps, actor.updates, episodes, actor.learned, agent.status())
+        if run.checkpoint_due():
+            actor.cut(agent.learn)
+            env.restart()
+            run.save()
 
 
-@command
 def main(argv: list[str] | None = None) -> None:
-    """Train by proximal policy optimisation."""
-    config = parse(Config, "ppo", argv, "CartPole")
-    with Session("ppo", config) as session:
-        train(config, session)
+    """Train by proximal policy optimization."""
+    launch("ppo", Config, train, argv)
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ from agents.experiments.launcher import RunFailedError, run_child
 from agents.reports.tables import read_csv
 from agents.rl.replay import Replay
 from agents.training.cli import cli, command
-from agents.training.env_runner import Rollout
+from agents.training.env_runner import VectorEnvRunner
 from envs.factory import EnvConfig
 from envs.names import is_atari, resolve
 from rl_gen_lab.cli.errors import ConfigError
@@ -183,7 +183,7 @@ def time_agent(config: Config, agent: Agent) -> list[dict[str, object]]:
 
 def measure_replay(config: Config) -> list[dict[str, object]]:
     """The row of results/replay_memory.csv: a memory filled with real frames, and what the process grew by."""
-    rollout = Rollout(config.env, config.num_envs, EnvConfig(), Generators(0), threads=int(hardware()["cores"]))
+    rollout = VectorEnvRunner(config.env, config.num_envs, EnvConfig(), Generators(0), threads=int(hardware()["cores"]))
     shape = rollout.observation_space.shape
     assert shape is not None
     before = psutil.Process().memory_info().rss

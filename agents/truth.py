@@ -19,8 +19,8 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 import numpy as np
 
-from agents.play import load_policy
 from agents.training.cli import cli, command
+from agents.training.load import load_policy
 from envs import names
 from envs.factory import EnvConfig, make_env
 from envs.ground_truth.wrappers import WithTruth

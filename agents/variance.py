@@ -34,9 +34,11 @@ from agents.analysis.gradient_estimators import (
     stack,
 )
 from agents.rl import ops
-from agents.rl.policy_networks import ActorCritic, PolicyConfig, load_network
+from agents.rl.policy_networks import ActorCritic
+from agents.rl.weights import load_network
 from agents.training.cli import cli, command
-from agents.training.env_runner import Rollout
+from agents.training.config import PolicyConfig
+from agents.training.env_runner import VectorEnvRunner
 from agents.training.metadata import task_fingerprint
 from envs import names
 from envs.factory import EnvConfig
@@ -117,7 +119,7 @@ class Player:
     """Plays batches of whole episodes with a policy, an episode to each copy."""
 
     def __init__(self, config: Config, seeds: Generators) -> None:
-        self.rollout = Rollout(config.env, config.episodes, config.world, seeds)
+        self.rollout = VectorEnvRunner(config.env, config.episodes, config.world, seeds)
         self.sampling = seeds.torch("actions")
 
     @torch.no_grad()
@@ -131,7 +133,7 @@ class Player:
             obs = torch.from_numpy(self.rollout.obs.copy())
             policy, _ = network.act(obs[None], first, None)
             action = policy.sample(self.sampling)[0]
-            step, _ = self.rollout.step(network.head.to_world(action))
+            step, _ = self.rollout.step(network.head.to_env(action))
             alive = torch.from_numpy(~over).float()
             rows.append((obs, action, torch.from_numpy(step.reward) * alive, alive))
             over |= step.terminated | step.truncated
@@ -170,7 +172,7 @@ def warm_up(config: Config, network: ActorCritic, player: Player, display: Displ
         episodes = player.play(network)
         steps = episodes.mask.bool()
         returns = returns_to_go(episodes, 0.99)
-        advantage = ops.standardise((returns - ops.leave_one_out(returns))[steps], torch.ones(int(steps.sum())))
+        advantage = ops.standardize((returns - ops.leave_one_out(returns))[steps], torch.ones(int(steps.sum())))
         policy, _ = network.act(episodes.obs[steps][None], torch.zeros(1, len(advantage), dtype=torch.bool), None)
         log_prob = policy.log_prob(episodes.action[steps][None])[0]
         optimizer.zero_grad()

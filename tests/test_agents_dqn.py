@@ -6,21 +6,24 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from fake_run import FakeRun, NoEnvironments, train
 from gymnasium import spaces
 
 from agents import dqn
-from agents.dqn import DQN, Config, ReplayConfig
-from agents.rl.policy_networks import QEnsemble, load_network
-from agents.training.env_runner import Rollout, Step
+from agents.dqn import DQN, Config, make_agent
+from agents.rl.greedy_policy import GreedyValues
+from agents.rl.interfaces import Step
+from agents.rl.q_networks import QEnsemble
+from agents.rl.replay import ReplayConfig
+from agents.rl.weights import load_network
 from envs.factory import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import DeviceConfig
-from rl_gen_lab.compute.seeding import Generators
 
 VECTOR = spaces.Box(-1.0, 1.0, (4,), np.float32)
 PIXELS = spaces.Box(0, 255, (4, 36, 36), np.uint8)
@@ -55,8 +58,17 @@ def random_step(rng: np.random.Generator, num_envs: int, space: spaces.Box = VEC
     )
 
 
+def new_agent(config: Config, space: spaces.Space[Any] = VECTOR, actions: spaces.Space[Any] = ACTIONS) -> DQN:
+    return make_agent(config, FakeRun(config, env_runner=NoEnvironments(config.num_envs, space, actions)))
+
+
+def values(agent: DQN, obs: np.ndarray, network: torch.nn.Module | None = None) -> np.ndarray:
+    """Q-values by which the agent is evaluated, or those of one of its networks."""
+    return GreedyValues(network or agent.network).values(obs)
+
+
 def agent_with_memory(config: Config, space: spaces.Box = VECTOR, steps: int = 60) -> DQN:
-    agent = DQN(config, space, ACTIONS, Generators(config.seed), torch.device("cpu"))
+    agent = new_agent(config, space)
     rng = np.random.default_rng(0)
     for _ in range(steps):
         agent.observe(random_step(rng, config.num_envs, space))
@@ -102,14 +114,14 @@ def test_the_same_seed_learns_the_same_weights() -> None:
 
 
 def test_dueling_adds_a_value_head_that_shifts_every_action_alike() -> None:
-    agent = DQN(SMALL, VECTOR, ACTIONS, Generators(1), torch.device("cpu"))
+    agent = new_agent(SMALL)
     obs = np.ones((1, 4), np.float32)
-    before = agent.values(obs)
+    before = values(agent, obs)
     assert agent.online.value is not None
     with torch.no_grad():
         agent.online.value.bias += 2.0
-    assert np.allclose(agent.values(obs) - before, 2.0, atol=1e-6)
-    assert DQN(replace(SMALL, dueling=False), VECTOR, ACTIONS, Generators(1), torch.device("cpu")).online.value is None
+    assert np.allclose(values(agent, obs) - before, 2.0, atol=1e-6)
+    assert new_agent(replace(SMALL, dueling=False)).online.value is None
 
 
 def test_a_hard_target_copies_and_a_soft_target_averages() -> None:
@@ -148,50 +160,50 @@ def test_an_ensemble_judges_by_the_mean_of_the_newest_network_and_its_snapshots(
     config = replace(SMALL, ensemble_size=3, ensemble_every_env_steps=1)
     agent = agent_with_memory(config)
     obs = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
-    assert isinstance(agent.judged, QEnsemble)
-    assert np.array_equal(agent.values(obs), agent._q(agent.online, obs))  # no snapshot yet
+    assert isinstance(agent.network, QEnsemble)
+    assert np.array_equal(values(agent, obs), values(agent, obs, agent.online))  # no snapshot yet
     seen = []
     for _ in range(3):  # the first of the three snapshots is overwritten by the last
         for _ in range(20):
             agent.learn()
-        agent.judged.snapshot()
-        seen.append(agent._q(agent.online, obs))
+        agent.network.snapshot()
+        seen.append(values(agent, obs, agent.online))
     agent.learn()
-    newest = agent._q(agent.online, obs)
+    newest = values(agent, obs, agent.online)
     expected = (seen[1] + seen[2] + newest) / 3
-    assert np.allclose(agent.values(obs), expected, atol=1e-6)
+    assert np.allclose(values(agent, obs), expected, atol=1e-6)
     assert not np.allclose(expected, newest, atol=1e-6)
-    copy = DQN(config, VECTOR, ACTIONS, Generators(2), torch.device("cpu"))
-    load_network(copy.judged, agent.judged.state_dict(), "the test")
-    assert np.array_equal(copy.values(obs), agent.values(obs))
+    copy = new_agent(replace(config, seed=2))
+    load_network(copy.network, agent.network.state_dict(), "the test")
+    assert np.array_equal(values(copy, obs), values(agent, obs))
 
 
 def test_snapshots_are_taken_at_their_steps_once_learning_has_begun() -> None:
     agent = agent_with_memory(replace(SMALL, ensemble_size=3, ensemble_every_env_steps=10))
-    assert isinstance(agent.judged, QEnsemble)
-    assert int(agent.judged.taken) == 0
+    assert isinstance(agent.network, QEnsemble)
+    assert int(agent.network.taken) == 0
     agent.learn()
     before = agent.env_steps
     for _ in range(25):
         agent.observe(random_step(np.random.default_rng(0), SMALL.num_envs))
-    assert int(agent.judged.taken) == agent.env_steps // 10 - before // 10 > 0
+    assert int(agent.network.taken) == agent.env_steps // 10 - before // 10 > 0
 
 
 def test_acting_in_training_follows_the_newest_network() -> None:
     agent = agent_with_memory(replace(SMALL, ensemble_size=2, epsilon_start=0.0, epsilon_end=0.0))
     obs = np.random.default_rng(0).normal(size=(SMALL.num_envs, 4)).astype(np.float32)
-    assert isinstance(agent.judged, QEnsemble)
-    agent.judged.snapshot()
+    assert isinstance(agent.network, QEnsemble)
+    agent.network.snapshot()
     with torch.no_grad():  # snapshots that would choose otherwise
-        for weight in agent.judged.snapshots.parameters():
+        for weight in agent.network.snapshots.parameters():
             weight.mul_(-100)
-    assert np.array_equal(agent.act(obs), agent._q(agent.online, obs).argmax(1))
-    assert not np.array_equal(agent.act(obs), agent.greedy(obs))
+    assert np.array_equal(agent.act(obs), values(agent, obs, agent.online).argmax(1))
+    assert not np.array_equal(agent.act(obs), values(agent, obs).argmax(1))
 
 
 def test_epsilon_falls_from_start_to_end_after_learning_starts() -> None:
     config = replace(SMALL, epsilon_start=1.0, epsilon_end=0.1, epsilon_env_steps=100, learning_starts_env_steps=50)
-    agent = DQN(config, VECTOR, ACTIONS, Generators(1), torch.device("cpu"))
+    agent = new_agent(config)
     seen = []
     for steps in (0, 50, 100, 150, 1_000):
         agent.env_steps = steps
@@ -201,16 +213,16 @@ def test_epsilon_falls_from_start_to_end_after_learning_starts() -> None:
 
 def test_the_ladder_gives_every_environment_its_own_epsilon() -> None:
     config = replace(SMALL, num_envs=3, epsilon_start=0.5, epsilon_end=0.5, epsilon_ladder=7.0)
-    agent = DQN(config, VECTOR, ACTIONS, Generators(1), torch.device("cpu"))
+    agent = new_agent(config)
     obs = np.zeros((3, 4), np.float32)
-    best = agent.greedy(obs)
+    best = values(agent, obs).argmax(1)
     moved = np.mean([agent.act(obs) != best for _ in range(4_000)], axis=0)
     # 0.5, 0.5^4.5, 0.5^8, times the 2 of 3 random actions that differ from the best; 5 standard errors.
     assert moved == pytest.approx([0.5 * 2 / 3, 0.5**4.5 * 2 / 3, 0.5**8 * 2 / 3], abs=0.035)
 
 
 def scheduled(quantity: Callable[[DQN], float], **settings: object) -> list[float]:
-    agent = DQN(replace(SMALL, **settings), VECTOR, ACTIONS, Generators(1), torch.device("cpu"))
+    agent = new_agent(replace(SMALL, **settings))
     seen = []
     for steps in (0, 50, 100, 200):
         agent.env_steps = steps
@@ -243,19 +255,11 @@ def test_impossible_priorities_are_refused(name: str, value: float) -> None:
         ReplayConfig(**{name: value})  # type: ignore[arg-type]
 
 
-def test_an_ensemble_that_does_not_fit_is_refused_with_the_size_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    agent = DQN(replace(SMALL, ensemble_size=2), VECTOR, ACTIONS, Generators(1), torch.device("cpu"))
-    size = sum(tensor.nbytes for tensor in agent.online.state_dict().values())
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=21 * size, total=21 * size))
-    DQN(replace(SMALL, ensemble_size=11), VECTOR, ACTIONS, Generators(1), torch.device("cpu"))
+def test_an_ensemble_that_does_not_fit_is_refused_with_the_size_that_does() -> None:
+    size = sum(tensor.nbytes for tensor in new_agent(SMALL).online.state_dict().values())
+    dqn.make_network(replace(SMALL, ensemble_size=11), VECTOR, ACTIONS, free_bytes=21 * size)
     with pytest.raises(ConfigError, match="use --ensemble-size 11 or less"):
-        DQN(
-            replace(SMALL, ensemble_size=12, replay=ReplayConfig(capacity=40)),
-            VECTOR,
-            ACTIONS,
-            Generators(1),
-            torch.device("cpu"),
-        )
+        dqn.make_network(replace(SMALL, ensemble_size=12), VECTOR, ACTIONS, free_bytes=21 * size)
 
 
 @pytest.mark.parametrize(("saved", "loaded"), [(3, 1), (1, 3)])
@@ -267,12 +271,12 @@ def test_a_checkpoint_of_another_ensemble_is_refused(saved: int, loaded: int) ->
 
 def test_continuous_actions_are_refused_and_the_agents_that_can_are_named() -> None:
     with pytest.raises(ConfigError, match="ppo, actor_critic, reinforce"):
-        DQN(SMALL, VECTOR, spaces.Box(-1, 1, (1,)), Generators(1), torch.device("cpu"))
+        new_agent(SMALL, VECTOR, spaces.Box(-1, 1, (1,)))
 
 
 def test_several_discrete_actions_at_once_are_refused_without_naming_agents_that_cannot_either() -> None:
     with pytest.raises(ConfigError, match="MultiDiscrete") as caught:
-        DQN(SMALL, VECTOR, spaces.MultiDiscrete([2, 3]), Generators(1), torch.device("cpu"))
+        new_agent(SMALL, VECTOR, spaces.MultiDiscrete([2, 3]))
     assert "ppo" not in str(caught.value)
 
 
@@ -309,7 +313,8 @@ def test_bfloat16_learns_nearly_what_float32_learns() -> None:
 def test_an_update_on_a_gpu_never_waits_for_the_host() -> None:
     for exponent in (0.0, 0.5):
         config = replace(SMALL, replay=ReplayConfig(capacity=400, priority_exponent=exponent))
-        agent = DQN(config, PIXELS, ACTIONS, Generators(1), torch.device("cuda"))
+        runner = NoEnvironments(config.num_envs, PIXELS, ACTIONS)
+        agent = make_agent(config, FakeRun(config, env_runner=runner, device=torch.device("cuda")))
         rng = np.random.default_rng(0)
         for _ in range(60):
             agent.observe(random_step(rng, config.num_envs, PIXELS))
@@ -323,20 +328,10 @@ def test_an_update_on_a_gpu_never_waits_for_the_host() -> None:
 
 def test_pixels_learn_on_a_game() -> None:
     config = replace(SMALL, env="Pong", world=EnvConfig(image_size=36), learning_starts_env_steps=40)
-    seeds = Generators(1)
-    rollout = Rollout("Pong", 2, config.world, seeds)
-    agent = DQN(config, rollout.observation_space, rollout.action_space, seeds, torch.device("cpu"))
-    learned: dict[str, torch.Tensor] = {}
-    for _ in range(40):
-        rollout.send(agent.act(rollout.obs))
-        for _ in range(agent.updates_due()):
-            learned = agent.learn()
-        step, _ = rollout.recv()
-        agent.observe(step)
-    rollout.close()
-    assert agent.updates > 0
-    assert set(learned) == {"losses/td_loss", "losses/q_values", "losses/grad_norm"}
-    assert all(np.isfinite(float(value)) for value in learned.values())
+    run = train(config, env_steps=80)
+    assert run.updates > 0
+    assert set(run.learned) == {"losses/td_loss", "losses/q_values", "losses/grad_norm"}
+    assert all(np.isfinite(float(value)) for value in run.learned.values())
 
 
 TINY = [

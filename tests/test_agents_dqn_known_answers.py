@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from fake_run import make_agent, step
 from torch import Tensor
 
-from agents.dqn import DQN, Config, ReplayConfig
-from agents.rl.replay import FLAGS, Batch, Replay
-from agents.training.env_runner import Rollout
+from agents.dqn import Config
+from agents.rl.greedy_policy import GreedyValues
+from agents.rl.replay import FLAGS, Batch, Replay, ReplayConfig
 from envs.probes.values import KNOWN, MISTAKES
 from rl_gen_lab.cli.settings import DeviceConfig
-from rl_gen_lab.compute.seeding import Generators
 
 UPDATES, TOLERANCE = 1_200, 0.08
 CASES = [(world, mistake) for world, answer in KNOWN.items() for mistake in answer.mistakes]
@@ -35,20 +35,17 @@ def value_of_start(world: str) -> float:
         replay=ReplayConfig(capacity=1_600),
         device=DeviceConfig(device="cpu"),
     )
-    seeds = Generators(1)
-    rollout = Rollout(config.env, config.num_envs, config.world, seeds)
-    agent = DQN(config, rollout.observation_space, rollout.action_space, seeds, torch.device("cpu"))
-    start = rollout.obs[:1].copy()
+    agent, runner = make_agent(config)
+    start = runner.obs[:1].copy()
     for _ in range(1_000):
-        step, _ = rollout.step(agent.act(rollout.obs))  # epsilon is still 1
-        agent.observe(step)
-    rollout.close()
+        step(agent, runner)  # epsilon is still 1
+    runner.close()
     for update in range(UPDATES):
         for group in agent.optimizer.param_groups:  # large steps first, small ones to settle
             agent.config = replace(config, learning_rate=5e-3 * (1 - update / UPDATES) + 1e-5)
             group["lr"] = agent.config.learning_rate
         agent.learn()
-    return float(agent.values(start).max())
+    return float(GreedyValues(agent.network).values(start).max())
 
 
 def make_mistake(monkeypatch: pytest.MonkeyPatch, mistake: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from agents import play
 from agents.rl.interfaces import Policy
+from agents.training.load import load_policy
 from envs.factory import EnvConfig
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs.folder import RunFolder
@@ -23,7 +24,7 @@ def test_a_run_without_a_best_agent_is_named_with_what_can_be_done(tmp_path: Pat
     if last:
         (run.checkpoints / "last.safetensors").touch()
     with pytest.raises(CheckpointError, match=said):
-        play.load_policy(run, "best")
+        load_policy(run, "best")
 
 
 def test_a_folder_that_cannot_take_an_agent_s_play_is_one_line(tmp_path: Path) -> None:

@@ -9,17 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fake_run import FakeRun, train
 from torch import Tensor
 
 from agents import actor_critic, ppo, reinforce
-from agents.rl.greedy_policy import Player
-from agents.rl.policy_networks import PolicyConfig
-from agents.rl.rollout_buffer import Advantages, Trajectories
-from agents.training.env_runner import Rollout, evaluate
+from agents.rl.greedy_policy import GreedyActor
+from agents.rl.policy_networks import ActorCritic
+from agents.rl.rollout_buffer import Advantages, RolloutBuffer
+from agents.training.config import PolicyConfig
+from agents.training.evaluate import evaluate
 from envs.probes.policies import AIM, RECALL, Aim
 from envs.probes.values import KNOWN
 from rl_gen_lab.cli.settings import DeviceConfig
-from rl_gen_lab.compute.seeding import Generators
 
 TOLERANCE = 0.08
 COMMON: dict[str, Any] = {
@@ -46,35 +47,23 @@ REINFORCE = reinforce.Config(
     **COMMON, num_envs=8, value_learning_rate=3e-3, value_updates=8, normalise_advantages=False, total_env_steps=10_000
 )
 AGENTS: dict[str, Any] = {"actor_critic": A2C, "ppo": PPO, "reinforce": REINFORCE}
-MAKERS: dict[type, Callable[..., Any]] = {
-    actor_critic.Config: actor_critic.A2C,
-    ppo.Config: ppo.PPO,
-    reinforce.Config: reinforce.Reinforce,
-}
 
 
-def train(config: Any) -> Any:
-    """The loop of the agents' own `train`, without its record."""
-    seeds = Generators(config.seed)
-    rollout = Rollout(config.env, config.num_envs, config.world, seeds)
-    agent = MAKERS[type(config)](config, rollout.observation_space, rollout.action_space, seeds, torch.device("cpu"))
-    whole_episodes = isinstance(config, reinforce.Config)
-    while agent.env_steps < config.total_env_steps:
-        actions = agent.act(rollout.obs) if whole_episodes else agent.act(rollout.obs, rollout.first)
-        agent.observe(rollout.step(actions)[0])
-        if agent.ready():
-            agent.learn()
-            if whole_episodes:
-                rollout.restart()
-    rollout.close()
-    return agent
-
-
-def value_of_start(agent: Any, states: int) -> float:
+def value_of_start(run: FakeRun, states: int) -> float:
     start = torch.eye(states)[:1][None]
+    network: Any = run.network
     with torch.no_grad():
-        said = agent.network(start, torch.ones(1, 1, dtype=torch.bool), agent.network.start(1))
-    return float(said.value)
+        output = network(start, torch.ones(1, 1, dtype=torch.bool), network.start(1))
+    return float(output.value)
+
+
+def policy_of(run: FakeRun) -> ActorCritic:
+    assert isinstance(run.network, ActorCritic)
+    return run.network
+
+
+def train_whole(config: Any) -> FakeRun:
+    return train(config, env_steps=config.total_env_steps)
 
 
 def states_of(world: str) -> int:
@@ -91,14 +80,14 @@ def test_the_critic_finds_the_value_known_on_paper(agent: str, world: str) -> No
     config = replace(AGENTS[agent], env=known.env, gamma=known.gamma)
     if (agent, world) == ("ppo", "n_step"):  # after 8,000 steps rounding still decides
         config = replace(config, num_envs=8, minibatch_size=64, total_env_steps=24_000)
-    assert value_of_start(train(config), states_of(world)) == pytest.approx(known.value, abs=TOLERANCE)
+    assert value_of_start(train_whole(config), states_of(world)) == pytest.approx(known.value, abs=TOLERANCE)
 
 
 def advantages_with(mistake: str) -> Callable[..., Advantages]:
     """One mistake in the code that all critics share; every other line is right."""
-    right = Trajectories.advantages
+    right = RolloutBuffer.advantages
 
-    def wrong(self: Trajectories, value: Tensor, reward: Tensor, gamma: float, lambda_: float) -> Advantages:
+    def wrong(self: RolloutBuffer, value: Tensor, reward: Tensor, gamma: float, lambda_: float) -> Advantages:
         terminated, ended, dummy = self.terminated.clone(), self.ended.clone(), self.dummy.clone()
         try:
             if mistake == "bootstraps_through_termination":
@@ -129,10 +118,10 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("world", "mistake"), MISTAKES)
 def test_each_mistake_gives_its_own_wrong_number(monkeypatch: pytest.MonkeyPatch, world: str, mistake: str) -> None:
-    monkeypatch.setattr(Trajectories, "advantages", advantages_with(mistake))
+    monkeypatch.setattr(RolloutBuffer, "advantages", advantages_with(mistake))
     known = KNOWN[world]
     # One-step targets, for which the numbers hold; rollouts that end anywhere in an episode.
-    trained = train(replace(A2C, env=known.env, gamma=known.gamma, gae_lambda=0.0, rollout_steps=12))
+    trained = train_whole(replace(A2C, env=known.env, gamma=known.gamma, gae_lambda=0.0, rollout_steps=12))
     found = value_of_start(trained, states_of(world))
     assert found == pytest.approx(known.mistakes[mistake], abs=2 * TOLERANCE)
     assert found != pytest.approx(known.value, abs=2 * TOLERANCE)
@@ -146,16 +135,16 @@ def test_a_truncated_episode_must_bootstrap_for_the_right_action_to_look_best(
     # Entropy keeps both actions alive until the value of waiting is known.
     config = replace(AGENTS[agent], env=known.env, gamma=known.gamma, total_env_steps=6_000, entropy_coefficient=0.5)
     start = np.eye(2, dtype=np.float32)[:1]
-    assert Player(train(config).network).probabilities(start)[0, 1] > 0.9
+    assert GreedyActor(policy_of(train_whole(config))).probabilities(start)[0, 1] > 0.9
     if agent == "reinforce":
         config = replace(config, truncation="end")
-    monkeypatch.setattr(Trajectories, "advantages", advantages_with("no_bootstrap_at_truncation"))
-    assert Player(train(config).network).probabilities(start)[0, 1] < 0.1
+    monkeypatch.setattr(RolloutBuffer, "advantages", advantages_with("no_bootstrap_at_truncation"))
+    assert GreedyActor(policy_of(train_whole(config))).probabilities(start)[0, 1] < 0.1
 
 
 def test_reinforce_without_bootstrapping_learns_the_value_of_the_cut_episode() -> None:
     known = KNOWN["truncation"]
-    trained = train(replace(REINFORCE, env=known.env, gamma=known.gamma, truncation="end"))
+    trained = train_whole(replace(REINFORCE, env=known.env, gamma=known.gamma, truncation="end"))
     expected = known.mistakes["no_bootstrap_at_truncation"]
     assert value_of_start(trained, 3) == pytest.approx(expected, abs=TOLERANCE)
 
@@ -163,9 +152,9 @@ def test_reinforce_without_bootstrapping_learns_the_value_of_the_cut_episode() -
 def test_reinforce_does_not_learn_from_cut_episodes_if_told_so() -> None:
     for baseline in ("none", "learned"):
         config = replace(REINFORCE, env=KNOWN["truncation"].env, truncation="drop", baseline=baseline)
-        assert train(replace(config, total_env_steps=200)).updates == 0
+        assert train_whole(replace(config, total_env_steps=200)).updates == 0
     config = replace(config, env=KNOWN["termination"].env, total_env_steps=200)
-    assert train(config).updates > 0
+    assert train_whole(config).updates > 0
 
 
 @pytest.mark.parametrize("squash", [False, True], ids=["clipped", "squashed"])
@@ -174,8 +163,8 @@ def test_continuous_actions_come_to_the_closed_form_optimum(agent: str, squash: 
     policy = PolicyConfig("mlp_small", squash=squash, state_dependent_std=squash, log_std_start=-1.0)
     changes = {"policy": policy, "learning_rate": 2e-3, "normalise_advantages": True, "entropy_coefficient": 0.0}
     config = replace(AGENTS[agent], env=AIM, gamma=0.8, total_env_steps=16_000, **changes)
-    trained = train(config)
-    actions = Player(trained.network).act(np.eye(2, dtype=np.float32))
+    trained = train_whole(config)
+    actions = GreedyActor(policy_of(trained)).act(np.eye(2, dtype=np.float32))
     assert actions[:, 0].tolist() == pytest.approx(Aim.TARGETS, abs=0.12)
     # 5 for a policy without spread, 2.44 if truncation were taken for termination.
     assert 4.0 < value_of_start(trained, 2) < 5.1
@@ -189,7 +178,7 @@ def test_a_memory_recalls_the_cue_and_without_one_nobody_can(agent: str) -> None
             AGENTS[agent], env=RECALL, num_envs=8, rollout_steps=16, lstm_units=units, entropy_coefficient=0.01,
             total_env_steps={"actor_critic": 20_000, "ppo": 10_000}[agent],
         )  # fmt: skip
-        policy = Player(train(config).network).policy()
+        policy = GreedyActor(policy_of(train_whole(config))).policy()
         scores[units] = np.mean(evaluate(RECALL, config.world, policy.act, 200, 1, begin=policy.begin).returns)
     assert scores[16] > 0.95
     assert scores[0] < 0.7  # 0.5 on average: more than 0.7 of 200 happens once in a hundred million

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from agents import actor_critic, ppo, reinforce
+from agents.rl.rollout_buffer import SequenceBatch
 
 MASK = torch.tensor([[1.0], [1.0], [0.0]])
 LOG_PROB, ENTROPY = torch.tensor([[-2.0], [-3.0], [9.0]]), torch.tensor([[0.5], [0.7], [9.0]])
@@ -23,8 +24,12 @@ def test_the_loss_of_actor_critic_by_hand() -> None:
 
 
 def test_the_loss_of_reinforce_by_hand() -> None:
-    loss, bonus = reinforce.reinforce_loss(LOG_PROB[:2, 0], ENTROPY[:2, 0], ADVANTAGE[:2, 0], entropy_coefficient=0.1)
-    assert float(loss) == pytest.approx(0.5 - 0.1 * 0.6) and float(bonus) == pytest.approx(0.6)
+    loss, policy_loss, entropy = reinforce.reinforce_loss(
+        LOG_PROB[:2, 0], ENTROPY[:2, 0], ADVANTAGE[:2, 0], entropy_coefficient=0.1
+    )
+    assert float(loss) == pytest.approx(0.5 - 0.1 * 0.6)
+    assert float(policy_loss) == pytest.approx(0.5), "without the entropy bonus, as in the other agents"
+    assert float(entropy) == pytest.approx(0.6)
 
 
 def test_the_loss_of_ppo_by_hand() -> None:
@@ -46,7 +51,7 @@ def test_a_clipped_value_is_held_back_where_it_would_come_too_near() -> None:
 def check_ppo_loss(value_old: torch.Tensor, value_clip: float | None, value_loss: float) -> None:
     # Ratios 1.5 and 0.5 with clip 0.2: min(1.5 * 2, 1.2 * 2) = 2.4; min(0.5 * -1, 0.8 * -1) = -0.8; mean 0.8.
     old = LOG_PROB - torch.tensor([[1.5], [0.5], [1.0]]).log()
-    batch = ppo.Minibatch(
+    batch = SequenceBatch(
         obs=VALUE, first=MASK > 0, state=None, action=MASK, log_prob_old=old, value_old=value_old, advantage=ADVANTAGE,
         target=TARGET, mask=MASK,
     )  # fmt: skip
@@ -54,5 +59,5 @@ def check_ppo_loss(value_old: torch.Tensor, value_clip: float | None, value_loss
         LOG_PROB, ENTROPY, VALUE, batch, clip=0.2, value_clip=value_clip, value_coefficient=0.5, entropy_coefficient=0.1
     )
     assert float(loss) == pytest.approx(-0.8 + 0.5 * value_loss - 0.1 * 0.6)
-    assert float(parts["losses/clipped_share"]) == 1.0
+    assert float(parts["losses/clipfrac"]) == 1.0
     assert float(parts["losses/value_loss"]) == pytest.approx(value_loss)

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 
 from agents.training import session
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
 
 SHORT = [
     "--preset", "defaults", "--total-env-steps", "900", "--checkpoint-every-env-steps", "300",
@@ -68,14 +69,14 @@ def assert_same(a: RunFolder, b: RunFolder) -> None:
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, env_steps: int) -> None:
     """As if Ctrl-C came at this step."""
-    original = session.Session.running
+    original = session.RecordedRun.running
 
-    def running(self: session.Session) -> bool:
-        if self.env_steps >= env_steps:
-            self._interrupted = True
+    def running(self: session.RecordedRun) -> bool:
+        if self.log.env_steps >= env_steps:
+            self.interrupt.asked = True
         return original(self)
 
-    monkeypatch.setattr(session.Session, "running", running)
+    monkeypatch.setattr(session.RecordedRun, "running", running)
 
 
 # Before the first checkpoint, at one, and between two.
@@ -90,7 +91,7 @@ def test_an_interrupted_run_resumes_exactly(
         stop_at(patch, stop)
         with pytest.raises(SystemExit) as exit_:
             run(RUNS[name], tmp_path / "stopped")
-        assert exit_.value.code == session.EXIT_INTERRUPTED
+        assert exit_.value.code == EXIT_INTERRUPTED
     stopped = only_run(tmp_path / "stopped")
     assert stopped.read_result()["status"] == "interrupted"
     resume(RUNS[name][0], stopped)

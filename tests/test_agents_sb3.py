@@ -22,10 +22,14 @@ from stable_baselines3.common.monitor import Monitor
 from stable_baselines3.common.vec_env import DummyVecEnv, VecEnv, VecFrameStack, VecNormalize
 from torch import nn
 
-from agents import play, sb3
+from agents import sb3
+from agents.reference.agent import Reference
+from agents.reference.learner_env import LearnerEnv
+from agents.reference.models import OURS_ONLY, BackboneExtractor, make_model
 from agents.reference.settings import A2CSettings, Config, DQNSettings, PPOSettings, refuse_impossible, translate
-from agents.reference.vec_env import LearnerWorld
+from agents.reference.vec_env import LearnerVecEnv
 from agents.training.cli import PRESETS
+from agents.training.load import load_policy
 from envs.factory import EnvConfig, make_env
 from rl_gen_lab.backbones import build
 from rl_gen_lab.cli import config as settings_of
@@ -44,8 +48,8 @@ def _short_cart_pole() -> Any:
     del gym.registry[SHORT]
 
 
-def adapter(name: str, num_envs: int = 1, world: EnvConfig = EnvConfig()) -> sb3.WorldVecEnv:
-    return sb3.WorldVecEnv(LearnerWorld(name, num_envs, world))
+def adapter(name: str, num_envs: int = 1, world: EnvConfig = EnvConfig()) -> LearnerVecEnv:
+    return LearnerVecEnv(LearnerEnv(name, num_envs, world))
 
 
 def small(algo: str = "dqn", **changes: Any) -> Config:
@@ -131,7 +135,7 @@ def test_a_game_cut_by_its_frame_limit_is_a_truncation_with_its_own_last_frame()
 
 def test_lost_lives_end_learning_but_not_the_game_and_returns_are_not_clipped() -> None:
     world = EnvConfig(sticky=0.0, noop_max=0, episodic_life=True)
-    env, plain = adapter("MsPacman", 1, world), LearnerWorld("MsPacman", 1, OLD_PROTOCOL)
+    env, plain = adapter("MsPacman", 1, world), LearnerEnv("MsPacman", 1, OLD_PROTOCOL)
     env.seed(0)
     env.reset()
     plain.reset(0)
@@ -150,7 +154,7 @@ def test_lost_lives_end_learning_but_not_the_game_and_returns_are_not_clipped() 
             assert "episode" not in infos[0] and infos[0]["TimeLimit.truncated"] is False
             np.testing.assert_array_equal(infos[0]["terminal_observation"], obs[0])
     assert lost == 2 and done[0]
-    assert infos[0]["episode"]["r"] == total == env.world.episodes[0].episodic_return > 100
+    assert infos[0]["episode"]["r"] == total == env.learner_env.episodes[0].episodic_return > 100
 
 
 def test_a_point_in_the_step_that_cuts_the_game_short_is_no_time_limit() -> None:
@@ -170,7 +174,7 @@ def test_a_point_in_the_step_that_cuts_the_game_short_is_no_time_limit() -> None
 @pytest.mark.parametrize(("name", "kind"), [("relu", nn.ReLU), ("tanh", nn.Tanh), (None, nn.Tanh)])
 def test_the_activation_is_between_the_layers(name: Any, kind: type[nn.Module]) -> None:
     config = Config(algo="ppo", env="CartPole", activation=name, device=DeviceConfig(device="cpu"))
-    layers = sb3.make_model(config, adapter("CartPole"), torch.device("cpu")).policy.mlp_extractor.modules()
+    layers = make_model(config, adapter("CartPole"), torch.device("cpu")).policy.mlp_extractor.modules()
     assert {type(layer) for layer in layers if isinstance(layer, nn.ReLU | nn.Tanh)} == {kind}
 
 
@@ -241,7 +245,7 @@ def test_same_game_as_sb3s_make_atari_env(game: str, skip: int, steps: int, same
 
 
 def test_online_and_target_network_have_a_backbone_each() -> None:
-    reference = sb3.Reference(small(env="Pong", backbone="small"), torch.device("cpu"))
+    reference = Reference(small(env="Pong", backbone="small"), torch.device("cpu"))
     model = reference.model
     assert isinstance(model, DQN)
     own = {p.data_ptr() for p in model.q_net.parameters()}
@@ -256,9 +260,9 @@ def test_online_and_target_network_have_a_backbone_each() -> None:
 
 @pytest.mark.parametrize("algo", ["dqn", "ppo"])
 def test_our_backbone_sees_frames_scaled_once(algo: str) -> None:
-    reference = sb3.Reference(small(algo, env="Pong", backbone="nature"), torch.device("cpu"))
+    reference = Reference(small(algo, env="Pong", backbone="nature"), torch.device("cpu"))
     policy = reference.model.q_net if isinstance(reference.model, DQN) else reference.model.policy
-    assert isinstance(policy.features_extractor, sb3.BackboneExtractor)
+    assert isinstance(policy.features_extractor, BackboneExtractor)
     alone = build("nature", (4, 84, 84))
     alone.load_state_dict(policy.features_extractor.backbone.state_dict())
     frames = torch.randint(0, 256, (2, 4, 84, 84), dtype=torch.uint8)
@@ -267,17 +271,17 @@ def test_our_backbone_sees_frames_scaled_once(algo: str) -> None:
 
 
 def test_players_standardise_as_training_does() -> None:
-    reference = sb3.Reference(small("a2c", env="Pendulum", normalize=True), torch.device("cpu"))
+    reference = Reference(small("a2c", env="Pendulum", normalize=True), torch.device("cpu"))
     reference.model.learn(50)
     assert isinstance(reference.normalizer, VecNormalize)
-    reference.player.take_statistics()
+    reference.network.take_statistics()
     obs = np.array([[0.3, -0.9, 5.0], [1.0, 0.0, -7.5]], dtype=np.float32)
-    np.testing.assert_allclose(reference.player.standardised(obs), reference.normalizer.normalize_obs(obs))
-    assert not np.allclose(reference.player.standardised(obs), obs)
-    copy = sb3.Reference(small("a2c", env="Pendulum", normalize=True, seed=2), torch.device("cpu"))
-    assert not np.allclose(copy.policy.act(obs), reference.policy.act(obs))
+    np.testing.assert_allclose(reference.network.standardized(obs), reference.normalizer.normalize_obs(obs))
+    assert not np.allclose(reference.network.standardized(obs), obs)
+    copy = Reference(small("a2c", env="Pendulum", normalize=True, seed=2), torch.device("cpu"))
+    assert not np.allclose(copy.network.policy().act(obs), reference.network.policy().act(obs))
     copy.load_state_dict(reference.state_dict())
-    np.testing.assert_array_equal(copy.policy.act(obs), reference.policy.act(obs))
+    np.testing.assert_array_equal(copy.network.policy().act(obs), reference.network.policy().act(obs))
 
 
 # ---- whole runs
@@ -325,7 +329,7 @@ def test_a_run_leaves_the_same_record_as_our_agents(algo: str, tmp_path: Path) -
     assert list((found.path / "wandb").glob("offline-run-*/run-*.wandb"))
     tensors, metadata = load_weights(found.checkpoints / "best.safetensors")
     assert metadata["algo"] == f"sb3_{algo}"
-    policy = play.load_policy(found, "best")
+    policy = load_policy(found, "best")
     shape = (3, *make_env(saved["env_id"]).observation_space.shape)  # type: ignore[misc]
     obs = np.random.default_rng(0).integers(0, 2, shape).astype(np.uint8 if algo == "dqn" else np.float32)
     assert len(policy.act(obs)) == 3 and (policy.values is not None) == (algo == "dqn")
@@ -343,9 +347,9 @@ def test_a_run_continues_from_its_networks_and_counters(tmp_path: Path, capsys: 
 
 
 def test_a_resumed_dqn_fills_its_new_replay_memory_before_it_learns() -> None:
-    first = sb3.Reference(small(), torch.device("cpu"))
+    first = Reference(small(), torch.device("cpu"))
     first.model.learn(20)
-    second = sb3.Reference(small(seed=2), torch.device("cpu"))
+    second = Reference(small(seed=2), torch.device("cpu"))
     second.load_state_dict(first.state_dict())
     assert isinstance(second.model, DQN)
     assert (second.model.num_timesteps, second.model.learning_starts) == (20, 28)
@@ -391,7 +395,7 @@ def test_mistakes_are_one_line_and_leave_no_run_folder(
 @pytest.mark.parametrize(("table", "algorithm"), [(DQNSettings, DQN), (A2CSettings, A2C), (PPOSettings, PPO)])
 def test_defaults_are_sb3s_own(table: Any, algorithm: Any) -> None:
     theirs = inspect.signature(algorithm.__init__).parameters
-    ours = {name: value for name, value in asdict(table()).items() if name not in sb3.OURS_ONLY}
+    ours = {name: value for name, value in asdict(table()).items() if name not in OURS_ONLY}
     assert ours == {name: theirs[name].default for name in ours}
 
 
@@ -419,7 +423,7 @@ def test_there_are_presets_for_the_tasks_of_the_zoo() -> None:
 
 def test_schedules_fall_linearly_over_the_run() -> None:
     ppo = PPOSettings(n_steps=16, batch_size=8, learning_rate_end=0.0, clip_range_end=0.1)
-    reference = sb3.Reference(small("ppo", ppo=ppo), torch.device("cpu"))
+    reference = Reference(small("ppo", ppo=ppo), torch.device("cpu"))
     model = reference.model
     assert isinstance(model, PPO)
     assert [model.lr_schedule(left) for left in (1.0, 0.5, 0.0)] == pytest.approx([3e-4, 1.5e-4, 0.0])

@@ -10,7 +10,9 @@ from gymnasium.spaces import Discrete
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from agents.rl.policy_networks import ActorCritic, PolicyConfig, QNetwork
+from agents.rl.policy_networks import ActorCritic
+from agents.rl.q_networks import QNetwork
+from agents.training.config import PolicyConfig
 from rl_gen_lab.backbones import BACKBONES, CHOOSABLE, build, build_maps
 from rl_gen_lab.backbones.blocks import DropConnectConv2d, DropPath
 from rl_gen_lab.backbones.config import ACTIVATIONS, Choices

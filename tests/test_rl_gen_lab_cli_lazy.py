@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 import torch
 
 from rl_gen_lab.cli import lazy
@@ -17,7 +18,12 @@ def test_settings_can_be_read_without_torch() -> None:
 def test_an_attribute_is_torch_s_own() -> None:
     assert lazy.torch.Tensor is torch.Tensor
     assert lazy.torch.nn.functional is torch.nn.functional
-    assert "zeros" not in vars(lazy.torch) or lazy.torch.zeros is torch.zeros
+
+
+def test_an_attribute_that_is_replaced_in_torch_is_replaced_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert lazy.torch.rand is torch.rand
+    monkeypatch.setattr(torch, "rand", len)
+    assert lazy.torch.rand is len
 
 
 def test_a_compiled_function_may_use_it() -> None:

@@ -23,12 +23,12 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
-from agents.training.session import EXIT_INTERRUPTED
 from envs import names
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError, UserError, suggest
 from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
 
 OUR_AGENTS = ("dqn", "reinforce", "actor_critic", "ppo")
 SB3_AGENTS = ("dqn", "a2c", "ppo")

@@ -8,16 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-import tyro
 from gymnasium import Space, spaces
 
-from agents.training.config import EvalConfig, RunConfig
-from envs.factory import EnvConfig
+from agents.training.config import AgentConfig
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
 from rl_gen_lab.runs import provenance
 
 Algo = Literal["dqn", "a2c", "ppo"]
@@ -42,9 +39,9 @@ STATUS = {
 class DQNSettings:
     """Arguments of stable_baselines3.DQN."""
 
-    # Step size of Adam at the start.
+    # Learning rate of Adam at the start.
     learning_rate: float = 1e-4
-    # Step size at the end of the run, linear in between (None: constant).
+    # Learning rate at the end of the run, linear in between (None: constant).
     learning_rate_end: float | None = None
     # Transitions kept, over all environments.
     buffer_size: int = 1_000_000
@@ -80,9 +77,9 @@ class DQNSettings:
 class A2CSettings:
     """Arguments of stable_baselines3.A2C and of its policy."""
 
-    # Step size of the optimiser at the start.
+    # Learning rate of the optimizer at the start.
     learning_rate: float = 7e-4
-    # Step size at the end of the run, linear in between (None: constant).
+    # Learning rate at the end of the run, linear in between (None: constant).
     learning_rate_end: float | None = None
     # Vector steps in a rollout; each rollout is one update.
     n_steps: int = 5
@@ -102,13 +99,13 @@ class A2CSettings:
     rms_prop_eps: float = 1e-5
     # RMSProp as TensorFlow computes it, epsilon inside the root.
     rms_prop_tf_like: bool = False
-    # Standardise advantages in each update.
+    # Standardize advantages in each update.
     normalize_advantage: bool = False
     # State-dependent exploration, for continuous actions.
     use_sde: bool = False
     # Vector steps between two draws of its noise; -1: one draw a rollout.
     sde_sample_freq: int = -1
-    # Logarithm of the spread of continuous actions at the start.
+    # Logarithm of the standard deviation of continuous actions at the start.
     log_std_init: float = 0.0
     # Orthogonal initial weights.
     ortho_init: bool = True
@@ -118,9 +115,9 @@ class A2CSettings:
 class PPOSettings:
     """Arguments of stable_baselines3.PPO and of its policy."""
 
-    # Step size of Adam at the start.
+    # Learning rate of Adam at the start.
     learning_rate: float = 3e-4
-    # Step size at the end of the run, linear in between (None: constant).
+    # Learning rate at the end of the run, linear in between (None: constant).
     learning_rate_end: float | None = None
     # Vector steps in a rollout.
     n_steps: int = 2048
@@ -136,7 +133,7 @@ class PPOSettings:
     clip_range: float = 0.2
     # The same at the end of the run, linear in between (None: constant).
     clip_range_end: float | None = None
-    # Standardise advantages in each update.
+    # Standardize advantages in each update.
     normalize_advantage: bool = True
     # Weight of the entropy in the loss.
     ent_coef: float = 0.0
@@ -148,7 +145,7 @@ class PPOSettings:
     use_sde: bool = False
     # Vector steps between two draws of its noise; -1: one draw a rollout.
     sde_sample_freq: int = -1
-    # Logarithm of the spread of continuous actions at the start.
+    # Logarithm of the standard deviation of continuous actions at the start.
     log_std_init: float = 0.0
     # Orthogonal initial weights.
     ortho_init: bool = True
@@ -158,19 +155,17 @@ Settings = DQNSettings | A2CSettings | PPOSettings
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(AgentConfig):
     """Settings of a Stable-Baselines3 run; presets in configs/sb3_*.toml hold the zoo's published ones.
 
-    Resuming is not exact: Stable-Baselines3 saves no generator, so networks, optimiser and counters go on in new games,
-    DQN with a new replay memory. agents.benchmark begins such a run anew when it was killed.
+    Resuming is not exact: Stable-Baselines3 saves no generator, so networks, optimizer and counters go on in new games,
+    DQN with a new replay memory. agents.benchmark starts such a run anew when it was killed.
     """
 
     # Algorithm of Stable-Baselines3; its settings are in the table of that name.
     algo: Algo = "dqn"
     # Short name ("Pong", "CartPole"), Gymnasium id, or module:Id-v0.
     env: str = "Pong"
-    # One integer that all randomness of the run derives from.
-    seed: int = 1
     # Agent steps to take, over all environments; schedules that fall over the run fall over these.
     total_env_steps: int = 1_000_000
     # Copies of the environment that step together.
@@ -181,17 +176,12 @@ class Config:
     net_arch: tuple[int, ...] | None = None
     # Between the layers of a policy for vectors without our backbone (None: SB3's own choice: relu for DQN, else tanh).
     activation: Literal["tanh", "relu"] | None = None
-    # Standardise observations and rewards by running statistics (SB3's VecNormalize); vectors only.
+    # Standardize observations and rewards by running statistics (SB3's VecNormalize); vectors only.
     normalize: bool = False
 
     dqn: DQNSettings = field(default_factory=DQNSettings)
     a2c: A2CSettings = field(default_factory=A2CSettings)
     ppo: PPOSettings = field(default_factory=PPOSettings)
-    world: EnvConfig = field(default_factory=EnvConfig)
-    eval: EvalConfig = field(default_factory=EvalConfig)
-    run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
-    device: Annotated[DeviceConfig, tyro.conf.arg(name="")] = field(default_factory=DeviceConfig)
-    wandb: WandbConfig = field(default_factory=WandbConfig)
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -208,13 +198,13 @@ class Config:
 
     @property
     def settings(self) -> Settings:
-        """The table of the chosen algorithm."""
+        """The table of the chosen algorithm's settings."""
         tables: dict[str, Settings] = {"dqn": self.dqn, "a2c": self.a2c, "ppo": self.ppo}
         return tables[self.algo]
 
 
 def translate(algo: Algo, logged: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
-    """What SB3 logged last, under our names: (losses, the rest)."""
+    """Return what SB3 logged last, under our names: (losses, the rest)."""
     values = {name: float(logged[name]) for name in (*LOSSES, *STATUS) if name in logged}
     if algo != "dqn":
         values.pop("train/loss", None)  # PPO's weighted sum of its other losses, no TD loss
@@ -227,7 +217,7 @@ def translate(algo: Algo, logged: Mapping[str, Any]) -> tuple[dict[str, float], 
 
 
 def refuse_impossible(config: Config, observation: Space[Any], action: Space[Any]) -> None:
-    """Say before training what cannot work in this world or on this machine. Raises: ConfigError."""
+    """Say before training what cannot work in this environment or on this machine. Raises: ConfigError."""
     if config.algo == "dqn" and not isinstance(action, spaces.Discrete):
         raise ConfigError(
             f"DQN needs a finite set of actions; {config.env} has {action}."

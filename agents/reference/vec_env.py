@@ -1,109 +1,59 @@
-"""A vector world as the older interface has it: one `done`, infos per copy, autoreset in the same step."""
+"""The environments of the reference as Stable-Baselines3's VecEnv."""
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
+from stable_baselines3.common.vec_env import VecEnv
+from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvStepReturn
 
-from agents.training.env_runner import EnvStepError, Episode
-from envs import names
-from envs.factory import EnvConfig, make_vec
-from rl_gen_lab.cli.errors import ConfigError
+from agents.reference.learner_env import LearnerEnv
 
 
-class LearnerWorld:
-    """N copies of a world; `step` gives what SB3's VecEnv promises.
+class LearnerVecEnv(VecEnv):
+    """A `LearnerEnv` as SB3's VecEnv."""
 
-    Observations are as `make_vec` makes them, (N, S*C, H, W) uint8 or (N, D) float32; rewards (N,) float32 as
-    the learner sees them; dones (N,) bool, lost lives and points among them if the world says so. Infos carry
-    `TimeLimit.truncated`, at a done `terminal_observation`, and at the end of a game `episode` (unclipped
-    return, length in agent steps).
-    `episodes`: the games that ended in the last step.
-    """
+    def __init__(self, learner_env: LearnerEnv) -> None:
+        self.learner_env = learner_env
+        super().__init__(learner_env.num_envs, learner_env.observation_space, learner_env.action_space)
 
-    def __init__(self, name: str, num_envs: int, world: EnvConfig) -> None:
-        self.env_id = names.resolve(name)
-        self.num_envs = num_envs
-        if names.is_atari(self.env_id) and not world.grayscale:
-            # Gymnasium's TransformObservation, which puts the colours first, has no same-step autoreset.
-            raise ConfigError("Stable-Baselines3 plays Atari in grey only: leave out world.grayscale = false")
-        self.vec = make_vec(name, num_envs, world, autoreset="same_step")
-        self.observation_space = self.vec.single_observation_space
-        self.action_space = self.vec.single_action_space
-        self._clips = world.clip_rewards and names.is_atari(self.env_id)
-        self._lives_end_value = world.episodic_life
-        self._points_end_value = world.episodic_points and names.is_atari(self.env_id)
-        self._started = time.monotonic()
-        self._steps = 0
-        self._begin({})
+    def reset(self) -> np.ndarray:
+        """Restart every copy, with consecutive seeds from the one given to `seed`, if any."""
+        seed = self._seeds[0]
+        self._reset_seeds()
+        self._reset_options()
+        return self.learner_env.reset(seed)
 
-    def _begin(self, info: dict[str, Any]) -> None:
-        self.episodes: list[Episode] = []
-        self._returns = np.zeros(self.num_envs)
-        self._lengths = np.zeros(self.num_envs, dtype=np.int64)
-        self._lives = self._lives_in(info)
+    def step_async(self, actions: np.ndarray) -> None:
+        """Take the actions (N,) or (N, A) in `step_wait`."""
+        self._actions = actions
 
-    def reset(self, seed: int | None) -> np.ndarray:
-        """Begin every copy anew, with consecutive seeds from `seed` on; returns observations (N, ...).
-
-        Raises: EnvStepError.
-        """
-        try:
-            obs, info = self.vec.reset(seed=seed)
-        except Exception as error:
-            here = f"environment {self.env_id}, vector step {self._steps} of {self.num_envs} copies"
-            raise EnvStepError(f"{here}: its reset raised {type(error).__name__}: {error}") from error
-        self._begin(info)
-        return np.asarray(obs)
-
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
-        """Observations, rewards, dones and infos after the actions (N,) or (N, A). Raises: EnvStepError."""
-        here = f"environment {self.env_id}, vector step {self._steps} of {self.num_envs} copies"
-        try:
-            obs, reward, terminated, truncated, info = self.vec.step(actions)
-        except Exception as error:
-            raise EnvStepError(f"{here}: it raised {type(error).__name__}: {error}") from error
-        reward = np.asarray(reward, dtype=np.float64)
-        if not np.isfinite(reward).all():
-            raise EnvStepError(f"{here}: reward {reward} is not finite")
-        if obs.dtype != np.uint8 and not np.isfinite(obs).all():
-            raise EnvStepError(f"{here}: an observation is not finite")
-        self._steps += 1
-        self._returns += reward
-        self._lengths += 1
-        ended, points = terminated | truncated, self._points_end_value & (reward != 0)
-        lost = self._lives_lost(info, ended) | (points & ~ended)
-        goes_on = truncated & ~terminated & ~points
-        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": bool(t)} for t in goes_on]
-        for i in np.flatnonzero(lost):
-            infos[i]["terminal_observation"] = obs[i].copy()
-        self.episodes = []
-        for i in np.flatnonzero(ended):
-            # Gymnasium's vector envs fill `final_obs` only where an episode ended, ale-py's fills all rows.
-            infos[i]["terminal_observation"] = np.array(info["final_obs"][i])
-            infos[i]["episode"] = self._end_episode(int(i))
-        seen = np.clip(reward, -1.0, 1.0) if self._clips else reward
-        return np.asarray(obs), seen.astype(np.float32), ended | lost, infos
-
-    def _end_episode(self, i: int) -> dict[str, float]:
-        episode = Episode(i, float(self._returns[i]), int(self._lengths[i]))
-        self.episodes.append(episode)
-        self._returns[i], self._lengths[i] = 0.0, 0
-        seconds = round(time.monotonic() - self._started, 6)
-        return {"r": episode.episodic_return, "l": episode.length, "t": seconds}
-
-    def _lives_lost(self, info: dict[str, Any], ended: np.ndarray) -> np.ndarray:
-        before, self._lives = self._lives, self._lives_in(info)
-        # At the end of a game the count is that of the next game already. Some games show 0 for a while
-        # before they end; SB3's EpisodicLifeEnv does not take that for a loss either.
-        lost: np.ndarray = (self._lives > 0) & (self._lives < before) & ~ended & self._lives_end_value
-        return lost
-
-    def _lives_in(self, info: dict[str, Any]) -> np.ndarray:
-        return np.asarray(info.get("lives", np.zeros(self.num_envs)))
+    def step_wait(self) -> VecEnvStepReturn:
+        """Return observations, rewards, dones and infos after the actions. Raises: EnvStepError."""
+        return self.learner_env.step(self._actions)
 
     def close(self) -> None:
         """Free the environments."""
-        self.vec.close()
+        self.learner_env.close()
+
+    def get_attr(self, attr_name: str, indices: VecEnvIndices = None) -> list[Any]:
+        """Return an attribute of the vector environment, once for each copy asked for."""
+        return [getattr(self.learner_env.vec, attr_name) for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: VecEnvIndices = None) -> None:
+        """Raise NotImplementedError: the copies are one object."""
+        raise NotImplementedError("the copies of a vector environment have no attributes of their own")
+
+    def env_method(
+        self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
+    ) -> list[Any]:
+        """Raise NotImplementedError: the copies are one object."""
+        raise NotImplementedError("the copies of a vector environment have no methods of their own")
+
+    def env_is_wrapped(
+        self, wrapper_class: type[gym.Wrapper[Any, Any, Any, Any]], indices: VecEnvIndices = None
+    ) -> list[bool]:
+        """Return False for every copy: SB3's wrappers are not used."""
+        return [False for _ in self._get_indices(indices)]

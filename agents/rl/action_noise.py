@@ -1,26 +1,27 @@
-"""The noise that turns a policy into actions, new at each step or kept for several.
+"""The noise that turns a policy into actions, new at each step or held for several.
 
-Kept noise explores in long pushes instead of trembling on the spot: what a copy of the world draws as "rather left"
-stays so for a while. At every single step the action is still distributed as the policy says.
+Held noise explores in long pushes instead of dithering: an environment that drew "rather left" keeps to it for a while.
+At every single step the action is still distributed as the policy says.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+from rl_gen_lab.cli.lazy import torch
 
-from agents.rl.distributions import Distribution
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from agents.rl.distributions import Distribution
 
 
 class ActionNoise:
     """Draws actions for N environments, each with noise of its own that lasts `hold_steps` vector steps.
 
-    The environments draw anew one after another, not all at once. With hold_steps above 1 successive actions depend on
-    each other, which the policy gradient takes for chance; the reference does the same with `sde_sample_freq`. Source:
-    Raffin et al. 2022, "Smooth exploration for robotic reinforcement learning", section 3.2, of which the exploration
-    by a function of the state is left out.
+    The environments draw new noise one after another, not all at once. With hold_steps above 1 successive actions are
+    correlated; the policy gradient ignores this, as Stable-Baselines3 does with `sde_sample_freq`. Source: Raffin et
+    al. 2022, "Smooth exploration for robotic reinforcement learning", section 3.2, without its state-dependent part.
     """
 
     def __init__(self, hold_steps: int, num_envs: int, generator: torch.Generator) -> None:
@@ -30,7 +31,7 @@ class ActionNoise:
         self.steps = 0
 
     def sample(self, policy: Distribution) -> Tensor:
-        """Actions (N,) int64 or (N, A) float32 of a policy over (N,)."""
+        """Draw actions (N,) int64 or (N, A) float32 of a policy over (N,)."""
         fresh = policy.noise(self.generator)
         if self.hold_steps == 1:
             return policy.chosen_by(fresh)
@@ -40,11 +41,11 @@ class ActionNoise:
         return policy.chosen_by(self.held)
 
     def state_dict(self) -> dict[str, Any]:
-        """The noise under way; its generator is saved by its owner."""
+        """Return the noise under way; its generator is saved by its owner."""
         return {"held": self.held, "steps": self.steps}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` gave."""
+        """Continue from what `state_dict` returned."""
         held = state["held"]
         self.held = None if held is None else held.to(self.phase.device)
         self.steps = int(state["steps"])

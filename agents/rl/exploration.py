@@ -1,4 +1,4 @@
-"""Exploration: epsilon schedules, the per-environment ladder, and random actions that last."""
+"""Epsilon-greedy exploration: one epsilon for each environment, and random actions that last several steps."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ from typing import Any
 import numpy as np
 
 
-def linear(start: float, end: float, duration: float, t: float) -> float:
-    """From `start` at t = 0 to `end` at t = duration, then constant."""
-    return start + (end - start) * min(max(t / duration, 0.0), 1.0) if duration > 0 else end
-
-
-def ladder(epsilon: float, num_envs: int, exponent: float) -> np.ndarray:
+def epsilon_ladder(epsilon: float, num_envs: int, exponent: float) -> np.ndarray:
     """Epsilon of each environment: epsilon^(1 + exponent * i / (N - 1)); exponent 0 gives all the same.
 
     Source: Horgan et al. 2018, "Distributed prioritized experience replay", section 4. Returns (N,) float64.
@@ -29,17 +24,17 @@ def epsilon_greedy(greedy: np.ndarray, epsilon: np.ndarray, num_actions: int, rn
     return np.where(explore, rng.integers(num_actions, size=len(greedy)), greedy)
 
 
-class HeldExploration:
-    """Epsilon-greedy whose random actions last `hold_steps` steps each, for worlds where trembling leads nowhere.
+class TemporallyExtendedEpsilonGreedy:
+    """Epsilon-greedy exploration whose random actions last `hold_steps` steps each, to reach what dithering cannot.
 
     A random action begins so seldom that, as without holding, a share of epsilon of all steps is random. Source: Dabney
-    et al. 2021, "Temporally-extended epsilon-greedy exploration", with one length in place of a random one.
+    et al. 2021, "Temporally-extended epsilon-greedy exploration", with a fixed duration in place of a random one.
     """
 
     def __init__(self, num_envs: int, num_actions: int, hold_steps: int, rng: np.random.Generator) -> None:
         self.num_actions, self.hold_steps, self.rng = num_actions, hold_steps, rng
-        self.action = np.zeros(num_envs, dtype=np.int64)  # the random one
-        self.left = np.zeros(num_envs, dtype=np.int64)  # steps that it lasts yet
+        self.action = np.zeros(num_envs, dtype=np.int64)  # the random action under way
+        self.left = np.zeros(num_envs, dtype=np.int64)  # steps that it has left
 
     def choose(self, greedy: np.ndarray, epsilon: np.ndarray) -> np.ndarray:
         """Actions (N,) int64. greedy: (N,) int64; epsilon: (N,)."""
@@ -59,9 +54,9 @@ class HeldExploration:
         return epsilon / (self.hold_steps - epsilon * (self.hold_steps - 1))
 
     def state_dict(self) -> dict[str, Any]:
-        """The random actions under way; the generator is saved by its owner."""
+        """Return the random actions under way; the generator is saved by its owner."""
         return {"action": self.action, "left": self.left}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` gave."""
+        """Continue from what `state_dict` returned."""
         self.action, self.left = state["action"].copy(), state["left"].copy()

@@ -1,4 +1,4 @@
-"""The mathematics of the agents: pure functions of tensors, no state.
+"""The mathematics of the agents: pure functions, no state.
 
 Suffixes: `_tm1` before the action, `_t` after. `discount_t` is gamma^n where the value goes on and 0 where it ended.
 """
@@ -6,9 +6,38 @@ Suffixes: `_tm1` before the action, `_t` after. `discount_t` is gamma^n where th
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
+
+from rl_gen_lab.cli.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+def anneal(start: float, end: float | None, over: float, t: float) -> float:
+    """From `start` at t = 0 linearly to `end` at t = over, then constant; always `start` if end is None."""
+    if end is None:
+        return start
+    return start + (end - start) * min(max(t / over, 0.0), 1.0) if over > 0 else end
+
+
+def to_tensor(array: np.ndarray, device: torch.device) -> Tensor:
+    """The array as a tensor on the device; on a CPU they share memory."""
+    return torch.from_numpy(np.ascontiguousarray(array)).to(device)
+
+
+def lerp_parameters(target: nn.Module, source: nn.Module, share: float) -> None:
+    """Move the target's parameters towards the source's, in place; share 1 copies them. Buffers stay as they are.
+
+    Source: Lillicrap et al. 2016, "Continuous control with deep reinforcement learning", section 3.
+    """
+    with torch.no_grad():
+        torch._foreach_lerp_(list(target.parameters()), list(source.parameters()), share)
+
+
+# ---- Q-learning
 
 
 def q_learning_target(reward_t: Tensor, discount_t: Tensor, q_t: Tensor) -> Tensor:
@@ -103,7 +132,7 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     return (x * mask).sum() / mask.sum().clamp_min(1.0)
 
 
-def standardise(x: Tensor, mask: Tensor) -> Tensor:
+def standardize(x: Tensor, mask: Tensor) -> Tensor:
     """x with mean 0 and standard deviation 1 over the entries where mask is 1. x, mask: same shape, float."""
     centred = x - masked_mean(x, mask)
     return centred / (masked_mean(centred.square(), mask).sqrt() + 1e-8)

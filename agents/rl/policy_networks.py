@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -13,106 +11,44 @@ from gymnasium import Space, spaces
 from torch import Tensor, nn
 
 from agents.rl.distributions import Categorical, Distribution, Gaussian, SquashedGaussian
-from agents.rl.running_stats import RunningMoments
+from agents.rl.running_stats import RunningMeanStd
 from rl_gen_lab.backbones import build
-from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.backbones.recurrent import LSTM
-from rl_gen_lab.cli.errors import CheckpointError, ConfigError
-from rl_gen_lab.compute.memory_budget import free_bytes
+from rl_gen_lab.cli.errors import ConfigError
 
 STATISTICS_FRAMES = 500  # observations that the statistics of frames are taken from, at most
 
 
-class QNetwork(nn.Module):
-    """Action values on a backbone.
-
-    dueling: the value and the advantage get a head each, joined as V + A - mean(A).
-    Source: Wang et al. 2016, "Dueling network architectures", eq. 9.
-    """
-
-    def __init__(self, backbone: str, shape: tuple[int, ...], num_actions: int, dueling: bool) -> None:
-        super().__init__()
-        self.backbone = build(backbone, shape)
-        features = self.backbone.out_features
-        assert isinstance(features, int)
-        self.advantage = nn.Linear(features, num_actions)
-        self.value = nn.Linear(features, 1) if dueling else None
+@runtime_checkable
+class FrameStandardizer(Protocol):
+    """A convolutional backbone, which can standardize its input."""
 
     def standardise(self, frames: Tensor) -> None:
-        """Standardise the input by frames (M, c, H, W) uint8. For convolutional backbones."""
-        assert isinstance(self.backbone, Convolutional)
-        self.backbone.standardise(frames)
-
-    def forward(self, obs: Tensor) -> Tensor:
-        """obs: (B, C, H, W) uint8 or (B, D) float32 -> (B, A) float32 action values."""
-        features = self.backbone(obs)
-        q: Tensor = self.advantage(features)
-        if self.value is not None:
-            q = q - q.mean(1, keepdim=True) + self.value(features)
-        return q.float()
+        """Take mean frame and standard deviation from frames (M, C, H, W) uint8."""
 
 
-class QEnsemble(nn.Module):
-    """The newest Q-network and snapshots of what it was before; their mean decides.
+class PolicySettings(Protocol):
+    """The settings of a policy's network, as agents/training/config.py has them."""
 
-    Networks of different times fail at different moments, and the mean at fewer. Source: Anschel et al. 2017,
-    "Averaged-DQN", eq. 8, which averages for the targets too.
-    """
+    @property
+    def backbone(self) -> str:
+        """Name of the backbone."""
 
-    taken: Tensor
+    @property
+    def normalise_obs(self) -> bool:
+        """Whether observations are standardized."""
 
-    def __init__(self, newest: QNetwork, snapshots: int) -> None:
-        """Raises: ConfigError if the snapshots do not fit into memory."""
-        super().__init__()
-        size = sum(tensor.numel() * tensor.element_size() for tensor in newest.state_dict().values())
-        free = free_bytes(next(newest.parameters()).device)
-        if snapshots * size > 0.5 * free:
-            fits = int(0.5 * free / size)
-            raise ConfigError(
-                f"{snapshots:,} snapshots of {size / 1e6:.1f} MB do not fit into {free / 1e9:.1f} GB:"
-                f" use --ensemble-size {fits + 1} or less"
-            )
-        self.newest = newest
-        self.snapshots = nn.ModuleList(copy.deepcopy(newest).requires_grad_(False) for _ in range(snapshots))
-        self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
+    @property
+    def squash(self) -> bool:
+        """Whether continuous actions are squashed into their bounds."""
 
-    def snapshot(self) -> None:
-        """Remember the newest network in place of the oldest snapshot."""
-        self.snapshots[int(self.taken) % len(self.snapshots)].load_state_dict(self.newest.state_dict())
-        self.taken += 1
+    @property
+    def state_dependent_std(self) -> bool:
+        """Whether the standard deviation of continuous actions is a function of the observation."""
 
-    def forward(self, obs: Tensor) -> Tensor:
-        """obs: (B, C, H, W) uint8 or (B, D) float32 -> (B, A) float32, the mean over the networks there are by now."""
-        members = [self.newest, *self.snapshots[: int(self.taken)]]
-        return torch.stack([member(obs) for member in members]).mean(0)
-
-
-@dataclass(frozen=True)
-class PolicyConfig:
-    """The network of a policy."""
-
-    # Network from observations to features: auto, nature, impala, small (pixels); mlp, mlp_small, mlp_tanh (vectors);
-    # and resnet, resnet_bottleneck, resnext, densenet, fractalnet, squeezenet (pixels).
-    backbone: str = "auto"
-    # Standardise vectors by running statistics, frames by those of the first update; saved with the weights, and frozen
-    # in evaluation.
-    normalise_obs: bool = False
-    # Continuous actions: squash by tanh into the bounds of the space (else: clip to them).
-    squash: bool = False
-    # Continuous actions: the spread is a function of the observation (else: one learned number for each entry).
-    state_dependent_std: bool = False
-    # Continuous actions: log of the spread at the start; 0 is half the range between the bounds.
-    log_std_start: float = 0.0
-    # Vector steps that the noise which draws the actions lasts (1: new noise at each step). Longer for worlds where
-    # only a long push the same way finds a reward.
-    noise_hold_steps: int = 1
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        if self.noise_hold_steps < 1:
-            raise ConfigError(f"noise_hold_steps must be at least 1, not {self.noise_hold_steps}")
-        if not math.isfinite(self.log_std_start):
-            raise ConfigError(f"log_std_start must be a number, not {self.log_std_start}")
+    @property
+    def log_std_start(self) -> float:
+        """Logarithm of that standard deviation at the start."""
 
 
 class PolicyHead(nn.Module):
@@ -121,7 +57,7 @@ class PolicyHead(nn.Module):
     Raises: ConfigError for a space that is neither Discrete nor a Box of floats.
     """
 
-    def __init__(self, features: int, space: Space[Any], config: PolicyConfig) -> None:
+    def __init__(self, features: int, space: Space[Any], config: PolicySettings) -> None:
         super().__init__()
         self.space, self.config = space, config
         self.log_std = None
@@ -155,7 +91,7 @@ class PolicyHead(nn.Module):
             log_std = self.log_std.expand_as(out)
         return SquashedGaussian(out, log_std) if self.config.squash else Gaussian(out, log_std)
 
-    def to_world(self, action: Tensor) -> np.ndarray:
+    def to_env(self, action: Tensor) -> np.ndarray:
         """The world's actions, (N,) int64 or (N, ...) within the space, of the head's, (N,) or (N, A)."""
         if not isinstance(self.space, spaces.Box):
             return action.cpu().numpy()
@@ -183,14 +119,14 @@ class ActorCritic(nn.Module):
         self,
         shape: tuple[int, ...],
         action_space: Space[Any],
-        config: PolicyConfig,
+        config: PolicySettings,
         critic: Literal["shared", "separate", "none"],
         lstm_units: int = 0,
     ) -> None:
         super().__init__()
         if lstm_units and critic != "shared":
             raise ConfigError("lstm_units needs one backbone for policy and value: shared_backbone")
-        self.moments = RunningMoments(shape) if config.normalise_obs and len(shape) == 1 else None
+        self.moments = RunningMeanStd(shape) if config.normalise_obs and len(shape) == 1 else None
         self.frames_known: Tensor | None
         self.register_buffer("frames_known", torch.tensor(False) if config.normalise_obs and len(shape) == 3 else None)
         self.backbone = _orthogonal(build(config.backbone, shape))
@@ -217,8 +153,9 @@ class ActorCritic(nn.Module):
             # Stacks at the start of a game are filled up with black frames, which are like nothing that comes later.
             full = obs[(obs[:, 0] > 0).flatten(1).any(1)]
             obs = full if len(full) else obs
-            for backbone in (self.backbone, self.value_backbone):
-                if isinstance(backbone, Convolutional):
+            backbones: list[object] = [self.backbone, self.value_backbone]
+            for backbone in backbones:
+                if isinstance(backbone, FrameStandardizer):
                     backbone.standardise(obs[:: len(obs) // STATISTICS_FRAMES + 1])
             self.frames_known.fill_(True)
 
@@ -269,13 +206,3 @@ def _orthogonal(backbone: nn.Module) -> nn.Module:
             if module.bias is not None:  # none in front of a normalisation
                 nn.init.zeros_(module.bias)
     return backbone
-
-
-def load_network(network: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
-    """Load saved weights. Raises: CheckpointError naming the layers that do not fit."""
-    own = network.state_dict()
-    wrong = sorted(own.keys() ^ tensors.keys())
-    wrong += [name for name in own if name in tensors and own[name].shape != tensors[name].shape]
-    if wrong:
-        raise CheckpointError(f"weights of {source} do not fit this network: {', '.join(wrong)}")
-    network.load_state_dict(tensors)

@@ -10,14 +10,18 @@ from what was really seen, and no window ever needs to cross a reset.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
+import numpy as np
+from gymnasium import Space
 
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.compute.memory_budget import free_bytes
+from rl_gen_lab.cli.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 FLAGS = ("terminated", "truncated", "value_ends", "first", "dummy")
 # Candidates drawn for each uniform sample, so that dummy slots can be passed over without asking the device how many.
@@ -26,6 +30,24 @@ CANDIDATES = 4
 
 class ReplayTooLargeError(ConfigError):
     """The replay asked for does not fit into memory; the message names the size that does."""
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """What is remembered and how it is sampled."""
+
+    # Transitions kept, over all environments.
+    capacity: int = 100_000
+    # Exponent of |TD error| in prioritised replay; 0 samples uniformly.
+    priority_exponent: float = 0.0
+    # Exponent of the importance weights that correct prioritised sampling; 1 corrects fully.
+    priority_beta: float = 0.4
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        for name in ("priority_exponent", "priority_beta"):
+            if not 0.0 <= getattr(self, name) <= 10.0:
+                raise ConfigError(f"replay.{name} must lie in [0, 10], not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -52,7 +74,7 @@ class Replay:
 
     frame_shape: shape of one stored observation, (C, H, W) uint8 or (D,) float32; frame_stack: S, 1 for vectors.
     priority_exponent: alpha of prioritised replay, 0 for uniform (Schaul et al. 2016, "Prioritized experience
-    replay", eq. 1).
+    replay", eq. 1). free_bytes: memory that is free on the device.
     Raises: ReplayTooLargeError.
     """
 
@@ -65,13 +87,14 @@ class Replay:
         frame_stack: int,
         device: torch.device,
         priority_exponent: float = 0.0,
+        free_bytes: int = sys.maxsize,
     ) -> None:
         self.length = max(capacity // num_envs, 2)
         self.num_envs, self.frame_shape, self.frame_stack, self.device = num_envs, frame_shape, frame_stack, device
         self.priority_exponent = priority_exponent
         slots = self.length * num_envs
         width = int(torch.Size(frame_shape).numel())
-        _check_memory(slots, width * dtype.itemsize, device)
+        _refuse_too_large(slots, width * dtype.itemsize, device, free_bytes)
         # One extra row stays zero: what a stack shows before the first frame of an episode.
         self.frames = torch.zeros((slots + 1, width), dtype=dtype, device=device)
         self.action = torch.zeros(slots, dtype=torch.int64, device=device)
@@ -91,6 +114,14 @@ class Replay:
         """Memory of all arrays."""
         tensors = (self.frames, self.action, self.reward, self.flags, self.priority)
         return sum(t.numel() * t.element_size() for t in tensors)
+
+    def stored_frames(self) -> Tensor:
+        """Return all frames stored so far, (M, *frame_shape)."""
+        return self.frames[: len(self)].view(-1, *self.frame_shape)
+
+    def newest(self, obs: np.ndarray) -> np.ndarray:
+        """Return what is stored of observations: of stacks (N, S*C, H, W) the last frame, vectors (N, D) whole."""
+        return obs[:, -self.frame_shape[0] :] if obs.ndim == 4 else obs
 
     def push(
         self,
@@ -240,12 +271,32 @@ class Replay:
         self.max_priority.fill_(state["max_priority"])
 
 
-def _check_memory(slots: int, bytes_per_slot: int, device: torch.device) -> None:
-    free = free_bytes(device)
+def make_replay(
+    config: ReplayConfig,
+    num_envs: int,
+    observation_space: Space[Any],
+    frame_stack: int,
+    device: torch.device,
+    free_bytes: int,
+) -> Replay:
+    """Make an empty replay memory for the observations of an environment: stacks of frames (C, H, W), or vectors (D,).
+
+    free_bytes: memory that is free on the device. Raises: ReplayTooLargeError.
+    """
+    shape = observation_space.shape
+    assert shape is not None
+    pixels = len(shape) == 3
+    stack = frame_stack if pixels else 1
+    frame_shape, dtype = (shape[0] // stack, *shape[1:]), torch.uint8 if pixels else torch.float32
+    exponent = config.priority_exponent
+    return Replay(config.capacity, num_envs, frame_shape, dtype, stack, device, exponent, free_bytes)
+
+
+def _refuse_too_large(slots: int, bytes_per_slot: int, device: torch.device, free_bytes: int) -> None:
     per_slot = bytes_per_slot + 32
-    if slots * per_slot > 0.9 * free:
-        fits = int(0.8 * free / per_slot) // 1000 * 1000
+    if slots * per_slot > 0.9 * free_bytes:
+        fits = int(0.8 * free_bytes / per_slot) // 1000 * 1000
         raise ReplayTooLargeError(
             f"a replay memory of {slots:,} transitions takes {slots * per_slot / 1e9:.1f} GB,"
-            f" {device} has {free / 1e9:.1f} GB free: use --replay.capacity {fits} or less"
+            f" {device} has {free_bytes / 1e9:.1f} GB free: use --replay.capacity {fits} or less"
         )

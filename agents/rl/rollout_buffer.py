@@ -1,22 +1,24 @@
 """A rollout of T vector steps of N environments, as policy gradients learn from it.
 
-Worlds reset in NEXT_STEP mode: after an episode's last step comes a dummy row, whose observation is the true last one
-of that episode and whose action is ignored. So the observation after row t always stands in row t + 1, also where an
-episode was truncated; a dummy row itself is no step, and `mask` is 0 there.
+Environments reset in NEXT_STEP mode: after an episode's last step comes a dummy row, whose observation is the true last
+one of that episode and whose action is ignored. So the observation after row t always stands in row t + 1, also where
+an episode was truncated; a dummy row itself is no step, and `mask` is 0 there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from gymnasium import Space, spaces
-from torch import Tensor
 
 from agents.rl import ops
-from agents.training.env_runner import Step
+from agents.rl.interfaces import Step
+from rl_gen_lab.cli.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ROWS = ("reward", "terminated", "ended", "dummy", "action")  # T of each
 LONGER = ("obs", "first")  # T + 1 of each: also of what follows the last step
@@ -31,14 +33,14 @@ class Advantages:
     mask: Tensor
 
 
-class Trajectories:
-    """Room for one rollout, filled by `push` and emptied by `clear`.
+class RolloutBuffer:
+    """Stores one rollout: filled by `push`, emptied by `clear`.
 
     obs: (T+1, N, ...) uint8 or float32; first: (T+1, N) bool, obs begins an episode; action: (T, N) int64 or (T, N, A)
-    float32, as the policy's head speaks; reward: (T, N) float32; terminated: (T, N) bool, the value ended (at a lost
-    life or a point too, where the world says so); ended: (T, N) bool, the next row is not its continuation; dummy:
-    (T, N) bool. The last row of `first` is never set: what follows the last step is only valued, as the episode's own
-    next observation.
+    float32, as the policy's head samples it; reward: (T, N) float32; terminated: (T, N) bool, the value ended (at a
+    lost life or a point too, where the settings say so); ended: (T, N) bool, the next row is not its continuation;
+    dummy: (T, N) bool. The last row of `first` is never set: the observation after the last step is only valued, as the
+    episode's own next one.
     """
 
     def __init__(
@@ -64,11 +66,11 @@ class Trajectories:
 
     @property
     def full(self) -> bool:
-        """T rows are there."""
+        """Whether T rows are stored."""
         return self.length == self.steps
 
     def push(self, step: Step, action: Tensor) -> None:
-        """Remember a vector step; action: (N,) or (N, A), as the policy's head sampled it."""
+        """Store a vector step; action: (N,) or (N, A), as the policy's head sampled it."""
         t, terminated = self.length, step.terminated | step.value_ends
         self._set("obs", t, step.obs)
         self._set("obs", t + 1, step.next_obs)
@@ -87,7 +89,7 @@ class Trajectories:
             getattr(self, name)[t] = torch.from_numpy(row)
 
     def cut(self) -> None:
-        """The environments restart: episodes under way end as truncations, by a dummy row as at every other end.
+        """End all episodes under way as truncations, by a dummy row, because the environments restart.
 
         That row may make the rollout full.
         """
@@ -102,15 +104,15 @@ class Trajectories:
             self.length += 1
 
     def clear(self) -> None:
-        """Forget the rollout."""
+        """Discard the rollout."""
         self.length = 0
 
     def real_obs(self) -> Tensor:
-        """Observations (B, ...) in which an action was taken."""
+        """Return the observations (B, ...) in which an action was taken."""
         return self.obs[: self.length][~self.dummy[: self.length]]
 
     def advantages(self, value: Tensor, reward: Tensor, gamma: float, lambda_: float) -> Advantages:
-        """GAE and lambda-returns of a full rollout. value: (T+1, N), of `obs`; reward: (T, N), scaled or not."""
+        """Return GAE and lambda-returns of a full rollout. value: (T+1, N), of `obs`; reward: (T, N), scaled or not."""
         discount_t = gamma * (~self.terminated).float()
         lambda_t = lambda_ * (~self.ended).float()
         value = value.detach()
@@ -118,13 +120,13 @@ class Trajectories:
         return Advantages(advantage, advantage + value[:-1], (~self.dummy).float())
 
     def state_dict(self) -> dict[str, Any]:
-        """The rows filled so far."""
+        """Return the rows stored so far."""
         n = self.length
         rows = {name: getattr(self, name)[:n].clone() for name in ROWS}
         return rows | {name: getattr(self, name)[: n + 1].clone() for name in LONGER} | {"length": n}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` gave."""
+        """Continue from what `state_dict` returned."""
         self.length = n = int(state["length"])
         for name in ROWS:
             getattr(self, name)[:n] = state[name]
@@ -135,3 +137,29 @@ class Trajectories:
 def sequences(x: Tensor, length: int) -> Tensor:
     """Cut (T, N, ...) into sequences: (length, S, ...) with S = T / length * N; sequence k * N + i is of copy i."""
     return x.unflatten(0, (-1, length)).transpose(0, 1).flatten(1, 2)
+
+
+@dataclass(frozen=True)
+class SequenceBatch:
+    """Sequences of a rollout, (L, S, ...), with what the policy that collected it said of them.
+
+    obs: (L, S, ...); first: (L, S) bool; state: (2, S, units) before obs[0], or None; action: (L, S) or (L, S, A);
+    log_prob_old, value_old, advantage, target, mask: (L, S) float32.
+    """
+
+    obs: Tensor
+    first: Tensor
+    state: Tensor | None
+    action: Tensor
+    log_prob_old: Tensor
+    value_old: Tensor
+    advantage: Tensor
+    target: Tensor
+    mask: Tensor
+
+    def select(self, index: Tensor) -> SequenceBatch:
+        """Return the minibatch of these sequences. index: (M,) int64."""
+        columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        for name, x in columns.items():
+            columns[name] = None if x is None else x[:, index]
+        return SequenceBatch(**columns)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 LIMIT = 10.0  # standardised values are clipped here
 
 
-class RunningMoments(nn.Module):
+class RunningMeanStd(nn.Module):
     """Mean and variance of all that `update` was given, kept as buffers: they are saved with the weights.
 
     Source: Chan, Golub & LeVeque 1979, "Updating formulae and a pairwise algorithm for computing sample variances".
@@ -45,7 +45,7 @@ class RunningMoments(nn.Module):
         return ((x - self.mean) * torch.rsqrt(self.var + 1e-8)).clamp(-LIMIT, LIMIT)
 
 
-class RewardScale:
+class RewardScaler:
     """Divides rewards by the standard deviation of the running discounted return, so that values are of order 1.
 
     Source: Engstrom et al. 2020, "Implementation matters in deep policy gradients", section 3. The mean is not
@@ -56,7 +56,7 @@ class RewardScale:
     def __init__(self, num_envs: int, gamma: float, device: torch.device) -> None:
         self.gamma = gamma
         self.running = torch.zeros(num_envs, device=device)
-        self.moments = RunningMoments().to(device)
+        self.moments = RunningMeanStd().to(device)
 
     def update(self, reward: Tensor, first: Tensor, dummy: Tensor) -> None:
         """Take in a rollout. reward: (T, N); first: (T, N) bool, begins an episode; dummy: (T, N) bool, no step."""

@@ -5,17 +5,16 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar
 
-from agents.training import metadata
+from agents.training.config import AgentConfig
+from agents.training.resume import resumed_config
 from envs import factory, names
 from envs.ground_truth.observed_state import Eyes
-from rl_gen_lab.cli.config import exit_on_error, first_look, from_dict, load, parse_flags
-from rl_gen_lab.cli.errors import CheckpointError, ConfigError
-from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.cli.config import exit_on_error, first_look, load, parse_flags
+from rl_gen_lab.cli.errors import ConfigError
 
 # The file that has a function of this name: models are loaded only when an agent looks through them.
 EYES = {"detector": "perception.detectors", "segment": "perception.detectors"}
@@ -32,6 +31,7 @@ OF_ATARI = (
 )
 PRESETS = Path(__file__).resolve().parents[2] / "configs"
 ConfigT = TypeVar("ConfigT")
+AgentConfigT = TypeVar("AgentConfigT", bound=AgentConfig)
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -55,7 +55,7 @@ def cli(config_class: type[ConfigT], argv: list[str] | None) -> ConfigT:
     return parse_flags(config_class, argv, description=config_class.__doc__)
 
 
-def parse(config_class: type[ConfigT], agent: str, argv: list[str] | None, default_env: str = "Pong") -> ConfigT:
+def parse(config_class: type[AgentConfigT], agent: str, argv: list[str] | None) -> AgentConfigT:
     """The Config that a command line asks for; prints which preset it starts from.
 
     `--resume RUN` takes the run's own configuration; only its limits (`--total-env-steps`, `--total-minutes`) may be
@@ -66,8 +66,8 @@ def parse(config_class: type[ConfigT], agent: str, argv: list[str] | None, defau
         return load(config_class, argv, agent=agent, presets_dir=PRESETS)
     resume = first_look(argv, "resume")
     if resume is not None:
-        return _resumed(config_class, agent, Path(resume), argv)
-    env_id = names.resolve(first_look(argv, "env") or default_env)
+        return resumed_config(config_class, agent, Path(resume), argv)
+    env_id = names.resolve(first_look(argv, "env") or config_class.env)
     candidates = [names.short_name(env_id).lower()]
     if names.is_atari(env_id):
         candidates.append("atari")
@@ -84,34 +84,6 @@ def _refuse_flags_without_use(env_id: str, argv: list[str]) -> None:
         setting = word.partition("=")[0].replace("-", "_").removeprefix("__")
         if setting.startswith("world.") and setting.partition(".")[2].removeprefix("no_") in OF_ATARI:
             raise ConfigError(f"{word.partition('=')[0]} is for Atari games; {env_id} is none")
-
-
-def _resumed(config_class: type[ConfigT], agent: str, path: Path, argv: list[str]) -> ConfigT:
-    described = RunFolder.open(path).read_config()
-    command, own = (metadata.module_of(name) for name in (str(described.get("exp_name")), agent))
-    if command != own:
-        raise CheckpointError(f"{path} is a run of agents.{command}, not of agents.{own}")
-    saved: Any = from_dict(config_class, described["config"], str(path))
-    run = replace(saved.run, resume=path)
-    known = {"--resume", "--total-env-steps", "--total-minutes"}
-    rest = iter(argv)
-    for word in rest:
-        flag = word.partition("=")[0].replace("_", "-")
-        if flag.startswith("--") and flag not in known:
-            raise ConfigError(f"{flag} cannot be changed in a resumed run; {', '.join(sorted(known))} can")
-        if not flag.startswith("--"):
-            raise ConfigError(f"what is '{word}' to a resumed run? Known: {', '.join(sorted(known))}")
-        if "=" not in word:
-            next(rest, None)  # its value
-    steps, minutes = _look(argv, "total-env-steps"), _look(argv, "total-minutes")
-    try:
-        if minutes is not None:
-            run = replace(run, total_minutes=float(minutes))
-        total = saved.total_env_steps if steps is None else int(steps)
-    except ValueError as error:
-        raise ConfigError(f"--total-env-steps and --total-minutes take numbers: {error}") from error
-    resumed: ConfigT = replace(saved, run=run, total_env_steps=total)
-    return resumed
 
 
 def _look(argv: list[str], flag: str) -> str | None:

@@ -1,12 +1,14 @@
-"""Settings and interfaces that every agent shares; the rest of an agent's Config is the algorithm's own."""
+"""Settings that agents share; every hyper-parameter of an algorithm stands in the algorithm's own Config."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Literal
+
+import tyro
 
 from envs.factory import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
@@ -69,6 +71,108 @@ class RunConfig:
             raise ConfigError("stop_at_return must be a number")
 
 
+@dataclass(frozen=True)
+class PolicyConfig:
+    """The network of a policy, and how it draws actions."""
+
+    # Network from observations to features: auto, nature, impala, small (pixels); mlp, mlp_small, mlp_tanh (vectors);
+    # and resnet, resnet_bottleneck, resnext, densenet, fractalnet, squeezenet (pixels).
+    backbone: str = "auto"
+    # Standardise vectors by running statistics, frames by those of the first update; saved with the weights, and frozen
+    # in evaluation.
+    normalise_obs: bool = False
+    # Continuous actions: squash by tanh into the bounds of the space (else: clip to them).
+    squash: bool = False
+    # Continuous actions: the spread is a function of the observation (else: one learned number for each entry).
+    state_dependent_std: bool = False
+    # Continuous actions: log of the spread at the start; 0 is half the range between the bounds.
+    log_std_start: float = 0.0
+    # Vector steps that the noise which draws the actions lasts (1: new noise at each step). Longer for worlds where
+    # only a long push the same way finds a reward.
+    noise_hold_steps: int = 1
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if self.noise_hold_steps < 1:
+            raise ConfigError(f"noise_hold_steps must be at least 1, not {self.noise_hold_steps}")
+        if not math.isfinite(self.log_std_start):
+            raise ConfigError(f"log_std_start must be a number, not {self.log_std_start}")
+
+
+@dataclass(frozen=True)
+class TransferConfig:
+    """A pretrained backbone to start from."""
+
+    # Run folder of any agent of ours (its best weights), or a .safetensors file (None: start untrained).
+    init_backbone: Path | None = None
+    # The part of it that stays frozen: nothing, its convolutions, or all of it. With normalise_obs frames are
+    # standardized by those of the new environment all the same.
+    init_frozen: Literal["none", "conv", "all"] = "none"
+    # The rest of it learns with the agent's learning rate times this.
+    init_learning_rate_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if self.init_learning_rate_factor <= 0:
+            raise ConfigError(
+                f"init_learning_rate_factor must be more than 0, not {self.init_learning_rate_factor};"
+                " to keep the whole backbone as it is, freeze it: --init-frozen all"
+            )
+        if self.init_backbone is None and (self.init_frozen != "none" or self.init_learning_rate_factor != 1.0):
+            raise ConfigError("init_frozen and init_learning_rate_factor belong to --init-backbone RUN_OR_FILE")
+
+    @property
+    def backbone_factor(self) -> float | None:
+        """The learning rate of a pretrained backbone in units of the agent's; None where there is none."""
+        return None if self.init_backbone is None else self.init_learning_rate_factor
+
+
+@dataclass(frozen=True)
+class AgentConfig:
+    """The settings that all agents share, ours and the reference's."""
+
+    # Short name ("Pong", "CartPole"), Gymnasium id, or module:Id-v0.
+    env: str = "CartPole"
+    # One integer that all randomness of the run derives from.
+    seed: int = 1
+    # Agent steps to take, over all environments.
+    total_env_steps: int = 1_000_000
+    # Copies of the environment that step together.
+    num_envs: int = 8
+
+    world: EnvConfig = field(default_factory=EnvConfig)
+    eval: EvalConfig = field(default_factory=EvalConfig)
+    run: Annotated[RunConfig, tyro.conf.arg(name="")] = field(default_factory=RunConfig)
+    device: Annotated[DeviceConfig, tyro.conf.arg(name="")] = field(default_factory=DeviceConfig)
+    wandb: WandbConfig = field(default_factory=WandbConfig)
+
+
+@dataclass(frozen=True)
+class LearnerConfig(AgentConfig):
+    """The settings that our own agents share."""
+
+    transfer: Annotated[TransferConfig, tyro.conf.arg(name="")] = field(default_factory=TransferConfig)
+
+
+@dataclass(frozen=True)
+class PolicyGradientConfig(LearnerConfig):
+    """The settings that agents with a policy network share."""
+
+    policy: Annotated[PolicyConfig, tyro.conf.arg(name="")] = field(default_factory=PolicyConfig)
+
+
+@dataclass(frozen=True)
+class ActorCriticConfig(PolicyGradientConfig):
+    """The settings of network and rewards that agents with a policy and a critic share."""
+
+    # Divide rewards by the running standard deviation of the discounted return.
+    normalise_rewards: bool = False
+    # Policy and value share the network up to their heads.
+    shared_backbone: bool = True
+    # Units of an LSTM behind the shared backbone, for environments that one observation does not show whole; 0: none.
+    lstm_units: int = 0
+
+
 def check_numbers(
     config: object, *, positive: Sequence[str], not_negative: Sequence[str], shares: Sequence[str]
 ) -> None:
@@ -86,49 +190,3 @@ def check_numbers(
     for name in shares:
         if not 0.0 <= getattr(config, name) <= 1.0:
             raise ConfigError(f"{name} must lie in [0, 1], not {getattr(config, name)}")
-
-
-class AgentConfig(Protocol):
-    """The fields that every agent's Config shares."""
-
-    @property
-    def env(self) -> str:
-        """Short name or id of the world."""
-
-    @property
-    def seed(self) -> int:
-        """Seed of the run."""
-
-    @property
-    def total_env_steps(self) -> int:
-        """Agent steps to take."""
-
-    @property
-    def world(self) -> EnvConfig:
-        """What the agent sees."""
-
-    @property
-    def run(self) -> RunConfig:
-        """When the run ends."""
-
-    @property
-    def eval(self) -> EvalConfig:
-        """How it is scored."""
-
-    @property
-    def wandb(self) -> WandbConfig:
-        """Where it is watched."""
-
-    @property
-    def device(self) -> DeviceConfig:
-        """Where it computes."""
-
-
-class Stateful(Protocol):
-    """Something that a checkpoint holds."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """What to save."""
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what was saved."""

@@ -1,64 +1,30 @@
-"""The only file that steps an environment: training steps for every agent, and evaluation.
+"""The only file that steps the environments of our agents, in training and in evaluation.
 
-Worlds run in Gymnasium's NEXT_STEP autoreset: the step after an episode's end ignores its action and returns the first
+They run in Gymnasium's NEXT_STEP autoreset: the step after an episode's end ignores its action and returns the first
 observation of the next episode. `Step.dummy` marks it, so that nobody learns from it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import ale_py.vector_env
 import numpy as np
 
+from agents.rl.interfaces import Episode, Step
 from envs import names
-from envs.factory import EnvConfig, is_capped, make_vec
+from envs.factory import EnvConfig, make_vec
 from rl_gen_lab.cli.errors import UserError
 from rl_gen_lab.compute.seeding import Generators
-
-Act = Callable[[np.ndarray], np.ndarray]
-MAX_EVALUATION_ENVS = 20
 
 
 class EnvStepError(UserError):
     """The environment broke its contract (shape, NaN reward, exception); names the environment and the step."""
 
 
-@dataclass(frozen=True)
-class Step:
-    """What happened after `action` was taken in `obs`, for N environments.
-
-    obs: (N, ...) before the action; action: (N,) or (N, A); reward: (N,) float32 as the learner sees it (clipped if
-    the world says so); terminated, truncated: (N,) bool; value_ends: (N,) bool, but not the episode: a lost life or a
-    point, where the world says so;
-    first: (N,) bool, obs begins an episode; dummy: (N,) bool, an autoreset step that is no transition;
-    next_obs: (N, ...) after the action (the true last observation when an episode ended).
-    """
-
-    obs: np.ndarray
-    action: np.ndarray
-    reward: np.ndarray
-    terminated: np.ndarray
-    truncated: np.ndarray
-    value_ends: np.ndarray
-    first: np.ndarray
-    dummy: np.ndarray
-    next_obs: np.ndarray
-
-
-@dataclass(frozen=True)
-class Episode:
-    """One finished episode of copy number `env`: unclipped return, length in agent steps."""
-
-    env: int
-    episodic_return: float
-    length: int
-
-
-class Rollout:
-    """N copies of a world stepped together, with episode counters and a state that can be saved exactly.
+class VectorEnvRunner:
+    """N copies of an environment stepped together, with episode counters and a state that can be saved exactly.
 
     An emulator cannot be cloned through the vector interface, so the state is (restart number, actions since): every
     `restart` begins all copies anew from seeds derived from its number, and `load_state_dict` repeats the actions taken
@@ -196,89 +162,3 @@ class Rollout:
     def close(self) -> None:
         """Free the environments."""
         self.vec.close()
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Unclipped returns and lengths (agent steps) of whole episodes, with the rules they were played by."""
-
-    returns: list[float]
-    lengths: list[int]
-    protocol: dict[str, Any]
-
-    def summary(self) -> dict[str, float]:
-        """Metrics under the names that every agent logs."""
-        returns = np.asarray(self.returns)
-        return {
-            "eval/return_mean": float(returns.mean()),
-            "eval/return_std": float(returns.std()),
-            "eval/return_min": float(returns.min()),
-            "eval/return_max": float(returns.max()),
-            "eval/length_mean": float(np.mean(self.lengths)),
-            "eval/episodes": len(returns),
-        }
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for result.json."""
-        ordered = np.sort(self.returns)
-        cut = len(ordered) // 4
-        return {
-            "return_mean": float(ordered.mean()),
-            "return_std": float(ordered.std()),
-            "return_iqm": float(ordered[cut : len(ordered) - cut].mean()),
-            "returns": self.returns,
-            "lengths": self.lengths,
-            "protocol": self.protocol,
-        }
-
-
-def evaluate(
-    name: str,
-    world: EnvConfig,
-    act: Act,
-    episodes: int,
-    seed: int,
-    *,
-    epsilon: float = 0.0,
-    threads: int = 1,
-    on_episode: Callable[[int], None] | None = None,
-    begin: Callable[[np.ndarray], None] | None = None,
-) -> Evaluation:
-    """Plays whole episodes in fresh environments with their own seeds; the training run is not touched.
-
-    Every copy plays the same number of episodes (rounded up), so that short episodes are not over-represented.
-    act: observations (N, ...) -> actions (N, ...). epsilon: probability of a uniformly random action, drawn for each
-    copy and step. on_episode(n): called when n episodes are done. begin(first): called before each `act` with (N,)
-    bool, true where an episode begins, for agents with a memory.
-    Raises: EnvStepError.
-    """
-    copies = min(episodes, MAX_EVALUATION_ENVS)
-    per_copy = -(-episodes // copies)
-    generators = Generators(seed)
-    rollout = Rollout(name, copies, world, generators, threads)
-    coin = generators.numpy("evaluation")
-    found: list[list[Episode]] = [[] for _ in range(copies)]
-    try:
-        rollout.action_space.seed(generators.integer("action_space"))
-        while any(len(f) < per_copy for f in found):
-            if begin is not None:
-                begin(rollout.first)
-            actions = np.array(act(rollout.obs))
-            if epsilon > 0.0:
-                for i in np.flatnonzero(coin.random(copies) < epsilon):
-                    actions[i] = rollout.action_space.sample()
-            _, finished = rollout.step(actions)
-            for episode in finished:
-                found[episode.env].append(episode)
-            if finished and on_episode is not None:
-                on_episode(sum(min(len(f), per_copy) for f in found))
-    finally:
-        rollout.close()
-    kept = [episode for f in found for episode in f[:per_copy]][:episodes]
-    protocol = {
-        "episodes": episodes,
-        "seed": seed,
-        "epsilon": epsilon,
-        "max_episode_frames": world.max_episode_frames if is_capped(rollout.env_id) else None,
-    }
-    return Evaluation([e.episodic_return for e in kept], [e.length for e in kept], protocol)

@@ -12,7 +12,7 @@ import numpy as np
 
 from agents.rl.interfaces import Policy
 from agents.training.config import AgentConfig
-from agents.training.env_runner import Evaluation, evaluate
+from agents.training.evaluate import Evaluation, evaluate
 from agents.training.video import in_words, play_episode, write_mp4
 from rl_gen_lab.cli.progress import Display
 from rl_gen_lab.compute.seeding import Generators

@@ -1,117 +1,129 @@
-"""A training run from start to end: everything that is not the algorithm and is the same for every agent.
+"""A training run with its record: everything that is not the algorithm and is the same for every agent.
 
-Run folder, tracker, progress, the best and the last agent, checkpoints, resuming, signals, the result; evaluations are
-`agents/training/evaluator.py`'s. The agent's own loop asks `running`, reports with `record`, and saves when
-`checkpoint_due`.
+It owns the run folder and decides when the run ends; metrics are `run_log.py`'s, evaluations `scores.py`'s, resuming
+`resume.py`'s. The agent's loop sees it as a `TrainingRun` (agents/rl/interfaces.py).
 """
 
 from __future__ import annotations
 
 import math
 import shutil
-import signal
-from collections import deque
 from collections.abc import Mapping
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+import torch
 
-from agents.rl.interfaces import Policy
-from agents.training import metadata
-from agents.training.config import AgentConfig, Stateful
-from agents.training.env_runner import Episode, Rollout
-from agents.training.evaluator import RECENT, Evaluator, StopAsked
-from envs import names
+from agents.rl.greedy_policy import greedy_policy
+from agents.rl.interfaces import EnvRunner, Episode, Generators, Policy, Stateful
+from agents.training import pretrained
+from agents.training.evaluator import Evaluator
+from agents.training.metadata import RunSpec, resume_command
+from agents.training.resume import changed_limits, keep_limits, load_checkpoint
+from agents.training.run_log import RunLog
+from agents.training.scores import Scores
 from rl_gen_lab.cli.config import to_flat_dict
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError, DivergedError, SaveError
-from rl_gen_lab.cli.progress import Display, clock
-from rl_gen_lab.compute.devices import peak_memory_mb
-from rl_gen_lab.runs.folder import RunFolder, load_weights, save_state, save_weights
+from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.compute.memory_budget import free_bytes
+from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.guards import keep_state, refuse_nonfinite_weights
+from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED, Interrupt
 from rl_gen_lab.tracking.tracker import Tracker
 
-EXIT_INTERRUPTED = 130  # what shells report for a command ended by Ctrl-C
-COUNTERS = (
-    "env_steps",
-    "updates",
-    "episodes",
-    "next_log",
-    "next_checkpoint",
-    "best",
-    "solved",
-)
 
+class RecordedRun:
+    """A `TrainingRun` of one agent with a run folder. Use as a context manager; `launch` sets the three attributes.
 
-class Session:
-    """One run of one agent. Use as a context manager; see the module's docstring for who calls what when."""
+    env_runner: None where the algorithm makes its own environments.
+    """
 
-    def __init__(self, algo: str, config: AgentConfig) -> None:
-        """Open or make the run folder and start tracking. Raises UserError subclasses for what a user can mend."""
-        self.algo, self.config = algo, config
-        self.env_id = names.resolve(config.env)
-        self.fingerprint = metadata.task_fingerprint(config.env, config.world, config.eval.epsilon)
-        self.display = Display(f"{algo} {names.short_name(self.env_id)}", config.total_env_steps, "steps")
-        self._interrupted = False
+    device: torch.device
+    generators: Generators
+    env_runner: EnvRunner | None = None
+
+    def __init__(self, spec: RunSpec) -> None:
+        """Open or make the run folder. Raises UserError subclasses for what a user can mend."""
+        self.spec, self.config = spec, spec.config
+        config = spec.config
+        self.display = Display(f"{spec.algo} {spec.short_name}", config.total_env_steps, "steps")
+        self.saved: dict[str, Any] | None = None  # the checkpoint to resume from, until that is done
+        self.interrupt = Interrupt(self.display.say, at_once=lambda: self.saved is not None)
         # Refuses an impossible seed, before there is a folder.
-        self.evaluator = Evaluator(config, self.display, lambda: self._interrupted)
-        self.saved: dict[str, Any] | None = None
+        evaluator = Evaluator(config, self.display, lambda: self.interrupt.asked)
         wall_offset = 0.0
         if config.run.resume is not None:
             self.run = RunFolder.open(config.run.resume)
-            self.saved = metadata.load_checkpoint(self.run, algo, self.fingerprint)
+            self.saved = load_checkpoint(self.run, spec)
             wall_offset = float(self.saved["session"]["wall_seconds"])
         else:
-            self.run = RunFolder.create(config.run.runs_dir, algo, names.short_name(self.env_id), config.seed)
-            self.run.write_config(metadata.describe(algo, self.env_id, config, self.fingerprint))
+            self.run = RunFolder.create(config.run.runs_dir, spec.algo, spec.short_name, config.seed)
+            self.run.write_config(spec.describe())
         self.tracker = Tracker(self.run, "", wall_offset)  # W&B starts in `begin`: nothing is recorded of a refusal
-        self.env_steps = self.updates = self.episodes = 0
-        self.recent: deque[float] = deque(maxlen=RECENT)
-        self.next_log = 0
+        self.log = RunLog(config.run, self.display, self.run, self.tracker)
+        self.scores = Scores(spec, self.run, self.display, evaluator)
         self.next_checkpoint = config.run.checkpoint_every_env_steps
-        self.best: dict[str, Any] | None = None
-        self.solved: dict[str, Any] | None = None
-        self._rate_mark = (self.tracker.wall_seconds, 0)
-        self._judged: Mapping[str, Any] | None = None  # what an update learned, when last looked at
 
     # ---- used by the agents' loops
 
-    def begin(self, parts: Mapping[str, Stateful], policy: Policy, network: nn.Module) -> None:
-        """Say what a checkpoint holds, how the agent acts and with which network; continue a resumed run.
+    @property
+    def free_bytes(self) -> int:
+        """The memory that is free on the device now."""
+        return free_bytes(self.device)
 
-        Raises: CheckpointError for one of another version of this program or its settings.
+    def prepare(self, network: torch.nn.Module) -> None:
+        """Move a new network to the device, and start it from the pretrained backbone if the run has one.
+
+        Raises: ConfigError, CheckpointError; SaveError, for config.json says where the weights came from.
         """
-        self.parts, self.policy, self.network = parts, policy, network
+        network.to(self.device)
+        transfer = getattr(self.config, "transfer", None)
+        if transfer is not None and transfer.init_backbone is not None:
+            pretrained.freeze(transfer, network)
+            if self.saved is None:
+                origin = pretrained.load_backbone(transfer.init_backbone, network)
+                self.run.write_config(self.run.read_config() | {"init_backbone": origin})
+
+    def begin(
+        self, agent: Stateful, network: torch.nn.Module, policy: Policy | None = None, name: str = "agent"
+    ) -> None:
+        """Start or resume: checkpoints hold the agent, by `name`; evaluations and saved weights use the network.
+
+        policy: how the agent acts in evaluations (None: greedily by the network). Raises: CheckpointError for a
+        checkpoint of another version of this program or its settings.
+        """
+        self.parts: dict[str, Stateful] = {name: agent}
+        if self.env_runner is not None:
+            self.parts["seeds"] = self.generators
+        self.network = network
         if self.saved is not None:
             self._load(self.saved)
-        self.display.say(f"task {self.fingerprint.hash}: {self.fingerprint.text}")
+        self.display.say(f"task {self.spec.task.hash}: {self.spec.task.text}")
         self.display.say(f"run folder {self.run.path}")
         self.tracker = Tracker.start(
             self.run,
             self.config.wandb,
-            algo=self.algo,
-            env_id=self.env_id,
+            algo=self.spec.algo,
+            env_id=self.spec.env_id,
             seed=self.config.seed,
             flat_config=to_flat_dict(self.config),
-            fingerprint_hash=self.fingerprint.hash,
+            fingerprint_hash=self.spec.task.hash,
             wall_offset=self.tracker.wall_seconds,
         )
         self.tracker.print_how_to_look()
-        self._rate_mark = (self.tracker.wall_seconds, self.env_steps)
+        self.log.start(self.tracker)
+        self.scores.start(policy or greedy_policy(network), network, self.tracker)
         if self.saved is not None:
             self.saved = None
-            self._go_on()
-
-    def note(self, facts: dict[str, Any]) -> None:
-        """Add to config.json what is known only now, e.g. where the first weights came from. Raises: SaveError."""
-        self.run.write_config(self.run.read_config() | facts)
+            self._after_resuming()
 
     def running(self) -> bool:
-        """False when the run is over: steps or minutes spent, solved, or asked to stop."""
+        """Return False when the run is over: steps or minutes spent, solved, or asked to stop."""
         limit = self.config.run.total_minutes
         out_of_time = limit is not None and self.tracker.wall_seconds >= 60 * limit
-        spent = self.env_steps >= self.config.total_env_steps or out_of_time
-        return not (spent or self.solved is not None or self._interrupted)
+        spent = self.log.env_steps >= self.config.total_env_steps or out_of_time
+        return not (spent or self.scores.solved is not None or self.interrupt.asked)
 
     def record(
         self,
@@ -119,134 +131,52 @@ class Session:
         updates: int,
         episodes: list[Episode],
         learned: Mapping[str, Any],
-        status: dict[str, float],
+        status: Mapping[str, float],
     ) -> None:
-        """Report a vector step: totals so far, finished episodes, what the last update learned, schedules' values.
+        """Report a vector step: totals, finished episodes, metrics of the last update, values of the schedules.
 
         Raises: DivergedError.
         """
-        self.env_steps, self.updates = env_steps, updates
-        for episode in episodes:
-            self.episodes += 1
-            self.recent.append(episode.episodic_return)
-            lengths = {"charts/episodic_length": episode.length}
-            self.tracker.log({"charts/episodic_return": episode.episodic_return} | lengths, env_steps)
-        due = env_steps >= self.next_log
-        if due or learned is not self._judged:  # between two updates it is the same
-            self._refuse_divergence(learned, wait=due)
-            self._judged = learned
-        if due:
-            self.next_log = env_steps + self.config.run.log_every_env_steps
-            self.tracker.log({k: float(v) for k, v in learned.items()} | self._speed() | status, env_steps)
-        if self.display.due(env_steps):
-            self._show(learned, status)
-        if self._evaluation_due():
-            self.evaluate()
+        self.log.record(env_steps, updates, episodes, learned, status)
+        self._evaluate_if_due()
 
     def checkpoint_due(self) -> bool:
-        """True when the loop must restart its environments and `save`."""
-        return self.env_steps >= self.next_checkpoint
+        """Return True when the loop must restart its environments and `save`."""
+        return self.log.env_steps >= self.next_checkpoint
 
     def save(self) -> None:
         """Write a checkpoint; a full disk costs this checkpoint, not the run. Raises: DivergedError."""
-        for name, weights in self.network.state_dict().items():
-            if not bool(weights.isfinite().all()):  # on a GPU the loss is looked at only now and then
-                raise DivergedError(f"{name} is not finite at step {self.env_steps:,}. {self._kept()}")
-        while self.next_checkpoint <= self.env_steps:
+        when = f"step {self.log.env_steps:,}"
+        refuse_nonfinite_weights(self.network, when, self.run)  # on a GPU losses are looked at only now and then
+        while self.next_checkpoint <= self.log.env_steps:
             self.next_checkpoint += self.config.run.checkpoint_every_env_steps
         state: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
-        state |= {"session": self._state_dict(), "algo": self.algo, "fingerprint": vars(self.fingerprint)}
-        try:
-            save_state(self.run.checkpoints / "latest", state)
-        except SaveError as error:
-            self.display.say(f"checkpoint at step {self.env_steps:,} not written, the one before stays: {error}")
-
-    # ---- evaluation
-
-    def evaluate(self) -> None:
-        """Score the agent now; keep it if it is the best so far. One that is interrupted comes again after resuming."""
-        try:
-            result, values = self.evaluator.evaluate(self.policy, self.env_steps)
-        except StopAsked:
-            return
-        self.tracker.log(result.summary(), self.env_steps)
-        if values.size:
-            name = "eval/q_values" if self.policy.meaning == "Q-value" else "eval/action_probabilities"
-            self.tracker.histogram(name, values, self.env_steps)
-        mean = float(np.mean(result.returns))
-        self.display.say(
-            f"step {self.env_steps:,} · {clock(self.tracker.wall_seconds)} · evaluation of {len(result.returns)}"
-            f" episodes: {mean:.2f} ± {np.std(result.returns):.2f}"
-        )
-        better = self.best is None or mean > self.best["return_mean"]
-        if better and self._save_weights("best", mean):  # else the best that is kept is still the one before
-            self.best = result.to_dict() | {"global_step": self.env_steps}
-        goal = self.config.run.stop_at_return
-        if goal is not None and mean >= goal:
-            self.solved = {"return_mean": mean, "env_steps": self.env_steps, "wall_seconds": self.tracker.wall_seconds}
-
-    def _evaluation_due(self) -> bool:
-        return self.evaluator.due(self.env_steps, list(self.recent))
+        if self.env_runner is not None:
+            state["rollout"] = self.env_runner.state_dict()
+        progress = self.log.state_dict() | self.scores.state_dict() | {"next_checkpoint": self.next_checkpoint}
+        state |= {"session": progress, "algo": self.spec.algo, "fingerprint": vars(self.spec.task)}
+        keep_state(self.run, state, when, self.display.say)
 
     # ---- the end
 
     def end(self) -> None:
         """Save everything; unless the run was interrupted, score and film the best agent and write the result."""
         self.save()
-        if not self._interrupted:
-            self._save_weights("last", float(np.mean(self.recent)) if self.recent else math.nan)
-        if not self._interrupted and self.evaluator.last_eval != self.env_steps:
-            self.evaluate()
-        if self._interrupted:
+        env_steps, recent = self.log.env_steps, self.log.recent
+        if not self.interrupt.asked:
+            self.scores.save_weights("last", env_steps, float(np.mean(recent)) if recent else math.nan)
+            if self.scores.evaluator.last_eval != env_steps:
+                self.scores.evaluate(env_steps)
+        final = None if self.interrupt.asked else self.scores.final(env_steps)
+        if final is None:
             self._write_result(self._result("interrupted"))
             return
-        if self.best is not None:  # none where the disk was full at every evaluation: then the agent as it is
-            tensors, _ = load_weights(self.run.checkpoints / "best.safetensors")
-            self.network.load_state_dict(tensors)
-        try:
-            final = self.evaluator.final(self.policy, self.env_steps)
-        except StopAsked:
-            self._write_result(self._result("interrupted"))
-            return
-        result = self._result("finished") | {"final_eval": final.to_dict()}
-        self.run.write_result(result)
-        self.tracker.summary({"final/return_mean": result["final_eval"]["return_mean"]})
-        if self.config.run.film:
-            self._film()
-        self.display.say(
-            f"done: {np.mean(final.returns):.2f} ± {np.std(final.returns):.2f} over {len(final.returns)} fresh episodes"
-            f" after {self.env_steps:,} steps and {clock(self.tracker.wall_seconds)}; see {self.run.path}"
-        )
-        metadata = {
-            "global_step": self.env_steps,
-            **{k: result["final_eval"][k] for k in ("return_mean", "return_std")},
-        }
-        if self.best is not None:
-            self.tracker.model(self.run.checkpoints / "best.safetensors", metadata, ["best"])
-
-    def _film(self) -> None:
-        path = self.run.videos / "final.mp4"
-        try:
-            words = self.evaluator.film(self.policy, path, self.env_steps)
-            self.tracker.video("videos/final", path, self.env_steps)
-        except Exception as error:  # a world that cannot be drawn costs the film, never the finished run
-            self.display.say(f"no film: {type(error).__name__}: {error}")
-        else:
-            self.display.say(f"{words}: {path}")
+        self.run.write_result(self._result("finished") | {"final_eval": final.to_dict()})
+        self.scores.publish(final, env_steps)
 
     def _result(self, status: str) -> dict[str, Any]:
-        seconds = self.tracker.wall_seconds
-        return {
-            "status": status,
-            "total_env_steps": self.env_steps,
-            "updates": self.updates,
-            "episodes": self.episodes,
-            "wall_seconds": seconds,
-            "steps_per_second": self.env_steps / max(seconds, 1e-9),
-            "peak_memory_mb": peak_memory_mb(),
-            "best_eval": self.best,
-            "solved": self.solved,
-        }
+        scores = {"best_eval": self.scores.best, "solved": self.scores.solved}
+        return {"status": status} | self.log.totals() | scores
 
     def _write_result(self, result: dict[str, Any]) -> None:
         try:
@@ -256,148 +186,62 @@ class Session:
 
     # ---- details
 
+    def _evaluate_if_due(self) -> None:
+        if self.scores.due(self.log.env_steps, list(self.log.recent)):
+            self.scores.evaluate(self.log.env_steps)
+
     def _load(self, saved: dict[str, Any]) -> None:
         try:
-            self._load_state_dict(saved["session"])
+            self.log.load_state_dict(saved["session"])
+            self.scores.load_state_dict(saved["session"])
+            self.next_checkpoint = saved["session"]["next_checkpoint"]
             for name, part in self.parts.items():
-                if isinstance(part, Rollout):
-                    part.load_state_dict(saved[name], self._show_repetition)
-                else:
-                    part.load_state_dict(saved[name])
+                part.load_state_dict(saved[name])
+            if self.env_runner is not None:
+                self.env_runner.load_state_dict(saved["rollout"], self._show_repetition)
         except (KeyError, ValueError, RuntimeError) as error:  # what torch and dictionaries say of what does not fit
             raise CheckpointError(
                 f"{self.run.checkpoints / 'latest'} does not fit this program and {self.run.config_file}: {error}"
             ) from error
 
     def _show_repetition(self, done: int, total: int) -> None:
-        self.display.pause(self.env_steps, f"repeating the games up to here: {done:,} of {total:,} vector steps")
+        self.display.pause(self.log.env_steps, f"repeating the games up to here: {done:,} of {total:,} vector steps")
 
-    def _go_on(self) -> None:
-        """The rest of a resumption: from here on the folder is this run's again."""
-        self._keep_limits()
-        self.run.truncate_metrics(self.env_steps)
-        self.display.say(f"resumed at step {self.env_steps:,}")
-        if self.solved is not None:
-            goal = f"stop_at_return {self.config.run.stop_at_return:g}"
-            self.display.say(f"{goal} was reached at step {self.solved['env_steps']:,}: there is nothing left to train")
-        if self._evaluation_due() and self.running():  # it was stopped in the middle of an evaluation
-            self.evaluate()
-
-    def _kept(self) -> str:
-        latest = self.run.checkpoints / "latest"
-        return f"The checkpoint before stays in {latest}" if latest.is_dir() else "No checkpoint was written before"
-
-    def _speed(self) -> dict[str, float]:
-        now = self.tracker.wall_seconds
-        then, steps = self._rate_mark
-        self._rate_mark = (now, self.env_steps)
-        return {
-            "charts/SPS": (self.env_steps - steps) / max(now - then, 1e-9),
-            "charts/updates": self.updates,
-            "charts/episodes": self.episodes,
-            "charts/peak_memory_mb": peak_memory_mb(),
-        }
-
-    def _show(self, learned: Mapping[str, Any], status: Mapping[str, float]) -> None:
-        limit = self.config.run.total_minutes
-        left = None if limit is None else max(60 * limit - self.tracker.wall_seconds, 0.0)
-        words = [f"episodes {self.episodes:,}"]
-        if self.recent:
-            words.append(f"return {np.mean(self.recent):.1f}")
-        words += [f"{name.rpartition('/')[2]} {float(x):.3g}" for name, x in {**learned, **status}.items()]
-        self.display.update(self.env_steps, " · ".join(words), left)
-
-    def _refuse_divergence(self, learned: Mapping[str, Any], wait: bool) -> None:
-        """A check needs the number on the host: each update on a CPU, only when it is logged on a GPU."""
-        for name, value in learned.items():
-            on_host = not isinstance(value, Tensor) or value.device.type == "cpu"
-            if (wait or on_host) and not math.isfinite(float(value)):
-                raise DivergedError(
-                    f"{name} became {float(value)} at step {self.env_steps:,}, update {self.updates:,}. {self._kept()}."
-                    " Look at learning_rate, max_grad_norm and the rewards' scale"
-                )
-
-    def _save_weights(self, name: str, return_mean: float) -> bool:
-        """False where the disk refused."""
-        metadata = {
-            "algo": self.algo,
-            "env_id": self.env_id,
-            "fingerprint": self.fingerprint.hash,
-            "global_step": str(self.env_steps),
-            "return_mean": str(return_mean),
-        }
-        tensors = {key: value.detach().cpu().contiguous() for key, value in self.network.state_dict().items()}
-        try:
-            save_weights(self.run.checkpoints / f"{name}.safetensors", tensors, metadata)
-        except SaveError as error:
-            self.display.say(f"weights of the {name} agent not written: {error}")
-            return False
-        return True
-
-    def _state_dict(self) -> dict[str, Any]:
-        counters = {name: getattr(self, name) for name in COUNTERS} | self.evaluator.state_dict()
-        return counters | {"recent": list(self.recent), "wall_seconds": self.tracker.wall_seconds}
-
-    def _load_state_dict(self, state: dict[str, Any]) -> None:
-        for name in COUNTERS:
-            setattr(self, name, state[name])
-        self.evaluator.load_state_dict(state)
-        self.recent.extend(state["recent"])
-        self._rate_mark = (self.tracker.wall_seconds, self.env_steps)
-
-    def _keep_limits(self) -> None:
-        """Limits given to a resumed run are its own from then on: the next resume needs no flags. Raises: SaveError."""
-        described = self.run.read_config()
-        saved = described["config"]
-        limits = {"total_env_steps": self.config.total_env_steps}
-        run = saved["run"] | {"total_minutes": self.config.run.total_minutes}
-        if saved != (kept := saved | limits | {"run": run}):
-            self.run.write_config(described | {"config": kept})
-
-    def _limits_to_tell(self) -> list[str]:
-        """Flags of the limits that a run stopped before `_go_on` did not keep."""
-        if self.saved is None:
-            return []
-        saved, minutes = self.run.read_config()["config"], self.config.run.total_minutes
-        flags = []
-        if self.config.total_env_steps != saved["total_env_steps"]:
-            flags += ["--total-env-steps", str(self.config.total_env_steps)]
-        if minutes is not None and minutes != saved["run"]["total_minutes"]:
-            flags += ["--total-minutes", f"{minutes:g}"]
-        return flags
+    def _after_resuming(self) -> None:
+        keep_limits(self.run, self.config)
+        self.run.truncate_metrics(self.log.env_steps)
+        self.display.say(f"resumed at step {self.log.env_steps:,}")
+        if (solved := self.scores.solved) is not None:
+            target = f"stop_at_return {self.config.run.stop_at_return:g}"
+            self.display.say(f"{target} was reached at step {solved['env_steps']:,}: there is nothing left to train")
+        if self.running():
+            self._evaluate_if_due()  # it was stopped in the middle of an evaluation
 
     # ---- a run that ends otherwise
 
-    def __enter__(self) -> Session:
-        self._handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        for number in self._handlers:
-            signal.signal(number, self._ask_to_stop)
+    def __enter__(self) -> RecordedRun:
+        self.interrupt.__enter__()
         self.display.__enter__()
         return self
-
-    def _ask_to_stop(self, number: int, frame: FrameType | None) -> None:
-        # Asked twice, or before anything is begun that could be saved: at once.
-        if self._interrupted or self.saved is not None:
-            raise KeyboardInterrupt
-        self._interrupted = True
-        self.display.say(f"{signal.Signals(number).name}: saving, then stopping (again: stop at once)")
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.display.__exit__(kind, error, trace)
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        refused = self.saved is not None  # the checkpoint to go on from: what is in the folder stays as it is
+        self.interrupt.__exit__(kind, error, trace)
+        refused = self.saved is not None  # the checkpoint to resume from: what is in the folder stays as it is
         if error is not None and not refused:
             self._write_result(self._result("failed") | {"error": f"{type(error).__name__}: {error}"})
         resumable = (not refused or isinstance(error, KeyboardInterrupt)) and (self.run.checkpoints / "latest").is_dir()
         hopeless = isinstance(error, DivergedError)  # a resumed run is the same run: it would end there again
-        if (error is not None or self._interrupted) and resumable and not hopeless:
-            self.display.say(f"resume with: {metadata.resume_command(self.algo, self.run, *self._limits_to_tell())}")
-        self.tracker.finish(0 if error is None and not self._interrupted else 1)
-        impossible = isinstance(error, ConfigError | CheckpointError)  # settings, or weights to begin from
-        if impossible and self.config.run.resume is None and self.env_steps == 0:
-            shutil.rmtree(self.run.path, ignore_errors=True)  # what cannot be began nothing that is worth a folder
-        if self._interrupted and error is None:
+        if (error is not None or self.interrupt.asked) and resumable and not hopeless:
+            limits = changed_limits(self.run, self.config) if refused else []
+            self.display.say(f"resume with: {resume_command(self.spec.algo, self.run, *limits)}")
+        self.tracker.finish(0 if error is None and not self.interrupt.asked else 1)
+        impossible = isinstance(error, ConfigError | CheckpointError)  # settings, or weights to start from
+        if impossible and self.config.run.resume is None and self.log.env_steps == 0:
+            shutil.rmtree(self.run.path, ignore_errors=True)  # the run never started; its folder is empty
+        if self.env_runner is not None:
+            self.env_runner.close()
+        if self.interrupt.asked and error is None:
             raise SystemExit(EXIT_INTERRUPTED)

@@ -11,10 +11,8 @@ class LazyModule(ModuleType):
     """A stand-in for a module, which is imported when an attribute is first asked for."""
 
     def __getattr__(self, name: str) -> Any:
-        """Import the module and keep the attribute."""
-        value = getattr(importlib.import_module(self.__name__), name)
-        setattr(self, name, value)
-        return value
+        """Import the module and return its attribute."""
+        return getattr(importlib.import_module(self.__name__), name)
 
 
 if TYPE_CHECKING:

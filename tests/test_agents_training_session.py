@@ -19,11 +19,12 @@ from agents import dqn, play
 from agents.dqn import DQN
 from agents.rl.interfaces import Policy
 from agents.training import evaluator, session
-from agents.training.env_runner import Evaluation
+from agents.training.evaluate import Evaluation
 from agents.training.evaluator import Evaluator
 from rl_gen_lab.cli.errors import SaveError
-from rl_gen_lab.runs import checkpoints
+from rl_gen_lab.runs import checkpoints, guards
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
 
 TINY = [
     "--preset", "defaults", "--env", "CartPole", "--total-env-steps", "600", "--learning-starts-env-steps", "100",
@@ -136,14 +137,14 @@ def test_ctrl_c_before_the_run_began_is_no_traceback(
     monkeypatch.setattr(session.Tracker, "start", interrupted)
     with pytest.raises(SystemExit) as stopped:
         dqn.main([*TINY, "--runs-dir", str(tmp_path)])
-    assert stopped.value.code == session.EXIT_INTERRUPTED
+    assert stopped.value.code == EXIT_INTERRUPTED
     assert capsys.readouterr().err == "stopped\n"
 
 
 def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save, calls = session.save_state, []
+    save, calls = guards.save_state, []
 
     def sometimes(folder: Path, state: dict[str, object]) -> None:
         calls.append(folder)
@@ -151,7 +152,7 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
             raise SaveError("no space left on the disk")
         save(folder, state)
 
-    monkeypatch.setattr(session, "save_state", sometimes)
+    monkeypatch.setattr(guards, "save_state", sometimes)
     dqn.main([*TINY, "--runs-dir", str(tmp_path)])
     assert "checkpoint at step 400 not written, the one before stays: no space left" in capsys.readouterr().out
     (path,) = tmp_path.iterdir()
@@ -161,7 +162,7 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
 def test_the_best_agent_is_the_best_that_is_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    save, means = session.save_weights, iter((1.0, 2.0, 0.5))
+    save, means = guards.save_weights, iter((1.0, 2.0, 0.5))
 
     def scored(self: Evaluator, policy: Policy, episodes: int, *_: object) -> tuple[Evaluation, np.ndarray]:
         return Evaluation([next(means, 1.0)] * episodes, [1] * episodes, {}), np.zeros((0, 1))
@@ -172,9 +173,9 @@ def test_the_best_agent_is_the_best_that_is_on_the_disk(
         save(file, tensors, metadata)
 
     monkeypatch.setattr(Evaluator, "_play", scored)
-    monkeypatch.setattr(session, "save_weights", full_at_400)
+    monkeypatch.setattr(guards, "save_weights", full_at_400)
     dqn.main([*TINY, "--runs-dir", str(tmp_path)])
-    assert "weights of the best agent not written: no space left" in capsys.readouterr().out
+    assert "the best weights were not written: no space left" in capsys.readouterr().out
     (path,) = tmp_path.iterdir()
     run = RunFolder.open(path)
     _, about = checkpoints.load_weights(run.checkpoints / "best.safetensors")
@@ -188,7 +189,7 @@ def test_a_disk_full_to_the_end_stops_the_run_with_the_command_that_resumes_it(
         raise SaveError("no space left on the disk")
 
     finished: list[int] = []
-    monkeypatch.setattr(session, "save_weights", full)
+    monkeypatch.setattr(guards, "save_weights", full)
     monkeypatch.setattr(RunFolder, "write_result", full)
     monkeypatch.setattr(session.Tracker, "finish", lambda self, code: finished.append(code))
     with pytest.raises(SystemExit) as stopped:

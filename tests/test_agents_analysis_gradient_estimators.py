@@ -10,7 +10,8 @@ from gymnasium import spaces
 from torch import Tensor
 
 from agents.analysis.gradient_estimators import Episodes, Estimator, advantages, gradients, judge, moments, scores
-from agents.rl.policy_networks import ActorCritic, PolicyConfig
+from agents.rl.policy_networks import ActorCritic
+from agents.training.config import PolicyConfig
 
 # State 0: action 0 pays 1 and ends; action 1 pays -0.5 and leads to state 1, where action 0 pays 0 and action 1 pays 2.
 PATHS = {(0,): [1.0], (1, 0): [-0.5, 0.0], (1, 1): [-0.5, 2.0]}

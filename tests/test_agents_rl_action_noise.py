@@ -7,7 +7,7 @@ import torch
 
 from agents.rl.action_noise import ActionNoise
 from agents.rl.distributions import Categorical, Gaussian
-from agents.rl.policy_networks import PolicyConfig
+from agents.training.config import PolicyConfig
 from rl_gen_lab.cli.errors import ConfigError
 
 PROBS = torch.tensor([0.6, 0.3, 0.1])

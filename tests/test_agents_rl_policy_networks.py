@@ -7,7 +7,10 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from agents.rl.policy_networks import ActorCritic, PolicyConfig, QNetwork, load_network
+from agents.rl.policy_networks import ActorCritic
+from agents.rl.q_networks import QNetwork
+from agents.rl.weights import load_network
+from agents.training.config import PolicyConfig
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 
 

@@ -18,10 +18,11 @@ from safetensors.numpy import load_file
 
 from agents import dqn
 from agents.training import evaluator, session
-from agents.training.env_runner import Act, Evaluation
+from agents.training.evaluate import Act, Evaluation
 from envs.factory import EnvConfig
 from rl_gen_lab.cli import progress
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
 
 CARTPOLE = [
     "--preset", "defaults", "--env", "CartPole", "--num-envs", "3", "--n-step", "3", "--replay.capacity", "300",
@@ -62,14 +63,14 @@ def assert_same(a: RunFolder, b: RunFolder) -> None:
 
 def stop_at(monkeypatch: pytest.MonkeyPatch, env_steps: int) -> None:
     """As if Ctrl-C came at this step."""
-    original = session.Session.running
+    original = session.RecordedRun.running
 
-    def running(self: session.Session) -> bool:
-        if self.env_steps >= env_steps:
-            self._interrupted = True
+    def running(self: session.RecordedRun) -> bool:
+        if self.log.env_steps >= env_steps:
+            self.interrupt.asked = True
         return original(self)
 
-    monkeypatch.setattr(session.Session, "running", running)
+    monkeypatch.setattr(session.RecordedRun, "running", running)
 
 
 @pytest.mark.parametrize("stop", [90, 300, 501], ids=["before-learning", "at-a-checkpoint", "between-checkpoints"])
@@ -82,7 +83,7 @@ def test_an_interrupted_cartpole_run_resumes_exactly(
         stop_at(patch, stop)
         with pytest.raises(SystemExit) as exit_:
             dqn.main([*arguments, "--runs-dir", str(tmp_path / "stopped")])
-        assert exit_.value.code == session.EXIT_INTERRUPTED
+        assert exit_.value.code == EXIT_INTERRUPTED
     stopped = only_run(tmp_path / "stopped")
     assert stopped.read_result()["status"] == "interrupted"
     dqn.main(["--resume", str(stopped.path)])
@@ -115,7 +116,7 @@ def test_a_run_interrupted_in_an_evaluation_resumes_exactly(
         patch.setattr(evaluator, "evaluate", evaluate)
         with pytest.raises(SystemExit) as exit_:
             dqn.main([*arguments, "--runs-dir", str(tmp_path / "stopped")])
-    assert exit_.value.code == session.EXIT_INTERRUPTED and played == number
+    assert exit_.value.code == EXIT_INTERRUPTED and played == number
     stopped = only_run(tmp_path / "stopped")
     assert stopped.read_result()["status"] == "interrupted"
     dqn.main(["--resume", str(stopped.path)])
@@ -151,15 +152,15 @@ def test_ctrl_c_while_games_are_repeated_stops_at_once_and_changes_nothing(
     before = {file: file.read_bytes() for file in stopped.path.rglob("*") if file.is_file()}
     repeated: list[int] = []
 
-    def interrupt(self: session.Session, done: int, total: int) -> None:
+    def interrupt(self: session.RecordedRun, done: int, total: int) -> None:
         repeated.append(done)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(session.Session, "_show_repetition", interrupt)
+    monkeypatch.setattr(session.RecordedRun, "_show_repetition", interrupt)
     capsys.readouterr()
     with pytest.raises(SystemExit) as exit_:
         dqn.main(["--resume", str(stopped.path), "--total-env-steps", "1200", "--total-minutes", "9"])
-    assert exit_.value.code == session.EXIT_INTERRUPTED and repeated == [1]
+    assert exit_.value.code == EXIT_INTERRUPTED and repeated == [1]
     told = capsys.readouterr().out
     assert f"-m agents.dqn --resume {stopped.path} --total-env-steps 1200 --total-minutes 9\n" in told
     assert before == {file: file.read_bytes() for file in stopped.path.rglob("*") if file.is_file()}
@@ -200,7 +201,7 @@ def test_sigterm_saves_and_prints_the_command_that_resumes(tmp_path: Path) -> No
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
     run = only_run(tmp_path)
-    assert process.returncode == session.EXIT_INTERRUPTED, output
+    assert process.returncode == EXIT_INTERRUPTED, output
     assert f"python -m agents.dqn --resume {run.path}" in output
     assert json.loads(run.result_file.read_text())["status"] == "interrupted"
 

@@ -12,8 +12,10 @@ import scipy.stats
 import torch
 from gymnasium import spaces
 
+from agents.rl.interfaces import Step
 from agents.rl.replay import Replay
-from agents.training.env_runner import EnvStepError, Evaluation, Rollout, Step, evaluate
+from agents.training.env_runner import EnvStepError, VectorEnvRunner
+from agents.training.evaluate import Evaluation, evaluate
 from envs.factory import EnvConfig, make_vec
 from rl_gen_lab.cli.errors import UserError
 from rl_gen_lab.compute.seeding import Generators
@@ -86,7 +88,7 @@ def _worlds() -> Iterator[None]:
         gym.registry.pop(f"test/{name}-v0", None)
 
 
-def actions_of(rollout: Rollout, chance: np.random.Generator) -> np.ndarray:
+def actions_of(rollout: VectorEnvRunner, chance: np.random.Generator) -> np.ndarray:
     space = rollout.action_space
     assert isinstance(space, spaces.Discrete)
     return chance.integers(space.n, size=rollout.num_envs)
@@ -102,7 +104,7 @@ def assert_same_step(one: Step, two: Step) -> None:
 
 @pytest.mark.parametrize(("name", "ending"), [("test/Counter-v0", "terminated"), ("test/Truncates-v0", "truncated")])
 def test_an_episode_then_one_dummy_step_then_the_next_episode(name: str, ending: str) -> None:
-    rollout = Rollout(name, 2, EnvConfig(), Generators(1))
+    rollout = VectorEnvRunner(name, 2, EnvConfig(), Generators(1))
     steps, finished = zip(*(rollout.step(np.array([0, 1])) for _ in range(10)), strict=True)
 
     def column(field: str) -> list[Any]:
@@ -129,7 +131,7 @@ def test_ale_rewards_are_clipped_for_the_learner_and_whole_in_the_reports() -> N
     returns: dict[bool, list[float]] = {True: [], False: []}
     for clip in (True, False):
         world = EnvConfig(max_episode_frames=4 * 250, frame_stack=1, image_size=42, clip_rewards=clip)
-        rollout = Rollout("MsPacman", 1, world, Generators(1))
+        rollout = VectorEnvRunner("MsPacman", 1, world, Generators(1))
         chance = np.random.default_rng(0)
         while not returns[clip]:
             step, finished = rollout.step(actions_of(rollout, chance))
@@ -146,7 +148,7 @@ def test_a_lost_life_is_marked_without_ending_the_episode_and_only_when_asked() 
     lost = {}
     for asked in (True, False):
         world = EnvConfig(episodic_life=asked, frame_stack=1, image_size=42, sticky=0.0)
-        rollout = Rollout("Breakout", 1, world, Generators(1))
+        rollout = VectorEnvRunner("Breakout", 1, world, Generators(1))
         chance = np.random.default_rng(1)
         episodes: list[Any] = []
         marks = []
@@ -166,7 +168,7 @@ def test_a_lost_life_is_marked_without_ending_the_episode_and_only_when_asked() 
 def test_a_point_ends_the_value_without_ending_the_game_and_only_when_asked() -> None:
     for asked in (True, False):
         world = EnvConfig(episodic_points=asked, frame_stack=1, image_size=42)
-        rollout = Rollout("Pong", 1, world, Generators(1))
+        rollout = VectorEnvRunner("Pong", 1, world, Generators(1))
         chance = np.random.default_rng(1)
         episodes: list[Any] = []
         points = []
@@ -180,7 +182,7 @@ def test_a_point_ends_the_value_without_ending_the_game_and_only_when_asked() ->
 
 
 def test_points_end_no_value_in_worlds_without_an_emulator() -> None:
-    rollout = Rollout("CartPole", 1, EnvConfig(episodic_points=True), Generators(1))
+    rollout = VectorEnvRunner("CartPole", 1, EnvConfig(episodic_points=True), Generators(1))
     for _ in range(5):
         step, _ = rollout.step(np.array([0]))
         assert step.reward[0] == 1.0 and not step.value_ends[0]
@@ -191,7 +193,7 @@ def test_points_end_no_value_in_worlds_without_an_emulator() -> None:
 def test_stacks_built_from_remembered_frames_are_the_stacks_that_the_world_showed(fire: bool) -> None:
     world = EnvConfig(max_episode_frames=160, fire_reset=fire, image_size=42, frame_stack=4, grayscale=not fire)
     channels = 1 if world.grayscale else 3
-    rollout = Rollout("Breakout", 2, world, Generators(2))
+    rollout = VectorEnvRunner("Breakout", 2, world, Generators(2))
     replay = Replay(2 * 150, 2, (channels, 42, 42), torch.uint8, 4, torch.device("cpu"))
     chance = np.random.default_rng(0)
     shown = []
@@ -229,7 +231,7 @@ def register_bad(bad: str, at: int) -> str:
     ],
 )
 def test_a_broken_world_is_named_with_its_step(bad: str, words: str) -> None:
-    rollout = Rollout(register_bad(bad, 3), 2, EnvConfig(), Generators(1))
+    rollout = VectorEnvRunner(register_bad(bad, 3), 2, EnvConfig(), Generators(1))
     for _ in range(2):
         rollout.step(np.array([0, 0]))
     with pytest.raises(
@@ -243,16 +245,16 @@ def test_a_broken_world_is_named_with_its_step(bad: str, words: str) -> None:
 @pytest.mark.parametrize("bad", ["raises", "shape", "nan observation"])
 def test_a_world_broken_at_its_reset_is_named(bad: str) -> None:
     with pytest.raises(EnvStepError, match="environment test/Bad-v0, vector step 0 of 2 copies"):
-        Rollout(register_bad(bad, 0), 2, EnvConfig(), Generators(1))
+        VectorEnvRunner(register_bad(bad, 0), 2, EnvConfig(), Generators(1))
 
 
 def test_a_broken_reward_of_the_step_that_is_no_transition_does_not_matter() -> None:
-    rollout = Rollout(register_bad("nan reward", 9), 1, EnvConfig(), Generators(1))  # never reached
+    rollout = VectorEnvRunner(register_bad("nan reward", 9), 1, EnvConfig(), Generators(1))  # never reached
     assert sum(len(rollout.step(np.array([0]))[1]) for _ in range(10)) == 2
 
 
 def test_receiving_needs_sending() -> None:
-    rollout = Rollout("CartPole", 1, EnvConfig(), Generators(1))
+    rollout = VectorEnvRunner("CartPole", 1, EnvConfig(), Generators(1))
     with pytest.raises(AssertionError, match="recv without send"):
         rollout.recv()
 
@@ -262,7 +264,7 @@ def test_receiving_needs_sending() -> None:
 
 @pytest.mark.parametrize(("name", "world"), [("Pong", EnvConfig(max_episode_frames=120)), ("CartPole", EnvConfig())])
 def test_a_loaded_rollout_goes_on_exactly_as_the_one_that_was_saved(name: str, world: EnvConfig) -> None:
-    rollout = Rollout(name, 2, world, Generators(5))
+    rollout = VectorEnvRunner(name, 2, world, Generators(5))
     chance = np.random.default_rng(0)
     for t in range(70):
         rollout.step(actions_of(rollout, chance))
@@ -272,7 +274,7 @@ def test_a_loaded_rollout_goes_on_exactly_as_the_one_that_was_saved(name: str, w
     assert (state["restarts"], state["steps"], len(state["actions"])) == (1, 70, 49)
     plan = [actions_of(rollout, chance) for _ in range(60)]
     expected = [rollout.step(actions) for actions in plan]
-    restored = Rollout(name, 2, world, Generators(5))
+    restored = VectorEnvRunner(name, 2, world, Generators(5))
     restored.step(plan[0])
     restored.load_state_dict(state)
     assert restored.steps == 70
@@ -292,18 +294,18 @@ def test_a_loaded_rollout_goes_on_exactly_as_the_one_that_was_saved(name: str, w
 
 
 def test_a_state_taken_right_after_a_restart_can_be_loaded() -> None:
-    rollout = Rollout("CartPole", 2, EnvConfig(), Generators(5))
+    rollout = VectorEnvRunner("CartPole", 2, EnvConfig(), Generators(5))
     rollout.step(np.array([0, 1]))
     rollout.restart()
     state = rollout.state_dict()
-    restored = Rollout("CartPole", 2, EnvConfig(), Generators(5))
+    restored = VectorEnvRunner("CartPole", 2, EnvConfig(), Generators(5))
     restored.load_state_dict(state)
     np.testing.assert_array_equal(restored.obs, rollout.obs)
     assert restored.steps == 1
 
 
 def test_every_restart_begins_other_games_and_the_first_step_after_it_is_a_first() -> None:
-    rollout = Rollout("CartPole", 2, EnvConfig(), Generators(5))
+    rollout = VectorEnvRunner("CartPole", 2, EnvConfig(), Generators(5))
     begun = [rollout.obs]
     for _ in range(3):
         rollout.step(np.array([0, 0]))
@@ -313,11 +315,11 @@ def test_every_restart_begins_other_games_and_the_first_step_after_it_is_a_first
     step, _ = rollout.step(np.array([0, 0]))
     assert step.first.all()
     assert not step.dummy.any()
-    assert not np.array_equal(begun[0], Rollout("CartPole", 2, EnvConfig(), Generators(6)).obs)
+    assert not np.array_equal(begun[0], VectorEnvRunner("CartPole", 2, EnvConfig(), Generators(6)).obs)
 
 
 def test_a_restart_forgets_the_episodes_under_way() -> None:
-    rollout = Rollout("test/Counter-v0", 1, EnvConfig(), Generators(1))
+    rollout = VectorEnvRunner("test/Counter-v0", 1, EnvConfig(), Generators(1))
     for _ in range(3):
         rollout.step(np.array([0]))
     rollout.restart()
@@ -326,7 +328,7 @@ def test_a_restart_forgets_the_episodes_under_way() -> None:
 
 
 def test_the_learner_may_keep_what_it_was_shown() -> None:
-    rollout = Rollout("Pong", 1, EnvConfig(), Generators(1))
+    rollout = VectorEnvRunner("Pong", 1, EnvConfig(), Generators(1))
     step, _ = rollout.step(np.array([0]))
     kept, copy = step.next_obs, step.next_obs.copy()
     for _ in range(5):
@@ -373,18 +375,18 @@ def test_long_episodes_count_as_often_as_short_ones() -> None:
 
 
 def test_each_copy_plays_the_same_number_of_episodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    from agents.training import env_runner as module
+    from agents.training import evaluate as module
 
     counted: list[int] = []
-    original = Rollout._advance
+    original = VectorEnvRunner._advance
 
-    def count(self: Rollout, *args: Any) -> Any:
+    def count(self: VectorEnvRunner, *args: Any) -> Any:
         episodes = original(self, *args)
         counted.extend(e.env for e in episodes)
         return episodes
 
     monkeypatch.setattr(module, "MAX_EVALUATION_ENVS", 4)
-    monkeypatch.setattr(Rollout, "_advance", count)
+    monkeypatch.setattr(VectorEnvRunner, "_advance", count)
     found = evaluate("test/Counter-v0", EnvConfig(), zeros, 12, 1)
     assert sorted(counted) == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     assert len(found.returns) == 12
@@ -436,13 +438,13 @@ def test_an_agent_with_a_memory_is_told_where_each_episode_begins() -> None:
 def test_epsilon_is_drawn_for_each_copy_and_step(monkeypatch: pytest.MonkeyPatch) -> None:
     """Binomial test of the share of random actions; right code fails it once in a million seeds."""
     taken: list[np.ndarray] = []
-    original = Rollout.step
+    original = VectorEnvRunner.step
 
-    def record(self: Rollout, actions: np.ndarray) -> Any:
+    def record(self: VectorEnvRunner, actions: np.ndarray) -> Any:
         taken.append(actions.copy())
         return original(self, actions)
 
-    monkeypatch.setattr(Rollout, "step", record)
+    monkeypatch.setattr(VectorEnvRunner, "step", record)
     evaluate("test/Counter-v0", EnvConfig(), zeros, 200, 1, epsilon=0.5)
     ones = np.stack(taken)  # a random action is 1 half of the time, the greedy one never
     assert ones.shape == (49, 20)
@@ -454,7 +456,7 @@ def test_epsilon_is_drawn_for_each_copy_and_step(monkeypatch: pytest.MonkeyPatch
 
 def test_evaluation_counts_unclipped_returns_and_leaves_the_training_worlds_alone() -> None:
     world = EnvConfig(max_episode_frames=100, noop_max=5)
-    rollout, twin = (Rollout("Pong", 1, world, Generators(9)) for _ in range(2))
+    rollout, twin = (VectorEnvRunner("Pong", 1, world, Generators(9)) for _ in range(2))
     chance = np.random.default_rng(0)
     for t in range(30):
         if t == 10:

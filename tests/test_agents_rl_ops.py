@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from agents.rl.ops import (
+    anneal,
     approximate_kl,
     clipped_surrogate_loss,
     double_q_learning_target,
@@ -11,17 +12,41 @@ from agents.rl.ops import (
     huber,
     lambda_returns,
     leave_one_out,
+    lerp_parameters,
     masked_mean,
     policy_gradient_loss,
     q_learning_target,
     returns_to_go,
-    standardise,
+    standardize,
     td_error,
 )
 
 REWARD = torch.tensor([1.0, -2.0, 0.5])
 DISCOUNT = torch.tensor([0.5, 0.0, 0.25])
 Q_T = torch.tensor([[2.0, 6.0], [10.0, 20.0], [-4.0, -8.0]])
+
+
+@pytest.mark.parametrize(("t", "value"), [(-5, 1.0), (0, 1.0), (25, 0.775), (50, 0.55), (100, 0.1), (1_000, 0.1)])
+def test_a_linear_schedule_falls_evenly_and_then_stays(t: float, value: float) -> None:
+    assert anneal(1.0, 0.1, 100, t) == pytest.approx(value, abs=1e-12)
+
+
+def test_a_linear_schedule_may_rise_and_may_take_no_time() -> None:
+    assert anneal(0.25, 0.75, 4, 1) == 0.375
+    assert anneal(1.0, 0.1, 0, 0) == 0.1
+
+
+def test_a_schedule_without_an_end_is_constant() -> None:
+    assert [anneal(0.3, None, 10, t) for t in (0, 5, 100)] == [0.3, 0.3, 0.3]
+
+
+def test_parameters_move_by_a_share_of_the_way_and_buffers_stay() -> None:
+    target, source = torch.nn.BatchNorm1d(1), torch.nn.BatchNorm1d(1)
+    with torch.no_grad():
+        source.weight.fill_(3.0)
+        source.running_mean.fill_(7.0)  # type: ignore[union-attr]
+    lerp_parameters(target, source, 0.25)
+    assert target.weight.tolist() == [1.5] and target.running_mean.tolist() == [0.0]  # type: ignore[union-attr]
 
 
 def test_the_target_is_reward_plus_discounted_maximum_and_a_zero_discount_stops_the_value() -> None:
@@ -185,7 +210,7 @@ def test_leave_one_out_is_the_mean_of_the_other_episodes() -> None:
 def test_masked_means_ignore_what_is_masked_and_nothing_at_all_is_zero() -> None:
     x, mask = torch.tensor([1.0, 5.0, 100.0]), torch.tensor([1.0, 1.0, 0.0])
     assert masked_mean(x, mask) == 3.0
-    assert standardise(x, mask)[:2].tolist() == pytest.approx([-1.0, 1.0])
+    assert standardize(x, mask)[:2].tolist() == pytest.approx([-1.0, 1.0])
     assert masked_mean(x, torch.zeros(3)) == 0.0
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from gymnasium import spaces
 
-from agents.rl.rollout_buffer import Trajectories, sequences
-from agents.training.env_runner import Step
+from agents.rl.interfaces import Step
+from agents.rl.rollout_buffer import RolloutBuffer, sequences
 
 OBS, ACTIONS = spaces.Box(-1e3, 1e3, (1,), np.float32), spaces.Discrete(9)
 CPU = torch.device("cpu")
@@ -29,14 +29,14 @@ def step(
     )  # fmt: skip
 
 
-def filled(steps: list[Step], room: int | None = None) -> Trajectories:
-    made = Trajectories(room or len(steps), 1, OBS, ACTIONS, CPU)
+def filled(steps: list[Step], room: int | None = None) -> RolloutBuffer:
+    made = RolloutBuffer(room or len(steps), 1, OBS, ACTIONS, CPU)
     for s in steps:
         made.push(s, torch.tensor([3]))
     return made
 
 
-def advantages(made: Trajectories, gamma: float = 0.5, lambda_: float = 1.0) -> tuple[list[float], list[float]]:
+def advantages(made: RolloutBuffer, gamma: float = 0.5, lambda_: float = 1.0) -> tuple[list[float], list[float]]:
     """Advantages and mask where the value of an observation is the observation itself."""
     found = made.advantages(made.obs.squeeze(-1), made.reward, gamma, lambda_)
     return found.advantage.flatten().tolist(), found.mask.flatten().tolist()
@@ -98,7 +98,7 @@ def test_what_was_saved_half_way_goes_on_the_same() -> None:
     rows = [step(10, 20, first=True), step(20, 30, truncated=True), step(30, 40, dummy=True), step(40, 50, first=True)]
     whole = filled(rows)
     half = filled(rows[:2], room=4)
-    resumed = Trajectories(4, 1, OBS, ACTIONS, CPU)
+    resumed = RolloutBuffer(4, 1, OBS, ACTIONS, CPU)
     resumed.load_state_dict(half.state_dict())
     for s in rows[2:]:
         resumed.push(s, torch.tensor([3]))
@@ -123,6 +123,6 @@ def test_sequences_keep_time_order_and_copies_apart(length: int) -> None:
 
 
 def test_continuous_actions_and_pixels_have_their_shapes() -> None:
-    made = Trajectories(5, 3, spaces.Box(0, 255, (4, 36, 36), np.uint8), spaces.Box(-1, 1, (2,), np.float32), CPU)
+    made = RolloutBuffer(5, 3, spaces.Box(0, 255, (4, 36, 36), np.uint8), spaces.Box(-1, 1, (2,), np.float32), CPU)
     assert made.obs.shape == (6, 3, 4, 36, 36) and made.obs.dtype == torch.uint8
     assert made.action.shape == (5, 3, 2) and made.action.dtype == torch.float32

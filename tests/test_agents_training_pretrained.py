@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import Tensor
 
-from agents import play
-from agents.rl.policy_networks import QNetwork
+from agents.rl.q_networks import QNetwork
 from agents.training import session
-from agents.training.pretrained import TransferConfig, freeze, parameter_groups, set_learning_rate
+from agents.training.config import TransferConfig
+from agents.training.load import load_policy
+from agents.training.pretrained import freeze
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.runs.folder import RunFolder
 
@@ -109,14 +110,14 @@ def test_an_interrupted_run_resumes_exactly_without_the_file_it_began_from(
     save_file({f"backbone.{key}": x for key, x in backbone(weights(trained, "best")).items()}, file)
     flags = ["--init-backbone", str(file), "--init-learning-rate-factor", "0.3", "--learning-rate-end", "0"]
     whole = run(agent, tmp_path / "whole", *flags)
-    original = session.Session.running
+    original = session.RecordedRun.running
 
-    def running(self: session.Session) -> bool:
-        self._interrupted = self._interrupted or self.env_steps >= 401
+    def running(self: session.RecordedRun) -> bool:
+        self.interrupt.asked = self.interrupt.asked or self.log.env_steps >= 401
         return original(self)
 
     with monkeypatch.context() as patch:
-        patch.setattr(session.Session, "running", running)
+        patch.setattr(session.RecordedRun, "running", running)
         with pytest.raises(SystemExit):
             run(agent, tmp_path / "stopped", *flags)
     (path,) = (tmp_path / "stopped").iterdir()
@@ -126,7 +127,7 @@ def test_an_interrupted_run_resumes_exactly_without_the_file_it_began_from(
     assert same(weights(whole), weights(stopped))
     assert whole.read_result()["final_eval"] == stopped.read_result()["final_eval"]
     assert stopped.read_config()["init_backbone"]["file"] == str(file)
-    assert play.load_policy(stopped, "last").act(np.zeros((1, 4), np.float32)).shape == (1,)
+    assert load_policy(stopped, "last").act(np.zeros((1, 4), np.float32)).shape == (1,)
 
 
 def test_frozen_convolutions_stay_and_the_layer_behind_them_learns(tmp_path: Path) -> None:
@@ -179,30 +180,3 @@ def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any], mes
 def test_convolutions_can_only_be_frozen_where_there_are_some() -> None:
     with pytest.raises(ConfigError, match="MLP has none"):
         freeze(TransferConfig(Path("runs/RUN"), "conv"), QNetwork("mlp", (4,), 2, dueling=False))
-
-
-def test_without_a_trained_backbone_the_optimiser_has_the_one_group_it_always_had() -> None:
-    network = QNetwork("mlp", (4,), 2, dueling=True)
-    (group,) = parameter_groups(TransferConfig(), network, 1.0)
-    assert group.keys() == {"params"}
-    assert [id(p) for p in group["params"]] == [id(p) for p in network.parameters()]
-
-
-def test_a_schedule_moves_both_groups_and_keeps_their_ratio() -> None:
-    network = QNetwork("mlp", (4,), 2, dueling=True)
-    config = TransferConfig(Path("runs/RUN"), init_learning_rate_factor=0.1)
-    optimizer = torch.optim.Adam(parameter_groups(config, network, 1e-3), lr=1e-3)
-    assert [group["lr"] for group in optimizer.param_groups] == [1e-3, 1e-4]
-    set_learning_rate(optimizer, 5e-4)
-    assert [group["lr"] for group in optimizer.param_groups] == [5e-4, pytest.approx(5e-5)]
-    counted = sum(len(group["params"]) for group in optimizer.param_groups)
-    assert counted == len(list(network.parameters()))
-
-
-def test_parts_of_a_network_get_optimisers_of_their_own() -> None:
-    network = nn.Module()
-    network.backbone, network.head, network.other = nn.Linear(2, 2), nn.Linear(2, 2), nn.Linear(2, 2)
-    config = TransferConfig(Path("runs/RUN"), init_learning_rate_factor=0.5)
-    new, trained = parameter_groups(config, network, 1.0, [network.backbone, network.head])
-    assert [p is q for p, q in zip(new["params"], network.head.parameters(), strict=True)] == [True, True]
-    assert [p is q for p, q in zip(trained["params"], network.backbone.parameters(), strict=True)] == [True, True]

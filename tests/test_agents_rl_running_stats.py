@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from agents.rl.running_stats import LIMIT, RewardScale, RunningMoments
+from agents.rl.running_stats import LIMIT, RewardScaler, RunningMeanStd
 
 
 def test_moments_are_those_of_everything_seen() -> None:
     seen = 3.0 + 2.0 * torch.randn(1_000, 4, generator=torch.Generator().manual_seed(0))
-    moments = RunningMoments((4,))
+    moments = RunningMeanStd((4,))
     for part in seen.split([1, 300, 9, 690]):
         moments.update(part)
     torch.testing.assert_close(moments.mean, seen.mean(0), rtol=1e-4, atol=1e-4)
@@ -21,13 +21,13 @@ def test_moments_are_those_of_everything_seen() -> None:
 
 
 def test_before_anything_was_seen_numbers_pass_unchanged() -> None:
-    moments = RunningMoments((2,))
+    moments = RunningMeanStd((2,))
     moments.update(torch.zeros(0, 2))
     torch.testing.assert_close(moments(torch.tensor([[0.5, -2.0]])), torch.tensor([[0.5, -2.0]]))
 
 
 def test_looking_changes_nothing_and_outliers_are_clipped() -> None:
-    moments = RunningMoments((1,))
+    moments = RunningMeanStd((1,))
     moments.update(torch.tensor([[-1.0], [1.0]]))
     before = {name: value.clone() for name, value in moments.state_dict().items()}
     assert moments(torch.tensor([[1e6]])).item() == LIMIT
@@ -37,7 +37,7 @@ def test_looking_changes_nothing_and_outliers_are_clipped() -> None:
 
 def test_rewards_are_divided_by_the_spread_of_discounted_returns() -> None:
     # One copy, gamma 1/2: returns 1, 2.5, then an episode begins: 4; a dummy row with reward 0 does not count.
-    scale = RewardScale(1, 0.5, torch.device("cpu"))
+    scale = RewardScaler(1, 0.5, torch.device("cpu"))
     reward = torch.tensor([[1.0], [2.0], [0.0], [4.0]])
     first = torch.tensor([[True], [False], [False], [True]])
     dummy = torch.tensor([[False], [False], [True], [False]])
@@ -45,7 +45,7 @@ def test_rewards_are_divided_by_the_spread_of_discounted_returns() -> None:
     spread = torch.tensor([1.0, 2.5, 4.0]).std(correction=0)
     torch.testing.assert_close(scale(reward), reward / spread)
     assert scale.running.tolist() == [4.0]
-    other = RewardScale(1, 0.5, torch.device("cpu"))
+    other = RewardScaler(1, 0.5, torch.device("cpu"))
     other.load_state_dict(scale.state_dict())
     torch.testing.assert_close(other(reward), scale(reward))
     assert other.running.tolist() == [4.0]

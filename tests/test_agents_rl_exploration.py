@@ -4,30 +4,20 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from agents.rl.exploration import HeldExploration, epsilon_greedy, ladder, linear
-
-
-@pytest.mark.parametrize(("t", "value"), [(-5, 1.0), (0, 1.0), (25, 0.775), (50, 0.55), (100, 0.1), (1_000, 0.1)])
-def test_a_linear_schedule_falls_evenly_and_then_stays(t: float, value: float) -> None:
-    assert linear(1.0, 0.1, 100, t) == pytest.approx(value, abs=1e-12)
-
-
-def test_a_linear_schedule_may_rise_and_may_take_no_time() -> None:
-    assert linear(0.25, 0.75, 4, 1) == 0.375
-    assert linear(1.0, 0.1, 0, 0) == 0.1
+from agents.rl.exploration import TemporallyExtendedEpsilonGreedy, epsilon_greedy, epsilon_ladder
 
 
 def test_the_ladder_of_ape_x_by_hand() -> None:
     # 0.5^(1 + 7 i / 7) for eight environments: a half, a quarter, ... down to 1/256.
-    np.testing.assert_allclose(ladder(0.5, 8, 7.0), [2.0 ** -(1 + i) for i in range(8)])
-    np.testing.assert_allclose(ladder(0.4, 3, 2.0), [0.4, 0.16, 0.064])
+    np.testing.assert_allclose(epsilon_ladder(0.5, 8, 7.0), [2.0 ** -(1 + i) for i in range(8)])
+    np.testing.assert_allclose(epsilon_ladder(0.4, 3, 2.0), [0.4, 0.16, 0.064])
 
 
 def test_a_ladder_without_spread_or_with_one_rung_is_flat() -> None:
-    np.testing.assert_array_equal(ladder(0.3, 5, 0.0), [0.3] * 5)
-    np.testing.assert_array_equal(ladder(0.3, 1, 7.0), [0.3])
-    np.testing.assert_array_equal(ladder(1.0, 4, 7.0), [1.0] * 4)
-    np.testing.assert_array_equal(ladder(0.0, 4, 7.0), [0.0] * 4)
+    np.testing.assert_array_equal(epsilon_ladder(0.3, 5, 0.0), [0.3] * 5)
+    np.testing.assert_array_equal(epsilon_ladder(0.3, 1, 7.0), [0.3])
+    np.testing.assert_array_equal(epsilon_ladder(1.0, 4, 7.0), [1.0] * 4)
+    np.testing.assert_array_equal(epsilon_ladder(0.0, 4, 7.0), [0.0] * 4)
 
 
 def draws(epsilon: list[float], num_actions: int, rounds: int) -> np.ndarray:
@@ -71,7 +61,7 @@ def test_without_exploration_the_greedy_actions_come_back_as_they_were() -> None
 
 def held(epsilon: list[float], hold_steps: int, steps: int) -> np.ndarray:
     """(steps, N) actions where the greedy one is always -1."""
-    exploration = HeldExploration(len(epsilon), 1_000, hold_steps, np.random.default_rng(4))
+    exploration = TemporallyExtendedEpsilonGreedy(len(epsilon), 1_000, hold_steps, np.random.default_rng(4))
     greedy = -np.ones(len(epsilon), dtype=np.int64)
     return np.stack([exploration.choose(greedy, np.array(epsilon)) for _ in range(steps)])
 
@@ -90,7 +80,7 @@ def test_held_random_actions_last_their_steps_and_take_the_same_share_of_them() 
 
 
 def test_a_random_action_of_one_step_is_plain_epsilon_greedy() -> None:
-    exploration, rng = HeldExploration(3, 5, 1, np.random.default_rng(7)), np.random.default_rng(7)
+    exploration, rng = TemporallyExtendedEpsilonGreedy(3, 5, 1, np.random.default_rng(7)), np.random.default_rng(7)
     greedy, epsilon = np.array([1, 2, 3]), np.array([0.2, 0.5, 0.9])
     for _ in range(20):
         found = exploration.choose(greedy, epsilon)
@@ -98,7 +88,7 @@ def test_a_random_action_of_one_step_is_plain_epsilon_greedy() -> None:
 
 
 def test_held_exploration_goes_on_from_its_state() -> None:
-    one, two = (HeldExploration(4, 5, 6, np.random.default_rng(1)) for _ in range(2))
+    one, two = (TemporallyExtendedEpsilonGreedy(4, 5, 6, np.random.default_rng(1)) for _ in range(2))
     greedy, epsilon = np.zeros(4, dtype=np.int64), np.full(4, 0.5)
     for _ in range(9):
         one.choose(greedy, epsilon)

@@ -1,0 +1,88 @@
+"""Q-networks: action values on a backbone, and the mean of several of an agent's past networks."""
+
+from __future__ import annotations
+
+import copy
+import sys
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from rl_gen_lab.backbones import build
+from rl_gen_lab.cli.errors import ConfigError
+
+
+class FrameStandardizer(Protocol):
+    """A convolutional backbone, which can standardize its input."""
+
+    def standardise(self, frames: Tensor) -> None:
+        """Take mean frame and standard deviation from frames (M, c, H, W) uint8."""
+
+
+class QNetwork(nn.Module):
+    """Action values on a backbone.
+
+    dueling: the state value and the advantages get a head each, joined as V + A - mean(A).
+    Source: Wang et al. 2016, "Dueling network architectures", eq. 9.
+    """
+
+    def __init__(self, backbone: str, shape: tuple[int, ...], num_actions: int, dueling: bool) -> None:
+        """shape: of one observation, (C, H, W) for pixels or (D,). Raises: ConfigError for an unknown backbone."""
+        super().__init__()
+        self.backbone = build(backbone, shape)
+        features = self.backbone.out_features
+        assert isinstance(features, int)
+        self.advantage = nn.Linear(features, num_actions)
+        self.value = nn.Linear(features, 1) if dueling else None
+
+    @property
+    def newest(self) -> QNetwork:
+        """This network: the one that learns, under the name that an ensemble has for it."""
+        return self
+
+    def standardize(self, frames: Tensor) -> None:
+        """Standardize the input by frames (M, c, H, W) uint8. For convolutional backbones."""
+        cast("FrameStandardizer", self.backbone).standardise(frames)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """obs: (B, C, H, W) uint8 or (B, D) float32 -> (B, A) float32 action values."""
+        features = self.backbone(obs)
+        q: Tensor = self.advantage(features)
+        if self.value is not None:
+            q = q - q.mean(1, keepdim=True) + self.value(features)
+        return q.float()
+
+
+class QEnsemble(nn.Module):
+    """The mean of the newest Q-network and of snapshots of its past.
+
+    Networks of different times fail at different moments, and their mean at fewer. Source: Anschel et al. 2017,
+    "Averaged-DQN", eq. 8, which averages for the targets too.
+    """
+
+    taken: Tensor
+
+    def __init__(self, newest: QNetwork, snapshots: int, free_bytes: int = sys.maxsize) -> None:
+        """free_bytes: memory that is free. Raises: ConfigError if the snapshots do not fit into half of it."""
+        super().__init__()
+        size = sum(tensor.numel() * tensor.element_size() for tensor in newest.state_dict().values())
+        if snapshots * size > 0.5 * free_bytes:
+            fits = int(0.5 * free_bytes / size)
+            raise ConfigError(
+                f"{snapshots:,} snapshots of {size / 1e6:.1f} MB do not fit into {free_bytes / 1e9:.1f} GB:"
+                f" use --ensemble-size {fits + 1} or less"
+            )
+        self.newest = newest
+        self.snapshots = nn.ModuleList(copy.deepcopy(newest).requires_grad_(False) for _ in range(snapshots))
+        self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
+
+    def snapshot(self) -> None:
+        """Copy the newest network over the oldest snapshot."""
+        self.snapshots[int(self.taken) % len(self.snapshots)].load_state_dict(self.newest.state_dict())
+        self.taken += 1
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """obs: (B, C, H, W) uint8 or (B, D) float32 -> (B, A) float32, the mean over the networks that exist by now."""
+        members = [self.newest, *self.snapshots[: int(self.taken)]]
+        return torch.stack([member(obs) for member in members]).mean(0)

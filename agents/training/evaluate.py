@@ -1,0 +1,103 @@
+"""Scoring a policy: whole episodes in environments and with seeds of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from agents.rl.interfaces import Episode
+from agents.training.env_runner import VectorEnvRunner
+from envs.factory import EnvConfig, is_capped
+from rl_gen_lab.compute.seeding import Generators
+
+Act = Callable[[np.ndarray], np.ndarray]
+MAX_EVALUATION_ENVS = 20
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Unclipped returns and lengths (agent steps) of whole episodes, with the rules they were played by."""
+
+    returns: list[float]
+    lengths: list[int]
+    protocol: dict[str, Any]
+
+    def summary(self) -> dict[str, float]:
+        """Return metrics under the names that every agent logs."""
+        returns = np.asarray(self.returns)
+        return {
+            "eval/return_mean": float(returns.mean()),
+            "eval/return_std": float(returns.std()),
+            "eval/return_min": float(returns.min()),
+            "eval/return_max": float(returns.max()),
+            "eval/length_mean": float(np.mean(self.lengths)),
+            "eval/episodes": len(returns),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for result.json."""
+        ordered = np.sort(self.returns)
+        cut = len(ordered) // 4
+        return {
+            "return_mean": float(ordered.mean()),
+            "return_std": float(ordered.std()),
+            "return_iqm": float(ordered[cut : len(ordered) - cut].mean()),
+            "returns": self.returns,
+            "lengths": self.lengths,
+            "protocol": self.protocol,
+        }
+
+
+def evaluate(
+    name: str,
+    world: EnvConfig,
+    act: Act,
+    episodes: int,
+    seed: int,
+    *,
+    epsilon: float = 0.0,
+    threads: int = 1,
+    on_episode: Callable[[int], None] | None = None,
+    begin: Callable[[np.ndarray], None] | None = None,
+) -> Evaluation:
+    """Play whole episodes in fresh environments with their own seeds; the training run is not touched.
+
+    Every copy plays the same number of episodes (rounded up), so that short episodes are not over-represented.
+    act: observations (N, ...) -> actions (N, ...). epsilon: probability of a uniformly random action, drawn for each
+    copy and step. on_episode(n): called when n episodes are done. begin(first): called before each `act` with (N,)
+    bool, true where an episode begins, for policies with a memory.
+    Raises: EnvStepError.
+    """
+    copies = min(episodes, MAX_EVALUATION_ENVS)
+    per_copy = -(-episodes // copies)
+    generators = Generators(seed)
+    runner = VectorEnvRunner(name, copies, world, generators, threads)
+    rng = generators.numpy("evaluation")
+    finished: list[list[Episode]] = [[] for _ in range(copies)]
+    try:
+        runner.action_space.seed(generators.integer("action_space"))
+        while any(len(episodes) < per_copy for episodes in finished):
+            if begin is not None:
+                begin(runner.first)
+            actions = np.array(act(runner.obs))
+            if epsilon > 0.0:
+                for i in np.flatnonzero(rng.random(copies) < epsilon):
+                    actions[i] = runner.action_space.sample()
+            _, ended = runner.step(actions)
+            for episode in ended:
+                finished[episode.env].append(episode)
+            if ended and on_episode is not None:
+                on_episode(sum(min(len(episodes), per_copy) for episodes in finished))
+    finally:
+        runner.close()
+    kept = [episode for own in finished for episode in own[:per_copy]][:episodes]
+    protocol = {
+        "episodes": episodes,
+        "seed": seed,
+        "epsilon": epsilon,
+        "max_episode_frames": world.max_episode_frames if is_capped(runner.env_id) else None,
+    }
+    return Evaluation([e.episodic_return for e in kept], [e.length for e in kept], protocol)

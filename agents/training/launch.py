@@ -1,0 +1,53 @@
+"""The door to the run machinery: from a command line to a training run. An agent's `main` is a call of `launch`.
+
+What is behind it (run folder, tracker, environments, evaluations, checkpoints) is imported after the flags were read,
+so that --help and a wrong flag answer at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from agents.training.cli import command, parse
+from agents.training.config import AgentConfig
+
+ConfigT = TypeVar("ConfigT", bound=AgentConfig)
+
+
+@command
+def launch(
+    algo: str,
+    config_class: type[ConfigT],
+    train: Callable[[ConfigT, Any], None],
+    argv: list[str] | None,
+    *,
+    exp_name: Callable[[ConfigT], str] | None = None,
+    makes_environments: bool = False,
+) -> None:
+    """Read the flags, open or resume the run, and train.
+
+    algo: name of the algorithm, of its presets and its run folders; exp_name: gives the latter two from the settings
+    where one command has several algorithms. train: the agent's loop, called with the settings and the run, a
+    `TrainingRun`. makes_environments: the algorithm makes its own (Stable-Baselines3). What a user can mend ends in one
+    line and exit code 2.
+    """
+    config = parse(config_class, algo, argv)
+
+    import torch
+
+    from agents.training.env_runner import VectorEnvRunner
+    from agents.training.metadata import RunSpec
+    from agents.training.session import RecordedRun
+    from rl_gen_lab.compute import devices
+    from rl_gen_lab.compute.seeding import Generators
+
+    spec = RunSpec.resolve(algo if exp_name is None else exp_name(config), config)
+    with RecordedRun(spec) as run:
+        run.device = devices.setup(config.device)
+        run.generators = Generators(config.seed)
+        if not makes_environments:
+            run.env_runner = VectorEnvRunner(spec.config.env, config.num_envs, config.world, run.generators)
+        torch.manual_seed(run.generators.integer("init"))
+        train(config, run)
+        run.end()

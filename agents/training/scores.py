@@ -1,0 +1,115 @@
+"""How good the agent of a run is: its evaluations, the best weights so far, the final score and the video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from agents.rl.interfaces import Policy
+from agents.training.evaluate import Evaluation
+from agents.training.evaluator import Evaluator, StopAsked
+from agents.training.metadata import RunSpec
+from rl_gen_lab.cli.progress import Display, clock
+from rl_gen_lab.runs.checkpoints import load_weights
+from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.guards import keep_weights
+from rl_gen_lab.tracking.tracker import Tracker
+
+
+class Scores:
+    """Evaluates the agent when it is due, and keeps the weights of the best evaluation.
+
+    best: the best evaluation so far, solved: the one that reached `stop_at_return`, as result.json shows them, or None.
+    """
+
+    def __init__(self, spec: RunSpec, run: RunFolder, display: Display, evaluator: Evaluator) -> None:
+        self.spec, self.run, self.display, self.evaluator = spec, run, display, evaluator
+        self.best: dict[str, Any] | None = None
+        self.solved: dict[str, Any] | None = None
+
+    def start(self, policy: Policy, network: nn.Module, tracker: Tracker) -> None:
+        """Take the policy that is evaluated, the network whose weights are saved, and where to log."""
+        self.policy, self.network, self.tracker = policy, network, tracker
+
+    def due(self, env_steps: int, recent: Sequence[float]) -> bool:
+        """Whether to evaluate now. recent: returns of the last training episodes."""
+        return self.evaluator.due(env_steps, recent)
+
+    def evaluate(self, env_steps: int) -> None:
+        """Score the agent now and keep it if it is the best so far; if interrupted, it is repeated after resuming."""
+        try:
+            result, values = self.evaluator.evaluate(self.policy, env_steps)
+        except StopAsked:
+            return
+        self.tracker.log(result.summary(), env_steps)
+        if values.size:
+            name = "eval/q_values" if self.policy.meaning == "Q-value" else "eval/action_probabilities"
+            self.tracker.histogram(name, values, env_steps)
+        mean, seconds = float(np.mean(result.returns)), self.tracker.wall_seconds
+        self.display.say(
+            f"step {env_steps:,} · {clock(seconds)} · evaluation of {len(result.returns)}"
+            f" episodes: {mean:.2f} ± {np.std(result.returns):.2f}"
+        )
+        better = self.best is None or mean > self.best["return_mean"]
+        if better and self.save_weights("best", env_steps, mean):  # else the best that is kept is still the one before
+            self.best = result.to_dict() | {"global_step": env_steps}
+        target = self.spec.config.run.stop_at_return
+        if target is not None and mean >= target:
+            self.solved = {"return_mean": mean, "env_steps": env_steps, "wall_seconds": seconds}
+
+    def save_weights(self, name: str, env_steps: int, return_mean: float) -> bool:
+        """Write the network's weights; return False where the disk refused."""
+        metadata = {
+            "algo": self.spec.algo,
+            "env_id": self.spec.env_id,
+            "fingerprint": self.spec.task.hash,
+            "global_step": str(env_steps),
+            "return_mean": str(return_mean),
+        }
+        return keep_weights(self.run, name, self.network, metadata, self.display.say)
+
+    def final(self, env_steps: int) -> Evaluation | None:
+        """Score the best agent on fresh episodes; None if somebody asked to stop."""
+        if self.best is not None:  # none where the disk was full at every evaluation: then the agent as it is
+            tensors, _ = load_weights(self.run.checkpoints / "best.safetensors")
+            self.network.load_state_dict(tensors)
+        try:
+            return self.evaluator.final(self.policy, env_steps)
+        except StopAsked:
+            return None
+
+    def publish(self, final: Evaluation, env_steps: int) -> None:
+        """Log the final score, film the agent and log its weights."""
+        scores = final.to_dict()
+        self.tracker.summary({"final/return_mean": scores["return_mean"]})
+        if self.spec.config.run.film:
+            self._film(env_steps)
+        self.display.say(
+            f"done: {np.mean(final.returns):.2f} ± {np.std(final.returns):.2f} over {len(final.returns)} fresh episodes"
+            f" after {env_steps:,} steps and {clock(self.tracker.wall_seconds)}; see {self.run.path}"
+        )
+        if self.best is not None:
+            metadata = {"global_step": env_steps, **{k: scores[k] for k in ("return_mean", "return_std")}}
+            self.tracker.model(self.run.checkpoints / "best.safetensors", metadata, ["best"])
+
+    def _film(self, env_steps: int) -> None:
+        path = self.run.videos / "final.mp4"
+        try:
+            words = self.evaluator.film(self.policy, path, env_steps)
+            self.tracker.video("videos/final", path, env_steps)
+        except Exception as error:  # an environment that cannot be rendered costs the video, never the finished run
+            self.display.say(f"no film: {type(error).__name__}: {error}")
+        else:
+            self.display.say(f"{words}: {path}")
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the scores so far and the evaluator's counters."""
+        return {"best": self.best, "solved": self.solved} | self.evaluator.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        self.best, self.solved = state["best"], state["solved"]
+        self.evaluator.load_state_dict(state)
