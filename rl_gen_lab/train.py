@@ -25,8 +25,8 @@ import torch
 import tyro
 from torch import nn
 
-from rl_gen_lab.backbones import build_maps, is_large
 from rl_gen_lab.backbones.convolutional import Convolutional
+from rl_gen_lab.backbones.maps import build_for, is_large
 from rl_gen_lab.cli.config import exit_on_error, first_look, from_dict, parse_flags, to_dict, to_flat_dict
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
@@ -185,7 +185,7 @@ def refuse_large_backbones(config: Config, shape: tuple[int, ...], device: torch
     settings = getattr(config, config.task)
     if settings.model not in WITHOUT_BACKBONE and is_large(settings.choices):
         with torch.device("meta"):
-            backbone = build_maps(settings.backbone, shape, settings.choices, type(settings)().choices)
+            backbone = build_for(settings, shape)
         refuse_to_outgrow_memory(config, backbone, device)
 
 

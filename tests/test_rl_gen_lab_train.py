@@ -19,7 +19,7 @@ from torch import Tensor
 
 from envs import scenes
 from rl_gen_lab import train
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError, DivergedError
 from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.compute.optimizers import OptimizerConfig, Schedule, make_optimizer
@@ -32,7 +32,7 @@ from rl_gen_lab.training.loop import Loop
 from rl_gen_lab.vision.detection.common import DetectConfig, Model
 from rl_gen_lab.vision.segmentation import Segment, SegmentConfig
 
-UNET = SegmentConfig(choices=Choices(width=4, branches=4, stages=2, depth=1, norm="batch", dropout=0.1))
+UNET = SegmentConfig(choices=BackboneConfig(width=4, branches=4, stages=2, depth=1, norm="batch", dropout=0.1))
 
 
 def config(path: Path, **changes: Any) -> Config:

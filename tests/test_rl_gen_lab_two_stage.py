@@ -16,7 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from rl_gen_lab import train
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
 from rl_gen_lab.compute.optimizers import OptimizerConfig
@@ -34,7 +34,7 @@ from rl_gen_lab.vision.detection.sliding_windows import Windows, steps
 from rl_gen_lab.vision.detection.two_stage import SAMPLES, TwoStage
 
 CPU = torch.device("cpu")
-SMALL = Choices(width=16, stages=2, depth=1, norm="batch")
+SMALL = BackboneConfig(width=16, stages=2, depth=1, norm="batch")
 
 
 def task(model: Model) -> TwoStage:

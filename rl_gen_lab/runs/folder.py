@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rl_gen_lab.runs.checkpoints import load_state, load_weights, save_state, save_weights
 from rl_gen_lab.cli.errors import CheckpointError, suggest
+from rl_gen_lab.runs.checkpoints import load_state, load_weights, save_state, save_weights
 from rl_gen_lab.runs.files import drop_torn_tail, plain, read_json, replace_file, save_errors, write_json
 
 __all__ = ["RunFolder", "load_state", "load_weights", "save_state", "save_weights"]
