@@ -44,7 +44,7 @@ from agents.training.cli import command, parse
 from agents.training.env_runner import Episode
 from agents.training.session import Session
 from rl_gen_lab.backbones import build
-from rl_gen_lab.cli.config import first_look
+from rl_gen_lab.cli.flags import peek_flag
 from rl_gen_lab.compute import devices
 from rl_gen_lab.compute.seeding import Generators
 
@@ -305,7 +305,7 @@ def load_policy(config: Config, weights: dict[str, Tensor], source: str) -> Poli
 @command
 def main(argv: list[str] | None = None) -> None:
     """Train an algorithm of Stable-Baselines3."""
-    config = parse(Config, f"sb3_{first_look(argv, 'algo') or Config.algo}", argv)
+    config = parse(Config, f"sb3_{peek_flag(argv, 'algo') or Config.algo}", argv)
     reference = Reference(config, devices.setup(config.device))
     with Session(f"sb3_{config.algo}", config) as session:
         session.begin({"reference": reference}, reference.policy, reference.player)

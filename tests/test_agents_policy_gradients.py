@@ -23,7 +23,8 @@ from envs.factory import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import DeviceConfig
 from rl_gen_lab.compute.seeding import Generators
-from rl_gen_lab.runs.folder import RunFolder, load_weights
+from rl_gen_lab.runs.checkpoints import load_weights
+from rl_gen_lab.runs.folder import RunFolder
 
 CPU = torch.device("cpu")
 COMMON: dict[str, Any] = {

@@ -22,7 +22,7 @@ from rl_gen_lab.backbones.maps import build_maps
 from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.data.coco import DataError
 from rl_gen_lab.data.dataset import Dataset, Split
-from rl_gen_lab.runs.folder import load_state
+from rl_gen_lab.runs.checkpoints import load_state
 from rl_gen_lab.vision.captioning.captioner import (
     BEGIN,
     END,

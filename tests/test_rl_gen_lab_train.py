@@ -25,7 +25,8 @@ from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.compute.optimizers import OptimizerConfig, Schedule, make_optimizer
 from rl_gen_lab.data import dataset as data
 from rl_gen_lab.data.dataset import Split
-from rl_gen_lab.runs.folder import RunFolder, load_state, load_weights
+from rl_gen_lab.runs.checkpoints import load_state, load_weights
+from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.train import Config
 from rl_gen_lab.training.load import load_task
 from rl_gen_lab.training.loop import Loop

@@ -22,7 +22,7 @@ from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
 from rl_gen_lab.compute.optimizers import OptimizerConfig
 from rl_gen_lab.data.coco import DataError
 from rl_gen_lab.data.dataset import Split
-from rl_gen_lab.runs.folder import load_state
+from rl_gen_lab.runs.checkpoints import load_state
 from rl_gen_lab.train import Config
 from rl_gen_lab.vision.detection.boxes import encode, iou
 from rl_gen_lab.vision.detection.common import DetectConfig, Model, all_sides, box_loss, common_shapes

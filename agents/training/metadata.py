@@ -9,11 +9,12 @@ from typing import Any
 from envs import names
 from envs.factory import EnvConfig
 from envs.fingerprint import Fingerprint, fingerprint
-from rl_gen_lab.cli.config import to_dict
 from rl_gen_lab.cli.errors import CheckpointError
-from rl_gen_lab.cli.progress import python, shell
+from rl_gen_lab.cli.shell import python, shell
+from rl_gen_lab.cli.values import to_dict
 from rl_gen_lab.runs import provenance
-from rl_gen_lab.runs.folder import RunFolder, load_state
+from rl_gen_lab.runs.checkpoints import load_state
+from rl_gen_lab.runs.folder import RunFolder
 
 
 def task_fingerprint(env: str, world: EnvConfig, eval_epsilon: float) -> Fingerprint:

@@ -25,7 +25,8 @@ from agents.rl.policy_networks import load_network
 from agents.training.session import Session
 from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
-from rl_gen_lab.runs.folder import RunFolder, load_weights
+from rl_gen_lab.runs.checkpoints import load_weights
+from rl_gen_lab.runs.folder import RunFolder
 
 PREFIXES = ("backbone.", "newest.backbone.")  # of an agent's network, of an ensemble of them
 

@@ -24,11 +24,12 @@ from agents.training.config import AgentConfig, Stateful
 from agents.training.env_runner import Episode, Rollout
 from agents.training.evaluator import RECENT, Evaluator, StopAsked
 from envs import names
-from rl_gen_lab.cli.config import to_flat_dict
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError, DivergedError, SaveError
-from rl_gen_lab.cli.progress import Display, clock
+from rl_gen_lab.cli.progress import ProgressDisplay, clock
+from rl_gen_lab.cli.values import to_flat_dict
 from rl_gen_lab.compute.devices import peak_memory_mb
-from rl_gen_lab.runs.folder import RunFolder, load_weights, save_state, save_weights
+from rl_gen_lab.runs.checkpoints import load_weights, save_state, save_weights
+from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking.tracker import Tracker
 
 EXIT_INTERRUPTED = 130  # what shells report for a command ended by Ctrl-C
@@ -51,7 +52,7 @@ class Session:
         self.algo, self.config = algo, config
         self.env_id = names.resolve(config.env)
         self.fingerprint = metadata.task_fingerprint(config.env, config.world, config.eval.epsilon)
-        self.display = Display(f"{algo} {names.short_name(self.env_id)}", config.total_env_steps, "steps")
+        self.display = ProgressDisplay(f"{algo} {names.short_name(self.env_id)}", config.total_env_steps, "steps")
         self._interrupted = False
         # Refuses an impossible seed, before there is a folder.
         self.evaluator = Evaluator(config, self.display, lambda: self._interrupted)
