@@ -28,10 +28,10 @@ from agents.training.cli import cli, command
 from agents.training.evaluate import evaluate
 from agents.training.load import load_policy
 from envs.factory import EnvConfig, eyes_of, make_vec
-from rl_gen_lab.cli.config import from_dict
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
-from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import DeviceConfig
+from rl_gen_lab.cli.values import from_dict
 from rl_gen_lab.compute import devices
 from rl_gen_lab.runs import provenance
 from rl_gen_lab.runs.files import replace_file
@@ -97,7 +97,7 @@ def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig
     env, epsilon = saved["env_id"], saved["config"]["eval"]["epsilon"]
     task, eyes = metadata.task_fingerprint(env, world, epsilon), eyes_of(world)
     before = (eyes.pictures, eyes.seconds) if isinstance(eyes, Watcher) else (0, 0.0)
-    with Display(f"playing {env} on {world.observe}", config.episodes, "episodes") as display:
+    with ProgressDisplay(f"playing {env} on {world.observe}", config.episodes, "episodes") as display:
         result = evaluate(
             env,
             world,

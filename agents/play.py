@@ -31,9 +31,9 @@ from agents.training.video import in_words, play_episode, write_gif, write_mp4
 from envs import scenes
 from envs.dataset.folder import FolderError
 from envs.factory import EnvConfig
-from rl_gen_lab.cli.config import from_dict
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.cli.progress import ProgressDisplay
+from rl_gen_lab.cli.values import from_dict
 from rl_gen_lab.runs.folder import RunFolder
 
 
@@ -91,7 +91,7 @@ def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who
             f"{config.scenes}: {config.frames:,} frames, about {scenes.expected_bytes(wanted) / 1e6:,.0f} MB",
             flush=True,
         )
-        with Display(f"recording {env}", config.frames, "frames") as display:
+        with ProgressDisplay(f"recording {env}", config.frames, "frames") as display:
             path = scenes.write(
                 wanted,
                 lambda obs, first: policy.choose(obs[None], np.array([first]))[0][0],
@@ -121,7 +121,7 @@ def main(argv: list[str] | None = None) -> None:
     if config.captioner is not None:
         narrator = Narrator(config.captioner)
         narrator.check(env, world)
-    with Display("evaluating", config.episodes, "episodes") as display:
+    with ProgressDisplay("evaluating", config.episodes, "episodes") as display:
         result = evaluate(
             env,
             world,
@@ -137,7 +137,7 @@ def main(argv: list[str] | None = None) -> None:
         f"{saved['exp_name']} ({config.which}): {returns.mean():.2f} ± {returns.std():.2f} over {len(returns)} episodes"
         f" (min {returns.min():g}, max {returns.max():g}), epsilon {epsilon:g}, seed {config.seed}"
     )
-    with Display("filming", config.film_steps, "steps") as display:
+    with ProgressDisplay("filming", config.film_steps, "steps") as display:
         shown = play_episode(
             env,
             world,

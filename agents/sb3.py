@@ -24,7 +24,7 @@ from gymnasium import Space
 from agents.reference.settings import Config
 from agents.rl.interfaces import Policy, TrainingRun
 from agents.training.launch import launch
-from rl_gen_lab.cli.config import first_look
+from rl_gen_lab.cli.flags import peek_flag
 from rl_gen_lab.cli.lazy import torch
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def train(config: Config, run: TrainingRun) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Train an algorithm of Stable-Baselines3."""
-    algo = first_look(argv, "algo") or Config.algo
+    algo = peek_flag(argv, "algo") or Config.algo
     launch(f"sb3_{algo}", Config, train, argv, exp_name=lambda config: f"sb3_{config.algo}", makes_environments=True)
 
 

@@ -34,7 +34,7 @@ from agents.training.env_runner import VectorEnvRunner
 from envs.factory import EnvConfig
 from envs.names import is_atari, resolve
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.provenance import describe_hardware, git_commit, hardware
@@ -189,7 +189,7 @@ def measure_replay(config: Config) -> list[dict[str, object]]:
     before = psutil.Process().memory_info().rss
     replay = Replay(TRANSITIONS, config.num_envs, (1, *shape[1:]), torch.uint8, shape[0], torch.device("cpu"))
     rng = np.random.default_rng(0)
-    with Display("filling the replay memory", TRANSITIONS, "steps") as display:
+    with ProgressDisplay("filling the replay memory", TRANSITIONS, "steps") as display:
         for done in range(0, TRANSITIONS, config.num_envs):
             step, _ = rollout.step(rng.integers(rollout.action_space.n, size=config.num_envs))  # type: ignore[attr-defined]
             flags = (step.terminated, step.truncated, step.value_ends, step.first, step.dummy)

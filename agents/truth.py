@@ -24,9 +24,9 @@ from agents.training.load import load_policy
 from envs import names
 from envs.factory import EnvConfig, make_env
 from envs.ground_truth.wrappers import WithTruth
-from rl_gen_lab.cli.config import from_dict
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.cli.progress import ProgressDisplay
+from rl_gen_lab.cli.values import from_dict
 from rl_gen_lab.runs import provenance
 from rl_gen_lab.runs.files import replace_file
 from rl_gen_lab.runs.folder import RunFolder
@@ -104,7 +104,7 @@ def measure(config: Config) -> dict[str, object]:
     env = make_env(config.env, world, inner=lambda inner: Counting(inner, count))
     env.action_space.seed(config.seed)
     began = time.process_time()  # other work on the machine does not count
-    with Display(f"proving {config.env}", config.frames, "frames") as display:
+    with ProgressDisplay(f"proving {config.env}", config.frames, "frames") as display:
         obs, _ = env.reset(seed=config.seed)
         first = True
         while count.frames < config.frames:

@@ -43,14 +43,15 @@ from agents.training.metadata import task_fingerprint
 from envs import names
 from envs.factory import EnvConfig
 from rl_gen_lab.backbones import build
-from rl_gen_lab.cli.config import from_dict, to_flat_dict
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
-from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
+from rl_gen_lab.cli.values import from_dict, to_flat_dict
 from rl_gen_lab.compute.devices import setup
 from rl_gen_lab.compute.seeding import Generators
+from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.files import save_errors
-from rl_gen_lab.runs.folder import RunFolder, load_weights
+from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking.tracker import Tracker
 
 DISCOUNTS = (0.9, 0.97, 0.99, 1.0)
@@ -140,7 +141,7 @@ class Player:
         return Episodes(*(torch.stack(column) for column in zip(*rows, strict=True)))
 
 
-def policy_of(config: Config, player: Player, display: Display) -> ActorCritic:
+def policy_of(config: Config, player: Player, display: ProgressDisplay) -> ActorCritic:
     """The policy to be measured. Raises: CheckpointError, ConfigError."""
     shape = player.rollout.observation_space.shape
     assert shape is not None
@@ -165,7 +166,7 @@ def policy_of(config: Config, player: Player, display: Display) -> ActorCritic:
     return network
 
 
-def warm_up(config: Config, network: ActorCritic, player: Player, display: Display) -> ActorCritic:
+def warm_up(config: Config, network: ActorCritic, player: Player, display: ProgressDisplay) -> ActorCritic:
     """A few updates of REINFORCE, so that the policy is neither random nor perfect."""
     optimizer = torch.optim.Adam(network.parameters(), lr=config.learning_rate)
     for update in range(config.warm_up_updates):
@@ -219,7 +220,7 @@ class Affine(nn.Module):
         return x * self.scale + self.shift
 
 
-def measure(config: Config, display: Display) -> list[Quality]:
+def measure(config: Config, display: ProgressDisplay) -> list[Quality]:
     """The quality of each of ESTIMATORS."""
     setup(config.device)
     seeds = Generators(config.seed)
@@ -307,7 +308,7 @@ def main(argv: list[str] | None = None) -> None:
     env_id = names.resolve(config.env)
     with save_errors(config.out):  # before the measurement, not after it
         config.out.mkdir(parents=True, exist_ok=True)
-    with Display(f"variance {names.short_name(env_id)}", _work(config), "batches") as display:
+    with ProgressDisplay(f"variance {names.short_name(env_id)}", _work(config), "batches") as display:
         qualities = measure(config, display)
     folder = config.out / f"variance__{names.short_name(env_id)}__{time.strftime('%Y%m%d-%H%M%S')}"
     with save_errors(folder):

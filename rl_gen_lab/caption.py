@@ -16,9 +16,10 @@ from typing import Annotated, Literal, cast
 import torch
 import tyro
 
-from rl_gen_lab.cli.config import exit_on_error, parse_flags
+from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.cli.flags import parse_flags
+from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.data import dataset as data
 from rl_gen_lab.look import open_split
 from rl_gen_lab.runs.folder import RunFolder
@@ -67,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
     count = len(split) if config.images is None else min(config.images, len(split))
     if count:
         part = data.Split(split.name, split.images[:count], split.labels[:count])
-        with Display(f"captioning {config.split}", count, "images") as display, torch.no_grad():
+        with ProgressDisplay(f"captioning {config.split}", count, "images") as display, torch.no_grad():
             found = caption.evaluate(part, lambda done: display.update(done, ""))
         print(f"{config.split}, {count:,} images, beam {caption.config.beam}:")
         print("\n".join(f"  {name} {value:.4f}" for name, value in found.items()))

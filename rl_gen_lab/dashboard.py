@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from rl_gen_lab.cli.config import exit_on_error, parse_flags
+from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import UserError
+from rl_gen_lab.cli.flags import parse_flags
 
 if TYPE_CHECKING:
     from wandb_workspaces.workspaces import Workspace

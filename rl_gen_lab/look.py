@@ -14,8 +14,9 @@ from typing import Annotated, Literal
 
 import tyro
 
-from rl_gen_lab.cli.config import exit_on_error, parse_flags
+from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.data import dataset as data
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.train import TASKS, draw

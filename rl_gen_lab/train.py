@@ -25,11 +25,13 @@ import torch
 import tyro
 from torch import nn
 
-from rl_gen_lab.backbones import build_maps, is_large
 from rl_gen_lab.backbones.convolutional import Convolutional
-from rl_gen_lab.cli.config import exit_on_error, first_look, from_dict, parse_flags, to_dict, to_flat_dict
+from rl_gen_lab.backbones.maps import build_for, is_large
+from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.flags import parse_flags, peek_flag
 from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
+from rl_gen_lab.cli.values import from_dict, to_dict, to_flat_dict
 from rl_gen_lab.compute import devices, memory_budget
 from rl_gen_lab.compute.optimizers import OptimizerConfig
 from rl_gen_lab.compute.seeding import Generators
@@ -108,7 +110,7 @@ TASKS: dict[str, Callable[[Config, data.Dataset, torch.device], Task]] = {
 def read_config(argv: list[str] | None) -> Config:
     """The configuration that a command line asks for. Raises: ConfigError, CheckpointError."""
     argv = sys.argv[1:] if argv is None else argv
-    resume = first_look(argv, "resume")
+    resume = peek_flag(argv, "resume")
     if resume is None:
         return parse_flags(Config, argv, description=__doc__)
     for word in argv:
@@ -117,7 +119,7 @@ def read_config(argv: list[str] | None) -> Config:
             raise ConfigError(f"{flag} cannot be changed in a resumed run; --total-minutes can")
     path = Path(resume)
     saved = from_dict(Config, RunFolder.open(path).read_config()["config"])
-    minutes = first_look(argv, "total-minutes") or first_look(argv, "total_minutes")
+    minutes = peek_flag(argv, "total-minutes") or peek_flag(argv, "total_minutes")
     try:
         return replace(saved, resume=path, total_minutes=saved.total_minutes if minutes is None else float(minutes))
     except ValueError as error:
@@ -185,7 +187,7 @@ def refuse_large_backbones(config: Config, shape: tuple[int, ...], device: torch
     settings = getattr(config, config.task)
     if settings.model not in WITHOUT_BACKBONE and is_large(settings.choices):
         with torch.device("meta"):
-            backbone = build_maps(settings.backbone, shape, settings.choices, type(settings)().choices)
+            backbone = build_for(settings, shape)
         refuse_to_outgrow_memory(config, backbone, device)
 
 

@@ -9,13 +9,13 @@ from pathlib import Path
 
 from envs import scenes
 from rl_gen_lab import train
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.vision.captioning.captioner import CaptionConfig
 from rl_gen_lab.vision.detection.one_stage import DetectConfig
 from rl_gen_lab.vision.segmentation import SegmentConfig
 
-SMALL = Choices(width=4, stages=2, depth=1, norm="batch")
+SMALL = BackboneConfig(width=4, stages=2, depth=1, norm="batch")
 
 
 @functools.cache

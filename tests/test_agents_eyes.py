@@ -18,11 +18,11 @@ from agents.training.cli import parse
 from envs.factory import EnvConfig, make_vec
 from envs.fingerprint import fingerprint
 from rl_gen_lab import train
-from rl_gen_lab.cli.config import from_dict
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.values import from_dict
 from rl_gen_lab.data import dataset as data
-from rl_gen_lab.runs.checkpoints import save_weights
-from rl_gen_lab.runs.folder import RunFolder, load_weights
+from rl_gen_lab.runs.checkpoints import load_weights, save_weights
+from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.load import digest, load_task
 from rl_gen_lab.vision.detection.one_stage import Detect
 from rl_gen_lab.vision.segmentation import Segment

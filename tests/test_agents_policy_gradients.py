@@ -25,7 +25,8 @@ from agents.training.load import load_policy
 from envs.factory import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import DeviceConfig
-from rl_gen_lab.runs.folder import RunFolder, load_weights
+from rl_gen_lab.runs.checkpoints import load_weights
+from rl_gen_lab.runs.folder import RunFolder
 
 CPU = torch.device("cpu")
 COMMON: dict[str, Any] = {

@@ -32,10 +32,12 @@ from agents.training.cli import PRESETS
 from agents.training.load import load_policy
 from envs.factory import EnvConfig, make_env
 from rl_gen_lab.backbones import build
-from rl_gen_lab.cli import config as settings_of
+from rl_gen_lab.cli import presets
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import DeviceConfig
-from rl_gen_lab.runs.folder import RunFolder, load_weights
+from rl_gen_lab.cli.values import to_dict
+from rl_gen_lab.runs.checkpoints import load_weights
+from rl_gen_lab.runs.folder import RunFolder
 
 SHORT = "ShortCartPole-v0"  # random play ends now by a fall, now by the time limit
 OLD_PROTOCOL = EnvConfig(sticky=0.0, noop_max=0, fire_reset=False, clip_rewards=False)
@@ -405,7 +407,7 @@ FILES = sorted(PRESETS.glob("sb3_*.toml"))
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 def test_presets_load_and_are_of_the_algorithm_in_their_name(file: Path) -> None:
     _, algo, name = file.stem.split("_")
-    config = settings_of.load(Config, ["--preset", name], agent=f"sb3_{algo}", presets_dir=PRESETS)
+    config = presets.load(Config, ["--preset", name], agent=f"sb3_{algo}", presets_dir=PRESETS)
     assert config.algo == algo
     tables = set(tomllib.loads(file.read_text())) & {"dqn", "a2c", "ppo"}
     assert tables == {algo}
@@ -447,4 +449,4 @@ def test_impossible_settings_are_refused() -> None:
         Config(num_envs=0)
     with pytest.raises(ConfigError, match="at least 2 transitions"):
         Config(algo="ppo", ppo=PPOSettings(n_steps=1))
-    assert json.dumps(settings_of.to_dict(Config()))
+    assert json.dumps(to_dict(Config()))

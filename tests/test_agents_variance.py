@@ -15,7 +15,7 @@ from PIL import Image
 from agents import ppo, reinforce, variance
 from agents.analysis.gradient_estimators import Estimator, Quality
 from agents.training.cli import cli
-from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.cli.progress import ProgressDisplay
 
 TINY = [
     "--episodes", "3", "--batches", "3", "--truth-batches", "3", "--value-batches", "2", "--value-updates", "10",
@@ -70,7 +70,7 @@ def test_parts_of_an_episode_are_refused(flag: str, capsys: pytest.CaptureFixtur
 
 def qualities(*flags: str) -> list[Quality]:
     config = cli(variance.Config, [*TINY, *flags])
-    with Display("variance", 1, "batches") as display:
+    with ProgressDisplay("variance", 1, "batches") as display:
         return variance.measure(config, display)
 
 

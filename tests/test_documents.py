@@ -78,7 +78,7 @@ def parse_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Read the flags of `MODULE [FLAG ...]` as `python -m` would, and do nothing more."""
     module, *argv = words
     assert module in MODULES, f"there is no module {module}"
-    read_flags, look = tyro.cli, importlib.import_module("agents.training.cli").first_look
+    read_flags, look = tyro.cli, importlib.import_module("agents.training.cli").peek_flag
 
     def stop(*args: object, **kwargs: object) -> None:
         read_flags(*args, **kwargs)  # type: ignore[call-overload]
@@ -87,7 +87,7 @@ def parse_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tyro, "cli", stop)
     # A run folder to be resumed need not exist here: the flag is read like any other.
     monkeypatch.setattr(
-        "agents.training.cli.first_look", lambda argv, name: None if name == "resume" else look(argv, name)
+        "agents.training.cli.peek_flag", lambda argv, name: None if name == "resume" else look(argv, name)
     )
     main = importlib.import_module(module).main
     try:

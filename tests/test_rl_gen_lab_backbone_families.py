@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -13,19 +14,20 @@ from torch.nn import functional as F
 from agents.rl.policy_networks import ActorCritic
 from agents.rl.q_networks import QNetwork
 from agents.training.config import PolicyConfig
-from rl_gen_lab.backbones import BACKBONES, CHOOSABLE, build, build_maps
-from rl_gen_lab.backbones.blocks import DropConnectConv2d, DropPath
-from rl_gen_lab.backbones.config import ACTIVATIONS, Choices
+from rl_gen_lab.backbones import BACKBONES, CONFIGURABLE
+from rl_gen_lab.backbones.blocks import ACTIVATIONS, DropConnectConv2d, DropPath
+from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.backbones.flops import count
 from rl_gen_lab.backbones.fractalnet import Fractal
+from rl_gen_lab.backbones.maps import build_configured, build_for, build_maps
 from rl_gen_lab.backbones.resnet import Block
 from rl_gen_lab.backbones.squeezenet import Fire
 from rl_gen_lab.cli.errors import ConfigError
 
 SHAPE = (3, 45, 40)
 PIXELS = [name for name in BACKBONES if not name.startswith("mlp")]
-SMALL = Choices(width=8, depth=2)
+SMALL = BackboneConfig(width=8, depth=2)
 
 
 def frames(*shape: int, seed: int = 0) -> Tensor:
@@ -36,8 +38,16 @@ def weights(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def built(name: str, choices: Choices = SMALL, shape: tuple[int, ...] = SHAPE) -> Convolutional:
-    backbone = build(name, shape, choices if name in CHOOSABLE else None)
+@dataclass(frozen=True)
+class Settings:
+    """Settings of a vision model whose defaults are not the backbones'."""
+
+    backbone: str = "resnet"
+    choices: BackboneConfig = SMALL
+
+
+def built(name: str, choices: BackboneConfig = SMALL, shape: tuple[int, ...] = SHAPE) -> Convolutional:
+    backbone = build_configured(name, shape, choices if name in CONFIGURABLE else None)
     assert isinstance(backbone, Convolutional)
     return backbone
 
@@ -47,7 +57,7 @@ def built(name: str, choices: Choices = SMALL, shape: tuple[int, ...] = SHAPE) -
 
 def test_a_resnet_of_twenty_layers_has_the_papers_weights() -> None:
     """He et al. 2016, table 6: 0.27 M for three stages of 16, 32, 64 channels with three blocks each, on 32 x 32."""
-    resnet = built("resnet", Choices(width=16, depth=3, first_stride=1, norm="batch"), (3, 32, 32))
+    resnet = built("resnet", BackboneConfig(width=16, depth=3, first_stride=1, norm="batch"), (3, 32, 32))
     blocks = 6 * 9 * 16 * 16 + 9 * (16 * 32 + 5 * 32 * 32) + 9 * (32 * 64 + 5 * 64 * 64)
     stem, projections = 27 * 16 + 16, 16 * 32 + 32 * 64
     norms = 2 * (7 * 16 + 7 * 32 + 7 * 64)
@@ -59,14 +69,14 @@ def test_a_resnet_of_twenty_layers_has_the_papers_weights() -> None:
 
 def test_fire_modules_have_the_papers_weights() -> None:
     """Iandola et al. 2016, table 1: fire2 has 11,920 weights, fire9 197,184 (biases counted)."""
-    plain = Choices(norm="none")
+    plain = BackboneConfig(norm="none")
     assert weights(Fire(plain, 96, 16, 64)) == 11_920
     assert weights(Fire(plain, 512, 64, 256)) == 197_184
 
 
 def test_a_densenet_has_the_papers_weights() -> None:
     """Huang et al. 2017, table 2: DenseNet-BC of 100 layers that add 12 channels each has 0.8 M."""
-    densenet = built("densenet", Choices(width=24, depth=16, first_stride=1, norm="batch"), (3, 32, 32))
+    densenet = built("densenet", BackboneConfig(width=24, depth=16, first_stride=1, norm="batch"), (3, 32, 32))
     assert abs(weights(densenet) + 342 * 10 + 10 - 0.77e6) < 0.005e6
     assert [m.channels for m in densenet.feature_maps] == [24 + 16 * 12, 108 + 16 * 12, 150 + 16 * 12]
 
@@ -83,10 +93,10 @@ def test_counts_are_those_of_paper_and_pencil() -> None:
 
 
 def test_branches_and_bottlenecks_save_weights() -> None:
-    basic, slim = built("resnet", Choices(width=64)), built("resnet_bottleneck", Choices(width=64))
+    basic, slim = built("resnet", BackboneConfig(width=64)), built("resnet_bottleneck", BackboneConfig(width=64))
     assert [m.channels for m in basic.feature_maps] == [m.channels for m in slim.feature_maps]
     assert weights(slim) < weights(basic) / 3
-    one, four = (built("resnext", Choices(width=64, branches=branches)) for branches in (1, 4))
+    one, four = (built("resnext", BackboneConfig(width=64, branches=branches)) for branches in (1, 4))
     grouped = [m for m in four.modules() if isinstance(m, nn.Conv2d) and m.groups == 4]
     assert len(grouped) == 6 and weights(one) - weights(four) == 3 * sum(m.weight.numel() for m in grouped)
 
@@ -102,13 +112,13 @@ def test_maps_are_as_declared_and_features_as_many_as_said(name: str) -> None:
     assert [(2, m.channels, m.height, m.width) for m in backbone.feature_maps] == [tuple(m.shape) for m in maps]
     assert backbone(x).shape == (2, backbone.out_features)
     assert backbone.counts().parameters == weights(backbone)
-    headless = build_maps(name, SHAPE, SMALL, usual=SMALL)  # a fixed one is no choice of width: built as it is
+    headless = build_for(Settings(name), SHAPE)
     assert headless(x).shape == (2, headless.feature_maps[-1].channels)
 
 
 @pytest.mark.parametrize("name", PIXELS)
 def test_a_shift_by_the_stride_shifts_the_map_by_one(name: str) -> None:
-    backbone = built(name, Choices(width=8, depth=1, norm="none"), (1, 240, 240)).eval()
+    backbone = built(name, BackboneConfig(width=8, depth=1, norm="none"), (1, 240, 240)).eval()
     x = frames(1, 1, 240, 240)
     for index, (feature_map, here) in enumerate(zip(backbone.feature_maps, backbone.maps(x), strict=True)):
         s = feature_map.stride
@@ -122,28 +132,28 @@ def test_a_shift_by_the_stride_shifts_the_map_by_one(name: str) -> None:
 
 def test_an_impossible_shape_is_refused_with_the_arithmetic() -> None:
     with pytest.raises(ConfigError, match=r"height 2, and .* = \(2 \+ 0 - 3\) / 1 \+ 1 = 0 must be at least 1"):
-        build("nature", (4, 30, 84))
+        build_configured("nature", (4, 30, 84))
     with pytest.raises(ConfigError, match=r"sees width 7, .* \(7 \+ 0 - 8\) / 4 \+ 1 = 0"):
-        build("nature", (4, 84, 7))
+        build_configured("nature", (4, 84, 7))
 
 
 # ---- learning
 
 
-@pytest.mark.parametrize("name", CHOOSABLE)
+@pytest.mark.parametrize("name", CONFIGURABLE)
 @pytest.mark.parametrize("norm", ["batch", "group", "none"])
 def test_every_weight_gets_a_gradient(name: str, norm: str) -> None:
     torch.manual_seed(0)
-    backbone = built(name, Choices(width=8, norm=norm, activation="elu", drop_connect=0.1, dropout=0.1))
+    backbone = built(name, BackboneConfig(width=8, norm=norm, activation="elu", drop_connect=0.1, dropout=0.1))
     backbone(frames(4, *SHAPE)).square().sum().backward()
     for weight, parameter in backbone.named_parameters():
         assert parameter.grad is not None and parameter.grad.isfinite().all(), weight
         assert parameter.grad.abs().max() > 0, weight
 
 
-@pytest.mark.parametrize("name", CHOOSABLE)
+@pytest.mark.parametrize("name", CONFIGURABLE)
 def test_construction_leaves_no_trace_in_running_statistics(name: str) -> None:
-    backbone = built(name, Choices(width=8, norm="batch"))
+    backbone = built(name, BackboneConfig(width=8, norm="batch"))
     assert backbone.training
     for module in backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -152,32 +162,38 @@ def test_construction_leaves_no_trace_in_running_statistics(name: str) -> None:
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activations_are_those_asked_for(activation: str) -> None:
-    backbone = built("resnet", Choices(width=8, activation=activation))  # type: ignore[arg-type]
+    backbone = built("resnet", BackboneConfig(width=8, activation=activation))  # type: ignore[arg-type]
     assert {type(m) for m in backbone.modules()} & set(ACTIVATIONS.values()) == {ACTIVATIONS[activation]}
 
 
-@pytest.mark.parametrize("name", CHOOSABLE)
+@pytest.mark.parametrize("name", CONFIGURABLE)
 @pytest.mark.parametrize("downsample", ["stride", "max", "average"])
 def test_sizes_are_halved_however_it_is_done(name: str, downsample: str) -> None:
-    backbone = built(name, Choices(width=8, depth=1, downsample=downsample, head="linear"))  # type: ignore[arg-type]
+    backbone = built(name, BackboneConfig(width=8, depth=1, downsample=downsample, head="linear"))  # type: ignore[arg-type]
     assert [(m.height, m.width) for m in backbone.feature_maps] == [(23, 20), (12, 10), (6, 5)]
     assert backbone(frames(1, *SHAPE)).shape == (1, 256)
 
 
+def test_a_fixed_backbone_ignores_the_defaults_of_a_model_but_not_what_a_user_chose() -> None:
+    assert weights(build_for(Settings("nature"), (3, 84, 84))) == weights(build_maps("nature", (3, 84, 84)))
+    with pytest.raises(ConfigError, match="'nature' is fixed by its paper"):
+        build_for(Settings("nature", BackboneConfig(width=12)), (3, 84, 84))
+
+
 def test_choices_that_cannot_be_are_refused() -> None:
     with pytest.raises(ConfigError, match="drop_path"):
-        Choices(drop_path=1.0)
+        BackboneConfig(drop_path=1.0)
     with pytest.raises(ConfigError, match="branches"):
-        Choices(width=20, branches=8)
+        BackboneConfig(width=20, branches=8)
     with pytest.raises(ConfigError, match="fixed by its paper"):
-        build("nature", (4, 84, 84), Choices(width=8))
+        build_configured("nature", (4, 84, 84), BackboneConfig(width=8))
     with pytest.raises(ConfigError, match="no paths to drop: drop_path is for resnet, resnet_bottleneck, resnext, fr"):
-        build("densenet", (4, 84, 84), Choices(drop_path=0.5))
+        build_configured("densenet", (4, 84, 84), BackboneConfig(drop_path=0.5))
     with pytest.raises(ConfigError, match="gives no feature maps"):
         build_maps("mlp", (4,))
 
 
-@pytest.mark.parametrize("name", CHOOSABLE)
+@pytest.mark.parametrize("name", CONFIGURABLE)
 def test_agents_can_play_with_them_and_see_one_frame_as_in_a_batch(name: str) -> None:
     ActorCritic((4, 42, 42), Discrete(3), PolicyConfig(backbone=name), "shared")
     network = QNetwork(name, (4, 42, 42), num_actions=3, dueling=True)
@@ -190,13 +206,13 @@ def test_agents_can_play_with_them_and_see_one_frame_as_in_a_batch(name: str) ->
 
 
 def test_identity_shortcuts_stand_wherever_the_shape_stays() -> None:
-    blocks = [m for m in built("resnet", Choices(width=8, depth=3)).modules() if isinstance(m, Block)]
+    blocks = [m for m in built("resnet", BackboneConfig(width=8, depth=3)).modules() if isinstance(m, Block)]
     identity = [isinstance(block.shortcut, nn.Identity) for block in blocks]
     assert identity == [True] * 3 + [False, True, True] * 2
 
 
 def test_stochastic_depth_skips_late_blocks_more_often_and_none_in_use() -> None:
-    backbone = built("resnet", Choices(width=8, depth=2, drop_path=0.6))
+    backbone = built("resnet", BackboneConfig(width=8, depth=2, drop_path=0.6))
     rates = [m.rate for m in backbone.modules() if isinstance(m, DropPath)]
     assert rates == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
     torch.manual_seed(0)
@@ -230,7 +246,7 @@ class PlusOne(nn.Module):
 
 
 def test_a_fractal_averages_columns_of_one_two_and_four_convolutions() -> None:
-    fractal = Fractal(Choices(depth=3), 4, 4)
+    fractal = Fractal(BackboneConfig(depth=3), 4, 4)
     assert [len(column) for column in fractal.columns] == [1, 2, 4]  # type: ignore[arg-type]
     for column in fractal.columns:
         for row in range(len(column)):  # type: ignore[arg-type]
@@ -242,7 +258,7 @@ def test_a_fractal_averages_columns_of_one_two_and_four_convolutions() -> None:
 
 def test_drop_path_cuts_a_fractal_to_its_paths_and_never_to_nothing() -> None:
     torch.manual_seed(0)
-    fractal = Fractal(Choices(depth=2, drop_path=0.9), 4, 4)
+    fractal = Fractal(BackboneConfig(depth=2, drop_path=0.9), 4, 4)
     for column in fractal.columns:
         for row in range(len(column)):  # type: ignore[arg-type]
             column[row] = PlusOne()  # type: ignore[operator, index]

@@ -1,6 +1,8 @@
 """Backbones: sizes from the papers, pixels scaled as promised, and shapes that are refused."""
 
 import re
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -8,8 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rl_gen_lab.backbones import BACKBONES, build
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.convolutional import Impala, Nature, ScaledConv2d, Small
+from rl_gen_lab.backbones.maps import build_configured
 from rl_gen_lab.backbones.vector import MLP
 from rl_gen_lab.cli.errors import ConfigError
 
@@ -202,6 +205,30 @@ def test_an_unknown_name_gets_the_known_ones_and_the_nearest() -> None:
     assert all(name in str(caught.value) for name in BACKBONES)
 
 
+def test_names_are_known_without_torch_and_a_family_is_imported_when_it_is_built() -> None:
+    code = """
+import sys, rl_gen_lab.backbones as b
+assert "torch" not in sys.modules and "rl_gen_lab.backbones.vector" not in sys.modules
+b.build("mlp_tanh", (4,))
+families = {name for name in sys.modules if name.startswith("rl_gen_lab.backbones.")}
+assert families == {"rl_gen_lab.backbones.vector"}, families
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "activation"),
+    [("mlp", 256, nn.ReLU), ("mlp_small", 128, nn.ReLU), ("mlp_tanh", 64, nn.Tanh)],
+)
+def test_networks_for_vectors_have_two_layers_of_their_width(
+    name: str, width: int, activation: type[nn.Module]
+) -> None:
+    linear, active, second, _ = build(name, (4,)).layers  # type: ignore[misc]
+    assert (linear.in_features, linear.out_features, second.out_features) == (4, width, width)
+    assert isinstance(active, activation)
+
+
 @pytest.mark.parametrize(
     ("name", "shape"), [("mlp", (4, 84, 84)), ("nature", (4,)), ("small", (84, 84)), ("nature", (4, 4, 84, 84))]
 )
@@ -213,7 +240,7 @@ def test_observations_of_the_wrong_kind_are_refused(name: str, shape: tuple[int,
 @pytest.mark.parametrize("name", ["squeezenet", "densenet"])
 def test_frames_of_which_a_single_value_is_left_to_normalise_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"frames of \(1, 2, 3\) are too small .*: Expected more than 1") as caught:
-        build(name, (1, 2, 3), Choices(stages=5, depth=1))
+        build_configured(name, (1, 2, 3), BackboneConfig(stages=5, depth=1))
     arithmetic = (
         r"by \(input \+ padding - kernel\) / stride \+ 1, height \(1 \+ \d - \d\) / \d \+ 1 = 1 and width \(. .* = 1: "
     )

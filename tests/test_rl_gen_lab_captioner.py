@@ -17,12 +17,12 @@ from torch import Tensor
 
 from envs import scenes
 from rl_gen_lab import train
-from rl_gen_lab.backbones import build_maps
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones.config import BackboneConfig
+from rl_gen_lab.backbones.maps import build_maps
 from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.data.coco import DataError
 from rl_gen_lab.data.dataset import Dataset, Split
-from rl_gen_lab.runs.folder import load_state
+from rl_gen_lab.runs.checkpoints import load_state
 from rl_gen_lab.vision.captioning.captioner import (
     BEGIN,
     END,
@@ -35,7 +35,7 @@ from rl_gen_lab.vision.captioning.captioner import (
 )
 
 CPU = torch.device("cpu")
-SMALL = Choices(width=8, stages=2, depth=1, norm="batch")
+SMALL = BackboneConfig(width=8, stages=2, depth=1, norm="batch")
 GRAMMAR = {"ball": ["ball {}", "the ball is {}"], "paddle": ["paddle {}", "the paddle is {}"]}
 
 

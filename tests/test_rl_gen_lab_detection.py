@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.vision.detection.boxes import decode, encode
 from rl_gen_lab.vision.detection.common import DetectConfig, box_loss, common_shapes
@@ -22,7 +22,7 @@ from rl_gen_lab.vision.detection.models import make_detector
 from rl_gen_lab.vision.detection.one_stage import Detect, Detector
 
 CPU = torch.device("cpu")
-SMALL = Choices(width=16, stages=2, depth=1, norm="batch")
+SMALL = BackboneConfig(width=16, stages=2, depth=1, norm="batch")
 
 
 def task(model: str) -> Detect:
@@ -143,7 +143,9 @@ def test_a_detector_that_knows_positions_tells_apart_what_looks_the_same(model: 
     still = torch.full((1, 3, 40, 32), 100, dtype=torch.uint8)
     spread = []
     for octaves in (0, 3):
-        config = DetectConfig(model, choices=Choices(width=4, stages=2, depth=1, norm="batch"), positions=octaves)
+        config = DetectConfig(
+            model, choices=BackboneConfig(width=4, stages=2, depth=1, norm="batch"), positions=octaves
+        )
         torch.manual_seed(0)
         network = make_detector(config, vision_data.dataset(), torch.device("cpu")).network.eval()
         network.requires_grad_(False)

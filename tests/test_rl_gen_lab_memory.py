@@ -11,8 +11,8 @@ import torch
 import vision_data
 
 from rl_gen_lab import train
-from rl_gen_lab.backbones import build
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones.config import BackboneConfig
+from rl_gen_lab.backbones.maps import build_configured
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.compute import memory_budget
@@ -37,7 +37,7 @@ def test_a_backbone_that_does_not_fit_is_refused_unbuilt(monkeypatch: pytest.Mon
     free(monkeypatch, 2 * 10**9)
     # He's basic block: stage s of 9 has width w = 16 * 2^s and about 2 * depth convolutions of 9 w^2 weights.
     with pytest.raises(ConfigError, match=r"715,\d{3},\d{3} weights of backbone 'resnet' need 2\.9 GB .* 2\.0 GB free"):
-        build("resnet", SHAPE, Choices(stages=9, norm="batch"))
+        build_configured("resnet", SHAPE, BackboneConfig(stages=9, norm="batch"))
     assert made and not any(made)
 
 
@@ -53,24 +53,24 @@ def test_a_backbone_that_does_not_fit_is_refused_unbuilt(monkeypatch: pytest.Mon
 )
 def test_absurd_sizes_are_one_line(name: str, choices: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=r"too large for any memory|weights of backbone .* GB free: use smaller"):
-        build(name, SHAPE, Choices(**choices))
+        build_configured(name, SHAPE, BackboneConfig(**choices))
 
 
 def test_what_could_not_even_be_counted_is_refused() -> None:
     with pytest.raises(ConfigError, match="stages of a backbone must be at most 32, not 33"):
-        Choices(stages=33)
+        BackboneConfig(stages=33)
     with pytest.raises(ConfigError, match="depth of a backbone must be at most 200, not 5,000"):
-        Choices(depth=5_000)
+        BackboneConfig(depth=5_000)
     with pytest.raises(ConfigError, match=r"depth 40 has 549,755,813,888 convolutions .* at most 10"):
-        build("fractalnet", SHAPE, Choices(depth=40))
+        build_configured("fractalnet", SHAPE, BackboneConfig(depth=40))
 
 
 def test_counting_leaves_the_weights_as_they_would_be() -> None:
     torch.manual_seed(0)
-    counted = build("resnet", (3, 40, 32), Choices(depth=5))
+    counted = build_configured("resnet", (3, 40, 32), BackboneConfig(depth=5))
     torch.manual_seed(0)
     with torch.device("cpu"):
-        other = type(counted)((3, 40, 32), Choices(depth=5))  # type: ignore[call-arg]
+        other = type(counted)((3, 40, 32), BackboneConfig(depth=5))  # type: ignore[call-arg]
     assert all(torch.equal(a, b) for a, b in zip(counted.parameters(), other.parameters(), strict=True))
 
 
@@ -89,7 +89,7 @@ def test_what_an_optimiser_keeps_is_counted(name: str, momentum: float) -> None:
 
 def test_what_a_backward_pass_keeps_is_not_overstated() -> None:
     for norm, shape in (("batch", (3, 40, 32)), ("none", (3, 64, 64))):
-        network = build("resnet", shape, Choices(norm=norm))  # type: ignore[arg-type]
+        network = build_configured("resnet", shape, BackboneConfig(norm=norm))  # type: ignore[arg-type]
         kept: dict[int, int] = {}
         weights = {weight.data_ptr() for weight in network.parameters()}
 
@@ -119,7 +119,7 @@ def test_training_that_does_not_fit_is_refused_before_the_run_folder(
         train.train(replace(base, batch_size=64))
     assert not base.runs_dir.exists()
     free(monkeypatch, 5 * 10**8)
-    wide = SegmentConfig(choices=Choices(width=1_024, stages=1, depth=1))
+    wide = SegmentConfig(choices=BackboneConfig(width=1_024, stages=1, depth=1))
     with monkeypatch.context() as patch:
         patch.setattr(train, "TASKS", {})  # refused before anything is built
         with pytest.raises(ConfigError, match=r"on 64 images at a time takes, .* GB free: use a smaller --batch-size"):
@@ -132,12 +132,14 @@ def test_training_that_does_not_fit_is_refused_before_the_run_folder(
     with pytest.raises(ConfigError, match=r"segment\.model fcn .*smaller --segment\.width or --segment\.levels"):
         train.train(replace(base, task="segment", segment=SegmentConfig("fcn", levels=16)))
     with pytest.raises(ConfigError, match=r"detect\.model rcnn .*smaller --detect\.choices\.width"):
-        train.train(replace(base, detect=DetectConfig("rcnn", choices=Choices(width=4_000_000))))
+        train.train(replace(base, detect=DetectConfig("rcnn", choices=BackboneConfig(width=4_000_000))))
     with pytest.raises(ConfigError, match=r"segment\.levels must be at most 32"):
         train.train(replace(base, task="segment", segment=SegmentConfig("fcn", levels=99)))
     assert not base.runs_dir.exists()
     free(monkeypatch, 10**9)
-    train.train(replace(base, detect=DetectConfig("yolo", choices=Choices(width=4, branches=4, stages=2, depth=1))))
+    train.train(
+        replace(base, detect=DetectConfig("yolo", choices=BackboneConfig(width=4, branches=4, stages=2, depth=1)))
+    )
 
 
 @pytest.mark.parametrize(

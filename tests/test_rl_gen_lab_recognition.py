@@ -8,12 +8,12 @@ import pytest
 import torch
 import vision_data
 
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.vision.recognition import ClassifyConfig, LocalizeConfig, Recognise, presence
 
 CPU = torch.device("cpu")
-SMALL = Choices(width=16, stages=2, depth=1, norm="batch")
+SMALL = BackboneConfig(width=16, stages=2, depth=1, norm="batch")
 
 
 def task(config: ClassifyConfig | LocalizeConfig) -> Recognise:

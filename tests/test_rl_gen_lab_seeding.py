@@ -10,7 +10,7 @@ import torch
 
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.compute.seeding import Generators
-from rl_gen_lab.runs.folder import load_state, save_state
+from rl_gen_lab.runs.checkpoints import load_state, save_state
 
 
 def numbers(generators: Generators) -> list[float]:

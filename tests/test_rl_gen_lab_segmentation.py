@@ -8,11 +8,13 @@ import torch
 import vision_data
 from torchmetrics.functional.classification import multiclass_jaccard_index
 
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones import CONFIGURABLE
+from rl_gen_lab.backbones.config import BackboneConfig
+from rl_gen_lab.backbones.maps import build_maps
 from rl_gen_lab.vision.segmentation import FCN, Patch, Scale, Segment, SegmentConfig, UNet, make_network, metrics
 
 CPU = torch.device("cpu")
-SMALL = Choices(width=8, stages=3, depth=1, first_stride=1, norm="batch")
+SMALL = BackboneConfig(width=8, stages=3, depth=1, first_stride=1, norm="batch")
 SCALE = Scale(torch.tensor([0.2, 0.3, 0.4]), torch.tensor([0.1, 0.2, 0.3]))
 
 
@@ -52,9 +54,7 @@ def test_the_middle_of_a_patch_is_classified_as_in_the_whole_image(size: tuple[i
 def test_a_unet_gives_every_pixel_its_scores_on_any_backbone(backbone: str, size: tuple[int, int]) -> None:
     if backbone == "small":
         size = (size[0] + 20, size[1] + 20)
-    from rl_gen_lab.backbones import CHOOSABLE, build_maps
-
-    net = UNet(build_maps(backbone, (3, *size), SMALL if backbone in CHOOSABLE else None), 4, SMALL)
+    net = UNet(build_maps(backbone, (3, *size), SMALL if backbone in CONFIGURABLE else None), 4, SMALL)
     logits = net(torch.zeros(2, 3, *size, dtype=torch.uint8))
     assert logits.shape == (2, 4, *size)
     logits.square().sum().backward()

@@ -19,7 +19,8 @@ from wandb.errors import CommError, UsageError
 
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError, SaveError
 from rl_gen_lab.cli.settings import WandbMode
-from rl_gen_lab.runs.folder import RunFolder, save_weights
+from rl_gen_lab.runs.checkpoints import save_weights
+from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking import wandb_init
 from rl_gen_lab.tracking.tracker import Tracker, WandbConfig
 from rl_gen_lab.tracking.wandb_reader import CHUNK_HEAD, HEADER, WandbRun, find_logs, read_records, read_wandb_run

@@ -19,20 +19,21 @@ from torch import Tensor
 
 from envs import scenes
 from rl_gen_lab import train
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError, DivergedError
 from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.compute.optimizers import OptimizerConfig, Schedule, make_optimizer
 from rl_gen_lab.data import dataset as data
 from rl_gen_lab.data.dataset import Split
-from rl_gen_lab.runs.folder import RunFolder, load_state, load_weights
+from rl_gen_lab.runs.checkpoints import load_state, load_weights
+from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.train import Config
 from rl_gen_lab.training.load import load_task
 from rl_gen_lab.training.loop import Loop
 from rl_gen_lab.vision.detection.common import DetectConfig, Model
 from rl_gen_lab.vision.segmentation import Segment, SegmentConfig
 
-UNET = SegmentConfig(choices=Choices(width=4, branches=4, stages=2, depth=1, norm="batch", dropout=0.1))
+UNET = SegmentConfig(choices=BackboneConfig(width=4, branches=4, stages=2, depth=1, norm="batch", dropout=0.1))
 
 
 def config(path: Path, **changes: Any) -> Config:

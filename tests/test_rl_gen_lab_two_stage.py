@@ -16,13 +16,13 @@ from scipy import ndimage
 from torch import Tensor
 
 from rl_gen_lab import train
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
 from rl_gen_lab.compute.optimizers import OptimizerConfig
 from rl_gen_lab.data.coco import DataError
 from rl_gen_lab.data.dataset import Split
-from rl_gen_lab.runs.folder import load_state
+from rl_gen_lab.runs.checkpoints import load_state
 from rl_gen_lab.train import Config
 from rl_gen_lab.vision.detection.boxes import encode, iou
 from rl_gen_lab.vision.detection.common import DetectConfig, Model, all_sides, box_loss, common_shapes
@@ -34,7 +34,7 @@ from rl_gen_lab.vision.detection.sliding_windows import Windows, steps
 from rl_gen_lab.vision.detection.two_stage import SAMPLES, TwoStage
 
 CPU = torch.device("cpu")
-SMALL = Choices(width=16, stages=2, depth=1, norm="batch")
+SMALL = BackboneConfig(width=16, stages=2, depth=1, norm="batch")
 
 
 def task(model: Model) -> TwoStage:

@@ -13,8 +13,10 @@ from agents.training.config import AgentConfig
 from agents.training.resume import resumed_config
 from envs import factory, names
 from envs.ground_truth.observed_state import Eyes
-from rl_gen_lab.cli.config import exit_on_error, first_look, load, parse_flags
+from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.flags import parse_flags, peek_flag
+from rl_gen_lab.cli.presets import load
 
 # The file that has a function of this name: models are loaded only when an agent looks through them.
 EYES = {"detector": "perception.detectors", "segment": "perception.detectors"}
@@ -62,18 +64,18 @@ def parse(config_class: type[AgentConfigT], agent: str, argv: list[str] | None) 
     changed. Raises: ConfigError, UnknownEnvError, CheckpointError.
     """
     argv = sys.argv[1:] if argv is None else argv
-    if {"-h", "--help"} & set(argv) and first_look(argv, "env") is None:
+    if {"-h", "--help"} & set(argv) and peek_flag(argv, "env") is None:
         return load(config_class, argv, agent=agent, presets_dir=PRESETS)
-    resume = first_look(argv, "resume")
+    resume = peek_flag(argv, "resume")
     if resume is not None:
         return resumed_config(config_class, agent, Path(resume), argv)
-    env_id = names.resolve(first_look(argv, "env") or config_class.env)
+    env_id = names.resolve(peek_flag(argv, "env") or config_class.env)
     candidates = [names.short_name(env_id).lower()]
     if names.is_atari(env_id):
         candidates.append("atari")
     else:
         _refuse_flags_without_use(env_id, argv)
-    observe = first_look(argv, "observe") or _look(argv, "world.observe")
+    observe = peek_flag(argv, "observe") or _look(argv, "world.observe")
     if observe not in (None, "pixels"):  # other numbers, other networks
         candidates = [f"{candidates[0]}_objects"]
     return load(config_class, argv, agent=agent, presets_dir=PRESETS, preset_candidates=candidates)
@@ -87,4 +89,4 @@ def _refuse_flags_without_use(env_id: str, argv: list[str]) -> None:
 
 
 def _look(argv: list[str], flag: str) -> str | None:
-    return first_look(argv, flag) or first_look(argv, flag.replace("-", "_"))
+    return peek_flag(argv, flag) or peek_flag(argv, flag.replace("-", "_"))

@@ -14,7 +14,7 @@ from agents.rl.interfaces import Policy
 from agents.training.config import AgentConfig
 from agents.training.evaluate import Evaluation, evaluate
 from agents.training.video import in_words, play_episode, write_mp4
-from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.compute.seeding import Generators
 
 RECENT = 20  # training episodes in the return shown; half as many tell that the goal may be reached
@@ -28,7 +28,7 @@ class StopAsked(Exception):
 class Evaluator:
     """Plays the agent of a run without learning. All its randomness derives from the run's seed and its counters."""
 
-    def __init__(self, config: AgentConfig, display: Display, stop_asked: Callable[[], bool]) -> None:
+    def __init__(self, config: AgentConfig, display: ProgressDisplay, stop_asked: Callable[[], bool]) -> None:
         """stop_asked: looked at before every step. Raises: ConfigError for an impossible seed."""
         self.config, self.display, self.stop_asked = config, display, stop_asked
         self.seeds = Generators(config.seed)

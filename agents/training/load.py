@@ -11,8 +11,8 @@ from agents.rl.interfaces import Policy
 from agents.rl.weights import load_network
 from agents.training.metadata import module_of
 from envs.factory import make_vec
-from rl_gen_lab.cli.config import from_dict
 from rl_gen_lab.cli.errors import CheckpointError
+from rl_gen_lab.cli.values import from_dict
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
 

@@ -11,8 +11,8 @@ from agents.training.config import AgentConfig
 from envs import names
 from envs.factory import EnvConfig
 from envs.fingerprint import Fingerprint, fingerprint
-from rl_gen_lab.cli.config import to_dict
-from rl_gen_lab.cli.progress import python, shell
+from rl_gen_lab.cli.shell import python, shell
+from rl_gen_lab.cli.values import to_dict
 from rl_gen_lab.runs import provenance
 from rl_gen_lab.runs.folder import RunFolder
 

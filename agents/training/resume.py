@@ -8,8 +8,9 @@ from typing import Any, TypeVar
 
 from agents.training.config import AgentConfig
 from agents.training.metadata import RunSpec, module_of
-from rl_gen_lab.cli.config import first_look, from_dict
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.flags import peek_flag
+from rl_gen_lab.cli.values import from_dict
 from rl_gen_lab.runs.folder import RunFolder
 
 LIMITS = ("--total-env-steps", "--total-minutes")
@@ -52,7 +53,7 @@ def _refuse_other_flags(argv: list[str]) -> None:
 
 
 def _look(argv: list[str], flag: str) -> str | None:
-    return first_look(argv, flag) or first_look(argv, flag.replace("-", "_"))
+    return peek_flag(argv, flag) or peek_flag(argv, flag.replace("-", "_"))
 
 
 def load_checkpoint(run: RunFolder, spec: RunSpec) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from agents.rl.interfaces import Episode
 from agents.training.config import RunConfig
 from agents.training.evaluator import RECENT
-from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.compute.devices import peak_memory_mb
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.guards import refuse_nonfinite_losses
@@ -27,7 +27,7 @@ class RunLog:
     recent: unclipped returns of the last training episodes.
     """
 
-    def __init__(self, config: RunConfig, display: Display, run: RunFolder, tracker: Tracker) -> None:
+    def __init__(self, config: RunConfig, display: ProgressDisplay, run: RunFolder, tracker: Tracker) -> None:
         self.config, self.display, self.run = config, display, run
         self.env_steps = self.updates = self.episodes = 0
         self.next_log = 0

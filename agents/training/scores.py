@@ -12,7 +12,7 @@ from agents.rl.interfaces import Policy
 from agents.training.evaluate import Evaluation
 from agents.training.evaluator import Evaluator, StopAsked
 from agents.training.metadata import RunSpec
-from rl_gen_lab.cli.progress import Display, clock
+from rl_gen_lab.cli.progress import ProgressDisplay, clock
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.guards import keep_weights
@@ -25,7 +25,7 @@ class Scores:
     best: the best evaluation so far, solved: the one that reached `stop_at_return`, as result.json shows them, or None.
     """
 
-    def __init__(self, spec: RunSpec, run: RunFolder, display: Display, evaluator: Evaluator) -> None:
+    def __init__(self, spec: RunSpec, run: RunFolder, display: ProgressDisplay, evaluator: Evaluator) -> None:
         self.spec, self.run, self.display, self.evaluator = spec, run, display, evaluator
         self.best: dict[str, Any] | None = None
         self.solved: dict[str, Any] | None = None

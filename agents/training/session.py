@@ -23,9 +23,9 @@ from agents.training.metadata import RunSpec, resume_command
 from agents.training.resume import changed_limits, keep_limits, load_checkpoint
 from agents.training.run_log import RunLog
 from agents.training.scores import Scores
-from rl_gen_lab.cli.config import to_flat_dict
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError, DivergedError, SaveError
-from rl_gen_lab.cli.progress import Display
+from rl_gen_lab.cli.progress import ProgressDisplay
+from rl_gen_lab.cli.values import to_flat_dict
 from rl_gen_lab.compute.memory_budget import free_bytes
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.guards import keep_state, refuse_nonfinite_weights
@@ -47,7 +47,7 @@ class RecordedRun:
         """Open or make the run folder. Raises UserError subclasses for what a user can mend."""
         self.spec, self.config = spec, spec.config
         config = spec.config
-        self.display = Display(f"{spec.algo} {spec.short_name}", config.total_env_steps, "steps")
+        self.display = ProgressDisplay(f"{spec.algo} {spec.short_name}", config.total_env_steps, "steps")
         self.saved: dict[str, Any] | None = None  # the checkpoint to resume from, until that is done
         self.interrupt = Interrupt(self.display.say, at_once=lambda: self.saved is not None)
         # Refuses an impossible seed, before there is a folder.

@@ -8,8 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rl_gen_lab.backbones.config import ACTIVATIONS, Choices
+from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.convolutional import ScaledConv2d, Shape
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    "elu": nn.ELU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+}
 
 
 class DropConnectConv2d(nn.Conv2d):
@@ -45,45 +53,45 @@ class DropPath(nn.Module):
 
 
 def convolution(
-    choices: Choices, channels: int, out: int, kernel: int, stride: int = 1, branches: int = 1
+    config: BackboneConfig, channels: int, out: int, kernel: int, stride: int = 1, branches: int = 1
 ) -> nn.Conv2d:
     """A convolution that keeps height and width (stride 1), of as many independent branches as asked for."""
-    bias = choices.norm == "none"
-    if choices.drop_connect == 0.0:
+    bias = config.norm == "none"
+    if config.drop_connect == 0.0:
         return nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=branches, bias=bias)
     dropping = DropConnectConv2d(channels, out, kernel, stride, kernel // 2, groups=branches, bias=bias)
-    dropping.rate = choices.drop_connect
+    dropping.rate = config.drop_connect
     return dropping
 
 
-def normalisation(choices: Choices, channels: int) -> nn.Module:
+def normalisation(config: BackboneConfig, channels: int) -> nn.Module:
     """Normalise these channels; group: eight groups, fewer where eight do not divide the channels."""
-    if choices.norm == "batch":
+    if config.norm == "batch":
         return nn.BatchNorm2d(channels)
-    return nn.GroupNorm(math.gcd(channels, 8), channels) if choices.norm == "group" else nn.Identity()
+    return nn.GroupNorm(math.gcd(channels, 8), channels) if config.norm == "group" else nn.Identity()
 
 
-def activation(choices: Choices) -> nn.Module:
+def activation(config: BackboneConfig) -> nn.Module:
     """The activation, and dropout behind it where there is some."""
-    active = ACTIVATIONS[choices.activation]()
-    return nn.Sequential(active, nn.Dropout(choices.dropout)) if choices.dropout else active
+    active = ACTIVATIONS[config.activation]()
+    return nn.Sequential(active, nn.Dropout(config.dropout)) if config.dropout else active
 
 
-def unit(choices: Choices, channels: int, out: int, kernel: int, stride: int = 1) -> nn.Sequential:
+def unit(config: BackboneConfig, channels: int, out: int, kernel: int, stride: int = 1) -> nn.Sequential:
     """Convolution, normalisation, activation."""
-    conv = convolution(choices, channels, out, kernel, stride)
-    return nn.Sequential(conv, normalisation(choices, out), activation(choices))
+    conv = convolution(config, channels, out, kernel, stride)
+    return nn.Sequential(conv, normalisation(config, out), activation(config))
 
 
-def stem(choices: Choices, shape: Shape, out: int) -> nn.Sequential:
+def stem(config: BackboneConfig, shape: Shape, out: int) -> nn.Sequential:
     """The first 3x3 convolution, on frames of `shape` (C, H, W) uint8, with normalisation and activation."""
-    conv = ScaledConv2d(shape, out, 3, choices.first_stride, 1)
-    return nn.Sequential(conv, normalisation(choices, out), activation(choices))
+    conv = ScaledConv2d(shape, out, 3, config.first_stride, 1)
+    return nn.Sequential(conv, normalisation(config, out), activation(config))
 
 
-def halving(choices: Choices, channels: int, paper: str) -> nn.Module:
+def halving(config: BackboneConfig, channels: int, paper: str) -> nn.Module:
     """Halve height and width, odd ones rounded up: (B, C, H, W) -> (B, C, ceil(H / 2), ceil(W / 2))."""
-    how = paper if choices.downsample == "paper" else choices.downsample
+    how = paper if config.downsample == "paper" else config.downsample
     if how == "stride":
-        return unit(choices, channels, channels, 3, 2)
+        return unit(config, channels, channels, 3, 2)
     return nn.MaxPool2d(3, 2, 1) if how == "max" else nn.AvgPool2d(3, 2, 1, count_include_pad=False)

@@ -5,22 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import nn
-
 from rl_gen_lab.cli.errors import ConfigError
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "leaky_relu": nn.LeakyReLU,
-    "elu": nn.ELU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-}
 MOST_STAGES, MOST_DEPTH = 32, 200  # more would take hours only to be written down
 
 
 @dataclass(frozen=True)
-class Choices:
+class BackboneConfig:
     """Size, layers and regularisation of a backbone."""
 
     # Channels of the first stage (densenet: twice the channels that a layer adds).

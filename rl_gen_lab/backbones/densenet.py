@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rl_gen_lab.backbones.blocks import activation, convolution, halving, normalisation, stem
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.convolutional import Convolutional, Shape
 
 
@@ -16,16 +16,16 @@ class DenseLayer(nn.Module):
     Source: Huang et al. 2017, "Densely Connected Convolutional Networks", section 3, "bottleneck layers".
     """
 
-    def __init__(self, choices: Choices, channels: int, growth: int) -> None:
+    def __init__(self, config: BackboneConfig, channels: int, growth: int) -> None:
         super().__init__()
         inner = 4 * growth
         self.layers = nn.Sequential(
-            normalisation(choices, channels),
-            activation(choices),
-            convolution(choices, channels, inner, 1),
-            normalisation(choices, inner),
-            activation(choices),
-            convolution(choices, inner, growth, 3),
+            normalisation(config, channels),
+            activation(config),
+            convolution(config, channels, inner, 1),
+            normalisation(config, inner),
+            activation(config),
+            convolution(config, inner, growth, 3),
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,23 +36,23 @@ class DenseLayer(nn.Module):
 class DenseNet(Convolutional):
     """Stages of dense layers; between two, a 1x1 convolution to half the channels and pooling by two (DenseNet-BC)."""
 
-    def __init__(self, shape: Shape, choices: Choices) -> None:
-        growth = choices.width // 2
+    def __init__(self, shape: Shape, config: BackboneConfig = BackboneConfig()) -> None:
+        growth = config.width // 2
         channels = 2 * growth
-        stages: list[nn.Module] = [stem(choices, shape, channels)]
+        stages: list[nn.Module] = [stem(config, shape, channels)]
         strides = {}
-        for stage in range(choices.stages):
+        for stage in range(config.stages):
             layers: list[nn.Module] = []
             if stage:
-                layers += [normalisation(choices, channels), activation(choices)]
-                layers += [convolution(choices, channels, channels // 2, 1), halving(choices, channels // 2, "average")]
+                layers += [normalisation(config, channels), activation(config)]
+                layers += [convolution(config, channels, channels // 2, 1), halving(config, channels // 2, "average")]
                 channels //= 2
-            for _ in range(choices.depth):
-                layers.append(DenseLayer(choices, channels, growth))
+            for _ in range(config.depth):
+                layers.append(DenseLayer(config, channels, growth))
                 channels += growth
-            if stage == choices.stages - 1:
-                layers += [normalisation(choices, channels), activation(choices)]
+            if stage == config.stages - 1:
+                layers += [normalisation(config, channels), activation(config)]
             stages.append(nn.Sequential(*layers))
-            strides[stage + 1] = choices.first_stride * 2**stage
-        features = choices.features if choices.head == "linear" else None
+            strides[stage + 1] = config.first_stride * 2**stage
+        features = config.features if config.head == "linear" else None
         super().__init__(shape, nn.Sequential(*stages), features, strides)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rl_gen_lab.backbones.blocks import halving, stem, unit
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.convolutional import Convolutional, Shape
 from rl_gen_lab.cli.errors import ConfigError
 
@@ -23,12 +23,12 @@ class Fractal(nn.Module):
     the global column is drawn for each block, the paper draws one for the network.
     """
 
-    def __init__(self, choices: Choices, channels: int, out: int) -> None:
+    def __init__(self, config: BackboneConfig, channels: int, out: int) -> None:
         super().__init__()
-        self.drop_path = choices.drop_path
+        self.drop_path = config.drop_path
         self.columns = nn.ModuleList(
-            nn.ModuleList(unit(choices, channels if row == 0 else out, out, 3) for row in range(2**column))
-            for column in range(choices.depth)
+            nn.ModuleList(unit(config, channels if row == 0 else out, out, 3) for row in range(2**column))
+            for column in range(config.depth)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,21 +63,21 @@ class Fractal(nn.Module):
 class FractalNet(Convolutional):
     """Fractal blocks with pooling between them; widths double as sizes halve."""
 
-    def __init__(self, shape: Shape, choices: Choices) -> None:
-        if choices.depth > MOST_COLUMNS:
-            convolutions = 2 ** (choices.depth - 1)
+    def __init__(self, shape: Shape, config: BackboneConfig = BackboneConfig()) -> None:
+        if config.depth > MOST_COLUMNS:
+            convolutions = 2 ** (config.depth - 1)
             raise ConfigError(
-                f"a fractalnet of depth {choices.depth} has {convolutions:,} convolutions one after the other in every"
+                f"a fractalnet of depth {config.depth} has {convolutions:,} convolutions one after the other in every"
                 f" stage; depth must be at most {MOST_COLUMNS}"
             )
-        channels = choices.width
-        stages: list[nn.Module] = [stem(choices, shape, channels)]
+        channels = config.width
+        stages: list[nn.Module] = [stem(config, shape, channels)]
         strides = {}
-        for stage in range(choices.stages):
-            out = choices.width * 2**stage
-            pool: list[nn.Module] = [halving(choices, channels, "max")] if stage else []
-            stages.append(nn.Sequential(*pool, Fractal(choices, channels, out)))
-            strides[stage + 1] = choices.first_stride * 2**stage
+        for stage in range(config.stages):
+            out = config.width * 2**stage
+            pool: list[nn.Module] = [halving(config, channels, "max")] if stage else []
+            stages.append(nn.Sequential(*pool, Fractal(config, channels, out)))
+            strides[stage + 1] = config.first_stride * 2**stage
             channels = out
-        features = choices.features if choices.head == "linear" else None
+        features = config.features if config.head == "linear" else None
         super().__init__(shape, nn.Sequential(*stages), features, strides)

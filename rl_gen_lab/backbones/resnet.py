@@ -7,7 +7,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from rl_gen_lab.backbones.blocks import DropPath, activation, convolution, halving, normalisation, stem
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.convolutional import Convolutional, Shape
 
 EXPANSION = 4  # channels of a bottleneck block for each channel of its 3x3 convolution
@@ -21,7 +21,7 @@ class Block(nn.Module):
     """
 
     def __init__(
-        self, choices: Choices, channels: int, width: int, stride: int, kind: str, branches: int, drop_path: float
+        self, config: BackboneConfig, channels: int, width: int, stride: int, kind: str, branches: int, drop_path: float
     ) -> None:
         super().__init__()
         out = width if kind == "basic" else EXPANSION * width
@@ -32,13 +32,13 @@ class Block(nn.Module):
         )
         branch: list[nn.Module] = []
         for layer in layers:
-            branch += [convolution(choices, *layer), normalisation(choices, layer[1]), activation(choices)]
+            branch += [convolution(config, *layer), normalisation(config, layer[1]), activation(config)]
         self.branch = nn.Sequential(*branch[:-1])
         self.shortcut: nn.Module = nn.Identity()
         if channels != out or stride > 1:
-            self.shortcut = nn.Sequential(convolution(choices, channels, out, 1, stride), normalisation(choices, out))
+            self.shortcut = nn.Sequential(convolution(config, channels, out, 1, stride), normalisation(config, out))
         self.drop_path = DropPath(drop_path)
-        self.activation = activation(choices)
+        self.activation = activation(config)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, C', H', W')."""
@@ -49,43 +49,43 @@ class Block(nn.Module):
 class ResNet(Convolutional):
     """A 3x3 convolution, then stages of blocks; widths double as sizes halve. Stage by stage, its feature maps.
 
-    With `choices.drop_path` the l-th of L blocks is skipped in training with probability l / L of it.
+    With `config.drop_path` the l-th of L blocks is skipped in training with probability l / L of it.
     Source: He et al. 2016, section 4.2 (the network for small pictures); Huang et al. 2016, "Stochastic Depth", eq. 4.
     """
 
     def __init__(
         self,
         shape: Shape,
-        choices: Choices,
+        config: BackboneConfig = BackboneConfig(),
         kind: Literal["basic", "bottleneck"] = "basic",
         branches: int = 1,
         inner: int = 1,
     ) -> None:
         """inner: channels of a bottleneck's 3x3 convolutions, as a multiple of the basic block's divided by 4."""
-        stages: list[nn.Module] = [stem(choices, shape, choices.width)]
-        channels, width = choices.width, choices.width if kind == "basic" else inner * choices.width // EXPANSION
-        total = choices.stages * choices.depth
+        stages: list[nn.Module] = [stem(config, shape, config.width)]
+        channels, width = config.width, config.width if kind == "basic" else inner * config.width // EXPANSION
+        total = config.stages * config.depth
         strides = {}
-        pooled = choices.downsample in ("max", "average")
-        for stage in range(choices.stages):
-            blocks: list[nn.Module] = [halving(choices, channels, "stride")] if pooled and stage else []
-            for index in range(choices.depth):
+        pooled = config.downsample in ("max", "average")
+        for stage in range(config.stages):
+            blocks: list[nn.Module] = [halving(config, channels, "stride")] if pooled and stage else []
+            for index in range(config.depth):
                 stride = 2 if stage and index == 0 and not pooled else 1
-                drop_path = choices.drop_path * (stage * choices.depth + index + 1) / total
-                blocks.append(Block(choices, channels, width, stride, kind, branches, drop_path))
+                drop_path = config.drop_path * (stage * config.depth + index + 1) / total
+                blocks.append(Block(config, channels, width, stride, kind, branches, drop_path))
                 channels = width if kind == "basic" else EXPANSION * width
             stages.append(nn.Sequential(*blocks))
-            strides[len(stages) - 1] = choices.first_stride * 2**stage
+            strides[len(stages) - 1] = config.first_stride * 2**stage
             width *= 2
-        features = choices.features if choices.head == "linear" else None
+        features = config.features if config.head == "linear" else None
         super().__init__(shape, nn.Sequential(*stages), features, strides)
 
 
-def bottleneck(shape: Shape, choices: Choices) -> ResNet:
+def bottleneck(shape: Shape, config: BackboneConfig = BackboneConfig()) -> ResNet:
     """Blocks of 1x1, 3x3 and 1x1 convolutions, with the outputs of the basic network."""
-    return ResNet(shape, choices, "bottleneck")
+    return ResNet(shape, config, "bottleneck")
 
 
-def resnext(shape: Shape, choices: Choices) -> ResNet:
+def resnext(shape: Shape, config: BackboneConfig = BackboneConfig()) -> ResNet:
     """Bottlenecks whose 3x3 convolutions are twice as wide and fall into independent branches."""
-    return ResNet(shape, choices, "bottleneck", choices.branches, inner=2)
+    return ResNet(shape, config, "bottleneck", config.branches, inner=2)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from rl_gen_lab.backbones.blocks import halving, stem, unit
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.convolutional import Convolutional, Shape
 
 
@@ -16,11 +16,11 @@ class Fire(nn.Module):
     Source: Iandola et al. 2016, "SqueezeNet", figure 1.
     """
 
-    def __init__(self, choices: Choices, channels: int, squeeze: int, expand: int) -> None:
+    def __init__(self, config: BackboneConfig, channels: int, squeeze: int, expand: int) -> None:
         super().__init__()
-        self.squeeze = unit(choices, channels, squeeze, 1)
-        self.expand1 = unit(choices, squeeze, expand, 1)
-        self.expand3 = unit(choices, squeeze, expand, 3)
+        self.squeeze = unit(config, channels, squeeze, 1)
+        self.expand1 = unit(config, squeeze, expand, 1)
+        self.expand3 = unit(config, squeeze, expand, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) -> (B, 2 expand, H, W)."""
@@ -31,17 +31,17 @@ class Fire(nn.Module):
 class SqueezeNet(Convolutional):
     """Stages of fire modules with pooling between them; squeezed to an eighth of a stage's outputs, as in the paper."""
 
-    def __init__(self, shape: Shape, choices: Choices) -> None:
-        channels = choices.width
-        stages: list[nn.Module] = [stem(choices, shape, channels)]
+    def __init__(self, shape: Shape, config: BackboneConfig = BackboneConfig()) -> None:
+        channels = config.width
+        stages: list[nn.Module] = [stem(config, shape, channels)]
         strides = {}
-        for stage in range(choices.stages):
-            out = choices.width * 2**stage
-            layers: list[nn.Module] = [halving(choices, channels, "max")] if stage else []
-            for _ in range(choices.depth):
-                layers.append(Fire(choices, channels, max(out // 8, 1), out // 2))
+        for stage in range(config.stages):
+            out = config.width * 2**stage
+            layers: list[nn.Module] = [halving(config, channels, "max")] if stage else []
+            for _ in range(config.depth):
+                layers.append(Fire(config, channels, max(out // 8, 1), out // 2))
                 channels = out
             stages.append(nn.Sequential(*layers))
-            strides[stage + 1] = choices.first_stride * 2**stage
-        features = choices.features if choices.head == "linear" else None
+            strides[stage + 1] = config.first_stride * 2**stage
+        features = config.features if config.head == "linear" else None
         super().__init__(shape, nn.Sequential(*stages), features, strides)

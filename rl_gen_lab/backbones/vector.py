@@ -21,3 +21,13 @@ class MLP(nn.Module):
         """vectors: (B, D) float32 -> (B, out_features) float32, in the range of the activation."""
         features: Tensor = self.layers(vectors)
         return features
+
+
+def mlp_small(shape: tuple[int, ...]) -> MLP:
+    """Half the width: for environments of a few numbers."""
+    return MLP(shape, width=128)
+
+
+def mlp_tanh(shape: tuple[int, ...]) -> MLP:
+    """Two layers of 64 with Tanh, as Stable-Baselines3 and CleanRL give policy gradients."""
+    return MLP(shape, width=64, activation=nn.Tanh)

@@ -1,4 +1,4 @@
-"""The errors that a user can mend, and the hint that helps to mend them.
+"""Errors that a user can correct, and the hint that helps to correct them.
 
 Everything else is a bug and keeps its traceback.
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """Base of every error a user can mend: one clear line that says what to do."""
+    """Base of every error that a user can correct: one clear line that says what to do."""
 
 
 class ConfigError(UserError):
@@ -16,11 +16,11 @@ class ConfigError(UserError):
 
 
 class CheckpointError(UserError):
-    """Something saved is missing, cut short, damaged, or written by another version."""
+    """A saved file is missing, cut short, damaged, or written by another version."""
 
 
 class SaveError(UserError):
-    """Something could not be written (disk full, no permission); what was saved before is still whole."""
+    """A file could not be written (disk full, no permission); what was saved before is still whole."""
 
 
 class DivergedError(UserError):
@@ -28,7 +28,7 @@ class DivergedError(UserError):
 
 
 def suggest(name: str, choices: Iterable[str]) -> str:
-    """Give " Did you mean 'x'?" for the nearest of `choices`, or "" where none is near. Ignores case."""
+    """Return " Did you mean 'x'?" for the nearest of `choices`, or "" where none is near. Ignores case."""
     by_lower = {choice.lower(): choice for choice in choices}
-    near = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
-    return f" Did you mean '{by_lower[near[0]]}'?" if near else ""
+    matches = difflib.get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return f" Did you mean '{by_lower[matches[0]]}'?" if matches else ""

@@ -1,13 +1,12 @@
 """Checkpoints that survive a kill at any moment and a full disk.
 
-A checkpoint is a folder of three files: tensors.safetensors, arrays.zip (numpy arrays as .npy) and state.json
-(plain values, the places of tensors and arrays among them, size and checksum of the other two files). Nothing
-is ever unpickled. A new checkpoint is written beside the old one (fsync on every file), the old one renamed
-away, the new one renamed in, the old one deleted; whatever a kill leaves, the old or the new one loads.
+A checkpoint is a folder of three files: tensors.safetensors, arrays.zip (numpy arrays as .npy) and state.json (plain
+values, the places of tensors and arrays among them, size and checksum of the other two files). Nothing is ever
+unpickled. A new checkpoint is written beside the old one (fsync on every file), the old one renamed away, the new one
+renamed in, the old one deleted; whatever a kill leaves, the old or the new one loads.
 """
 
 import json
-import math
 import os
 import shutil
 import zipfile
@@ -21,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from rl_gen_lab.cli.errors import CheckpointError
+from rl_gen_lab.runs.encoding import decode, encode
 from rl_gen_lab.runs.files import read_json, replace_file, save_errors, sync
 
 VERSION = 1
@@ -37,7 +37,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
     folder = Path(folder)
     tensors: dict[str, torch.Tensor] = {}
     arrays: dict[str, np.ndarray] = {}
-    tree = _encode(state, "", tensors, arrays)
+    tree = encode(state, "", tensors, arrays)
     new, old = _new_folder(folder), _old_folder(folder)
     with save_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -105,21 +105,21 @@ def _old_folder(folder: Path) -> Path:
 
 
 def _leftovers(folder: Path) -> list[Path]:
-    """Give new folders of earlier, killed saves, newest first."""
-    found = [entry for entry in folder.parent.iterdir() if entry.name.startswith(f"{folder.name}.tmp-")]
-    return sorted(found, key=lambda entry: (_identity(entry) or (0, 0.0))[1], reverse=True)
+    """Return the new folders of earlier, killed saves, newest first."""
+    folders = [entry for entry in folder.parent.iterdir() if entry.name.startswith(f"{folder.name}.tmp-")]
+    return sorted(folders, key=lambda entry: (_identity(entry) or (0, 0.0))[1], reverse=True)
 
 
 def _readable(folder: Path) -> Path:
-    """Give the folder to read: itself or, after a kill between the two renames, the new one, else the old."""
+    """Return the folder to read: itself or, after a kill between the two renames, the new one, else the old."""
     if folder.is_dir() or not folder.parent.is_dir():
         return folder
     candidates = [*_leftovers(folder), _old_folder(folder)]
-    return next((candidate for candidate in candidates if _is_whole(candidate)), folder)
+    return next((candidate for candidate in candidates if _is_complete(candidate)), folder)
 
 
 def _recover(folder: Path) -> None:
-    """Finish or undo what a killed save left. Only the writer does this: a reader must not move things."""
+    """Finish or undo a save that was killed. Only the writer does this: a reader must not move things."""
     place = _readable(folder)
     if place != folder:
         os.rename(place, folder)
@@ -129,13 +129,13 @@ def _recover(folder: Path) -> None:
 
 def _identity(folder: Path) -> tuple[int, float] | None:
     try:
-        found = folder.stat()
+        status = folder.stat()
     except OSError:
         return None
-    return found.st_ino, found.st_mtime
+    return status.st_ino, status.st_mtime
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
     try:
         _read_manifest(folder)
     except CheckpointError:
@@ -144,7 +144,7 @@ def _is_whole(folder: Path) -> bool:
 
 
 def _read_manifest(folder: Path) -> Any:
-    """Give the encoded state after checking version, sizes and checksums."""
+    """Return the encoded state after checking version, sizes and checksums."""
     if not folder.is_dir():
         raise CheckpointError(f"no checkpoint at {folder}")
     text = read_json(folder / STATE)
@@ -155,12 +155,14 @@ def _read_manifest(folder: Path) -> Any:
     for name, expected in text["files"].items():
         file = folder / name
         try:
-            found = _fingerprint(file)
+            actual = _fingerprint(file)
         except OSError as error:
             raise CheckpointError(f"cannot read {file}: {error.strerror}") from error
-        if found["bytes"] != expected["bytes"]:
-            raise CheckpointError(f"{file} has {found['bytes']} bytes instead of {expected['bytes']}: it was cut short")
-        if found != expected:
+        if actual["bytes"] != expected["bytes"]:
+            raise CheckpointError(
+                f"{file} has {actual['bytes']} bytes instead of {expected['bytes']}: it was cut short"
+            )
+        if actual != expected:
             raise CheckpointError(f"{file} is damaged: its checksum is wrong")
     if _text_crc(text["state"]) != text["crc32"]:
         raise CheckpointError(f"{folder / STATE} is damaged: its checksum is wrong")
@@ -171,7 +173,7 @@ def _read_state(folder: Path) -> dict[str, Any]:
     tree = _read_manifest(folder)
     tensors, _ = load_weights(folder / TENSORS)
     try:
-        state = _decode(tree, tensors, _read_arrays(folder / ARRAYS))
+        state = decode(tree, tensors, _read_arrays(folder / ARRAYS))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CheckpointError(f"cannot read {folder}: {error!r}") from error
     assert isinstance(state, dict)
@@ -225,56 +227,3 @@ def _read_arrays(file: Path) -> dict[str, np.ndarray]:
             with archive.open(name) as member:
                 arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
     return arrays
-
-
-# ---- nested state <-> JSON
-
-
-def _encode(value: Any, path: str, tensors: dict[str, torch.Tensor], arrays: dict[str, np.ndarray]) -> Any:
-    """Turn the state into JSON values, moving tensors and arrays to the two dictionaries."""
-    if isinstance(value, torch.Tensor):
-        return {"__tensor__": _put(tensors, path, value)}
-    if isinstance(value, np.ndarray) and not value.dtype.hasobject:
-        return {"__array__": _put(arrays, path, value)}
-    if isinstance(value, np.bool_ | np.number):
-        value = value.item()
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"__float__": repr(value)}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, list | tuple):
-        items = [_encode(item, f"{path}/{index}", tensors, arrays) for index, item in enumerate(value)]
-        return {"__tuple__": items} if isinstance(value, tuple) else items
-    if isinstance(value, dict) and all(type(key) in (str, int) for key in value):
-        pairs = [(key, _encode(item, f"{path}/{key}", tensors, arrays)) for key, item in value.items()]
-        if all(isinstance(key, str) and not key.startswith("__") for key in value):
-            return dict(pairs)
-        return {"__items__": pairs}  # optimisers count their parameters with ints, which JSON has no keys for
-    raise TypeError(f"cannot save a {type(value).__name__} at '{path}' of the state")
-
-
-def _put(store: dict[str, Any], path: str, value: Any) -> str:
-    name = path.removeprefix("/")
-    while name in store:
-        name += "'"
-    store[name] = value
-    return name
-
-
-def _decode(tree: Any, tensors: dict[str, torch.Tensor], arrays: dict[str, np.ndarray]) -> Any:
-    if isinstance(tree, list):
-        return [_decode(item, tensors, arrays) for item in tree]
-    if not isinstance(tree, dict):
-        return tree
-    match tree:
-        case {"__tensor__": str(name)}:
-            return tensors[name]
-        case {"__array__": str(name)}:
-            return arrays[name]
-        case {"__float__": str(text)}:
-            return float(text)
-        case {"__tuple__": list(items)}:
-            return tuple(_decode(item, tensors, arrays) for item in items)
-        case {"__items__": list(pairs)}:
-            return {key: _decode(item, tensors, arrays) for key, item in pairs}
-    return {key: _decode(item, tensors, arrays) for key, item in tree.items()}

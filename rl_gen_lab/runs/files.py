@@ -1,4 +1,4 @@
-"""Writing files so that a reader, a kill or a full disk never meets half of one."""
+"""Files that are written whole or not at all, whatever a kill or a full disk does."""
 
 import json
 import math
@@ -16,12 +16,12 @@ from rl_gen_lab.cli.errors import CheckpointError, SaveError
 
 @contextmanager
 def save_errors(target: Path) -> Iterator[None]:
-    """Turn what the system says while `target` is written (disk full, no permission) into SaveError."""
+    """Turn errors of the system while `target` is written (disk full, no permission) into SaveError."""
     try:
         yield
     except OSError as error:
         raise SaveError(f"could not save {target}: {error.strerror or error}") from error
-    except SafetensorError as error:  # its own class, also for a full disk
+    except SafetensorError as error:  # safetensors raises its own class, also for a full disk
         raise SaveError(f"could not save {target}: {error}") from error
 
 
@@ -70,7 +70,7 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def drop_torn_tail(file: BinaryIO) -> None:
-    """Cut off what follows the last newline: the half line that a kill or a full disk left."""
+    """Cut off the half line after the last newline that a kill or a full disk left."""
     end = position = file.seek(0, os.SEEK_END)
     while position > 0:
         start = max(0, position - 4096)

@@ -1,7 +1,7 @@
-"""The folder of one run: its configuration, its metrics, its result, its checkpoints and its films.
+"""The folder of a run: its configuration, metrics, result, checkpoints and videos.
 
-Everything that a report needs is here, with or without Weights & Biases. Checkpoints are made by
-`rl_gen_lab.runs.checkpoints`; their functions can be had from here too.
+Everything that a report needs is here, with or without Weights & Biases. `rl_gen_lab.runs.checkpoints` writes the
+checkpoints.
 """
 
 import json
@@ -10,15 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rl_gen_lab.runs.checkpoints import load_state, load_weights, save_state, save_weights
 from rl_gen_lab.cli.errors import CheckpointError, suggest
 from rl_gen_lab.runs.files import drop_torn_tail, plain, read_json, replace_file, save_errors, write_json
 
-__all__ = ["RunFolder", "load_state", "load_weights", "save_state", "save_weights"]
-
 
 class RunFolder:
-    """The record of one run on disk: the local copy of everything that a report needs."""
+    """The record of a run on disk: the local copy of everything that a report needs."""
 
     def __init__(self, path: Path) -> None:
         """Name the folder; nothing is read or written yet."""
@@ -76,28 +73,28 @@ class RunFolder:
         return read_json(self.result_file)
 
     def append_metrics(self, metrics: dict[str, Any]) -> None:
-        """Append one line, handed to the system at once; NaN and infinity become null. Raises SaveError."""
+        """Append a line, handed to the system at once; NaN and infinity become null. Raises SaveError."""
         line = json.dumps(plain(metrics), allow_nan=False) + "\n"
         with save_errors(self.metrics_file), self.metrics_file.open("ab+") as file:
             drop_torn_tail(file)
             file.write(line.encode())
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Read all lines but a last one cut short by a kill. Raises CheckpointError for another bad line."""
+        """Read all lines except a last one that a kill cut short. Raises CheckpointError for another damaged line."""
         try:
             lines = self.metrics_file.read_bytes().split(b"\n")[:-1]  # what follows the last newline is torn
         except FileNotFoundError:
             return []
-        found = []
+        rows = []
         for number, line in enumerate(lines, start=1):
             try:
-                found.append(json.loads(line))
+                rows.append(json.loads(line))
             except ValueError as error:
                 raise CheckpointError(f"{self.metrics_file}, line {number} is damaged: {error}") from error
-        return found
+        return rows
 
     def truncate_metrics(self, global_step: int) -> None:
-        """Drop the lines after `global_step`: a resumed run then leaves the record of one never stopped."""
+        """Drop the lines after `global_step`: the record of a resumed run is then that of one never stopped."""
         kept = [line for line in self.read_metrics() if line.get("global_step", global_step) <= global_step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         replace_file(self.metrics_file, lambda file: file.write_text(text, encoding="utf-8"))

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rl_gen_lab.cli.errors import SaveError
-from rl_gen_lab.cli.progress import shell, short
 from rl_gen_lab.cli.settings import WandbConfig, WandbMode
+from rl_gen_lab.cli.shell import shell, short
 from rl_gen_lab.runs.files import plain
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking.wandb_init import choose_mode, no_mode_variable, run_arguments, safe_name, settings

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 
-from rl_gen_lab.cli.config import from_dict
 from rl_gen_lab.cli.errors import CheckpointError
+from rl_gen_lab.cli.values import from_dict
 from rl_gen_lab.data.coco import SPLITS, Label, Thing
 from rl_gen_lab.data.dataset import Dataset, Sizes, Split
-from rl_gen_lab.runs.folder import RunFolder, load_weights
+from rl_gen_lab.runs.checkpoints import load_weights
+from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.train import TASKS, Config
 from rl_gen_lab.training.loop import Task
 

@@ -20,13 +20,15 @@ import torch
 from torch import Tensor, nn
 
 from rl_gen_lab.cli.errors import CheckpointError, DivergedError, SaveError
-from rl_gen_lab.cli.progress import Display, clock, python, shell
+from rl_gen_lab.cli.progress import ProgressDisplay, clock
 from rl_gen_lab.cli.settings import DeviceConfig
+from rl_gen_lab.cli.shell import python, shell
 from rl_gen_lab.compute.devices import peak_memory_mb
 from rl_gen_lab.compute.optimizers import OptimizerConfig, Schedule, make_optimizer
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.data.dataset import Split
-from rl_gen_lab.runs.folder import RunFolder, load_state, load_weights, save_state, save_weights
+from rl_gen_lab.runs.checkpoints import load_state, load_weights, save_state, save_weights
+from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking.tracker import Tracker
 
 EXIT_INTERRUPTED = 130  # what shells report for a command ended by Ctrl-C
@@ -115,7 +117,7 @@ class Loop:
         self.config, self.task, self.splits, self.device = config, task, splits, device
         self.run_folder, self.tracker, self.identity = run, tracker, identity
         self.batches = math.ceil(len(splits["train"]) / config.batch_size)
-        self.display = Display(title, config.epochs * self.batches, "updates")
+        self.display = ProgressDisplay(title, config.epochs * self.batches, "updates")
         self.optimizer = make_optimizer(task.network, config.optimizer)
         self.schedule = Schedule(self.optimizer, config.optimizer, self.batches, config.epochs)
         self.epoch = self.batch = self.updates = self.best_epoch = 0

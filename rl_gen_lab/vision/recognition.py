@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rl_gen_lab.backbones import build_maps
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.convolutional import Convolutional
+from rl_gen_lab.backbones.maps import build_for
 from rl_gen_lab.cli.errors import ConfigError, suggest
 from rl_gen_lab.data.coco import DataError
 from rl_gen_lab.data.dataset import Dataset, Split
@@ -31,7 +31,7 @@ class ClassifyConfig:
     model: Literal["max", "average"] = "max"
     # Network under the model, such as resnet, densenet, impala: one of rl_gen_lab/backbones.
     backbone: str = "resnet"
-    choices: Choices = field(default_factory=lambda: Choices(width=16, stages=2, depth=2, norm="batch"))
+    choices: BackboneConfig = field(default_factory=lambda: BackboneConfig(width=16, stages=2, depth=2, norm="batch"))
     # Certainties in the loss: this much less than 1 and 0, half of it each.
     label_smoothing: float = 0.0
 
@@ -49,7 +49,7 @@ class LocalizeConfig:
     object: str = "ball"
     # Network under the model, such as resnet, densenet, impala: one of rl_gen_lab/backbones.
     backbone: str = "resnet"
-    choices: Choices = field(default_factory=lambda: Choices(width=16, stages=2, depth=2, norm="batch"))
+    choices: BackboneConfig = field(default_factory=lambda: BackboneConfig(width=16, stages=2, depth=2, norm="batch"))
     # Weight of the box beside the classes in the loss.
     box_weight: float = 1.0
     # As in `classify`.
@@ -115,7 +115,7 @@ class Recognise:
                 raise DataError(f"no training picture of {dataset.path} shows a {config.object}")
         self.goal = "balanced_accuracy" if self.object is None else "quality"
         self.size: tuple[int, int] = (train.images.shape[2], train.images.shape[3])
-        backbone = build_maps(config.backbone, tuple(train.images.shape[1:]), config.choices, type(config)().choices)
+        backbone = build_for(config, tuple(train.images.shape[1:]))
         backbone.normalise(dataset.mean, dataset.std)
         self.network = Recogniser(backbone, len(self.categories), config.model, self.object is not None).to(device)
 

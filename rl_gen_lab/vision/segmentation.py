@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rl_gen_lab.backbones import SURELY_SMALL, build_maps
 from rl_gen_lab.backbones.blocks import unit
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.convolutional import Convolutional
+from rl_gen_lab.backbones.maps import SMALL_CHANNELS, build_for
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.compute.memory_budget import refuse_weights
 from rl_gen_lab.data.dataset import Dataset, Split
@@ -31,7 +31,9 @@ class SegmentConfig:
     model: Literal["patch", "fcn", "unet"] = "unet"
     # Backbone of the U-Net; its first stride and stages say how fine and how coarse its maps are.
     backbone: str = "resnet"
-    choices: Choices = field(default_factory=lambda: Choices(width=8, stages=4, depth=1, first_stride=1, norm="batch"))
+    choices: BackboneConfig = field(
+        default_factory=lambda: BackboneConfig(width=8, stages=4, depth=1, first_stride=1, norm="batch")
+    )
     # Channels of the first layer of patch and fcn.
     width: int = 16
     # How the fcn comes back to full size: transposed convolutions, or pooling undone where its maxima were.
@@ -114,7 +116,7 @@ class FCN(nn.Module):
 
     def __init__(self, scale: Scale, classes: int, width: int, levels: int, unpool: bool) -> None:
         super().__init__()
-        choices = Choices(norm="batch")
+        choices = BackboneConfig(norm="batch")
         self.scale, self.unpool = scale, unpool
         widths = [width * 2**level for level in range(levels)]
         self.down = nn.ModuleList(
@@ -152,7 +154,7 @@ class UNet(nn.Module):
     Source: Ronneberger et al. 2015, "U-Net", figure 1, on the maps of any backbone and with padding.
     """
 
-    def __init__(self, backbone: Convolutional, classes: int, choices: Choices) -> None:
+    def __init__(self, backbone: Convolutional, classes: int, choices: BackboneConfig) -> None:
         super().__init__()
         self.backbone = backbone
         *finer, deepest = backbone.feature_maps
@@ -183,9 +185,7 @@ def make_network(config: SegmentConfig, dataset: Dataset) -> Patch | FCN | UNet:
     """The network of a configuration for these images; K is 1 + categories. Raises: ConfigError."""
     classes = 1 + len(dataset.categories)
     if config.model == "unet":
-        backbone = build_maps(
-            config.backbone, tuple(dataset.splits["train"].images.shape[1:]), config.choices, type(config)().choices
-        )
+        backbone = build_for(config, tuple(dataset.splits["train"].images.shape[1:]))
         backbone.normalise(dataset.mean, dataset.std)
         return UNet(backbone, classes, config.choices)
     if config.levels > MOST_LEVELS:
@@ -197,7 +197,7 @@ def make_network(config: SegmentConfig, dataset: Dataset) -> Patch | FCN | UNet:
             return Patch(scale, classes, config.width)
         return FCN(scale, classes, config.width, config.levels, config.upsampling == "unpool")
 
-    if config.width * 2**config.levels > SURELY_SMALL:
+    if config.width * 2**config.levels > SMALL_CHANNELS:
         refuse_weights(make, f"segment.model {config.model}", "a smaller --segment.width or --segment.levels")
     return make()
 

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rl_gen_lab.backbones import SURELY_SMALL, build_maps
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.convolutional import Convolutional
+from rl_gen_lab.backbones.maps import SMALL_CHANNELS, build_for
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.compute.memory_budget import refuse_weights
 from rl_gen_lab.data.dataset import Dataset, Split
@@ -37,7 +37,7 @@ class CaptionConfig:
     model: Literal["attention", "plain"] = "attention"
     # Network under the model, such as resnet, densenet, impala: one of rl_gen_lab/backbones.
     backbone: str = "resnet"
-    choices: Choices = field(default_factory=lambda: Choices(width=16, stages=3, depth=1, norm="batch"))
+    choices: BackboneConfig = field(default_factory=lambda: BackboneConfig(width=16, stages=3, depth=1, norm="batch"))
     # Units of the LSTM; embeddings of words and attention have half as many.
     units: int = 128
     # Weight of the regulariser that asks every position to be looked at about equally in a sentence. Small, because
@@ -211,12 +211,10 @@ class Caption:
         measured = [dataset.splits[name].labels for name in ("val", "test")]
         if not all(any(self.told(label.facts) for label in labels) for labels in measured):
             self.goal = "exact_match"  # somebody's own sentences have no facts that could be read from them
-        backbone = build_maps(
-            config.backbone, tuple(dataset.splits["train"].images.shape[1:]), config.choices, type(config)().choices
-        )
+        backbone = build_for(config, tuple(dataset.splits["train"].images.shape[1:]))
         backbone.normalise(dataset.mean, dataset.std)
         make = functools.partial(Captioner, backbone, len(self.vocabulary), config.units, config.model == "attention")
-        if config.units > SURELY_SMALL:
+        if config.units > SMALL_CHANNELS:
             refuse_weights(make, "the captioner", "fewer --caption.units")
         self.network = make().to(device)
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from rl_gen_lab.backbones.config import Choices
+from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.convolutional import FeatureMap
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.data.dataset import Dataset, Sizes, Split
@@ -33,7 +33,7 @@ class DetectConfig:
     model: Model = "ssd"
     # Objects are 2 to 20 pixels: the backbone's coarsest map should have a stride of at most 4.
     backbone: str = "resnet"
-    choices: Choices = field(default_factory=lambda: Choices(width=16, stages=2, depth=2, norm="batch"))
+    choices: BackboneConfig = field(default_factory=lambda: BackboneConfig(width=16, stages=2, depth=2, norm="batch"))
     # Octaves of sines and cosines that tell a position where it is (0: none; not for crops). For objects that touch
     # others of their kind, such as bricks: only their place says where one ends.
     positions: int = 0

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rl_gen_lab.backbones import build_maps
+from rl_gen_lab.backbones.maps import build_for
 from rl_gen_lab.data.dataset import Dataset, Split
 from rl_gen_lab.vision.detection.boxes import decode, match
 from rl_gen_lab.vision.detection.common import (
@@ -36,7 +36,7 @@ class Detector(nn.Module):
 
     def __init__(self, config: DetectConfig, shape: tuple[int, ...], shapes: Tensor, classes: int) -> None:
         super().__init__()
-        self.backbone = build_maps(config.backbone, shape, config.choices, type(config)().choices)
+        self.backbone = build_for(config, shape)
         found = self.backbone.feature_maps[-1]
         self.classes = classes
         self.positions = Positions(found, config.positions)

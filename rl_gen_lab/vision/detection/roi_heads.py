@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rl_gen_lab.backbones import build_maps
+from rl_gen_lab.backbones.maps import build_for
 from rl_gen_lab.vision.detection.boxes import clip, decode, nms, roi_align
 from rl_gen_lab.vision.detection.common import DetectConfig, anchor_grid, per_anchor
 from rl_gen_lab.vision.detection.positional_encoding import Positions
@@ -67,7 +67,7 @@ class RegionNetwork(nn.Module):
 
     def __init__(self, config: DetectConfig, shape: tuple[int, ...], shapes: Tensor, classes: int) -> None:
         super().__init__()
-        self.backbone = build_maps(config.backbone, shape, config.choices, type(config)().choices)
+        self.backbone = build_for(config, shape)
         self.classes, self.cells, self.mask_cells = classes, config.cells, config.mask_cells
         self.proposals = config.proposals
         maps = self.backbone.feature_maps

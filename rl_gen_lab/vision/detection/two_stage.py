@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rl_gen_lab.backbones import SURELY_SMALL
+from rl_gen_lab.backbones.maps import SMALL_CHANNELS
 from rl_gen_lab.compute.memory_budget import refuse_weights
 from rl_gen_lab.data.dataset import Dataset, Split
 from rl_gen_lab.vision.detection.boxes import clip, decode, iou, match
@@ -60,7 +60,7 @@ class TwoStage:
         if config.model in ("sliding-window", "rcnn"):
             scale = Scale(dataset.mean, dataset.std)
             make = functools.partial(CropNetwork, scale, shape[0], classes, config.choices.width, config.crop)
-            if max(config.choices.width, config.crop) > SURELY_SMALL:
+            if max(config.choices.width, config.crop) > SMALL_CHANNELS:
                 less = "a smaller --detect.choices.width or --detect.crop"
                 refuse_weights(make, f"detect.model {config.model}", less)
             self.network = make().to(device)

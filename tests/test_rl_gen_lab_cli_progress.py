@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import io
-import shlex
-import sys
-from pathlib import Path
 
 import pytest
 
 from rl_gen_lab.cli import progress
-from rl_gen_lab.cli.progress import Display, clock, python, shell
+from rl_gen_lab.cli.progress import ProgressDisplay, clock
 
 
 class Clock:
@@ -32,7 +29,7 @@ def watch(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_the_first_line_comes_soon_and_has_a_rate_although_updates_wait_until_due(
     watch: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    show = Display("training", 1_000, "steps")
+    show = ProgressDisplay("training", 1_000, "steps")
     for done in range(400, 450):  # resumed at 400; ten units a second
         if show.due(done):
             show.update(done, "well")
@@ -42,7 +39,7 @@ def test_the_first_line_comes_soon_and_has_a_rate_although_updates_wait_until_du
 
 
 def test_lines_come_every_ten_seconds(watch: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    show = Display("training", 1_000, "steps")
+    show = ProgressDisplay("training", 1_000, "steps")
     for done in range(60):
         show.update(done, "")
         watch.now += 1.0
@@ -50,7 +47,7 @@ def test_lines_come_every_ten_seconds(watch: Clock, capsys: pytest.CaptureFixtur
 
 
 def test_the_eta_is_bounded_by_the_time_left_and_never_negative(watch: Clock) -> None:
-    show = Display("training", 100, "steps")
+    show = ProgressDisplay("training", 100, "steps")
     assert show.eta() == "?" and show.eta(30.0) == "0:30"
     show.rate, show.done = 1.0, 40
     assert show.eta() == "1:00" and show.eta(30.0) == "0:30"
@@ -63,7 +60,7 @@ def test_hours_are_shown_only_when_there_are_any() -> None:
 
 
 def test_an_evaluation_does_not_lower_the_rate(watch: Clock, capsys: pytest.CaptureFixture[str]) -> None:
-    show = Display("training", 1_000, "steps")
+    show = ProgressDisplay("training", 1_000, "steps")
     show.update(0, "")
     watch.now += 5.0
     show.update(50, "")
@@ -78,7 +75,7 @@ def test_an_evaluation_does_not_lower_the_rate(watch: Clock, capsys: pytest.Capt
 
 
 def test_evaluations_more_often_than_a_rate_is_measured_leave_a_rate(watch: Clock) -> None:
-    show = Display("training", 1_000, "steps")
+    show = ProgressDisplay("training", 1_000, "steps")
     for done in range(100):  # ten units a second, an evaluation of two seconds after every tenth
         if show.due(done):
             show.update(done, "")
@@ -99,19 +96,5 @@ def test_a_line_longer_than_the_terminal_is_one_line_to_copy(monkeypatch: pytest
     monkeypatch.setattr("sys.stdout", terminal := Terminal())
     monkeypatch.setenv("TERM", "dumb")
     line = "resume with: python -m agents.dqn --resume " + "/".join(["a-long-folder"] * 20)
-    Display("training", 1, "steps").say(line)
+    ProgressDisplay("training", 1, "steps").say(line)
     assert line + "\n" in terminal.getvalue()
-
-
-def test_a_command_to_copy_is_quoted_and_its_paths_are_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    folder = tmp_path / "two words"
-    assert shell("python", "--resume", folder) == "python --resume 'two words'"
-    assert shlex.split(shell(tmp_path.parent / "a 'b'", "-m")) == [str(tmp_path.parent / "a 'b'"), "-m"]
-
-
-def test_the_interpreter_is_named_by_its_path_unless_python_is_this_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")
-    assert python() == Path(sys.executable)
-    monkeypatch.setattr("shutil.which", lambda name: sys.executable)
-    assert python() == "python"

@@ -1,8 +1,7 @@
-"""Run folders and checkpoints: round trips, kills at every line, full disks, damaged and foreign files."""
+"""Checkpoints: round trips, kills at every line, full disks, damaged and foreign files."""
 
 import errno
 import json
-import math
 import os
 import resource
 import signal
@@ -19,7 +18,8 @@ import torch
 
 from rl_gen_lab.cli.errors import CheckpointError, SaveError
 from rl_gen_lab.runs import checkpoints
-from rl_gen_lab.runs.folder import RunFolder, load_state, load_weights, save_state, save_weights
+from rl_gen_lab.runs.checkpoints import load_state, load_weights, save_state, save_weights
+from rl_gen_lab.runs.folder import RunFolder
 
 
 def small_state(value: int) -> dict[str, Any]:
@@ -35,123 +35,6 @@ def value_of(state: dict[str, Any]) -> int:
     return value
 
 
-# ---- the run folder
-
-
-def test_create_makes_a_named_folder_and_numbers_its_twins(tmp_path: Path) -> None:
-    runs = [RunFolder.create(tmp_path / "runs", "dqn", "ALE/Pong-v5", 3) for _ in range(3)]
-    assert all(run.path.name.startswith("dqn__ALE-Pong-v5__3__") for run in runs)
-    assert len({run.path for run in runs}) == 3
-    assert all(run.checkpoints.is_dir() and run.videos.is_dir() for run in runs)
-
-
-def test_twins_made_in_one_second_get_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("time.strftime", lambda _: "20260102-030405")
-    names = [RunFolder.create(tmp_path, "dqn", "Pong", 1).path.name for _ in range(3)]
-    first = "dqn__Pong__1__20260102-030405"
-    assert names == [first, f"{first}-2", f"{first}-3"]
-
-
-def test_create_under_a_file_says_so(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(SaveError, match="could not save"):
-        RunFolder.create(tmp_path / "file", "dqn", "Pong", 1)
-
-
-def test_open_refuses_what_is_no_run_folder(tmp_path: Path) -> None:
-    run = RunFolder.create(tmp_path, "dqn", "Pong", 1)
-    with pytest.raises(CheckpointError, match=r"holds no config\.json"):
-        RunFolder.open(run.path)
-    run.write_config({"seed": 1})
-    assert RunFolder.open(run.path).read_config() == {"seed": 1}
-    with pytest.raises(CheckpointError, match=r"no run folder.*Did you mean 'dqn__Pong"):
-        RunFolder.open(tmp_path / run.path.name[:-1])
-
-
-def test_config_and_result_round_trip_as_strict_json(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path)
-    run.write_result({"mean": np.float32(0.5), "worst": math.nan, "returns": (1, 2), "file": Path("a/b")})
-    assert run.read_result() == {"mean": 0.5, "worst": None, "returns": [1, 2], "file": "a/b"}
-    with pytest.raises(CheckpointError, match=r"config\.json"):
-        run.read_config()
-    run.config_file.write_text('{"seed": ')
-    with pytest.raises(CheckpointError, match="cut short"):
-        run.read_config()
-
-
-def test_metrics_are_on_disk_after_each_line_and_hold_no_nan(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path)
-    assert run.read_metrics() == []
-    run.append_metrics({"global_step": 1, "losses/td_loss": math.inf, "charts/SPS": np.float64(2.5)})
-    assert run.metrics_file.read_text() == '{"global_step": 1, "losses/td_loss": null, "charts/SPS": 2.5}\n'
-    run.append_metrics({"global_step": 2})
-    assert [line["global_step"] for line in run.read_metrics()] == [1, 2]
-
-
-@pytest.mark.parametrize("torn", ['{"global_st', '{"global_step": 2}', "x" * 10_000])
-def test_a_torn_last_line_is_ignored_and_cut_off_by_the_next(tmp_path: Path, torn: str) -> None:
-    run = RunFolder(tmp_path)
-    run.append_metrics({"global_step": 1})
-    with run.metrics_file.open("a") as file:
-        file.write(torn)
-    assert run.read_metrics() == [{"global_step": 1}]
-    run.append_metrics({"global_step": 3})
-    assert run.read_metrics() == [{"global_step": 1}, {"global_step": 3}]
-
-
-def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path)
-    run.metrics_file.write_text('{"global_step": 1}\n{"glob\n{"global_step": 3}\n')
-    with pytest.raises(CheckpointError, match="line 2"):
-        run.read_metrics()
-
-
-def test_truncate_metrics_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path)
-    for step in (1, 5, 5, 9):
-        run.append_metrics({"global_step": step})
-    run.truncate_metrics(5)
-    run.append_metrics({"global_step": 6})
-    assert [line["global_step"] for line in run.read_metrics()] == [1, 5, 5, 6]
-
-
-# ---- checkpoints: what comes back
-
-
-def test_every_kind_of_value_comes_back_exactly(tmp_path: Path) -> None:
-    state: dict[str, Any] = {
-        "plain": {"big": 2**200, "pi": math.pi, "tiny": 5e-324, "text": "é\n", "none": None, "yes": True},
-        "odd": [math.nan, -math.inf, (1, 2.0), [], {}, {"__tensor__": "mine"}, {3: "three", "4": "four"}],
-        "tensors": {
-            "half": torch.tensor([1.5], dtype=torch.bfloat16),
-            "scalar": torch.tensor(7),
-            "empty": torch.zeros(0, 3),
-            "turned": torch.arange(6).reshape(2, 3).T,
-            "flags": torch.tensor([True, False]),
-        },
-        "arrays": {
-            "frames": np.arange(24, dtype=np.uint8).reshape(2, 3, 4)[:, ::2],
-            "scalar": np.array(3.5),
-            "empty": np.zeros((0, 2), np.int64),
-            "text": np.array(["a", "bc"]),
-        },
-        "a/b": torch.tensor(1),
-        "a": {"b": torch.tensor(2)},
-    }
-    save_state(tmp_path / "last", state)
-    back = load_state(tmp_path / "last")
-    assert back["plain"] == state["plain"]
-    assert math.isnan(back["odd"][0])
-    assert back["odd"][1:] == state["odd"][1:]
-    for name, tensor in state["tensors"].items():
-        assert back["tensors"][name].dtype == tensor.dtype
-        assert torch.equal(back["tensors"][name], tensor), name
-    for name, array in state["arrays"].items():
-        assert back["arrays"][name].dtype == array.dtype
-        assert np.array_equal(back["arrays"][name], array) and back["arrays"][name].shape == array.shape, name
-    assert (back["a/b"], back["a"]["b"]) == (torch.tensor(1), torch.tensor(2))
-
-
 def test_an_optimiser_and_tied_weights_come_back(tmp_path: Path) -> None:
     layer = torch.nn.Linear(3, 2)
     adam = torch.optim.Adam(layer.parameters(), lr=0.1, betas=(0.5, 0.6))
@@ -165,13 +48,6 @@ def test_an_optimiser_and_tied_weights_come_back(tmp_path: Path) -> None:
     other.load_state_dict(back["optimiser"])
     assert other.state_dict()["param_groups"] == adam.state_dict()["param_groups"]
     assert torch.equal(other.state_dict()["state"][0]["exp_avg"], adam.state_dict()["state"][0]["exp_avg"])
-
-
-@pytest.mark.parametrize("leaf", [object(), {1.5: 2}, np.array([object()]), b"bytes", {1, 2}])
-def test_a_leaf_that_would_need_pickling_is_refused_and_leaves_no_trace(tmp_path: Path, leaf: Any) -> None:
-    with pytest.raises(TypeError, match="'/agent/leaf'"):
-        save_state(tmp_path / "last", {"agent": {"leaf": leaf}})
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_pickled_arrays_are_never_loaded(tmp_path: Path) -> None:
@@ -192,9 +68,6 @@ def test_others_may_read_what_the_umask_lets_them(tmp_path: Path) -> None:
     save_state(tmp_path / "last", small_state(1))
     modes = {file.stat().st_mode for file in (tmp_path / "last").iterdir()}
     assert len(modes) == 1
-
-
-# ---- checkpoints: bad luck
 
 
 STEPS_OF_SAVING = ("save_state", "_recover", "_write_tensors", "_write_arrays", "sync")
@@ -335,20 +208,6 @@ def test_a_file_that_the_system_cuts_short_leaves_the_previous_checkpoint(tmp_pa
     assert [entry.name for entry in tmp_path.iterdir()] == ["last"]
 
 
-def test_metrics_on_a_full_disk_say_so_and_the_next_line_is_whole(tmp_path: Path) -> None:
-    run = RunFolder(tmp_path)
-    run.append_metrics({"global_step": 1})
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (30, hard))
-    try:
-        with pytest.raises(SaveError, match="metrics"):
-            run.append_metrics({"global_step": 2, "charts/episodic_return": -21.0})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    run.append_metrics({"global_step": 3})
-    assert run.read_metrics() == [{"global_step": 1}, {"global_step": 3}]
-
-
 @pytest.mark.parametrize("name", ["tensors.safetensors", "arrays.zip", "state.json"])
 @pytest.mark.parametrize("damage", ["missing", "empty", "half", "last byte", "longer", "one byte"])
 def test_a_damaged_checkpoint_is_refused_by_name(tmp_path: Path, name: str, damage: str) -> None:
@@ -404,9 +263,6 @@ def test_a_checkpoint_replaced_while_it_is_read_is_read_again(tmp_path: Path, mo
 
     monkeypatch.setattr(checkpoints, "load_weights", replace_then_read)
     assert value_of(load_state(folder)) == 2
-
-
-# ---- weights
 
 
 def test_weights_and_metadata_round_trip(tmp_path: Path) -> None:

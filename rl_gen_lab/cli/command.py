@@ -1,0 +1,57 @@
+"""The `main` of a command: what a user can mend is one line on stderr, a reader who leaves is no error."""
+
+import contextlib
+import functools
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import ParamSpec, TypeVar
+
+from rl_gen_lab.cli.errors import UserError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def exit_on_error(main: Callable[P, R], *also: type[Exception]) -> Callable[P, R]:
+    """Wrap the main of a command: UserError or one of `also` becomes one line on stderr and exit code 2.
+
+    Ctrl-C that the command does not handle ends it with 130, without a traceback.
+    """
+    caught: tuple[type[Exception], ...] = (UserError, *also)
+
+    @functools.wraps(main)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that cannot show "±" must not end a training
+            sys.stdout.reconfigure(errors="replace")
+        try:
+            with handle_broken_pipe():
+                return main(*args, **kwargs)
+        except caught as error:
+            print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr, flush=True)
+            sys.exit(130)  # as shells report Ctrl-C
+
+    return wrapped
+
+
+@contextlib.contextmanager
+def handle_broken_pipe() -> Iterator[None]:
+    """End with 141 and without a message when the reader of stdout is gone, as after `| head -1`."""
+    try:
+        try:
+            yield
+        except SystemExit:
+            sys.stdout.flush()
+            raise
+        sys.stdout.flush()  # now, not when Python ends and can only complain
+    except BrokenPipeError:
+        try:
+            os.write(sys.stdout.fileno(), b"\n")
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)  # as shells report SIGPIPE
+        raise  # it was another pipe that broke

@@ -1,0 +1,57 @@
+"""What a run must survive or refuse while it trains: a full disk, and losses or weights that are not finite."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rl_gen_lab.cli.errors import DivergedError, SaveError
+from rl_gen_lab.cli.lazy import torch
+from rl_gen_lab.runs.checkpoints import save_state, save_weights
+from rl_gen_lab.runs.folder import RunFolder
+
+Say = Callable[[str], None]
+
+
+def refuse_nonfinite_losses(losses: Mapping[str, Any], when: str, run: RunFolder, advice: str, *, wait: bool) -> None:
+    """Raise DivergedError naming the first loss that is NaN or infinite.
+
+    wait: also look at tensors on a GPU, which stops until it has computed them; those on the host are always looked at.
+    """
+    for name, value in losses.items():
+        on_host = not isinstance(value, torch.Tensor) or value.device.type == "cpu"
+        if (wait or on_host) and not math.isfinite(float(value)):
+            raise DivergedError(f"{name} became {float(value)} at {when}. {last_checkpoint(run)}. {advice}")
+
+
+def refuse_nonfinite_weights(network: torch.nn.Module, when: str, run: RunFolder) -> None:
+    """Raise DivergedError naming the first weight that is NaN or infinite."""
+    for name, weights in network.state_dict().items():
+        if not bool(weights.isfinite().all()):
+            raise DivergedError(f"{name} is not finite at {when}. {last_checkpoint(run)}")
+
+
+def last_checkpoint(run: RunFolder) -> str:
+    """Say whether there is a checkpoint to go back to."""
+    latest = run.checkpoints / "latest"
+    return f"The checkpoint before stays in {latest}" if latest.is_dir() else "No checkpoint was written before"
+
+
+def keep_state(run: RunFolder, state: dict[str, Any], when: str, say: Say) -> None:
+    """Write the checkpoint to resume from; a full disk costs this checkpoint, not the run."""
+    try:
+        save_state(run.checkpoints / "latest", state)
+    except SaveError as error:
+        say(f"checkpoint at {when} not written, the one before stays: {error}")
+
+
+def keep_weights(run: RunFolder, name: str, network: torch.nn.Module, metadata: dict[str, str], say: Say) -> bool:
+    """Write the network's weights as `name`.safetensors; False where the disk refused, which does not end the run."""
+    tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
+    try:
+        save_weights(run.checkpoints / f"{name}.safetensors", tensors, metadata)
+    except SaveError as error:
+        say(f"the {name} weights were not written: {error}")
+        return False
+    return True

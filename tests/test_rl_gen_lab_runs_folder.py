@@ -1,0 +1,102 @@
+"""Run folders: their names, their records, torn and damaged lines, full disks."""
+
+import math
+import resource
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rl_gen_lab.cli.errors import CheckpointError, SaveError
+from rl_gen_lab.runs.folder import RunFolder
+
+
+def test_create_makes_a_named_folder_and_numbers_its_twins(tmp_path: Path) -> None:
+    runs = [RunFolder.create(tmp_path / "runs", "dqn", "ALE/Pong-v5", 3) for _ in range(3)]
+    assert all(run.path.name.startswith("dqn__ALE-Pong-v5__3__") for run in runs)
+    assert len({run.path for run in runs}) == 3
+    assert all(run.checkpoints.is_dir() and run.videos.is_dir() for run in runs)
+
+
+def test_twins_made_in_one_second_get_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.strftime", lambda _: "20260102-030405")
+    names = [RunFolder.create(tmp_path, "dqn", "Pong", 1).path.name for _ in range(3)]
+    first = "dqn__Pong__1__20260102-030405"
+    assert names == [first, f"{first}-2", f"{first}-3"]
+
+
+def test_create_under_a_file_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SaveError, match="could not save"):
+        RunFolder.create(tmp_path / "file", "dqn", "Pong", 1)
+
+
+def test_open_refuses_what_is_no_run_folder(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path, "dqn", "Pong", 1)
+    with pytest.raises(CheckpointError, match=r"holds no config\.json"):
+        RunFolder.open(run.path)
+    run.write_config({"seed": 1})
+    assert RunFolder.open(run.path).read_config() == {"seed": 1}
+    with pytest.raises(CheckpointError, match=r"no run folder.*Did you mean 'dqn__Pong"):
+        RunFolder.open(tmp_path / run.path.name[:-1])
+
+
+def test_config_and_result_round_trip_as_strict_json(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.write_result({"mean": np.float32(0.5), "worst": math.nan, "returns": (1, 2), "file": Path("a/b")})
+    assert run.read_result() == {"mean": 0.5, "worst": None, "returns": [1, 2], "file": "a/b"}
+    with pytest.raises(CheckpointError, match=r"config\.json"):
+        run.read_config()
+    run.config_file.write_text('{"seed": ')
+    with pytest.raises(CheckpointError, match="cut short"):
+        run.read_config()
+
+
+def test_metrics_are_on_disk_after_each_line_and_hold_no_nan(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert run.read_metrics() == []
+    run.append_metrics({"global_step": 1, "losses/td_loss": math.inf, "charts/SPS": np.float64(2.5)})
+    assert run.metrics_file.read_text() == '{"global_step": 1, "losses/td_loss": null, "charts/SPS": 2.5}\n'
+    run.append_metrics({"global_step": 2})
+    assert [line["global_step"] for line in run.read_metrics()] == [1, 2]
+
+
+@pytest.mark.parametrize("torn", ['{"global_st', '{"global_step": 2}', "x" * 10_000])
+def test_a_torn_last_line_is_ignored_and_cut_off_by_the_next(tmp_path: Path, torn: str) -> None:
+    run = RunFolder(tmp_path)
+    run.append_metrics({"global_step": 1})
+    with run.metrics_file.open("a") as file:
+        file.write(torn)
+    assert run.read_metrics() == [{"global_step": 1}]
+    run.append_metrics({"global_step": 3})
+    assert run.read_metrics() == [{"global_step": 1}, {"global_step": 3}]
+
+
+def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.metrics_file.write_text('{"global_step": 1}\n{"glob\n{"global_step": 3}\n')
+    with pytest.raises(CheckpointError, match="line 2"):
+        run.read_metrics()
+
+
+def test_truncate_metrics_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for step in (1, 5, 5, 9):
+        run.append_metrics({"global_step": step})
+    run.truncate_metrics(5)
+    run.append_metrics({"global_step": 6})
+    assert [line["global_step"] for line in run.read_metrics()] == [1, 5, 5, 6]
+
+
+def test_metrics_on_a_full_disk_say_so_and_the_next_line_is_whole(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    run.append_metrics({"global_step": 1})
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (30, hard))
+    try:
+        with pytest.raises(SaveError, match="metrics"):
+            run.append_metrics({"global_step": 2, "charts/episodic_return": -21.0})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    run.append_metrics({"global_step": 3})
+    assert run.read_metrics() == [{"global_step": 1}, {"global_step": 3}]
