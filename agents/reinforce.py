@@ -247,8 +247,7 @@ class Reinforce:
 
     def status(self) -> dict[str, float]:
         """Values of the schedules, for the record."""
-        learning_rate, entropy_coefficient = self.schedules()
-        return {"charts/learning_rate": learning_rate, "charts/entropy_coefficient": entropy_coefficient}
+        return dict(zip(("charts/learning_rate", "charts/entropy_coefficient"), self.schedules(), strict=True))
 
     def state_dict(self) -> dict[str, Any]:
         """Return network, optimizers, episodes under way and counters; the generators are saved by their owner."""

@@ -9,7 +9,15 @@ import torch
 from gymnasium import spaces
 from torch import Tensor
 
-from agents.analysis.gradient_estimators import Episodes, Estimator, advantages, gradients, judge, moments, scores
+from agents.analysis.gradient_estimators import (
+    Episodes,
+    Estimator,
+    advantages,
+    estimator_quality,
+    gradients,
+    moments,
+    scores,
+)
 from agents.rl.policy_networks import ActorCritic
 from agents.training.config import PolicyConfig
 
@@ -129,14 +137,14 @@ def test_the_measured_quality_is_the_enumerated_one() -> None:
     found = moments(torch.stack([estimates[i] for _, estimates in known]) for i in draws[:8_000].tolist())
     truth = moments(known[1][1][i][None] for i in draws[8_000:].tolist())
     assert found.batches == 8_000
-    for quality, (weights, estimates) in zip(judge(found, truth), known, strict=True):
+    for quality, (weights, estimates) in zip(estimator_quality(found, truth), known, strict=True):
         mean = expectation(weights, estimates)
         variance = float((torch.tensor(weights) * (estimates - mean).square().sum(1)).sum())
         assert quality.variance * float(exact.norm()) ** 2 == pytest.approx(variance, rel=0.05)
         bias = float((mean - exact).norm() / exact.norm())
         assert quality.bias == pytest.approx(bias, abs=3 * quality.noise)
         assert quality.cosine == pytest.approx(float(mean @ exact / (mean.norm() * exact.norm())), abs=0.01)
-    assert judge(found, truth)[2].bias > 5 * judge(found, truth)[2].noise
+    assert estimator_quality(found, truth)[2].bias > 5 * estimator_quality(found, truth)[2].noise
 
 
 def test_scores_of_single_steps_are_those_of_autograd() -> None:

@@ -86,7 +86,7 @@ def test_bad_input_is_one_line_that_says_what_to_do(
     fails: Fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], said: str
 ) -> None:
     tracked: list[Any] = []  # a W&B run that began online cannot be taken back
-    monkeypatch.setattr("agents.training.session.Tracker.start", lambda *_, **other: tracked.append(other))
+    monkeypatch.setattr("agents.training.run_log.Tracker.start", lambda *_, **other: tracked.append(other))
     assert said in fails(*flags)
     assert not list(tmp_path.iterdir())  # nothing began, so nothing is left
     assert tracked == []

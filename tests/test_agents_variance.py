@@ -51,7 +51,7 @@ def test_a_table_and_a_plot_are_written_for_every_estimator(tmp_path: Path, caps
     assert folder.name.startswith("variance__CartPole__")
     with (folder / "variance.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == len(variance.DISCOUNTS) * (len(variance.BASELINES) + len(variance.LAMBDAS))
+    assert len(rows) == len(DISCOUNTS) * (len(BASELINES) + len(LAMBDAS))
     for row in rows:
         assert float(row["variance"]) > 0 and float(row["bias"]) >= 0 and -1 <= float(row["cosine"]) <= 1
     # With lambda 1 the trace is the learned baseline.

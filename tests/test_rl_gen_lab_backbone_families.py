@@ -197,7 +197,7 @@ def test_choices_that_cannot_be_are_refused() -> None:
 def test_agents_can_play_with_them_and_see_one_frame_as_in_a_batch(name: str) -> None:
     ActorCritic((4, 42, 42), Discrete(3), PolicyConfig(backbone=name), "shared")
     network = QNetwork(name, (4, 42, 42), num_actions=3, dueling=True)
-    network.standardise(frames(8, 1, 42, 42))
+    network.standardize(frames(8, 1, 42, 42))
     x = frames(4, 4, 42, 42)
     torch.testing.assert_close(network(x)[:1], network(x[:1]), rtol=1e-3, atol=1e-4)
 

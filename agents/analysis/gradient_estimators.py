@@ -39,8 +39,8 @@ class Estimator:
 class Episodes:
     """E whole episodes, an episode to a column.
 
-    obs: (T, E, ...); action: (T, E) or (T, E, A), as the policy's head speaks; reward: (T, E) float32, 0 after an end;
-    mask: (T, E) float32, 1 up to an episode's end.
+    obs: (T, E, ...); action: (T, E) or (T, E, A), as the policy's head samples it; reward: (T, E) float32, 0 after
+    an end; mask: (T, E) float32, 1 up to an episode's end.
     """
 
     obs: Tensor
@@ -63,23 +63,23 @@ def advantages(estimator: Estimator, episodes: Episodes, value: Tensor | None, c
     returns, mask = returns_to_go(episodes, estimator.gamma), episodes.mask
     match estimator.kind:
         case "whole return":
-            found = returns[:1].expand_as(returns)
+            advantage = returns[:1].expand_as(returns)
         case "none":
-            found = returns
+            advantage = returns
         case "mean":
-            found = returns - ops.masked_mean(returns, mask)
+            advantage = returns - ops.masked_mean(returns, mask)
         case "constant":
-            found = returns - constant
+            advantage = returns - constant
         case "leave-one-out":
-            found = returns - ops.leave_one_out(returns)
+            advantage = returns - ops.leave_one_out(returns)
         case "learned" | "gae":
             assert value is not None
             value = value * mask
             following = torch.cat([value[1:], torch.zeros_like(value[:1])])
             discount = torch.full_like(value, estimator.gamma)
             lambda_ = estimator.lambda_ if estimator.kind == "gae" else 1.0
-            found = ops.gae(episodes.reward, discount, value, following, torch.full_like(value, lambda_))
-    return found * mask
+            advantage = ops.gae(episodes.reward, discount, value, following, torch.full_like(value, lambda_))
+    return advantage * mask
 
 
 def scores(network: ActorCritic, obs: Tensor, action: Tensor) -> Tensor:
@@ -91,11 +91,11 @@ def scores(network: ActorCritic, obs: Tensor, action: Tensor) -> Tensor:
     first = torch.zeros(1, 1, dtype=torch.bool)
 
     def log_prob(parameters: dict[str, Tensor], obs: Tensor, action: Tensor) -> Tensor:
-        said = functional_call(network, parameters, (obs[None, None], first, None))
-        return said.policy.log_prob(action[None, None])[0, 0]
+        output = functional_call(network, parameters, (obs[None, None], first, None))
+        return output.policy.log_prob(action[None, None])[0, 0]
 
-    each = vmap(grad(log_prob), in_dims=(None, 0, 0))(parameters, obs, action)
-    return torch.cat([each[name].flatten(1) for name in parameters], 1)
+    gradients_by_step = vmap(grad(log_prob), in_dims=(None, 0, 0))(parameters, obs, action)
+    return torch.cat([gradients_by_step[name].flatten(1) for name in parameters], 1)
 
 
 def gradients(network: ActorCritic, episodes: Episodes, weights: Tensor, chunk_steps: int = 1_024) -> Tensor:
@@ -120,13 +120,13 @@ class Moments:
 
 def moments(estimates: Iterable[Tensor]) -> Moments:
     """Of estimates (K, P), one for each batch, at least two."""
-    count, mean, spread = 0, torch.zeros(()), torch.zeros(())
+    count, mean, squares = 0, torch.zeros(()), torch.zeros(())
     for estimate in estimates:
         count += 1
         step = estimate.double() - mean  # Welford 1962
         mean = mean + step / count
-        spread = spread + (step * (estimate.double() - mean)).sum(1)
-    return Moments(mean, spread / (count - 1), count)
+        squares = squares + (step * (estimate.double() - mean)).sum(1)
+    return Moments(mean, squares / (count - 1), count)
 
 
 @dataclass(frozen=True)
@@ -144,15 +144,15 @@ class Quality:
     noise: float
 
 
-def judge(found: Moments, truth: Moments) -> list[Quality]:
-    """Each of K estimators against the first of `truth`'s, which comes from episodes of its own and is not zero."""
-    goal = truth.mean[0]
-    length = float(goal.norm())
+def estimator_quality(measured: Moments, reference: Moments) -> list[Quality]:
+    """Compare each of K estimators with the first of `reference`, which has episodes of its own and is not zero."""
+    gradient = reference.mean[0]
+    length = float(gradient.norm())
     qualities = []
-    for mean, variance in zip(found.mean, found.variance, strict=True):
-        noise = float(variance) / found.batches + float(truth.variance[0]) / truth.batches
-        bias = float((mean - goal).square().sum()) - noise
-        cosine = float(mean @ goal / (mean.norm() * length).clamp_min(1e-300))  # 0 for a mean without a direction
+    for mean, variance in zip(measured.mean, measured.variance, strict=True):
+        noise = float(variance) / measured.batches + float(reference.variance[0]) / reference.batches
+        bias = float((mean - gradient).square().sum()) - noise
+        cosine = float(mean @ gradient / (mean.norm() * length).clamp_min(1e-300))  # 0 for a mean without a direction
         qualities.append(
             Quality(float(variance) / length**2, max(bias, 0.0) ** 0.5 / length, cosine, noise**0.5 / length)
         )

@@ -18,13 +18,26 @@ from torch import Tensor, nn
 
 from agents.rl.optimizers import backbones_of
 from agents.rl.weights import load_network
-from agents.training.config import TransferConfig
+from agents.training.config import AgentConfig, TransferConfig
 from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
 
 PREFIXES = ("backbone.", "newest.backbone.")  # of an agent's network, of an ensemble's
+
+
+def start(config: AgentConfig, network: nn.Module, resumed: bool) -> dict[str, str] | None:
+    """Start a network from the pretrained backbone of its settings, if they name one; freeze what is to be frozen.
+
+    Returns where the weights came from, as `read_backbone`; None where nothing was loaded. Raises: ConfigError,
+    CheckpointError.
+    """
+    transfer = getattr(config, "transfer", TransferConfig())
+    if transfer.init_backbone is None:
+        return None
+    freeze(transfer, network)
+    return None if resumed else load_backbone(transfer.init_backbone, network)
 
 
 def freeze(config: TransferConfig, network: nn.Module) -> None:

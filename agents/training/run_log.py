@@ -11,7 +11,9 @@ import numpy as np
 from agents.rl.interfaces import Episode
 from agents.training.config import RunConfig
 from agents.training.evaluator import RECENT
+from agents.training.metadata import RunSpec
 from rl_gen_lab.cli.progress import ProgressDisplay
+from rl_gen_lab.cli.values import to_flat_dict
 from rl_gen_lab.compute.devices import peak_memory_mb
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.guards import refuse_nonfinite_losses
@@ -19,6 +21,22 @@ from rl_gen_lab.tracking.tracker import Tracker
 
 COUNTERS = ("env_steps", "updates", "episodes", "next_log")
 ADVICE = "Look at learning_rate, max_grad_norm and the rewards' scale"
+
+
+def start_tracker(spec: RunSpec, run: RunFolder, wall_offset: float) -> Tracker:
+    """Start recording a run, and say where to watch it. wall_offset: seconds that it trained before it was resumed."""
+    tracker = Tracker.start(
+        run,
+        spec.config.wandb,
+        algo=spec.algo,
+        env_id=spec.env_id,
+        seed=spec.config.seed,
+        flat_config=to_flat_dict(spec.config),
+        fingerprint_hash=spec.task.hash,
+        wall_offset=wall_offset,
+    )
+    tracker.print_how_to_look()
+    return tracker
 
 
 class RunLog:

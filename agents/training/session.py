@@ -21,11 +21,10 @@ from agents.training import pretrained
 from agents.training.evaluator import Evaluator
 from agents.training.metadata import RunSpec, resume_command
 from agents.training.resume import changed_limits, keep_limits, load_checkpoint
-from agents.training.run_log import RunLog
+from agents.training.run_log import RunLog, start_tracker
 from agents.training.scores import Scores
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError, DivergedError, SaveError
 from rl_gen_lab.cli.progress import ProgressDisplay
-from rl_gen_lab.cli.values import to_flat_dict
 from rl_gen_lab.compute.memory_budget import free_bytes
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.guards import keep_state, refuse_nonfinite_weights
@@ -78,12 +77,9 @@ class RecordedRun:
         Raises: ConfigError, CheckpointError; SaveError, for config.json says where the weights came from.
         """
         network.to(self.device)
-        transfer = getattr(self.config, "transfer", None)
-        if transfer is not None and transfer.init_backbone is not None:
-            pretrained.freeze(transfer, network)
-            if self.saved is None:
-                origin = pretrained.load_backbone(transfer.init_backbone, network)
-                self.run.write_config(self.run.read_config() | {"init_backbone": origin})
+        origin = pretrained.start(self.config, network, resumed=self.saved is not None)
+        if origin is not None:
+            self.run.write_config(self.run.read_config() | {"init_backbone": origin})
 
     def begin(
         self, agent: Stateful, network: torch.nn.Module, policy: Policy | None = None, name: str = "agent"
@@ -101,17 +97,7 @@ class RecordedRun:
             self._load(self.saved)
         self.display.say(f"task {self.spec.task.hash}: {self.spec.task.text}")
         self.display.say(f"run folder {self.run.path}")
-        self.tracker = Tracker.start(
-            self.run,
-            self.config.wandb,
-            algo=self.spec.algo,
-            env_id=self.spec.env_id,
-            seed=self.config.seed,
-            flat_config=to_flat_dict(self.config),
-            fingerprint_hash=self.spec.task.hash,
-            wall_offset=self.tracker.wall_seconds,
-        )
-        self.tracker.print_how_to_look()
+        self.tracker = start_tracker(self.spec, self.run, self.tracker.wall_seconds)
         self.log.start(self.tracker)
         self.scores.start(policy or greedy_policy(network), network, self.tracker)
         if self.saved is not None:
