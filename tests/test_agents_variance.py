@@ -13,7 +13,9 @@ from gymnasium import spaces
 from PIL import Image
 
 from agents import ppo, reinforce, variance
+from agents.analysis import gradient_quality
 from agents.analysis.gradient_estimators import Estimator, Quality
+from agents.analysis.gradient_quality import BASELINES, DISCOUNTS, LAMBDAS
 from agents.training.cli import cli
 from rl_gen_lab.cli.progress import ProgressDisplay
 
@@ -92,7 +94,9 @@ def test_a_folder_that_cannot_be_made_is_refused_before_the_measurement(
 def test_a_world_where_every_action_earns_the_same_has_no_gradient_to_measure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(variance, "TRUTH", Estimator("leave-one-out"))  # a fitted value is off by a last digit
+    monkeypatch.setattr(
+        gradient_quality, "REFERENCE", Estimator("leave-one-out")
+    )  # a fitted value is off by a last digit
     said = refusal(capsys, "--out", str(tmp_path), "--env", "TheSame-v0")
     assert "gradient" in said and "zero" in said
 

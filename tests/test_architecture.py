@@ -41,7 +41,7 @@ COMMANDS = (
 )
 # The one door to the run machinery: a reader of an agent goes no further, and only `main` goes through it.
 DOOR = "agents.training.launch"
-# How far a reader may be sent through the checkout's own imports, up to the door: files, `__init__` included, and lines.
+# How far a reader may be sent through the checkout's own imports, up to the door: files (with `__init__`) and lines.
 READERS = {"dqn": (20, 2_000), "ppo": (24, 2_100), "actor_critic": (24, 2_100), "reinforce": (24, 2_100)}
 LONGEST_FILE, LONGEST_CLASS = 320, 200
 
