@@ -23,11 +23,11 @@ import tyro
 
 from agents.perception.detectors import Watcher
 from agents.rl.interfaces import Policy
-from agents.training import metadata
 from agents.training.cli import cli, command
+from agents.training.environments import detector_of, make_vec, task_fingerprint
 from agents.training.evaluate import evaluate
 from agents.training.load import load_policy
-from envs.factory import EnvConfig, eyes_of, make_vec
+from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import DeviceConfig
@@ -65,8 +65,8 @@ class Config:
             raise ConfigError("episodes must be at least 1")
 
 
-def worlds(env_id: str, trained: EnvConfig, sources: tuple[str, ...]) -> list[EnvConfig]:
-    """The world through each of these sources; all are tried before anything is played.
+def settings_of(env_id: str, trained: EnvConfig, sources: tuple[str, ...]) -> list[EnvConfig]:
+    """Return the settings of the environment for each source; all are tried before anything is played.
 
     Raises: ConfigError for one that the agent cannot use, CheckpointError, BlindError.
     """
@@ -89,13 +89,13 @@ def measure(config: Config) -> Iterator[Row]:
     saved = run.read_config()
     policy = load_policy(run, config.which)
     trained: EnvConfig = from_dict(EnvConfig, saved["config"]["world"], str(run.config_file))
-    for world in worlds(saved["env_id"], trained, config.sources):
+    for world in settings_of(saved["env_id"], trained, config.sources):
         yield _row(config, run, saved, world, policy)
 
 
 def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig, policy: Policy) -> Row:
     env, epsilon = saved["env_id"], saved["config"]["eval"]["epsilon"]
-    task, eyes = metadata.task_fingerprint(env, world, epsilon), eyes_of(world)
+    task, eyes = task_fingerprint(env, world, epsilon), detector_of(world)
     before = (eyes.pictures, eyes.seconds) if isinstance(eyes, Watcher) else (0, 0.0)
     with ProgressDisplay(f"playing {env} on {world.observe}", config.episodes, "episodes") as display:
         result = evaluate(

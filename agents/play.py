@@ -15,7 +15,7 @@ agent's play instead, as `envs.scenes` does of random play:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,12 +25,13 @@ import tyro
 from agents.perception.captions import Narrator
 from agents.rl.interfaces import Policy
 from agents.training.cli import cli, command
+from agents.training.environments import without_fire_reset
 from agents.training.evaluate import evaluate
 from agents.training.load import load_policy
 from agents.training.video import in_words, play_episode, write_gif, write_mp4
 from envs import scenes
+from envs.config import EnvConfig
 from envs.dataset.folder import FolderError
-from envs.factory import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.values import from_dict
@@ -78,7 +79,7 @@ class Config:
 
 def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who: str) -> None:
     """A dataset folder of the agent's play. Raises: ConfigError for a folder that holds something else."""
-    world = replace(world, fire_reset=False)  # Gymnasium's wrappers have none; the agent may press FIRE itself
+    world = without_fire_reset(world)
     shared = {name: getattr(config, name) for name in ("every", "interventions", "random_episodes", "history")}
     if config.epsilon is not None:
         shared["epsilon"] = config.epsilon

@@ -31,7 +31,7 @@ from agents.reports.tables import read_csv
 from agents.rl.replay import Replay
 from agents.training.cli import cli, command
 from agents.training.env_runner import VectorEnvRunner
-from envs.factory import EnvConfig
+from envs.config import EnvConfig
 from envs.names import is_atari, resolve
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay

@@ -12,7 +12,7 @@ import csv
 import sys
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, SupportsFloat
 
@@ -20,9 +20,10 @@ import gymnasium as gym
 import numpy as np
 
 from agents.training.cli import cli, command
+from agents.training.environments import make_env, without_fire_reset
 from agents.training.load import load_policy
 from envs import names
-from envs.factory import EnvConfig, make_env
+from envs.config import EnvConfig
 from envs.ground_truth.wrappers import WithTruth
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
@@ -99,7 +100,7 @@ def measure(config: Config) -> dict[str, object]:
         if saved["env_id"] != names.resolve(config.env):
             raise ConfigError(f"{config.run} plays {saved['env_id']}, not {config.env}")
         world, policy, who = from_dict(EnvConfig, saved["config"]["world"]), load_policy(run, "best"), run.path.name
-        world = replace(world, fire_reset=False)  # Gymnasium's wrappers have none; the agent may press FIRE itself
+        world = without_fire_reset(world)
     count, coin = Count(), np.random.default_rng(config.seed)
     env = make_env(config.env, world, inner=lambda inner: Counting(inner, count))
     env.action_space.seed(config.seed)

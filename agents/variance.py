@@ -18,7 +18,7 @@ from agents.analysis.gradient_estimators import Quality
 from agents.analysis.gradient_quality import ESTIMATORS, MeasurementConfig, measure
 from agents.reports.variance import VarianceRow, draw_variance
 from agents.training.cli import cli, command
-from agents.training.metadata import task_fingerprint
+from agents.training.environments import task_fingerprint
 from envs import names
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import WandbConfig

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 from envs import names
-from envs.factory import MAX_EPISODE_FRAMES, EnvConfig, eyes_of, fire_reset_of, is_capped, make_vec, sticky_of
+from envs.atari import fire_reset_of, sticky_of
+from envs.config import MAX_EPISODE_FRAMES, EnvConfig
+from envs.factory import Wrapper, is_capped, make_vec
 
 Field = str | int | float | bool | None
 
@@ -22,13 +24,17 @@ class Fingerprint:
     fields: dict[str, Field]
 
 
-def fingerprint(env_id: str, config: EnvConfig, **protocol: Field) -> Fingerprint:
-    """Fingerprint of a world as it is *scored*, with the evaluation's own rules (`protocol`: epsilon, cap, ...).
+def fingerprint(
+    env_id: str, config: EnvConfig, observe: Wrapper | None = None, seen_as: str | None = None, **protocol: Field
+) -> Fingerprint:
+    """Return the fingerprint of an environment as it is *scored*, with the rules of evaluation (`protocol`).
+
+    observe: as in `make_vec`; seen_as: the name of the model that sees for the agent (None: `config.observe`).
 
     What only the learner sees (clipped rewards, lives and points as termination) is left out: it changes no score's
     meaning.
     """
-    env = make_vec(env_id, 1, config)
+    env = make_vec(env_id, 1, config, observe=observe)
     observation, action = env.single_observation_space, env.single_action_space
     env.close()
     fields: dict[str, Field] = {
@@ -65,8 +71,7 @@ def fingerprint(env_id: str, config: EnvConfig, **protocol: Field) -> Fingerprin
     if fields.get("max_episode_frames", MAX_EPISODE_FRAMES) != MAX_EPISODE_FRAMES:
         text += f" cap {config.max_episode_frames}"
     if config.observe != "pixels":
-        eyes = eyes_of(config)  # what they are, not where they lie
-        fields["observe"] = config.observe if eyes is None else eyes.name
+        fields["observe"] = config.observe if seen_as is None else seen_as
         fields["slots"] = "velocities since the last step, no scores"
         text += f" seen as {fields['observe']}"
     fields |= protocol

@@ -14,6 +14,8 @@ import ale_py
 import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, parse_env_id
 
+from envs.config import UnknownEnvError
+
 gym.register_envs(ale_py)
 
 CLASSIC = {
@@ -35,10 +37,6 @@ CLASSIC = {
     "Walker2d": "Walker2d-v5",
     "Ant": "Ant-v5",
 }
-
-
-class UnknownEnvError(ValueError):
-    """No such world; the message names the nearest ones."""
 
 
 @functools.cache

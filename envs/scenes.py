@@ -25,9 +25,10 @@ from PIL import Image
 
 from envs import names
 from envs.commands import Bar, cli, command
+from envs.config import EnvConfig
 from envs.dataset import folder
 from envs.dataset.contact_sheet import draw_sheet
-from envs.factory import EnvConfig, make_env
+from envs.factory import make_env
 from envs.fingerprint import fingerprint
 from envs.ground_truth.captions import captions
 from envs.ground_truth.interventions import Aside, intervene

@@ -21,7 +21,7 @@ from agents.rl.interfaces import Step
 from agents.rl.q_networks import QEnsemble
 from agents.rl.replay import ReplayConfig
 from agents.rl.weights import load_network
-from envs.factory import EnvConfig
+from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import DeviceConfig
 

@@ -15,8 +15,8 @@ import torch
 from agents import dqn, observation, play, ppo
 from agents.perception import detectors
 from agents.training.cli import parse
-from envs.factory import EnvConfig, make_vec
-from envs.fingerprint import fingerprint
+from agents.training.environments import make_vec, task_fingerprint
+from envs.config import EnvConfig
 from rl_gen_lab import train
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.values import from_dict
@@ -151,12 +151,12 @@ def test_other_weights_are_other_eyes(tmp_path: Path) -> None:
     copy = tmp_path / "moved"
     shutil.copytree(pong_models.run("detect"), copy)
     world = EnvConfig(observe=f"detector:{copy}")
-    moved = fingerprint("ALE/Pong-v5", world)
-    assert moved.hash == fingerprint("ALE/Pong-v5", EnvConfig(observe=f"detector:{pong_models.run('detect')}")).hash
+    moved = task_fingerprint("Pong", world, 0.0)
+    assert moved.hash == task_fingerprint("Pong", EnvConfig(observe=f"detector:{pong_models.run('detect')}"), 0.0).hash
     weights = load_file(copy / "checkpoints" / "best.safetensors")
     weights["head.bias"] = weights["head.bias"] + 1
     save_file(weights, copy / "checkpoints" / "best.safetensors")
-    assert fingerprint("ALE/Pong-v5", world).hash != moved.hash
+    assert task_fingerprint("Pong", world, 0.0).hash != moved.hash
 
 
 def test_what_cannot_see_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,6 +184,6 @@ def test_what_cannot_see_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtu
         watcher.look(np.zeros((1, 64, 64, 3), np.uint8))
     pixels, objects = EnvConfig(), EnvConfig(observe="objects")
     with pytest.raises(ConfigError, match="trained on pixels; it cannot play on objects"):
-        observation.worlds("Pong", pixels, ("objects",))
+        observation.settings_of("Pong", pixels, ("objects",))
     with pytest.raises(CheckpointError, match="not of 'segment'"):
-        observation.worlds("Pong", objects, ("objects", f"segment:{detector}"))
+        observation.settings_of("Pong", objects, ("objects", f"segment:{detector}"))

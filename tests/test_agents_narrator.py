@@ -12,7 +12,7 @@ from agents import play
 from agents.perception.captions import EVERY, STRIP, WORD_FRAMES, Narrator, laid_out
 from agents.rl.interfaces import Policy
 from agents.training.video import HEIGHT, play_episode
-from envs.factory import EnvConfig
+from envs.config import EnvConfig
 from rl_gen_lab.caption import open_captioner
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.data import dataset as data

@@ -12,7 +12,7 @@ import pytest
 from agents import play
 from agents.rl.interfaces import Policy
 from agents.training.load import load_policy
-from envs.factory import EnvConfig
+from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs.folder import RunFolder
 

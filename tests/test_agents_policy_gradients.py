@@ -22,7 +22,7 @@ from agents.rl.policy_networks import PolicyHead
 from agents.training.cli import PRESETS, parse
 from agents.training.config import PolicyConfig
 from agents.training.load import load_policy
-from envs.factory import EnvConfig
+from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import DeviceConfig
 from rl_gen_lab.runs.checkpoints import load_weights

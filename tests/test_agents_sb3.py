@@ -30,7 +30,8 @@ from agents.reference.settings import A2CSettings, Config, DQNSettings, PPOSetti
 from agents.reference.vec_env import LearnerVecEnv
 from agents.training.cli import PRESETS
 from agents.training.load import load_policy
-from envs.factory import EnvConfig, make_env
+from envs.config import EnvConfig
+from envs.factory import make_env
 from rl_gen_lab.backbones import build
 from rl_gen_lab.cli import presets
 from rl_gen_lab.cli.errors import ConfigError

@@ -16,7 +16,7 @@ from agents.reference import settings as sb3_settings
 from agents.reports.tables import read_csv
 from agents.speed import Agent, Config, commands, merge, time_agent
 from agents.training.cli import parse
-from envs.names import UnknownEnvError
+from envs.config import UnknownEnvError
 from rl_gen_lab.backbones import build
 
 OURS: dict[Agent, Any] = {"dqn": dqn.Config, "actor_critic": actor_critic.Config, "ppo": ppo.Config}

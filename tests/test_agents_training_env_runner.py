@@ -16,7 +16,8 @@ from agents.rl.interfaces import Step
 from agents.rl.replay import Replay
 from agents.training.env_runner import EnvStepError, VectorEnvRunner
 from agents.training.evaluate import Evaluation, evaluate
-from envs.factory import EnvConfig, make_vec
+from envs.config import EnvConfig
+from envs.factory import make_vec
 from rl_gen_lab.cli.errors import UserError
 from rl_gen_lab.compute.seeding import Generators
 

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file
 from agents import dqn
 from agents.training import evaluator, session
 from agents.training.evaluate import Act, Evaluation
-from envs.factory import EnvConfig
+from envs.config import EnvConfig
 from rl_gen_lab.cli import progress
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED

@@ -27,7 +27,7 @@ from agents.training.video import (
     write_gif,
     write_mp4,
 )
-from envs.factory import EnvConfig
+from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import SaveError
 
 

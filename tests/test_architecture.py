@@ -246,7 +246,7 @@ def test_help_needs_no_torch(command: str) -> None:
         "import contextlib, io, runpy, sys\n"
         "sys.argv = ['x', '--help']\n"
         "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
-        f"    runpy.run_module('agents.{command}', run_name='__main__')\n"
+        f"    runpy.run_module('agents.{command}', run_name='__main__', alter_sys=True)\n"
         "print(sorted({'torch', 'stable_baselines3', 'ale_py', 'wandb'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

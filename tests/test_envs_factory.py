@@ -17,7 +17,10 @@ from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
 
 from envs import names
-from envs.factory import EnvConfig, fire_reset_of, make_env, make_vec, standard_view, sticky_of
+from envs.atari import fire_reset_of, sticky_of
+from envs.config import EnvConfig
+from envs.factory import make_env, make_vec
+from envs.standard import standard_view
 
 # What ale-py's vector env and Gymnasium's wrappers agree on: no randomness of their own.
 PLAIN: dict[str, Any] = {"sticky": 0.0, "noop_max": 0, "fire_reset": False}

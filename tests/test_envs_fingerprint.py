@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from envs.factory import EnvConfig
+from envs.config import EnvConfig
 from envs.fingerprint import Fingerprint, fingerprint
+from envs.ground_truth.wrappers import object_view
 
 PONG = "ALE/Pong-v5"
 CHANGES: dict[str, Any] = {
@@ -39,7 +40,9 @@ def test_every_setting_of_a_world_is_either_in_the_fingerprint_or_known_to_be_th
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_each_field_of_the_task_changes_the_fingerprint(name: str, usual: Fingerprint) -> None:
-    assert fingerprint(PONG, replace(EnvConfig(), **{name: CHANGES[name]})).hash != usual.hash
+    config = replace(EnvConfig(), **{name: CHANGES[name]})
+    view = None if config.observe == "pixels" else object_view(config)
+    assert fingerprint(PONG, config, view).hash != usual.hash
 
 
 @pytest.mark.parametrize("name", LEARNER_ONLY)

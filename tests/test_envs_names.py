@@ -6,7 +6,8 @@ import gymnasium as gym
 import pytest
 
 from envs import names
-from envs.names import UnknownEnvError, aliases, is_atari, resolve, short_name
+from envs.config import UnknownEnvError
+from envs.names import aliases, is_atari, resolve, short_name
 
 OWN_WORLD = """
 import gymnasium as gym

@@ -20,8 +20,8 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from envs import scenes
+from envs.config import EnvConfig
 from envs.dataset import coco, folder
-from envs.factory import EnvConfig
 from envs.ground_truth.objects import Object
 
 with contextlib.redirect_stdout(io.StringIO()):

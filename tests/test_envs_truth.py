@@ -14,7 +14,8 @@ import pytest
 from gymnasium.wrappers import PassiveEnvChecker
 
 from envs import names
-from envs.factory import EnvConfig, make_env, make_vec
+from envs.config import EnvConfig
+from envs.factory import UnusableEnvError, make_env, make_vec
 from envs.fingerprint import fingerprint
 from envs.ground_truth.captions import PHRASINGS, captions, direction, place
 from envs.ground_truth.interventions import Aside, intervene
@@ -22,7 +23,7 @@ from envs.ground_truth.objects import Box, Claim, Game, NoPictureError, Object, 
 from envs.ground_truth.registry import FAMILIES, NoTruthError, game_of, supported
 from envs.ground_truth.state_reader import Tracker, vector, vector_names
 from envs.ground_truth.verify import prove
-from envs.ground_truth.wrappers import ObjectObservation, WithTruth
+from envs.ground_truth.wrappers import ObjectObservation, WithTruth, object_view
 from rl_gen_lab.data.vocabulary import facts_in
 
 # Box2D's C module gives Python warnings while it is imported; as errors they would end the process.
@@ -371,7 +372,13 @@ def test_a_world_without_truth_is_named_with_those_that_have_it() -> None:
     with pytest.raises(NoTruthError, match=r"no truth for ALE/Qbert-v5: known are .*breakout.*pong"):
         game_of("Qbert")
     with pytest.raises(NoTruthError):
-        make_vec("Qbert", 1, EnvConfig(observe="objects"))
+        config = EnvConfig(observe="objects")
+        make_vec("Qbert", 1, config, observe=object_view(config))
+
+
+def test_objects_need_a_wrapper_that_says_what_is_seen() -> None:
+    with pytest.raises(UnusableEnvError, match="needs a wrapper"):
+        make_vec("Pong", 1, EnvConfig(observe="objects"))
 
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "LunarLander-v3"])
@@ -418,7 +425,8 @@ def test_objects_are_scaled_and_absent_ones_are_zero() -> None:
 @pytest.mark.parametrize("name", ["Pong", "Breakout"])
 def test_vector_and_single_worlds_see_the_same_objects(name: str) -> None:
     config = EnvConfig(observe="objects", sticky=0.0, noop_max=0)
-    single, vec = make_env(name, config), make_vec(name, 2, config)
+    view = object_view(config)
+    single, vec = make_env(name, config, observe=view), make_vec(name, 2, config, observe=view)
     obs, _ = single.reset(seed=3)
     many, _ = vec.reset(seed=3)
     assert many.dtype == np.float32
@@ -432,7 +440,8 @@ def test_vector_and_single_worlds_see_the_same_objects(name: str) -> None:
 
 
 def test_a_task_seen_as_objects_has_its_own_fingerprint() -> None:
-    pixels, objects = (fingerprint("ALE/Pong-v5", EnvConfig(observe=view)) for view in ("pixels", "objects"))  # type: ignore[arg-type]
+    config = EnvConfig(observe="objects")
+    pixels, objects = fingerprint("ALE/Pong-v5", EnvConfig()), fingerprint("ALE/Pong-v5", config, object_view(config))
     assert pixels.hash != objects.hash and objects.text.endswith("seen as objects")
     assert "observe" not in pixels.fields, "scores recorded before stay comparable"
 

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
-from envs import factory
-from envs.factory import EnvConfig, UnusableEnvError, make_env, make_vec
+from envs.config import EnvConfig
+from envs.factory import make_env, make_vec
 from envs.fingerprint import fingerprint
 from envs.ground_truth.objects import Game, Scene, Seen, Slots, Told
 from envs.ground_truth.observed_state import BlindError, Sight
 from envs.ground_truth.registry import game_of
 from envs.ground_truth.state_reader import FASTEST, vector, vector_names, velocities
-from envs.ground_truth.wrappers import ObjectObservation, WithTruth
+from envs.ground_truth.wrappers import ObjectObservation, WithTruth, object_view
 
 PONG = game_of("Pong")
 
@@ -129,45 +127,46 @@ def test_boxes_outside_the_field_are_not_the_games() -> None:
     assert sight.slots()["player_y"] == 108 and sight.slots()["enemy_score"] == 1
 
 
-@contextmanager
-def eyes_for(monkeypatch: pytest.MonkeyPatch, eyes: Perfect) -> Iterator[EnvConfig]:
-    monkeypatch.setattr(factory, "EYES", {"detector": lambda source: eyes})
-    yield EnvConfig(observe="detector:somewhere")
+SEEN = EnvConfig(observe="detector:somewhere")
 
 
-def test_worlds_seen_through_eyes_have_their_name_in_the_fingerprint(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Dark(Perfect):
-        def look(self, pictures: np.ndarray) -> list[Seen]:
-            return [{} for _ in pictures]
+class Dark(Perfect):
+    """Finds nothing."""
 
-    with eyes_for(monkeypatch, Dark(PONG, "detector ssd abc")) as config:
-        task = fingerprint("ALE/Pong-v5", config)
-        assert task.fields["observe"] == "detector ssd abc" and "seen as detector ssd abc" in task.text
-        objects = fingerprint("ALE/Pong-v5", EnvConfig(observe="objects"))
-        assert objects.fields["observation"] == task.fields["observation"] and objects.hash != task.hash
-        vec = make_vec("Pong", 2, config)
-        obs, _ = vec.reset(seed=1)
-        assert obs.shape == (2, len(vector_names(PONG)))
-        vec.close()
-        one = make_env("Pong", config)
-        assert one.reset(seed=1)[0].shape == obs.shape[1:]
-        one.close()
-    with eyes_for(monkeypatch, Dark(PONG, "detector ssd other")) as config:
-        assert fingerprint("ALE/Pong-v5", config).hash != task.hash
+    def look(self, pictures: np.ndarray) -> list[Seen]:
+        return [{} for _ in pictures]
 
 
-def test_eyes_that_are_of_no_use_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_detector_s_name_is_in_the_fingerprint_and_its_view_has_the_shape_of_the_true_objects() -> None:
+    view = object_view(SEEN, Dark(PONG))
+    task = fingerprint("ALE/Pong-v5", SEEN, view, "detector ssd abc")
+    assert task.fields["observe"] == "detector ssd abc" and "seen as detector ssd abc" in task.text
+    objects = EnvConfig(observe="objects")
+    true = fingerprint("ALE/Pong-v5", objects, object_view(objects))
+    assert true.fields["observation"] == task.fields["observation"] and true.hash != task.hash
+    assert fingerprint("ALE/Pong-v5", SEEN, view, "detector ssd other").hash != task.hash
+    vec = make_vec("Pong", 2, SEEN, observe=view)
+    obs, _ = vec.reset(seed=1)
+    assert obs.shape == (2, len(vector_names(PONG)))
+    vec.close()
+    single = make_env("Pong", SEEN, observe=view)
+    assert single.reset(seed=1)[0].shape == obs.shape[1:]
+    single.close()
+
+
+def test_observations_of_an_unknown_kind_are_refused() -> None:
     with pytest.raises(ValueError, match="pixels, objects, detector:RUN, segment:RUN, not 'detector'"):
         EnvConfig(observe="detector")
     with pytest.raises(ValueError, match="not 'ears:runs'"):
         EnvConfig(observe="ears:runs")
-    with eyes_for(monkeypatch, Perfect(PONG)) as config:
-        with pytest.raises(BlindError, match="trained to find ball, player, enemy; in ALE/Breakout-v5 there are ball"):
-            make_vec("Breakout", 1, config)
-        with pytest.raises(BlindError, match="cannot be read from boxes"):
-            make_vec("Boxing", 1, config)
-        with pytest.raises(UnusableEnvError, match="only in the commands"):
-            make_vec("Pong", 1, EnvConfig(observe="segment:somewhere"))
+
+
+def test_detectors_of_other_objects_or_for_games_that_boxes_cannot_tell_are_refused() -> None:
+    view = object_view(SEEN, Perfect(PONG))
+    with pytest.raises(BlindError, match="trained to find ball, player, enemy; in ALE/Breakout-v5 there are ball"):
+        make_vec("Breakout", 1, SEEN, observe=view)
+    with pytest.raises(BlindError, match="cannot be read from boxes"):
+        make_vec("Boxing", 1, SEEN, observe=view)
 
 
 def test_a_paddle_that_moves_every_second_frame_has_its_speed_in_every_observation() -> None:

@@ -33,7 +33,7 @@ from agents.rl.weights import load_network
 from agents.training.config import PolicyConfig
 from agents.training.env_runner import VectorEnvRunner
 from envs import names
-from envs.factory import EnvConfig
+from envs.config import EnvConfig
 from rl_gen_lab.backbones import build
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from envs.factory import EnvConfig, make_env
+from agents.training.environments import make_env
+from envs.config import EnvConfig
 from rl_gen_lab.caption import open_captioner
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.data.vocabulary import joined, words

@@ -9,8 +9,9 @@ import numpy as np
 
 from agents.rl.interfaces import Episode
 from agents.training.env_runner import EnvStepError
+from agents.training.environments import make_vec
 from envs import names
-from envs.factory import EnvConfig, make_vec
+from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
 
 

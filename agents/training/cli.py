@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from agents.training.config import AgentConfig
 from agents.training.resume import resumed_config
-from envs import factory, names
-from envs.ground_truth.observed_state import Eyes
+from envs.config import UnknownEnvError
 from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags, peek_flag
 from rl_gen_lab.cli.presets import load
 
-# The file that has a function of this name: models are loaded only when an agent looks through them.
-EYES = {"detector": "perception.detectors", "segment": "perception.detectors"}
 # Settings of world that only an emulator has.
 OF_ATARI = (
     "sticky",
@@ -38,18 +33,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def _eyes(kind: str, source: str) -> Eyes:
-    eyes: Eyes = getattr(importlib.import_module(f"agents.{EYES[kind]}"), kind)(source)
-    return eyes
-
-
-factory.EYES.update({kind: partial(_eyes, kind) for kind in EYES})
-
-
 def command(main: Callable[P, R]) -> Callable[P, R]:
     """Make a `main`: what a user can mend becomes one line and exit code 2."""
     # `envs` knows nothing of our error classes; its UnknownEnvError is the user's to mend all the same.
-    return exit_on_error(main, names.UnknownEnvError)
+    return exit_on_error(main, UnknownEnvError)
 
 
 def cli(config_class: type[ConfigT], argv: list[str] | None) -> ConfigT:
@@ -69,6 +56,8 @@ def parse(config_class: type[AgentConfigT], agent: str, argv: list[str] | None) 
     resume = peek_flag(argv, "resume")
     if resume is not None:
         return resumed_config(config_class, agent, Path(resume), argv)
+    from envs import names  # here, so that --help needs no emulator
+
     env_id = names.resolve(peek_flag(argv, "env") or config_class.env)
     candidates = [names.short_name(env_id).lower()]
     if names.is_atari(env_id):

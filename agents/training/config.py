@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from envs.factory import EnvConfig
+from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
 

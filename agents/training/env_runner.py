@@ -13,8 +13,9 @@ import ale_py.vector_env
 import numpy as np
 
 from agents.rl.interfaces import Episode, Step
+from agents.training.environments import make_vec
 from envs import names
-from envs.factory import EnvConfig, make_vec
+from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import UserError
 from rl_gen_lab.compute.seeding import Generators
 

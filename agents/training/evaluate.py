@@ -10,7 +10,8 @@ import numpy as np
 
 from agents.rl.interfaces import Episode
 from agents.training.env_runner import VectorEnvRunner
-from envs.factory import EnvConfig, is_capped
+from envs.config import EnvConfig
+from envs.factory import is_capped
 from rl_gen_lab.compute.seeding import Generators
 
 Act = Callable[[np.ndarray], np.ndarray]

@@ -9,8 +9,8 @@ from typing import Literal
 from agents.rl.greedy_policy import greedy_policy
 from agents.rl.interfaces import Policy
 from agents.rl.weights import load_network
-from agents.training.metadata import module_of
-from envs.factory import make_vec
+from agents.training.environments import make_vec
+from agents.training.resume import module_of
 from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.cli.values import from_dict
 from rl_gen_lab.runs.checkpoints import load_weights

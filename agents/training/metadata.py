@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from agents.training.config import AgentConfig
+from agents.training.environments import task_fingerprint
+from agents.training.resume import module_of
 from envs import names
-from envs.factory import EnvConfig
-from envs.fingerprint import Fingerprint, fingerprint
-from rl_gen_lab.cli.shell import python, shell
+from envs.fingerprint import Fingerprint
 from rl_gen_lab.cli.values import to_dict
 from rl_gen_lab.runs import provenance
-from rl_gen_lab.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -52,18 +51,3 @@ class RunSpec:
             "command": [f"python -m agents.{module_of(self.algo)}", *sys.argv[1:]],
             "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         }
-
-
-def task_fingerprint(env: str, world: EnvConfig, eval_epsilon: float) -> Fingerprint:
-    """Return the task as it is scored: the environment, and how an evaluation acts in it."""
-    return fingerprint(names.resolve(env), world, eval_epsilon=eval_epsilon)
-
-
-def module_of(algo: str) -> str:
-    """Return the command behind an algorithm's name: `sb3_dqn` -> `sb3`."""
-    return algo.partition("_")[0] if algo.startswith("sb3_") else algo
-
-
-def resume_command(algo: str, run: RunFolder, *flags: str) -> str:
-    """Return the shell command that continues a run, with further flags."""
-    return shell(python(), "-m", f"agents.{module_of(algo)}", "--resume", run.path, *flags)

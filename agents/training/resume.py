@@ -4,17 +4,30 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agents.training.config import AgentConfig
-from agents.training.metadata import RunSpec, module_of
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.flags import peek_flag
+from rl_gen_lab.cli.shell import python, shell
 from rl_gen_lab.cli.values import from_dict
 from rl_gen_lab.runs.folder import RunFolder
 
+if TYPE_CHECKING:
+    from agents.training.metadata import RunSpec
+
 LIMITS = ("--total-env-steps", "--total-minutes")
 ConfigT = TypeVar("ConfigT", bound=AgentConfig)
+
+
+def module_of(algo: str) -> str:
+    """Return the command behind an algorithm's name: `sb3_dqn` -> `sb3`."""
+    return algo.partition("_")[0] if algo.startswith("sb3_") else algo
+
+
+def resume_command(algo: str, run: RunFolder, *flags: str) -> str:
+    """Return the shell command that continues a run, with further flags."""
+    return shell(python(), "-m", f"agents.{module_of(algo)}", "--resume", run.path, *flags)
 
 
 def resumed_config(config_class: type[ConfigT], agent: str, path: Path, argv: list[str]) -> ConfigT:

@@ -19,8 +19,8 @@ from agents.rl.greedy_policy import greedy_policy
 from agents.rl.interfaces import EnvRunner, Episode, Generators, Policy, Stateful
 from agents.training import pretrained
 from agents.training.evaluator import Evaluator
-from agents.training.metadata import RunSpec, resume_command
-from agents.training.resume import changed_limits, keep_limits, load_checkpoint
+from agents.training.metadata import RunSpec
+from agents.training.resume import changed_limits, keep_limits, load_checkpoint, resume_command
 from agents.training.run_log import RunLog, start_tracker
 from agents.training.scores import Scores
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError, DivergedError, SaveError

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -14,8 +13,9 @@ from gymnasium import spaces
 from PIL import Image, ImageDraw, ImageFont
 
 from agents.rl.interfaces import Policy
+from agents.training.environments import make_env, without_fire_reset
 from envs import names
-from envs.factory import EnvConfig, make_env
+from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import SaveError
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.runs.files import save_errors
@@ -50,7 +50,7 @@ def play_episode(
 
     Frames are (HEIGHT, W, 3) uint8, or higher by the comment of a narrator.
     """
-    world = replace(world, fire_reset=False)  # Gymnasium's wrappers have none; the agent may press FIRE itself
+    world = without_fire_reset(world)
     env = make_env(name, world)
     labels = action_names(name, env.action_space, world)
     coin = Generators(seed).numpy("film")
@@ -104,7 +104,7 @@ def action_names(name: str, space: spaces.Space[Any], world: EnvConfig) -> list[
         return []
     env_id = names.resolve(name)
     if names.is_atari(env_id):
-        env: Any = make_env(name, replace(world, fire_reset=False)).unwrapped
+        env: Any = make_env(name, without_fire_reset(world)).unwrapped
         return [str(meaning) for meaning in env.get_action_meanings()]
     known = {"CartPole-v1": ["left", "right"], "LunarLander-v3": ["none", "left engine", "main", "right engine"]}
     return known.get(env_id, [f"action {i}" for i in range(int(space.n))])

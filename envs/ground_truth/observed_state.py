@@ -7,11 +7,11 @@ from typing import Any, Protocol, SupportsFloat
 import gymnasium as gym
 import numpy as np
 
-from envs import names
+from envs.config import UnknownEnvError
 from envs.ground_truth.objects import Game, Seen, Slots, Told
 
 
-class BlindError(names.UnknownEnvError):
+class BlindError(UnknownEnvError):
     """These eyes are of no use in this world; the message says why."""
 
 

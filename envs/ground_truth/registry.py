@@ -7,13 +7,14 @@ import importlib
 import pkgutil
 
 from envs import names
+from envs.config import UnknownEnvError
 from envs.ground_truth import games
 from envs.ground_truth.objects import Game
 
 FAMILIES = {"minigrid": "minigrid", "babyai": "minigrid"}  # how ids begin -> file
 
 
-class NoTruthError(names.UnknownEnvError):
+class NoTruthError(UnknownEnvError):
     """Nothing in `games/` can read this world; the message names those it can read."""
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, SupportsFloat
 
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
+from envs import names
+from envs.config import EnvConfig
 from envs.ground_truth.objects import Slots, can_draw, rgb_picture
 from envs.ground_truth.observed_state import Eyes, Sight
 from envs.ground_truth.registry import game_of
@@ -54,6 +57,18 @@ class WithTruth(gym.Wrapper[Any, Any, Any, Any]):
 
     def _told(self, info: dict[str, Any]) -> dict[str, Any]:
         return info | {"objects": self.tracker.scene(self.env) if self.prove else None}
+
+
+def object_view(config: EnvConfig, eyes: Eyes | None = None) -> Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]:
+    """Return a wrapper that shows an environment as its objects; only emulators skip frames and begin with no-ops."""
+
+    def wrap(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+        assert env.spec is not None, "truth is known by the world's id"
+        if names.is_atari(env.spec.id):
+            return ObjectObservation(env, config.frame_skip, config.noop_max, eyes)
+        return ObjectObservation(env, eyes=eyes)
+
+    return wrap
 
 
 class ObjectObservation(gym.Wrapper[Any, Any, Any, Any]):
