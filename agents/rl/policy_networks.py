@@ -41,7 +41,7 @@ class QNetwork(nn.Module):
     def standardise(self, frames: Tensor) -> None:
         """Standardise the input by frames (M, c, H, W) uint8. For convolutional backbones."""
         assert isinstance(self.backbone, Convolutional)
-        self.backbone.standardise(frames)
+        self.backbone.standardize(frames)
 
     def forward(self, obs: Tensor) -> Tensor:
         """obs: (B, C, H, W) uint8 or (B, D) float32 -> (B, A) float32 action values."""
@@ -219,7 +219,7 @@ class ActorCritic(nn.Module):
             obs = full if len(full) else obs
             for backbone in (self.backbone, self.value_backbone):
                 if isinstance(backbone, Convolutional):
-                    backbone.standardise(obs[:: len(obs) // STATISTICS_FRAMES + 1])
+                    backbone.standardize(obs[:: len(obs) // STATISTICS_FRAMES + 1])
             self.frames_known.fill_(True)
 
     def act(self, obs: Tensor, first: Tensor, state: Tensor | None) -> tuple[Distribution, Tensor | None]:

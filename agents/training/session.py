@@ -97,7 +97,7 @@ class Session:
             fingerprint_hash=self.fingerprint.hash,
             wall_offset=self.tracker.wall_seconds,
         )
-        self.tracker.print_how_to_look()
+        self.tracker.print_dashboard_hint()
         self._rate_mark = (self.tracker.wall_seconds, self.env_steps)
         if self.saved is not None:
             self.saved = None
