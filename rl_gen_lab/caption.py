@@ -1,10 +1,10 @@
-"""What a trained captioner says of pictures, and where it looks for each word.
+"""Captions of a trained captioner: their metrics on a split, and its attention for each word.
 
     python -m rl_gen_lab.caption runs/caption_attention__pong_5000_0__0__20260101-120000
     python -m rl_gen_lab.caption runs/caption_attention__pong_5000_0__0__20260101-120000 --beam 3 --pictures 0
 
-Measures a split of the run's own data (or of another folder) free-running, by greedy or beam search, and writes a
-picture of the attention for some of its images into the run folder, under pictures/.
+Measures the sentences generated for a split of the run's own data (or of another folder), by greedy or beam search, and
+draws the attention for some of its images into the run folder, under pictures/.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from rl_gen_lab.look import open_split
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.load import load_task
 from rl_gen_lab.vision.captioning import attention_map
-from rl_gen_lab.vision.captioning.captioner import Caption
+from rl_gen_lab.vision.captioning.task import CaptioningTask
 
 
 @dataclass(frozen=True)
 class Config:
-    """Which captioner, and of which pictures."""
+    """Measure a captioner and draw its attention."""
 
     # Run folder of a trained captioner.
     run: Annotated[Path, tyro.conf.Positional]
-    # Folder of images with captions (None: the one it was trained on).
+    # Folder of images with captions (None: the one of the training).
     data: Path | None = None
-    # Which part of it.
+    # Split of the images.
     split: Literal["train", "val", "test"] = "val"
-    # Sentences that are followed at once (None: as it was trained); 1: the likeliest word each time.
+    # Width of the beam search (None: as configured in the training); 1: greedy.
     beam: int | None = None
-    # Images to draw the attention of, spread over the split.
+    # Images to draw the attention for, spread over the split.
     pictures: int = 4
     # Images to measure, the first ones of the split (None: all; 0: only draw).
     images: int | None = None
@@ -50,9 +50,9 @@ class Config:
             raise ConfigError("pictures and images must be at least 0, beam at least 1")
 
 
-def open_captioner(path: Path, beam: int | None = None) -> Caption:
-    """The captioner of a run. Raises: CheckpointError."""
-    caption = cast(Caption, load_task(path, "caption"))
+def open_captioner(path: Path, beam: int | None = None) -> CaptioningTask:
+    """Load the captioner of a run. Raises: CheckpointError."""
+    caption = cast(CaptioningTask, load_task(path, "caption"))
     if beam is not None:
         caption.config = replace(caption.config, beam=beam)
     return caption
@@ -60,7 +60,7 @@ def open_captioner(path: Path, beam: int | None = None) -> Caption:
 
 @exit_on_error
 def main(argv: list[str] | None = None) -> None:
-    """Measure, and draw attention."""
+    """Measure the captions and draw the attention."""
     config = parse_flags(Config, argv, description=Config.__doc__)
     caption = open_captioner(config.run, config.beam)
     run = RunFolder.open(config.run)
@@ -69,12 +69,12 @@ def main(argv: list[str] | None = None) -> None:
     if count:
         part = data.Split(split.name, split.images[:count], split.labels[:count])
         with ProgressDisplay(f"captioning {config.split}", count, "images") as display, torch.no_grad():
-            found = caption.evaluate(part, lambda done: display.update(done, ""))
+            metrics = caption.evaluate(part, lambda done: display.update(done, ""))
         print(f"{config.split}, {count:,} images, beam {caption.config.beam}:")
-        print("\n".join(f"  {name} {value:.4f}" for name, value in found.items()))
-    chosen = split.spread_out(config.pictures)
-    for file, said in attention_map.write(caption, split, chosen, run.path / "pictures") if chosen else []:
-        print(f"{file}: {said}")
+        print("\n".join(f"  {name} {value:.4f}" for name, value in metrics.items()))
+    chosen = split.evenly_spaced(config.pictures)
+    for file, sentence in attention_map.write(caption, split, chosen, run.path / "pictures") if chosen else []:
+        print(f"{file}: {sentence}")
 
 
 if __name__ == "__main__":

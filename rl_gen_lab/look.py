@@ -1,9 +1,9 @@
-"""Pictures of what a trained vision model finds, beside what is there.
+"""Figures of a trained vision model's predictions, beside the truth.
 
     python -m rl_gen_lab.look runs/detect_ssd__pong_5000_0__0__20260101-120000
     python -m rl_gen_lab.look runs/segment_unet__pong_5000_0__0__20260101-120000 --data datasets/breakout_5000_0
 
-They are written into the run folder, under pictures/. Of a captioner: where it looks for each word.
+They are written into the run folder, under pictures/. For a captioner they show its attention for each word.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.data import dataset as data
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.train import TASKS, draw
 from rl_gen_lab.training.load import load_task
+from rl_gen_lab.training.tasks import TASKS, draw_predictions
 
 
 @dataclass(frozen=True)
 class Config:
-    """Draw what a vision model finds."""
+    """Draw the predictions of a vision model."""
 
     # Run folder of a trained model.
     run: Annotated[Path, tyro.conf.Positional]
-    # Folder of labelled images (None: the one it was trained on).
+    # Folder of annotated images (None: the one of the training).
     data: Path | None = None
-    # Which part of it.
+    # Split of the images.
     split: Literal["train", "val", "test"] = "val"
     # Images to draw, spread over the split.
     pictures: int = 4
@@ -42,27 +42,27 @@ class Config:
 
 
 def open_split(run: Path, folder: Path | None, split: str) -> data.Split:
-    """Images that a run's model can look at, by default of its own data. Raises: ConfigError, DataError."""
-    about = RunFolder.open(run).read_config()
-    folder = folder or Path(about["config"]["data"])
-    found = data.load(folder)
-    size = list(found.splits[split].images.shape[2:])
-    if size != about["image_size"]:
+    """Load images for the model of a run, by default from its own data. Raises: ConfigError, DataError."""
+    metadata = RunFolder.open(run).read_config()
+    folder = folder or Path(metadata["config"]["data"])
+    dataset = data.load(folder)
+    size = list(dataset.splits[split].images.shape[2:])
+    if size != metadata["image_size"]:
         raise ConfigError(f"{folder} has images of {size[1]} x {size[0]}, {run} was trained on others")
-    if list(found.categories) != about["categories"]:
-        names = ", ".join(found.categories), ", ".join(about["categories"])
+    if list(dataset.categories) != metadata["categories"]:
+        names = ", ".join(dataset.categories), ", ".join(metadata["categories"])
         raise ConfigError(f"{folder} has the categories {names[0]}, {run} was trained on {names[1]}")
-    return found.splits[split]
+    return dataset.splits[split]
 
 
 @exit_on_error
 def main(argv: list[str] | None = None) -> None:
-    """Write the pictures and name them."""
+    """Write the figures and print their files."""
     config = parse_flags(Config, argv, description=__doc__)
     task = load_task(config.run, *TASKS)
     split = open_split(config.run, config.data, config.split)
-    for file, said in draw(task, split, config.pictures, RunFolder.open(config.run)):
-        print(f"{file}{said}")
+    for file, sentence in draw_predictions(task, split, config.pictures, RunFolder.open(config.run)):
+        print(f"{file}: {sentence}" if sentence else file)
 
 
 if __name__ == "__main__":

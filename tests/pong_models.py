@@ -8,12 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from envs import scenes
-from rl_gen_lab import train
 from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.settings import WandbConfig
-from rl_gen_lab.vision.captioning.captioner import CaptionConfig
-from rl_gen_lab.vision.detection.one_stage import DetectConfig
-from rl_gen_lab.vision.segmentation import SegmentConfig
+from rl_gen_lab.training import run as training_run
+from rl_gen_lab.training.config import Config as TrainConfig
+from rl_gen_lab.vision.captioning.config import CaptionConfig
+from rl_gen_lab.vision.detection.config import DetectConfig
+from rl_gen_lab.vision.segmentation.config import SegmentConfig
 
 SMALL = BackboneConfig(width=4, stages=2, depth=1, norm="batch")
 
@@ -32,7 +33,7 @@ def run(task: str) -> Path:
         "segment": SegmentConfig("fcn", width=4, levels=1),
         "caption": CaptionConfig(choices=replace(SMALL, stages=3), units=16),
     }
-    config = train.Config(
+    config = TrainConfig(
         task=task,  # type: ignore[arg-type]
         data=folder(),
         epochs=1,
@@ -41,6 +42,6 @@ def run(task: str) -> Path:
         wandb=WandbConfig("disabled"),
         **{task: settings[task]},  # type: ignore[arg-type]
     )
-    train.train(config)
+    training_run.train(config)
     (found,) = config.runs_dir.iterdir()
     return found

@@ -17,15 +17,17 @@ from agents.perception import detectors
 from agents.training.cli import parse
 from agents.training.environments import make_vec, task_fingerprint
 from envs.config import EnvConfig
-from rl_gen_lab import train
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.values import from_dict
 from rl_gen_lab.data import dataset as data
 from rl_gen_lab.runs.checkpoints import load_weights, save_weights
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.training.load import digest, load_task
-from rl_gen_lab.vision.detection.one_stage import Detect
-from rl_gen_lab.vision.segmentation import Segment
+from rl_gen_lab.training.config import Config as TrainConfig
+from rl_gen_lab.training.load import load_task, weights_digest
+from rl_gen_lab.training.task import Task
+from rl_gen_lab.training.tasks import TASKS
+from rl_gen_lab.vision.detection.one_stage import OneStageTask
+from rl_gen_lab.vision.segmentation.task import SegmentationTask
 
 CPU = torch.device("cpu")
 SHORT = ["--env", "Pong", "--preset", "defaults", "--num-envs", "2", "--world.max-episode-frames", "60"]
@@ -33,11 +35,11 @@ SHORT += ["--eval.every-env-steps", "0", "--eval.episodes", "1", "--eval.final-e
 SHORT += ["--wandb.mode", "disabled", "--checkpoint-every-env-steps", "16"]
 
 
-def as_trained(task: str) -> tuple[train.Task, data.Dataset]:
+def as_trained(task: str) -> tuple[Task, data.Dataset]:
     """The model built from its data, as training did, with the weights of its file."""
     run, dataset = RunFolder.open(pong_models.run(task)), data.load(pong_models.folder())
-    config = from_dict(train.Config, run.read_config()["config"])
-    built = train.TASKS[task](config, dataset, CPU)
+    config = from_dict(TrainConfig, run.read_config()["config"])
+    built = TASKS[task](config, dataset, CPU)
     built.network.load_state_dict(load_weights(run.checkpoints / "best.safetensors")[0])
     built.network.eval()
     return built, dataset
@@ -47,7 +49,7 @@ def test_a_saved_detector_finds_what_the_trained_one_found() -> None:
     trained, dataset = as_trained("detect")
     images = dataset.splits["test"].images
     saved = load_task(pong_models.run("detect"), "detect")
-    assert isinstance(trained, Detect) and isinstance(saved, Detect)
+    assert isinstance(trained, OneStageTask) and isinstance(saved, OneStageTask)
     with torch.no_grad():
         expected, found = trained.predict(images), saved.predict(images)
     assert sum(len(one.boxes) for one in expected) > 0
@@ -66,20 +68,20 @@ def test_a_saved_detector_finds_what_the_trained_one_found() -> None:
 
 def test_a_model_is_known_by_its_weights_not_by_the_bytes_of_its_file(tmp_path: Path) -> None:
     run = shutil.copytree(pong_models.run("detect"), tmp_path / "run")
-    file, known = run / "checkpoints" / "best.safetensors", digest(run)
+    file, known = run / "checkpoints" / "best.safetensors", weights_digest(run)
     weights, metadata = load_weights(file)
     save_weights(file, weights, metadata | {"note": "saved anew"})
-    assert digest(run) == known
+    assert weights_digest(run) == known
     name = next(iter(weights))
     save_weights(file, weights | {name: weights[name] + 1}, metadata)
-    assert digest(run) != known
+    assert weights_digest(run) != known
 
 
 def test_a_saved_segmenter_sees_what_the_trained_one_saw() -> None:
     trained, dataset = as_trained("segment")
     images = dataset.splits["test"].images
     saved = load_task(pong_models.run("segment"), "segment")
-    assert isinstance(trained, Segment) and isinstance(saved, Segment)
+    assert isinstance(trained, SegmentationTask) and isinstance(saved, SegmentationTask)
     with torch.no_grad():
         assert torch.equal(trained.predict(images), saved.predict(images))
 

@@ -62,7 +62,7 @@ def test_every_weight_learns() -> None:
 
 def test_weights_are_loaded_whole_with_the_statistics_of_the_pixels() -> None:
     one, two = (QNetwork("small", (4, 84, 84), 6, dueling=True) for _ in range(2))
-    one.backbone.standardise(torch.randint(256, (20, 1, 84, 84), dtype=torch.uint8))  # type: ignore[operator]
+    one.backbone.standardize(torch.randint(256, (20, 1, 84, 84), dtype=torch.uint8))  # type: ignore[operator]
     obs = torch.randint(256, (2, 4, 84, 84), dtype=torch.uint8)
     assert not torch.allclose(one(obs), two(obs))
     load_network(two, one.state_dict(), Path("run"))

@@ -39,7 +39,7 @@ def test_a_training_leaves_pictures_with_a_panel_for_every_word() -> None:
     val = data.load(pong_models.folder()).splits["val"]
     assert [file.stem.rpartition("_")[2] for file in files] == sorted(label.file.stem for label in val.labels)
     captioner = caption.open_captioner(run.path)
-    (told,) = captioner.write(val.images[:1])
+    (told,) = captioner.generate(val.images[:1])
     picture = draw(captioner, val.images[0], told, ("true words",))
     panels = 1 + len(told.words)
     assert picture.height > -(-panels // 8) * (210 * round(PANEL_HEIGHT / 210)) and picture.width >= 8 * 160
@@ -53,7 +53,7 @@ def test_the_command_gives_the_figures_of_the_training(tmp_path: Path, capsys: p
     shutil.rmtree(run / "pictures")
     caption.main([str(run), "--split", "test", "--pictures", "1"])
     said = capsys.readouterr().out
-    assert caption.open_captioner(run).goal == RunFolder.open(run).read_result()["goal"] == "slot_accuracy"
+    assert caption.open_captioner(run).target_metric == RunFolder.open(run).read_result()["goal"] == "slot_accuracy"
     for name, value in RunFolder.open(run).read_result()["test"].items():
         if name != "ms_per_image":
             found = re.search(rf"^  {name} (\S+)$", said, re.MULTILINE)

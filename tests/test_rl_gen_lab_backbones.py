@@ -135,7 +135,7 @@ def test_bytes_equal_pixels_divided_by_255_in_ordinary_layers(name: str) -> None
 def test_folded_frames_give_what_a_strided_convolution_gives(kernel: int, stride: int, folds: bool) -> None:
     conv = ScaledConv2d((4, 48, 48), 6, kernel, stride)
     x = frames(3, 4, 48, 48)
-    conv.standardise(frames(9, 1, 48, 48, seed=1))
+    conv.standardize(frames(9, 1, 48, 48, seed=1))
     assert conv._folds(x) == folds
     centred = (x.double() - conv.mean.double()) * conv.scale.double()
     weight = conv.weight.detach().double().requires_grad_()
@@ -157,7 +157,7 @@ def test_folded_frames_give_what_a_strided_convolution_gives(kernel: int, stride
 def test_standardised_equals_subtracting_the_mean_and_dividing_by_the_spread(name: str, channels: int) -> None:
     backbone, twin = twins(name, (2 * channels, 48, 48))
     seen = frames(30, channels, 48, 48, seed=1) // torch.tensor([1, 5, 9])[:channels, None, None]
-    backbone.standardise(seen)  # type: ignore[operator]
+    backbone.standardize(seen)  # type: ignore[operator]
     mean = seen.double().mean(0)
     spread = ((seen.double() - mean) ** 2).mean().sqrt()
     assert spread > 10
@@ -171,7 +171,7 @@ def test_standardised_equals_subtracting_the_mean_and_dividing_by_the_spread(nam
 
 def test_a_still_picture_does_not_divide_by_zero() -> None:
     backbone = build("small", (4, 84, 84))
-    backbone.standardise(torch.full((10, 1, 84, 84), 7, dtype=torch.uint8))  # type: ignore[operator]
+    backbone.standardize(torch.full((10, 1, 84, 84), 7, dtype=torch.uint8))  # type: ignore[operator]
     features = backbone(frames(2, 4, 84, 84))
     assert features.isfinite().all()
     assert features.abs().max() < 1_000

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rl_gen_lab.vision.detection import boxes as geometry
-from rl_gen_lab.vision.detection.boxes import BACKGROUND, IGNORED
+from rl_gen_lab.vision import boxes as geometry
+from rl_gen_lab.vision.boxes import BACKGROUND, IGNORED
 
 SIDE = 12
 Box = tuple[float, float, float, float]

@@ -22,17 +22,14 @@ from rl_gen_lab.backbones.maps import build_maps
 from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.data.coco import DataError
 from rl_gen_lab.data.dataset import Dataset, Split
+from rl_gen_lab.data.vocabulary import BEGIN, END
 from rl_gen_lab.runs.checkpoints import load_state
-from rl_gen_lab.vision.captioning.captioner import (
-    BEGIN,
-    END,
-    Caption,
-    CaptionConfig,
-    Captioner,
-    State,
-    View,
-    beam_search,
-)
+from rl_gen_lab.training import run as training_run
+from rl_gen_lab.training.config import Config as TrainConfig
+from rl_gen_lab.vision.captioning.config import CaptionConfig
+from rl_gen_lab.vision.captioning.decoding import beam_search, greedy_search
+from rl_gen_lab.vision.captioning.network import Captioner, Encoding, State
+from rl_gen_lab.vision.captioning.task import CaptioningTask
 
 CPU = torch.device("cpu")
 SMALL = BackboneConfig(width=8, stages=2, depth=1, norm="batch")
@@ -47,7 +44,7 @@ def told() -> Dataset:
         labels = []
         for label in split.labels:
             facts = {"ball": "gone"}
-            for thing in label.things:
+            for thing in label.objects:
                 middle = (thing.box[1] + thing.box[3]) / 2
                 facts[dataset.categories[thing.category]] = "high" if middle < 20 else "low"
             ball, paddle = facts["ball"], facts["paddle"]
@@ -57,9 +54,9 @@ def told() -> Dataset:
     return replace(dataset, splits=splits, grammar=GRAMMAR)
 
 
-def task(model: str) -> Caption:
+def task(model: str) -> CaptioningTask:
     torch.manual_seed(0)
-    return Caption(CaptionConfig(model, choices=SMALL, units=48, look_everywhere=0.01), told(), CPU)  # type: ignore[arg-type]
+    return CaptioningTask(CaptionConfig(model, choices=SMALL, units=48, look_everywhere=0.01), told(), CPU)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("model", ["attention", "plain"])
@@ -88,7 +85,7 @@ def test_attention_is_a_distribution_over_positions_by_the_papers_formula() -> N
     net = task("attention").network
     images = told().splits["train"].images[:2]
     with torch.no_grad():
-        (features, keys), (hidden, cell) = net.look(images)
+        (features, keys), (hidden, cell) = net.encode(images)
         _, weights, (after, _) = net.step(torch.tensor([1, 1]), (features, keys), (hidden, cell))
         for row in range(2):
             energy = torch.stack(
@@ -108,9 +105,9 @@ def test_free_running_differs_from_teacher_forcing() -> None:
     net = task("attention").network.eval()
     images = told().splits["train"].images[:4]
     with torch.no_grad():
-        sentences = net.write(images)
+        sentences = greedy_search(net, images)
         for one in sentences:
-            assert one.looks.shape[0] == len(one.words) and one.looks.sum(-1).allclose(torch.ones(()))
+            assert one.attention.shape[0] == len(one.words) and one.attention.sum(-1).allclose(torch.ones(()))
         written = torch.tensor([one.words[:8] for one in sentences])
         given = torch.cat((torch.ones(4, 1, dtype=torch.int64), written), 1)
         assert torch.equal(net(images, given)[0].argmax(-1), written), "its own words as the teacher's: the same"
@@ -127,9 +124,9 @@ def test_the_record_shows_by_how_much_teacher_forcing_flatters(monkeypatch: pyte
     sequence = caption.vocabulary.encode(label.captions[0])
     real = caption.network.step
 
-    def stumbling(words: Tensor, view: View, state: State) -> tuple[Tensor, Tensor, State]:
+    def stumbling(words: Tensor, encoding: Encoding, state: State) -> tuple[Tensor, Tensor, State]:
         """Knows what follows every word of the caption, but begins with its end."""
-        _, weights, state = real(words, view, state)
+        _, weights, state = real(words, encoding, state)
         follows = dict(itertools.pairwise(sequence)) | {BEGIN: sequence[-2]}
         logits = torch.zeros(len(words), len(caption.vocabulary))
         for row, word in enumerate(words.tolist()):
@@ -141,7 +138,7 @@ def test_the_record_shows_by_how_much_teacher_forcing_flatters(monkeypatch: pyte
         one = Split("val", told().splits["val"].images[:1], (label,))
         found = caption.evaluate(one, lambda done: None)
         assert caption.predict(one.images) == ["."]
-        assert caption.forced(one.images, label.captions) == [". high, paddle low."]
+        assert caption.predict_forced(one.images, label.captions) == [". high, paddle low."]
     assert (found["slot_accuracy"], found["forced/slot_accuracy"], found["forcing_gap"]) == (0.0, 0.5, 0.5)
 
 
@@ -150,17 +147,17 @@ def test_a_split_without_facts_is_measured_by_exact_matches(without: str) -> Non
     dataset = told()
     split = dataset.splits[without]
     mute = Split(without, split.images, tuple(replace(label, facts={}) for label in split.labels))
-    caption = Caption(CaptionConfig("plain", choices=SMALL, units=8), dataset, CPU)
+    caption = CaptioningTask(CaptionConfig("plain", choices=SMALL, units=8), dataset, CPU)
     with torch.no_grad():
         found = caption.evaluate(mute, lambda done: None)
     assert "slot_accuracy" not in found and found["forcing_gap"] == found["forced/exact_match"] - found["exact_match"]
     dataset = replace(dataset, splits=dataset.splits | {without: mute})
-    assert Caption(CaptionConfig("plain", choices=SMALL, units=8), dataset, CPU).goal == "exact_match"
+    assert CaptioningTask(CaptionConfig("plain", choices=SMALL, units=8), dataset, CPU).target_metric == "exact_match"
 
 
 def test_facts_that_no_phrase_tells_are_not_asked_for() -> None:
     caption = task("plain")
-    assert caption.told({"ball": "high", "motion": "up"}) == {"ball": "high"}
+    assert caption._stated({"ball": "high", "motion": "up"}) == {"ball": "high"}
 
 
 def tiny(seed: int = 3) -> Captioner:
@@ -194,9 +191,9 @@ def test_a_beam_wide_enough_finds_the_best_of_all_sentences(power: float) -> Non
         everything = list(every_sentence(net, 4))
         assert sum(math.exp(log_prob) for _, log_prob in everything) == pytest.approx(1, abs=1e-4)
         expected, log_prob = max(everything, key=lambda pair: pair[1] / len(pair[0]) ** power)
-        found = beam_search(net, IMAGE, 5**4, power, longest=4)
+        found = beam_search(net, IMAGE, 5**4, power, max_words=4)
     assert tuple(found.words) == expected and found.log_prob == pytest.approx(log_prob, abs=1e-4)
-    assert found.looks.shape == (len(expected), 16) and found.looks.sum(-1).allclose(torch.ones(()))
+    assert found.attention.shape == (len(expected), 16) and found.attention.sum(-1).allclose(torch.ones(()))
 
 
 def test_one_beam_is_greedy_and_wider_ones_are_likelier() -> None:
@@ -204,12 +201,12 @@ def test_one_beam_is_greedy_and_wider_ones_are_likelier() -> None:
     with torch.no_grad():
         for seed in range(12):
             net = tiny(seed)
-            (greedy,) = net.write(IMAGE[None])
+            (greedy,) = greedy_search(net, IMAGE[None])
             one = beam_search(net, IMAGE, 1)
             assert one.words == greedy.words
             assert one.log_prob == pytest.approx(greedy.log_prob, abs=1e-3)
-            torch.testing.assert_close(one.looks, greedy.looks)
-            wide, narrow = (beam_search(net, IMAGE, width, 0.0, longest=6) for width in (64, 1))
+            torch.testing.assert_close(one.attention, greedy.attention)
+            wide, narrow = (beam_search(net, IMAGE, width, 0.0, max_words=6) for width in (64, 1))
             assert wide.log_prob >= narrow.log_prob - 1e-5
             better += wide.log_prob > narrow.log_prob + 1e-3
     assert better, "the test shows nothing if greedy is always best"
@@ -218,11 +215,11 @@ def test_one_beam_is_greedy_and_wider_ones_are_likelier() -> None:
 def test_a_sentence_goes_on_from_the_words_it_was_given() -> None:
     net = tiny()
     with torch.no_grad():
-        (free,), (begun,) = net.write(IMAGE[None]), net.write(IMAGE[None], (4, 3, 4))
+        (free,), (begun,) = greedy_search(net, IMAGE[None]), greedy_search(net, IMAGE[None], (4, 3, 4))
         assert begun.words[:3] == [4, 3, 4]
         given = torch.tensor([[BEGIN, *begun.words]])
         assert net(IMAGE[None], given)[0].argmax(-1)[0, 3:].tolist() == begun.words[3:]
-        assert free.words == net.write(IMAGE[None], free.words[:2])[0].words
+        assert free.words == greedy_search(net, IMAGE[None], free.words[:2])[0].words
 
 
 def test_the_gradient_reaches_back_as_far_as_it_is_let() -> None:
@@ -244,14 +241,14 @@ def test_the_gradient_reaches_back_as_far_as_it_is_let() -> None:
 
 def test_pictures_without_captions_are_refused() -> None:
     with pytest.raises(DataError, match="no captions"):
-        Caption(CaptionConfig(), vision_data.dataset(), CPU)
+        CaptioningTask(CaptionConfig(), vision_data.dataset(), CPU)
 
 
 def test_a_run_that_is_killed_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = scenes.write(scenes.Config("Pong", frames=20, every=8, out=tmp_path / "pong"))
 
-    def config(name: str) -> train.Config:
-        return train.Config(
+    def config(name: str) -> TrainConfig:
+        return TrainConfig(
             task="caption",
             data=data,
             epochs=2,
@@ -262,17 +259,17 @@ def test_a_run_that_is_killed_goes_on_exactly(tmp_path: Path, monkeypatch: pytes
             wandb=WandbConfig("disabled"),
         )
 
-    train.train(config("whole"))
-    real, count = Caption.loss, itertools.count(1)
+    training_run.train(config("whole"))
+    real, count = CaptioningTask.loss, itertools.count(1)
 
-    def die(self: Caption, split: Split, indices: Tensor) -> dict[str, Tensor]:
+    def die(self: CaptioningTask, split: Split, indices: Tensor) -> dict[str, Tensor]:
         if next(count) == 6:
             os.kill(os.getpid(), signal.SIGKILL)
         return real(self, split, indices)
 
     if (child := os.fork()) == 0:
-        monkeypatch.setattr(Caption, "loss", die)
-        train.train(config("killed"))
+        monkeypatch.setattr(CaptioningTask, "loss", die)
+        training_run.train(config("killed"))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
     (killed,), (whole,) = (tmp_path / "killed").iterdir(), (tmp_path / "whole").iterdir()
     torch.manual_seed(99)

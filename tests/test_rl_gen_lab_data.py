@@ -81,10 +81,10 @@ def test_captions_say_the_facts_of_their_image(pong: data.Dataset) -> None:
 
 def test_frames_before_are_read_where_they_are_kept(pong: data.Dataset, tmp_path: Path) -> None:
     val = pong.splits["val"]
-    before = val.before()
+    before = val.previous_frames()
     assert before.shape == val.images.shape and not torch.equal(before, val.images)
-    with pytest.raises(DataError, match="no frame before"):
-        data.load(coco_folder(tmp_path / "own")).splits["val"].before()
+    with pytest.raises(DataError, match=r"the frame before .* is not kept"):
+        data.load(coco_folder(tmp_path / "own")).splits["val"].previous_frames()
 
 
 def test_a_folder_of_somebody_s_own_is_split_and_read(tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_images_that_show_a_crowd_are_left_out(tmp_path: Path) -> None:
     assert own.crowded == 2
     labels = [label for split in own.splits.values() for label in split.labels]
     assert sorted(int(label.file.stem) for label in labels) == [i for i in range(40) if i not in (0, 5)]
-    assert all(thing.id < 1_000 for label in labels for thing in label.things)
+    assert all(thing.id < 1_000 for label in labels for thing in label.objects)
     assert data.load(coco_folder(tmp_path / "other")).crowded == 0
     with pytest.raises(DataError, match=r"no images for val: .* \(19 images were left out, for they show crowds\)"):
         data.load(coco_folder(tmp_path / "all", change=lambda labels: crowd(labels, *range(1, 20))))
@@ -158,7 +158,7 @@ def test_statistics_are_of_the_training_images_only(tmp_path: Path) -> None:
     greys = np.array([i for i in range(20) if i % 10 < 8]) / 255  # image i is all of grey value i
     np.testing.assert_allclose(own.mean.numpy(), greys.mean(), rtol=1e-6)
     np.testing.assert_allclose(own.std.numpy(), greys.std(), rtol=1e-5)
-    flat = data.statistics(torch.full((2, 1, 3, 3), 51, dtype=torch.uint8))
+    flat = data.channel_statistics(torch.full((2, 1, 3, 3), 51, dtype=torch.uint8))
     assert flat[0].item() == pytest.approx(0.2) and flat[1].item() == 1.0
 
 
@@ -304,9 +304,9 @@ def test_an_object_without_a_mask_is_named_when_masks_are_asked_for(tmp_path: Pa
 
 def test_run_lengths_as_text_are_those_as_numbers() -> None:
     # By hand: 3 -> "3"; 40 = 1*32 + 8 -> 8 | more, 1 -> "X1"; 2 -> "2"; 38 as difference to 40: -2 -> "N".
-    assert masks.numbers("3X12N") == [3, 40, 2, 38]
+    assert masks.run_lengths_from_text("3X12N") == [3, 40, 2, 38]
     with pytest.raises(ValueError, match="run lengths hold"):
-        masks.numbers("3\x7f")
+        masks.run_lengths_from_text("3\x7f")
 
 
 def test_a_vocabulary_writes_and_reads_captions() -> None:

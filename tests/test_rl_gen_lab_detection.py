@@ -15,19 +15,21 @@ from torch import nn
 
 from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.vision.detection.boxes import decode, encode
-from rl_gen_lab.vision.detection.common import DetectConfig, box_loss, common_shapes
-from rl_gen_lab.vision.detection.metrics import Found, average_precision, centre_f1, hits
+from rl_gen_lab.vision.box_metrics import Detections, average_precision, center_f1, count_hits
+from rl_gen_lab.vision.boxes import decode, encode
+from rl_gen_lab.vision.detection.anchors import cluster_shapes
+from rl_gen_lab.vision.detection.common import box_loss
+from rl_gen_lab.vision.detection.config import DetectConfig
 from rl_gen_lab.vision.detection.models import make_detector
-from rl_gen_lab.vision.detection.one_stage import Detect, Detector
+from rl_gen_lab.vision.detection.one_stage import OneStageNetwork, OneStageTask
 
 CPU = torch.device("cpu")
 SMALL = BackboneConfig(width=16, stages=2, depth=1, norm="batch")
 
 
-def task(model: str) -> Detect:
+def task(model: str) -> OneStageTask:
     torch.manual_seed(0)
-    return Detect(DetectConfig(model, choices=SMALL, shapes=3), vision_data.dataset(), CPU)  # type: ignore[arg-type]
+    return OneStageTask(DetectConfig(model, choices=SMALL, shapes=3), vision_data.dataset(), CPU)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("model", ["ssd", "yolo"])
@@ -74,10 +76,10 @@ def test_a_yolo_s_object_belongs_to_the_cell_of_its_centre() -> None:
 
 
 def test_shapes_are_those_of_the_training_boxes() -> None:
-    shapes = common_shapes(vision_data.dataset().splits["train"], 2)
+    shapes = cluster_shapes(vision_data.dataset().splits["train"], 2)
     found = sorted(tuple(round(side, 3) for side in shape) for shape in shapes.tolist())
     assert found == [(2, 4), (4, 12)]
-    assert len(common_shapes(vision_data.dataset().splits["train"], 6)) == 2, "no more than there are"
+    assert len(cluster_shapes(vision_data.dataset().splits["train"], 6)) == 2, "no more than there are"
 
 
 def test_untrained_networks_find_boxes_inside_the_image() -> None:
@@ -104,7 +106,7 @@ place = st.tuples(st.integers(0, 9), st.integers(0, 9))
 def test_hits_are_pairs_within_the_distance_and_never_more_than_the_best_assignment(
     found: list[tuple[int, int]], truth: list[tuple[int, int]]
 ) -> None:
-    count = hits(boxes_at(found), boxes_at(truth))
+    count = count_hits(boxes_at(found), boxes_at(truth))
     small, large = sorted((found, truth), key=len)
     best = max(
         sum(math.dist(a, b) <= 3 for a, b in zip(small, chosen, strict=True))
@@ -115,21 +117,21 @@ def test_hits_are_pairs_within_the_distance_and_never_more_than_the_best_assignm
 
 
 def test_f1_counts_each_category_apart() -> None:
-    found = [Found(boxes_at([(5, 5), (20, 5)]), torch.tensor([0, 1]), torch.tensor([0.9, 0.8]))]
+    found = [Detections(boxes_at([(5, 5), (20, 5)]), torch.tensor([0, 1]), torch.tensor([0.9, 0.8]))]
     truth = [(boxes_at([(7, 7), (20, 9)]), torch.tensor([0, 1]))]  # distances 2.83 and 4
-    scores = centre_f1(found, truth, ("ball", "paddle", "ghost"))
+    scores = center_f1(found, truth, ("ball", "paddle", "ghost"))
     assert scores == {"f1": 0.5, "f1/ball": 1.0, "f1/paddle": 0.0}
-    assert centre_f1([found[0].above(0.85)], truth, ("ball", "paddle"))["f1"] == pytest.approx(2 / 3)
+    assert center_f1([found[0].above(0.85)], truth, ("ball", "paddle"))["f1"] == pytest.approx(2 / 3)
 
 
 def test_average_precision_is_that_of_paper_and_pencil() -> None:
     """Scores .9 right, .8 wrong, .7 right, of 2: recall to .5 at precision 1, to 1 at 2/3, read at 101 recalls."""
     truth = [(boxes_at([(5, 5), (20, 5)]), torch.tensor([0, 0]))]
-    found = [Found(boxes_at([(5, 5), (12, 30), (20, 5)]), torch.tensor([0, 0, 0]), torch.tensor([0.9, 0.8, 0.7]))]
+    found = [Detections(boxes_at([(5, 5), (12, 30), (20, 5)]), torch.tensor([0, 0, 0]), torch.tensor([0.9, 0.8, 0.7]))]
     scores = average_precision(found, truth, ("ball", "ghost"), (40, 32))
     expected = (51 + 50 * 2 / 3) / 101
     assert scores == pytest.approx({"ap": expected, "ap50": expected, "ap50/ball": expected})
-    nothing = [Found(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0))]
+    nothing = [Detections(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0))]
     assert average_precision(nothing, truth, ("ball",), (40, 32))["ap50"] == 0.0
 
 
@@ -149,10 +151,10 @@ def test_a_detector_that_knows_positions_tells_apart_what_looks_the_same(model: 
         torch.manual_seed(0)
         network = make_detector(config, vision_data.dataset(), torch.device("cpu")).network.eval()
         network.requires_grad_(False)
-        head = network.head if isinstance(network, Detector) else network.proposer
+        head = network.head if isinstance(network, OneStageNetwork) else network.proposer
         nn.init.normal_(head.weight)
-        features = network.backbone.maps(still) if isinstance(network, Detector) else network.features(still)
-        seen = head(network.positions(features[-1])) if isinstance(network, Detector) else head(features[-1])
+        features = network.backbone.maps(still) if isinstance(network, OneStageNetwork) else network.features(still)
+        seen = head(network.positions(features[-1])) if isinstance(network, OneStageNetwork) else head(features[-1])
         middle = seen[:, :, 3:-3, 3:-3]  # borders are seen to be borders
         spread.append(float((middle - middle[:, :, :1, :1]).abs().amax()))
         assert "positions.waves" not in network.state_dict(), "runs of before can be loaded"

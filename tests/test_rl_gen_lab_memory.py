@@ -17,9 +17,10 @@ from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.compute import memory_budget
 from rl_gen_lab.compute.optimizers import OptimizerConfig, make_optimizer
-from rl_gen_lab.train import Config
-from rl_gen_lab.vision.detection.common import DetectConfig
-from rl_gen_lab.vision.segmentation import SegmentConfig
+from rl_gen_lab.training import run as training_run
+from rl_gen_lab.training.config import Config
+from rl_gen_lab.vision.detection.config import DetectConfig
+from rl_gen_lab.vision.segmentation.config import SegmentConfig
 
 SHAPE = (3, 210, 160)
 
@@ -113,31 +114,31 @@ def test_training_that_does_not_fit_is_refused_before_the_run_folder(
     with pytest.raises(
         ConfigError, match=r"train [\d,]+ weights takes, beside them, at least .* use --detect\.choices"
     ):
-        train.train(base)
+        training_run.train(base)
     free(monkeypatch, 8_000_000)
     with pytest.raises(ConfigError, match=r"on 64 images at a time takes, .* 0\.0 GB free: use a smaller --batch-size"):
-        train.train(replace(base, batch_size=64))
+        training_run.train(replace(base, batch_size=64))
     assert not base.runs_dir.exists()
     free(monkeypatch, 5 * 10**8)
     wide = SegmentConfig(choices=BackboneConfig(width=1_024, stages=1, depth=1))
     with monkeypatch.context() as patch:
-        patch.setattr(train, "TASKS", {})  # refused before anything is built
+        patch.setattr(training_run, "TASKS", {})  # refused before anything is built
         with pytest.raises(ConfigError, match=r"on 64 images at a time takes, .* GB free: use a smaller --batch-size"):
-            train.train(replace(base, task="segment", segment=wide, batch_size=64))
+            training_run.train(replace(base, task="segment", segment=wide, batch_size=64))
     free(monkeypatch, 50 * 10**6)
     flags = ["detect", "--data", str(base.data), "--runs-dir", str(base.runs_dir), "--detect.choices.stages", "9"]
     with pytest.raises(SystemExit) as caught:
         train.main(flags)
     assert caught.value.code == 2 and "weights of backbone 'resnet' need 2.9 GB" in capsys.readouterr().err
     with pytest.raises(ConfigError, match=r"segment\.model fcn .*smaller --segment\.width or --segment\.levels"):
-        train.train(replace(base, task="segment", segment=SegmentConfig("fcn", levels=16)))
+        training_run.train(replace(base, task="segment", segment=SegmentConfig("fcn", levels=16)))
     with pytest.raises(ConfigError, match=r"detect\.model rcnn .*smaller --detect\.choices\.width"):
-        train.train(replace(base, detect=DetectConfig("rcnn", choices=BackboneConfig(width=4_000_000))))
+        training_run.train(replace(base, detect=DetectConfig("rcnn", choices=BackboneConfig(width=4_000_000))))
     with pytest.raises(ConfigError, match=r"segment\.levels must be at most 32"):
-        train.train(replace(base, task="segment", segment=SegmentConfig("fcn", levels=99)))
+        training_run.train(replace(base, task="segment", segment=SegmentConfig("fcn", levels=99)))
     assert not base.runs_dir.exists()
     free(monkeypatch, 10**9)
-    train.train(
+    training_run.train(
         replace(base, detect=DetectConfig("yolo", choices=BackboneConfig(width=4, branches=4, stages=2, depth=1)))
     )
 

@@ -1,4 +1,4 @@
-"""Classification and localisation: eight pictures by heart, figures derivable on paper, what is refused."""
+"""Classification and localization: eight pictures by heart, figures derivable on paper, what is refused."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import vision_data
 
 from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.vision.recognition import ClassifyConfig, LocalizeConfig, Recognise, presence
+from rl_gen_lab.vision.recognition.config import ClassifyConfig, LocalizeConfig
+from rl_gen_lab.vision.recognition.task import RecognitionTask, presence_metrics
 
 CPU = torch.device("cpu")
 SMALL = BackboneConfig(width=16, stages=2, depth=1, norm="batch")
 
 
-def task(config: ClassifyConfig | LocalizeConfig) -> Recognise:
+def task(config: ClassifyConfig | LocalizeConfig) -> RecognitionTask:
     torch.manual_seed(0)
-    return Recognise(replace(config, choices=SMALL), vision_data.dataset(), CPU)
+    return RecognitionTask(replace(config, choices=SMALL), vision_data.dataset(), CPU)
 
 
 def test_eight_pictures_are_classified_by_heart() -> None:
@@ -58,7 +59,7 @@ def test_a_vote_for_one_position_is_its_box() -> None:
 def test_accuracy_is_balanced_between_pictures_with_and_without() -> None:
     truth = torch.tensor([[1.0, 1], [1, 1], [1, 1], [0, 1]])
     scores = torch.tensor([[0.9, 0.9], [0.9, 0.9], [0.2, 0.9], [0.1, 0.1]])
-    found = presence(scores, truth, ("ball", "paddle"))
+    found = presence_metrics(scores, truth, ("ball", "paddle"))
     assert found["balanced_accuracy/ball"] == pytest.approx((2 / 3 + 1) / 2)
     assert found["balanced_accuracy/paddle"] == pytest.approx(3 / 4)
     assert found["accuracy"] == pytest.approx(6 / 8)

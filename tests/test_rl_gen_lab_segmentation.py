@@ -9,9 +9,12 @@ import vision_data
 from torchmetrics.functional.classification import multiclass_jaccard_index
 
 from rl_gen_lab.backbones import CONFIGURABLE
+from rl_gen_lab.backbones.blocks import Scale
 from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.maps import build_maps
-from rl_gen_lab.vision.segmentation import FCN, Patch, Scale, Segment, SegmentConfig, UNet, make_network, metrics
+from rl_gen_lab.vision.segmentation.config import SegmentConfig
+from rl_gen_lab.vision.segmentation.networks import FCN, PatchNetwork, UNet, make_network
+from rl_gen_lab.vision.segmentation.task import SegmentationTask, segmentation_metrics
 
 CPU = torch.device("cpu")
 SMALL = BackboneConfig(width=8, stages=3, depth=1, first_stride=1, norm="batch")
@@ -30,7 +33,7 @@ SCALE = Scale(torch.tensor([0.2, 0.3, 0.4]), torch.tensor([0.1, 0.2, 0.3]))
 )
 def test_eight_pictures_are_learned_by_heart(config: SegmentConfig, updates: int, bar: float) -> None:
     torch.manual_seed(0)
-    task = Segment(config, vision_data.dataset(), CPU)
+    task = SegmentationTask(config, vision_data.dataset(), CPU)
     loss, found = vision_data.learn_by_heart(task, updates, 1e-2)
     assert loss < 0.05
     assert found["miou"] > bar and found["accuracy"] > 0.98, found
@@ -39,13 +42,13 @@ def test_eight_pictures_are_learned_by_heart(config: SegmentConfig, updates: int
 @pytest.mark.parametrize("size", [(33, 40), (50, 31)])
 def test_the_middle_of_a_patch_is_classified_as_in_the_whole_image(size: tuple[int, int]) -> None:
     torch.manual_seed(0)
-    network = Patch(SCALE, 3, 4).eval()
+    network = PatchNetwork(SCALE, 3, 4).eval()
     assert network.side == 15
     image = torch.randint(256, (1, 3, *size), dtype=torch.uint8)
     dense = network(image)
     padded = torch.nn.functional.pad(image, [7] * 4)
     for y, x in ((0, 0), (17, 20), (size[0] - 1, size[1] - 1)):
-        one = network.patches(padded[:, :, y : y + 15, x : x + 15])
+        one = network.classify_patches(padded[:, :, y : y + 15, x : x + 15])
         torch.testing.assert_close(one[0], dense[0, :, y, x], rtol=1e-4, atol=1e-5)
 
 
@@ -84,7 +87,7 @@ def test_intersection_over_union_is_that_of_the_sets_of_pixels() -> None:
     confusion = torch.zeros(4, 4, dtype=torch.int64)
     for t, f in zip(truth.flatten(), found.flatten(), strict=True):
         confusion[t, f] += 1
-    scores = metrics(confusion, ("ball", "paddle", "ghost"))
+    scores = segmentation_metrics(confusion, ("ball", "paddle", "ghost"))
     for number, name in ((1, "ball"), (2, "paddle")):
         expected = ((truth == number) & (found == number)).sum() / ((truth == number) | (found == number)).sum()
         assert scores[f"iou/{name}"] == pytest.approx(expected)

@@ -215,7 +215,7 @@ def test_seeds_share_a_group_and_other_settings_do_not(tmp_path: Path) -> None:
 def test_one_line_says_how_to_look(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     with start(run) as tracker:
         capsys.readouterr()
-        tracker.print_how_to_look()
+        tracker.print_dashboard_hint()
     (line,) = capsys.readouterr().out.splitlines()
     folder = find_logs(run.path)[0].parent
     assert line.startswith("W&B: offline") and f"leet {folder}" in line and f"sync {folder}" in line
@@ -240,7 +240,7 @@ def test_disabled_writes_only_the_local_record(run: RunFolder, capsys: pytest.Ca
         tracker.video("a", run.path / "none.mp4", 5)
         tracker.model(run.path / "none", {}, [])
         tracker.summary({"a": 1})
-        tracker.print_how_to_look()
+        tracker.print_dashboard_hint()
     assert run.read_metrics()[0]["charts/SPS"] == 5.0
     assert not (run.path / "wandb").exists()
     assert "metrics.jsonl" in capsys.readouterr().out

@@ -27,11 +27,14 @@ from rl_gen_lab.data import dataset as data
 from rl_gen_lab.data.dataset import Split
 from rl_gen_lab.runs.checkpoints import load_state, load_weights
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.train import Config
+from rl_gen_lab.training import run as training_run
+from rl_gen_lab.training.config import Config
 from rl_gen_lab.training.load import load_task
 from rl_gen_lab.training.loop import Loop
-from rl_gen_lab.vision.detection.common import DetectConfig, Model
-from rl_gen_lab.vision.segmentation import Segment, SegmentConfig
+from rl_gen_lab.training.tasks import TASKS
+from rl_gen_lab.vision.detection.config import DetectConfig, Model
+from rl_gen_lab.vision.segmentation.config import SegmentConfig
+from rl_gen_lab.vision.segmentation.task import SegmentationTask
 
 UNET = SegmentConfig(choices=BackboneConfig(width=4, branches=4, stages=2, depth=1, norm="batch", dropout=0.1))
 
@@ -67,13 +70,13 @@ def without_clock(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def hooked(monkeypatch: pytest.MonkeyPatch, hook: Callable[[int, dict[str, Tensor]], dict[str, Tensor]]) -> None:
     """Let `hook` see, and change, the losses of each update."""
-    real, count = Segment.loss, [0]
+    real, count = SegmentationTask.loss, [0]
 
-    def loss(self: Segment, split: Split, indices: Tensor) -> dict[str, Tensor]:
+    def loss(self: SegmentationTask, split: Split, indices: Tensor) -> dict[str, Tensor]:
         count[0] += 1
         return hook(count[0], real(self, split, indices))
 
-    monkeypatch.setattr(Segment, "loss", loss)
+    monkeypatch.setattr(SegmentationTask, "loss", loss)
 
 
 def test_a_run_leaves_its_record_and_measures_the_test_split_once(
@@ -82,7 +85,7 @@ def test_a_run_leaves_its_record_and_measures_the_test_split_once(
     measured: list[str] = []
     real = Loop.measure
     monkeypatch.setattr(Loop, "measure", lambda self, name: measured.append(name) or real(self, name))
-    result = train.train(config(tmp_path))
+    result = training_run.train(config(tmp_path))
     assert measured == ["val"] * 4 + ["test"]
     run = only_run(tmp_path)
     assert run.path.name.startswith("segment_unet__pictures__0__")
@@ -100,14 +103,14 @@ def test_a_run_leaves_its_record_and_measures_the_test_split_once(
     said = capsys.readouterr().out
     assert "16 train, 2 val, 2 test" in said and "W&B: disabled" in said
     with pytest.raises(CheckpointError, match="has ended"):
-        train.train(config(tmp_path, resume=run.path))
+        training_run.train(config(tmp_path, resume=run.path))
 
 
 @pytest.mark.parametrize("at", [2, 6])
 def test_a_run_that_was_stopped_ends_as_one_that_never_was(
     at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train.train(config(tmp_path / "whole"))
+    training_run.train(config(tmp_path / "whole"))
 
     def stop(count: int, losses: dict[str, Tensor]) -> dict[str, Tensor]:
         if count == at:
@@ -117,7 +120,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_never_was(
     with monkeypatch.context() as patch:
         hooked(patch, stop)
         with pytest.raises(SystemExit) as caught:
-            train.train(config(tmp_path / "stopped"))
+            training_run.train(config(tmp_path / "stopped"))
     assert caught.value.code == 130
     run, whole = only_run(tmp_path / "stopped"), only_run(tmp_path / "whole")
     assert run.read_result()["status"] == "interrupted" and len(run.read_metrics()) < len(whole.read_metrics())
@@ -132,19 +135,19 @@ def test_a_run_that_was_stopped_ends_as_one_that_never_was(
 def test_ctrl_c_is_heard_while_a_split_is_measured(
     at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train.train(config(tmp_path / "whole"))
-    real, count = Segment.evaluate, [0]
+    training_run.train(config(tmp_path / "whole"))
+    real, count = SegmentationTask.evaluate, [0]
 
-    def stop(self: Segment, split: Split, on_image: Callable[[int], None]) -> dict[str, float]:
+    def stop(self: SegmentationTask, split: Split, on_image: Callable[[int], None]) -> dict[str, float]:
         count[0] += 1
         if count[0] == at:
             os.kill(os.getpid(), signal.SIGINT)
         return real(self, split, on_image)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Segment, "evaluate", stop)
+        patch.setattr(SegmentationTask, "evaluate", stop)
         with pytest.raises(SystemExit) as caught:
-            train.train(config(tmp_path / "stopped"))
+            training_run.train(config(tmp_path / "stopped"))
     assert caught.value.code == 130 and "resume with" in capsys.readouterr().out
     run, whole = only_run(tmp_path / "stopped"), only_run(tmp_path / "whole")
     assert run.read_result()["status"] == "interrupted"
@@ -158,14 +161,14 @@ def test_a_loss_that_is_nan_at_once_names_no_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hooked(monkeypatch, lambda count, losses: {"loss": losses["loss"] * torch.nan})
-    with pytest.raises(DivergedError, match=r"at update 1\. There was no checkpoint yet"):
-        train.train(config(tmp_path))
+    with pytest.raises(DivergedError, match=r"at update 1\. No checkpoint was written before"):
+        training_run.train(config(tmp_path))
     assert "resume with" not in capsys.readouterr().out
 
 
 def test_another_seed_is_another_order(tmp_path: Path) -> None:
-    train.train(config(tmp_path / "a", epochs=1))
-    train.train(config(tmp_path / "b", epochs=1, seed=1))
+    training_run.train(config(tmp_path / "a", epochs=1))
+    training_run.train(config(tmp_path / "b", epochs=1, seed=1))
     assert not same(final(only_run(tmp_path / "a")), final(only_run(tmp_path / "b")))
 
 
@@ -174,7 +177,7 @@ def test_a_loss_that_is_nan_stops_with_the_last_checkpoint_kept(
 ) -> None:
     hooked(monkeypatch, lambda count, losses: losses if count < 6 else {"loss": losses["loss"] * torch.nan})
     with pytest.raises(DivergedError, match="became nan at update 6"):
-        train.train(config(tmp_path))
+        training_run.train(config(tmp_path))
     run = only_run(tmp_path)
     assert load_state(run.checkpoints / "latest")["updates"] == 4  # of the first epoch's end
     assert all(weight.isfinite().all() for weight in final(run).values())
@@ -183,14 +186,14 @@ def test_a_loss_that_is_nan_stops_with_the_last_checkpoint_kept(
 
 def test_training_stops_when_validation_no_longer_rises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.1, 0.3, 0.2, 0.3, 0.9, 0.9])
-    monkeypatch.setattr(Segment, "evaluate", lambda *_: {"miou": next(scores)})
-    result = train.train(config(tmp_path, epochs=9, patience_epochs=2))
+    monkeypatch.setattr(SegmentationTask, "evaluate", lambda *_: {"miou": next(scores)})
+    result = training_run.train(config(tmp_path, epochs=9, patience_epochs=2))
     assert (result["epochs"], result["best_epoch"]) == (4, 2)
 
 
 def test_half_precision_learns_too(tmp_path: Path) -> None:
     base = config(tmp_path)
-    result = train.train(replace(base, epochs=1, device=replace(base.device, precision="bfloat16")))
+    result = training_run.train(replace(base, epochs=1, device=replace(base.device, precision="bfloat16")))
     assert 0 <= result["test"]["miou"] <= 1
 
 
@@ -226,7 +229,7 @@ def test_a_backbone_without_choices_serves_and_the_saved_model_says_the_same(tas
 def test_every_detector_is_loaded_from_its_run_and_finds_the_same(model: Model, tmp_path: Path) -> None:
     base = config(tmp_path / "runs", task="detect")
     small = replace(base, epochs=1, detect=replace(base.detect, model=model, proposals=8))
-    train.train(small)
+    training_run.train(small)
     run = only_run(tmp_path / "runs")
     task = load_task(run.path, "detect")
     split = data.load(base.data).splits["test"]
@@ -247,18 +250,18 @@ def test_what_cannot_be_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "there is no folder" in refused("segment", "--data", str(tmp_path / "nowhere"))
     assert "invalid choice" in refused("segments")
     assert not (tmp_path / "runs").exists()
-    train.train(config(tmp_path / "runs", epochs=1))
+    training_run.train(config(tmp_path / "runs", epochs=1))
     run = only_run(tmp_path / "runs")
     assert "--epochs cannot be changed" in refused("--resume", str(run.path), "--epochs", "9")
     (run.path / "result.json").unlink()
     other = config(tmp_path, data=vision_data.write(tmp_path / "other", seed=1), resume=run.path)
     with pytest.raises(CheckpointError, match="was trained with data"):
-        train.train(other)
+        training_run.train(other)
 
 
 def test_a_run_is_not_resumed_on_other_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     own = vision_data.write(tmp_path / "own")
-    train.train(config(tmp_path / "runs", epochs=1, data=own))
+    training_run.train(config(tmp_path / "runs", epochs=1, data=own))
     assert "left out" not in capsys.readouterr().out
     run = only_run(tmp_path / "runs")
     (run.path / "result.json").unlink()
@@ -267,17 +270,17 @@ def test_a_run_is_not_resumed_on_other_pictures(tmp_path: Path, capsys: pytest.C
     pixels = np.array(Image.open(file))
     pixels[20, 20, 0] += 1
     Image.fromarray(pixels).save(file)
-    with pytest.raises(CheckpointError, match=r"was trained on other pictures than .*own holds now"):
-        train.train(config(tmp_path, data=own, resume=run.path))
+    with pytest.raises(CheckpointError, match=r"was trained on other images than .*own holds now"):
+        training_run.train(config(tmp_path, data=own, resume=run.path))
     file.write_bytes(before)
-    train.train(config(tmp_path, data=own, resume=run.path, epochs=1))
+    training_run.train(config(tmp_path, data=own, resume=run.path, epochs=1))
     assert run.read_result()["status"] == "finished"
     (run.path / "result.json").unlink()
     about = run.read_config()
     del about["pixels"]  # as of a run made before pictures were looked at
     run.write_config(about)
     Image.fromarray(pixels).save(file)
-    train.train(config(tmp_path, data=own, resume=run.path, epochs=1))
+    training_run.train(config(tmp_path, data=own, resume=run.path, epochs=1))
 
 
 def test_images_left_out_for_a_crowd_are_counted_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -286,7 +289,7 @@ def test_images_left_out_for_a_crowd_are_counted_aloud(tmp_path: Path, capsys: p
     labels = json.loads(file.read_text())
     labels["annotations"][0]["iscrowd"] = 1
     file.write_text(json.dumps(labels))
-    train.train(config(tmp_path / "runs", epochs=1, data=own))
+    training_run.train(config(tmp_path / "runs", epochs=1, data=own))
     assert "\nleft out, for they show crowds (iscrowd): 1 images" in capsys.readouterr().out
 
 
@@ -296,13 +299,13 @@ def test_a_category_that_a_split_never_shows_is_named(tmp_path: Path, capsys: py
     labels = json.loads(file.read_text())
     labels["annotations"] = [a for a in labels["annotations"] if a["category_id"] == 2 or a["image_id"] % 10 != 8]
     file.write_text(json.dumps(labels))
-    train.train(config(tmp_path / "runs", epochs=1, data=own))
+    training_run.train(config(tmp_path / "runs", epochs=1, data=own))
     said = capsys.readouterr().out
     assert "\nno val image shows ball: val says nothing about it" in said and "no test image" not in said
 
 
 def test_settings_of_another_task_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"--segment\.\* are settings of segment, but detect is to be learned"):
+    with pytest.raises(ConfigError, match=r"--segment\.\* are settings of segment, but the task is detect"):
         Config(task="detect", segment=UNET)
 
 
@@ -314,7 +317,7 @@ def test_labels_are_smoothed_where_that_is_asked_for(task: Any, tmp_path: Path) 
     for share in (0.0, 0.2):
         settings = replace(getattr(base, task), label_smoothing=share)
         torch.manual_seed(0)
-        learner = train.TASKS[task](replace(base, **{task: settings}), found, torch.device("cpu"))
+        learner = TASKS[task](replace(base, **{task: settings}), found, torch.device("cpu"))
         losses.append(float(learner.loss(split, torch.arange(4))["loss"].detach()))
     assert losses[0] != losses[1]
     with pytest.raises(ConfigError, match="label_smoothing"):

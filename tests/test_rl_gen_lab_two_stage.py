@@ -23,24 +23,27 @@ from rl_gen_lab.compute.optimizers import OptimizerConfig
 from rl_gen_lab.data.coco import DataError
 from rl_gen_lab.data.dataset import Split
 from rl_gen_lab.runs.checkpoints import load_state
-from rl_gen_lab.train import Config
-from rl_gen_lab.vision.detection.boxes import encode, iou
-from rl_gen_lab.vision.detection.common import DetectConfig, Model, all_sides, box_loss, common_shapes
-from rl_gen_lab.vision.detection.metrics import Found, average_precision, run_lengths
+from rl_gen_lab.training import run as training_run
+from rl_gen_lab.training.config import Config
+from rl_gen_lab.vision.box_metrics import Detections, average_precision, run_lengths
+from rl_gen_lab.vision.boxes import encode, iou
+from rl_gen_lab.vision.detection.anchors import all_sides, cluster_shapes
+from rl_gen_lab.vision.detection.common import box_loss
+from rl_gen_lab.vision.detection.config import DetectConfig, Model
 from rl_gen_lab.vision.detection.models import make_detector
-from rl_gen_lab.vision.detection.proposals import ColourRegions, cut, regions
+from rl_gen_lab.vision.detection.proposals import ColorRegions, cut_into_tiles, regions
 from rl_gen_lab.vision.detection.roi_heads import CropNetwork, RegionNetwork, mask_targets, paste
-from rl_gen_lab.vision.detection.sliding_windows import Windows, steps
-from rl_gen_lab.vision.detection.two_stage import SAMPLES, TwoStage
+from rl_gen_lab.vision.detection.sliding_windows import Windows, strides
+from rl_gen_lab.vision.detection.two_stage import SAMPLES, TwoStageTask
 
 CPU = torch.device("cpu")
 SMALL = BackboneConfig(width=16, stages=2, depth=1, norm="batch")
 
 
-def task(model: Model) -> TwoStage:
+def task(model: Model) -> TwoStageTask:
     torch.manual_seed(0)
     made = make_detector(DetectConfig(model, choices=SMALL, shapes=3, proposals=16), vision_data.dataset(), CPU)
-    assert isinstance(made, TwoStage)
+    assert isinstance(made, TwoStageTask)
     return made
 
 
@@ -172,30 +175,30 @@ def test_regions_are_those_of_scipy(image: np.ndarray) -> None:
 
 def test_objects_are_proposed_and_a_row_of_bricks_is_cut() -> None:
     split = vision_data.eight()
-    propose = ColourRegions(all_sides(split).max(0).values, common_shapes(split, 3), 16)
+    propose = ColorRegions(all_sides(split).max(0).values, cluster_shapes(split, 3), 16)
     for row in range(8):
         boxes, _ = split.boxes(row)
         assert (iou(boxes, propose(split.images[row])).amax(1) > 0.99).all()
     image = torch.zeros(3, 20, 40, dtype=torch.uint8)
     image[:, 3:6, 4:28] = 200  # four bricks of 6 x 3
-    bricks = ColourRegions(torch.tensor([6.0, 3.0]), torch.tensor([[6.0, 3.0], [2.0, 1.0]]), 16)
+    bricks = ColorRegions(torch.tensor([6.0, 3.0]), torch.tensor([[6.0, 3.0], [2.0, 1.0]]), 16)
     assert bricks(image).tolist() == [[x, 3, x + 6, 6] for x in (4, 10, 16, 22)]
     image[:, 3:6, 4:28] = 0
     image[:, 3:6, 4:27] = 200  # 23 pixels: no whole number of bricks
     assert len(bricks(image)) == 0
-    assert cut(np.array([0, 0, 2, 2]), (1, 2)).tolist() == [[0, 0, 1, 2], [1, 0, 2, 2]]
+    assert cut_into_tiles(np.array([0, 0, 2, 2]), (1, 2)).tolist() == [[0, 0, 1, 2], [1, 0, 2, 2]]
 
 
 def test_windows_cover_every_object_and_skip_what_is_of_one_colour() -> None:
     split = vision_data.eight()
-    windows = Windows(common_shapes(split, 3), (vision_data.H, vision_data.W))
+    windows = Windows(cluster_shapes(split, 3), (vision_data.H, vision_data.W))
     for row in range(8):
         boxes, _ = split.boxes(row)
         found = windows(split.images[row])
         assert (iou(boxes, found).amax(1) > 0.4).all()
         assert len(found) < sum(len(all_) for all_ in windows.boxes)
     assert len(windows(torch.full((3, vision_data.H, vision_data.W), 7, dtype=torch.uint8))) == 0
-    assert steps(4, 16) == (4, 2) and steps(1, 40) == (4, 1)
+    assert strides(4, 16) == (4, 2) and strides(1, 40) == (4, 1)
     lonely = torch.zeros(3, vision_data.H, vision_data.W, dtype=torch.uint8)
     lonely[:, 20, 10] = 255
     for x1, y1, x2, y2 in windows(lonely).tolist():  # the pixel is in the window or right beside it
@@ -234,7 +237,7 @@ def test_average_precision_of_masks_is_by_their_pixels() -> None:
     said[1] = False
     said[1, 12:16, 10:14] = True  # 8 of 24 pixels
     boxes = torch.tensor([[2.0, 2, 6, 6], [10, 10, 14, 14]])
-    found = [Found(boxes, torch.tensor([0, 0]), torch.tensor([0.9, 0.8]))]
+    found = [Detections(boxes, torch.tensor([0, 0]), torch.tensor([0.9, 0.8]))]
     truth = [(boxes, torch.tensor([0, 0]))]
     assert average_precision(found, truth, ("ball",), (20, 20))["ap50"] == pytest.approx(1.0)
     masks = ([run_lengths(said)], [run_lengths(true)])
@@ -268,19 +271,19 @@ def test_a_stopped_run_of_random_samples_goes_on_exactly(tmp_path: Path, monkeyp
             device=DeviceConfig(precision="bfloat16"),
         )
 
-    whole = train.train(config("whole", 2))
-    real, count = TwoStage.loss, [0]
+    whole = training_run.train(config("whole", 2))
+    real, count = TwoStageTask.loss, [0]
 
-    def stop(self: TwoStage, split: Split, indices: Tensor) -> dict[str, Tensor]:
+    def stop(self: TwoStageTask, split: Split, indices: Tensor) -> dict[str, Tensor]:
         count[0] += 1
         if count[0] == 3:
             os.kill(os.getpid(), signal.SIGINT)
         return real(self, split, indices)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TwoStage, "loss", stop)
+        patch.setattr(TwoStageTask, "loss", stop)
         with pytest.raises(SystemExit):
-            train.train(config("stopped", 2))
+            training_run.train(config("stopped", 2))
     (path,) = (tmp_path / "stopped").iterdir()
     torch.manual_seed(99)
     train.main(["--resume", str(path)])

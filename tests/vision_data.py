@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from rl_gen_lab.data import dataset as data
-from rl_gen_lab.training.loop import Task
+from rl_gen_lab.training.task import Task
 
 H, W = 40, 32
 THINGS = {"ball": ((236, 236, 236), 2, 4), "paddle": ((92, 186, 92), 4, 12)}  # colour, width, height [px]

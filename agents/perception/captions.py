@@ -17,7 +17,8 @@ from rl_gen_lab.caption import open_captioner
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.data.vocabulary import joined, words
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.vision.captioning.attention_map import BACKGROUND, HEAT, INK, heat, positions
+from rl_gen_lab.vision.captioning.attention_map import HEAT, attention_grid, heat
+from rl_gen_lab.vision.colors import BACKGROUND, INK
 
 EVERY = 3  # film frames between two looks
 WORD_FRAMES = 6  # film frames that a word is lit for
@@ -55,15 +56,15 @@ class Narrator:
         if self.frames % EVERY == 0:
             image = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
             with torch.no_grad():
-                (told,) = self.caption.write(image[None], self._opening)
+                (told,) = self.caption.generate(image[None], self._opening)
             sentence = self.caption.vocabulary.decode(told.words)
             if not self._opening:
                 self._opening = self._begin(sentence)
             self.said = words(sentence)
-            self._maps = positions(self.caption, told.looks)
+            self._maps = attention_grid(self.caption, told.attention)
         self.lit = self.frames // WORD_FRAMES % max(len(self.said), 1)
         self.frames += 1
-        return heat(picture, self._maps[self.lit]) if self.said and self.caption.network.attention else picture
+        return heat(picture, self._maps[self.lit]) if self.said and self.caption.network.uses_attention else picture
 
     def under(self, frame: np.ndarray) -> np.ndarray:
         """A film frame (H, W, 3) uint8 with the sentence below: (H + STRIP, W, 3)."""

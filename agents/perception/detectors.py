@@ -22,9 +22,9 @@ from torch import Tensor
 from envs.ground_truth.objects import Seen
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.training.load import digest, load_task
-from rl_gen_lab.vision.detection.one_stage import Detect
-from rl_gen_lab.vision.segmentation import Segment
+from rl_gen_lab.training.load import load_task, weights_digest
+from rl_gen_lab.vision.detection.one_stage import OneStageTask
+from rl_gen_lab.vision.segmentation.task import SegmentationTask
 
 FEWEST_PIXELS = 3  # of an object in a segmentation
 TASKS = {"detector": "detect", "segment": "segment"}
@@ -57,12 +57,12 @@ class Watcher:
 
 def detector(source: str) -> Watcher:
     """The detector of a run folder. Raises: CheckpointError."""
-    return _watcher("detector", source, digest(Path(source)))
+    return _watcher("detector", source, weights_digest(Path(source)))
 
 
 def segment(source: str) -> Watcher:
     """The segmenter of a run folder; every connected piece of a class is an object. Raises: CheckpointError."""
-    return _watcher("segment", source, digest(Path(source)))
+    return _watcher("segment", source, weights_digest(Path(source)))
 
 
 @functools.lru_cache(maxsize=8)
@@ -76,7 +76,7 @@ def _watcher(kind: Literal["detector", "segment"], source: str, weights: str) ->
     return Watcher(name, tuple(about["categories"]), (height, width), functools.partial(look, task))
 
 
-def _boxes_of(task: Detect, pictures: Tensor) -> list[Seen]:
+def _boxes_of(task: OneStageTask, pictures: Tensor) -> list[Seen]:
     found: list[Seen] = []
     for one in task.predict(pictures):
         sure = one.above(task.config.score)
@@ -87,7 +87,7 @@ def _boxes_of(task: Detect, pictures: Tensor) -> list[Seen]:
     return found
 
 
-def _pieces_of(task: Segment, pictures: Tensor) -> list[Seen]:
+def _pieces_of(task: SegmentationTask, pictures: Tensor) -> list[Seen]:
     return [pieces(classes.numpy(), task.categories) for classes in task.predict(pictures)]
 
 

@@ -23,7 +23,7 @@ STATISTICS_FRAMES = 500  # observations that the statistics of frames are taken 
 class FrameStandardizer(Protocol):
     """A convolutional backbone, which can standardize its input."""
 
-    def standardise(self, frames: Tensor) -> None:
+    def standardize(self, frames: Tensor) -> None:
         """Take mean frame and standard deviation from frames (M, C, H, W) uint8."""
 
 
@@ -156,7 +156,7 @@ class ActorCritic(nn.Module):
             backbones: list[object] = [self.backbone, self.value_backbone]
             for backbone in backbones:
                 if isinstance(backbone, FrameStandardizer):
-                    backbone.standardise(obs[:: len(obs) // STATISTICS_FRAMES + 1])
+                    backbone.standardize(obs[:: len(obs) // STATISTICS_FRAMES + 1])
             self.frames_known.fill_(True)
 
     def act(self, obs: Tensor, first: Tensor, state: Tensor | None) -> tuple[Distribution, Tensor | None]:

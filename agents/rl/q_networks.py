@@ -16,7 +16,7 @@ from rl_gen_lab.cli.errors import ConfigError
 class FrameStandardizer(Protocol):
     """A convolutional backbone, which can standardize its input."""
 
-    def standardise(self, frames: Tensor) -> None:
+    def standardize(self, frames: Tensor) -> None:
         """Take mean frame and standard deviation from frames (M, c, H, W) uint8."""
 
 
@@ -43,7 +43,7 @@ class QNetwork(nn.Module):
 
     def standardize(self, frames: Tensor) -> None:
         """Standardize the input by frames (M, c, H, W) uint8. For convolutional backbones."""
-        cast("FrameStandardizer", self.backbone).standardise(frames)
+        cast("FrameStandardizer", self.backbone).standardize(frames)
 
     def forward(self, obs: Tensor) -> Tensor:
         """obs: (B, C, H, W) uint8 or (B, D) float32 -> (B, A) float32 action values."""

@@ -35,7 +35,7 @@ def start_tracker(spec: RunSpec, run: RunFolder, wall_offset: float) -> Tracker:
         fingerprint_hash=spec.task.hash,
         wall_offset=wall_offset,
     )
-    tracker.print_how_to_look()
+    tracker.print_dashboard_hint()
     return tracker
 
 

@@ -1,4 +1,4 @@
-"""The pieces that the newer backbones are made of: convolution, normalisation, activation, pooling, things dropped."""
+"""Building blocks of networks: convolution, normalization, activation, pooling, dropout of weights and paths."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class DropConnectConv2d(nn.Conv2d):
-    """A convolution of which each weight is zero with probability `rate` in training, the others scaled up to match.
+    """A convolution whose weights are zero with probability `rate` in training, the others scaled up to match.
 
     Source: Wan et al. 2013, "Regularization of Neural Networks using DropConnect"; one mask for the whole batch.
     """
@@ -35,9 +35,9 @@ class DropConnectConv2d(nn.Conv2d):
 
 
 class DropPath(nn.Module):
-    """Zero for each example with probability `rate` in training, what stays is scaled so that the mean is the same.
+    """Drop a path for each example with probability `rate` in training; scaled so that the mean stays the same.
 
-    Source: Huang et al. 2016, "Deep Networks with Stochastic Depth"; scaled in training and not in use.
+    Source: Huang et al. 2016, "Deep Networks with Stochastic Depth"; scaled in training, not in evaluation.
     """
 
     def __init__(self, rate: float) -> None:
@@ -52,10 +52,34 @@ class DropPath(nn.Module):
         return x * kept / (1 - self.rate)
 
 
+class Scale(nn.Module):
+    """Standardize pixels. mean, std: (C,) of each channel, for pixels in [0, 1]."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, mean: Tensor, std: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean", 255 * mean[:, None, None])
+        self.register_buffer("std", 255 * std[:, None, None])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """images: (B, C, H, W) uint8 -> same shape, float32."""
+        return (images.float() - self.mean) / self.std
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Normalize each position over its channels. Source: Ba et al. 2016, "Layer Normalization"."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (B, C, H, W) -> same shape."""
+        return super().forward(x.movedim(1, -1)).movedim(-1, 1)
+
+
 def convolution(
     config: BackboneConfig, channels: int, out: int, kernel: int, stride: int = 1, branches: int = 1
 ) -> nn.Conv2d:
-    """A convolution that keeps height and width (stride 1), of as many independent branches as asked for."""
+    """A convolution that keeps height and width (stride 1), in `branches` independent groups."""
     bias = config.norm == "none"
     if config.drop_connect == 0.0:
         return nn.Conv2d(channels, out, kernel, stride, kernel // 2, groups=branches, bias=bias)
@@ -64,33 +88,33 @@ def convolution(
     return dropping
 
 
-def normalisation(config: BackboneConfig, channels: int) -> nn.Module:
-    """Normalise these channels; group: eight groups, fewer where eight do not divide the channels."""
+def normalization(config: BackboneConfig, channels: int) -> nn.Module:
+    """The normalization of these channels; group: eight groups, fewer where eight do not divide the channels."""
     if config.norm == "batch":
         return nn.BatchNorm2d(channels)
     return nn.GroupNorm(math.gcd(channels, 8), channels) if config.norm == "group" else nn.Identity()
 
 
 def activation(config: BackboneConfig) -> nn.Module:
-    """The activation, and dropout behind it where there is some."""
+    """The activation, followed by dropout where it is configured."""
     active = ACTIVATIONS[config.activation]()
     return nn.Sequential(active, nn.Dropout(config.dropout)) if config.dropout else active
 
 
 def unit(config: BackboneConfig, channels: int, out: int, kernel: int, stride: int = 1) -> nn.Sequential:
-    """Convolution, normalisation, activation."""
+    """Convolution, normalization, activation."""
     conv = convolution(config, channels, out, kernel, stride)
-    return nn.Sequential(conv, normalisation(config, out), activation(config))
+    return nn.Sequential(conv, normalization(config, out), activation(config))
 
 
 def stem(config: BackboneConfig, shape: Shape, out: int) -> nn.Sequential:
-    """The first 3x3 convolution, on frames of `shape` (C, H, W) uint8, with normalisation and activation."""
+    """The first 3x3 convolution, on frames of `shape` (C, H, W) uint8, with normalization and activation."""
     conv = ScaledConv2d(shape, out, 3, config.first_stride, 1)
-    return nn.Sequential(conv, normalisation(config, out), activation(config))
+    return nn.Sequential(conv, normalization(config, out), activation(config))
 
 
 def halving(config: BackboneConfig, channels: int, paper: str) -> nn.Module:
-    """Halve height and width, odd ones rounded up: (B, C, H, W) -> (B, C, ceil(H / 2), ceil(W / 2))."""
+    """Halving of height and width, odd ones rounded up: (B, C, H, W) -> (B, C, ceil(H / 2), ceil(W / 2))."""
     how = paper if config.downsample == "paper" else config.downsample
     if how == "stride":
         return unit(config, channels, channels, 3, 2)

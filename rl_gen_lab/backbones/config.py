@@ -7,7 +7,7 @@ from typing import Literal
 
 from rl_gen_lab.cli.errors import ConfigError
 
-MOST_STAGES, MOST_DEPTH = 32, 200  # more would take hours only to be written down
+MAX_STAGES, MAX_DEPTH = 32, 200  # more would take hours only to be written down
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class BackboneConfig:
         for name in ("width", "stages", "depth", "first_stride", "features", "branches"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} of a backbone must be at least 1, not {getattr(self, name)}")
-        for name, most in (("stages", MOST_STAGES), ("depth", MOST_DEPTH)):
+        for name, most in (("stages", MAX_STAGES), ("depth", MAX_DEPTH)):
             if getattr(self, name) > most:
                 raise ConfigError(f"{name} of a backbone must be at most {most:,}, not {getattr(self, name):,}")
         for name in ("dropout", "drop_connect", "drop_path"):

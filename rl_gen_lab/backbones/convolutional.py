@@ -16,7 +16,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """What a backbone gives at one of its depths. stride: pixels of the frame from one position to the next."""
+    """The shape of a feature map. stride: pixels of the frame from one position to the next."""
 
     channels: int
     stride: int
@@ -25,10 +25,10 @@ class FeatureMap:
 
 
 class ScaledConv2d(nn.Conv2d):
-    """First convolution on uint8 frames; the scale is folded into the (small) weight, not applied to every pixel.
+    """First convolution on uint8 frames; the scale is folded into the (small) weight, not applied to each pixel.
 
-    As made, pixels are divided by 255. After `standardise` the mean frame is subtracted and the rest divided by its
-    spread: in most games the picture is a still background, and the few pixels that move are what matters.
+    At first, pixels are divided by 255. After `standardize` the mean frame is subtracted and the rest divided by the
+    standard deviation: most of a game's image is a still background, and the few pixels that move are what matters.
     """
 
     mean: Tensor
@@ -39,28 +39,28 @@ class ScaledConv2d(nn.Conv2d):
         self.register_buffer("mean", torch.zeros(shape))
         self.register_buffer("scale", torch.tensor(1 / 255))
 
-    def standardise(self, frames: Tensor) -> None:
+    def standardize(self, frames: Tensor) -> None:
         """frames: (M, c, H, W) uint8, single frames of the stacks that `forward` gets, c dividing its channels."""
         frames = frames.float()
         mean = frames.mean(0)
-        spread = (frames - mean).square().mean().sqrt().clamp_min(1.0)
+        std = (frames - mean).square().mean().sqrt().clamp_min(1.0)
         self.mean.copy_(mean.repeat(self.in_channels // len(mean), 1, 1))
-        self.scale.copy_(1 / spread)
+        self.scale.copy_(1 / std)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W) uint8, or float in [0, 255] -> (B, C', H', W') float32."""
         weight = self.weight * self.scale
         if self._folds(x) and torch.is_grad_enabled() and self.weight.requires_grad:
-            # x first: uint8 is moved four times as cheaply as the floats it becomes
+            # fold before converting: moving uint8 costs a quarter of moving float32
             x, mean, weight = (fold(tensor, self.stride[0]) for tensor in (x, self.mean[None], weight))
             return F.conv2d(x.to(weight.dtype) - mean, weight, self.bias)
         return F.conv2d(x.to(weight.dtype) - self.mean, weight, self.bias, self.stride, self.padding)
 
     def _folds(self, x: Tensor) -> bool:
-        """Whether this is, on a CPU, a small convolution over folded frames: strides divide the kernel and the frame.
+        """Whether to fold frames (space to depth): on a CPU, where strides divide the kernel and the frame.
 
-        The CPU's kernels find a weight's gradient three times sooner for many channels and few pixels than for the
-        4 channels and 8x8 pixels of the Nature network. Without gradients they gain nothing from it.
+        The CPU computes a weight's gradient three times faster for many channels and few pixels than for the 4 channels
+        and 8x8 pixels of the Nature network. Without gradients folding gains nothing.
         """
         (kernel, kernel_w), (stride, stride_w), size = self.kernel_size, self.stride, x.shape[2:]
         square = kernel == kernel_w and stride == stride_w and not any(self.padding)
@@ -70,7 +70,8 @@ class ScaledConv2d(nn.Conv2d):
 def fold(x: Tensor, block: int) -> Tensor:
     """Space to depth: (B, C, H, W) -> (B, C * block * block, H / block, W / block), of any type.
 
-    A weight (C', C, k, k) folded like the frames does on them, with stride 1, what it did before with stride `block`.
+    A weight (C', C, k, k) folded likewise gives with stride 1 on folded frames what it gives with stride `block` on
+    frames.
     """
     batch, channels, height, width = x.shape
     tiles = x.view(batch, channels, height // block, block, width // block, block).permute(0, 1, 3, 5, 2, 4)
@@ -89,9 +90,9 @@ def conv_stack(shape: Shape, *layers: tuple[int, int, int]) -> nn.Sequential:
 
 
 class Convolutional(nn.Module):
-    """Convolutions, then one fully connected layer with ReLU or the average over all positions.
+    """Abstract base: convolutions, then a fully connected layer with ReLU or the average over all positions.
 
-    Abstract: only its subclasses are used. `feature_maps` says what `maps` gives.
+    `feature_maps` holds the shapes of `maps`.
     """
 
     fc: nn.Linear | None
@@ -103,7 +104,7 @@ class Convolutional(nn.Module):
         """
         super().__init__()
         self.conv, self.shape, self.strides = conv, shape, strides
-        conv.eval()  # a frame of zeros must leave no trace in running statistics
+        conv.eval()  # the frame of zeros must not change running statistics
         try:
             with torch.no_grad(), checked(conv, shape):
                 maps = self.maps(torch.zeros(1, *shape, dtype=torch.uint8))
@@ -119,32 +120,32 @@ class Convolutional(nn.Module):
         self.fc = None if out_features is None else nn.Linear(maps[-1].numel(), out_features)
         self.out_features = out_features or maps[-1].shape[1]
 
-    def standardise(self, frames: Tensor) -> None:
-        """Standardise what enters by `frames` (M, c, H, W) uint8, single frames of the stacks that `forward` gets."""
-        self._first().standardise(frames)
+    def standardize(self, frames: Tensor) -> None:
+        """Standardize the input by `frames` (M, c, H, W) uint8, single frames of the stacks that `forward` gets."""
+        self._first().standardize(frames)
 
-    def normalise(self, mean: Tensor, std: Tensor) -> None:
-        """Subtract a mean, divide by the average deviation. mean, std: (C,) of each channel, for pixels in [0, 1]."""
+    def normalize(self, mean: Tensor, std: Tensor) -> None:
+        """Subtract the mean, (C,), and divide by the mean of std, (C,): statistics of channels for pixels in [0, 1]."""
         first = self._first()
         first.mean.copy_((255 * mean)[:, None, None].expand_as(first.mean))
         first.scale.copy_(1 / (255 * std.mean()))
 
     def counts(self) -> Counts:
-        """Parameters, multiply-adds and activations for one observation."""
+        """Count parameters, and multiply-adds and activations for one observation."""
         return count(self, self.shape)
 
     def maps(self, frames: Tensor) -> list[Tensor]:
         """frames: (B, C, H, W) uint8 -> a tensor (B, C', H', W') float32 for each of `feature_maps`."""
-        found = []
+        maps = []
         x = frames
         for index, module in enumerate(self.conv):
             x = module(x)
             if index in self.strides:
-                found.append(x)
-        return found
+                maps.append(x)
+        return maps
 
     def forward(self, frames: Tensor) -> Tensor:
-        """frames: (B, C, H, W) uint8 -> (B, out_features) float32; at least 0 behind ReLU."""
+        """frames: (B, C, H, W) uint8 -> (B, out_features) float32; at least 0 after ReLU."""
         if self.fc is None:
             return self.conv(frames).mean((2, 3))
         return F.relu(self.fc(self.conv(frames).flatten(1)), inplace=True)
@@ -161,7 +162,7 @@ class Nature(Convolutional):
 
 
 class Small(Convolutional):
-    """For CPUs: the Nature network with half the channels everywhere, a third of its arithmetic. 0.42 M weights."""
+    """The Nature network with half the channels, a third of its arithmetic: for CPUs. 0.42 M weights."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape, conv_stack(shape, (16, 8, 4), (32, 4, 2), (32, 3, 1)), 256, {1: 4, 3: 8, 5: 8})

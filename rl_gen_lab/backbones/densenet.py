@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from rl_gen_lab.backbones.blocks import activation, convolution, halving, normalisation, stem
+from rl_gen_lab.backbones.blocks import activation, convolution, halving, normalization, stem
 from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.convolutional import Convolutional, Shape
 
@@ -20,10 +20,10 @@ class DenseLayer(nn.Module):
         super().__init__()
         inner = 4 * growth
         self.layers = nn.Sequential(
-            normalisation(config, channels),
+            normalization(config, channels),
             activation(config),
             convolution(config, channels, inner, 1),
-            normalisation(config, inner),
+            normalization(config, inner),
             activation(config),
             convolution(config, inner, growth, 3),
         )
@@ -44,14 +44,14 @@ class DenseNet(Convolutional):
         for stage in range(config.stages):
             layers: list[nn.Module] = []
             if stage:
-                layers += [normalisation(config, channels), activation(config)]
+                layers += [normalization(config, channels), activation(config)]
                 layers += [convolution(config, channels, channels // 2, 1), halving(config, channels // 2, "average")]
                 channels //= 2
             for _ in range(config.depth):
                 layers.append(DenseLayer(config, channels, growth))
                 channels += growth
             if stage == config.stages - 1:
-                layers += [normalisation(config, channels), activation(config)]
+                layers += [normalization(config, channels), activation(config)]
             stages.append(nn.Sequential(*layers))
             strides[stage + 1] = config.first_stride * 2**stage
         features = config.features if config.head == "linear" else None

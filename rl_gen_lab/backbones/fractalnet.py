@@ -12,7 +12,7 @@ from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.convolutional import Convolutional, Shape
 from rl_gen_lab.cli.errors import ConfigError
 
-MOST_COLUMNS = 10  # 512 convolutions one after the other
+MAX_COLUMNS = 10  # 512 convolutions one after the other
 
 
 class Fractal(nn.Module):
@@ -64,11 +64,11 @@ class FractalNet(Convolutional):
     """Fractal blocks with pooling between them; widths double as sizes halve."""
 
     def __init__(self, shape: Shape, config: BackboneConfig = BackboneConfig()) -> None:
-        if config.depth > MOST_COLUMNS:
+        if config.depth > MAX_COLUMNS:
             convolutions = 2 ** (config.depth - 1)
             raise ConfigError(
                 f"a fractalnet of depth {config.depth} has {convolutions:,} convolutions one after the other in every"
-                f" stage; depth must be at most {MOST_COLUMNS}"
+                f" stage; depth must be at most {MAX_COLUMNS}"
             )
         channels = config.width
         stages: list[nn.Module] = [stem(config, shape, channels)]

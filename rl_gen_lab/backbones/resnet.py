@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from rl_gen_lab.backbones.blocks import DropPath, activation, convolution, halving, normalisation, stem
+from rl_gen_lab.backbones.blocks import DropPath, activation, convolution, halving, normalization, stem
 from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.convolutional import Convolutional, Shape
 
@@ -32,11 +32,11 @@ class Block(nn.Module):
         )
         branch: list[nn.Module] = []
         for layer in layers:
-            branch += [convolution(config, *layer), normalisation(config, layer[1]), activation(config)]
+            branch += [convolution(config, *layer), normalization(config, layer[1]), activation(config)]
         self.branch = nn.Sequential(*branch[:-1])
         self.shortcut: nn.Module = nn.Identity()
         if channels != out or stride > 1:
-            self.shortcut = nn.Sequential(convolution(config, channels, out, 1, stride), normalisation(config, out))
+            self.shortcut = nn.Sequential(convolution(config, channels, out, 1, stride), normalization(config, out))
         self.drop_path = DropPath(drop_path)
         self.activation = activation(config)
 

@@ -1,40 +1,41 @@
-"""How weights are changed: torch's optimisers and schedules by name."""
+"""torch's optimizers and learning-rate schedules by name; reading their settings needs no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
-
-import torch
-from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, ReduceLROnPlateau, StepLR
+from typing import TYPE_CHECKING, Literal
 
 from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import nn
+    from torch.optim import Optimizer
+    from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """Optimiser, step size and regularisation."""
+    """Optimizer, learning rate and regularization."""
 
-    # Rule by which gradients change the weights.
+    # Update rule.
     name: Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"] = "adamw"
-    # Step size at the start.
+    # Learning rate at the start.
     learning_rate: float = 2e-3
     # Of sgd and rmsprop.
     momentum: float = 0.9
-    # Of sgd: look ahead by the momentum (Nesterov 1983).
+    # Of sgd: evaluate the gradient after the momentum step (Nesterov 1983).
     nesterov: bool = False
-    # Pull on weights of convolutions and matrices; none on biases and normalisations.
+    # Weight decay of convolutions and matrices; biases and normalizations have none.
     weight_decay: float = 1e-4
     # constant; step: times `factor` every `every_epochs`; cosine: to 0 at the end; plateau: times `factor` when the
     # validation metric has not risen for `every_epochs`.
     schedule: Literal["constant", "step", "cosine", "plateau"] = "cosine"
     # Epochs of step and plateau.
     every_epochs: int = 5
-    # What step and plateau multiply the step size by.
+    # Factor of step and plateau for the learning rate.
     factor: float = 0.3
-    # Longest gradient of all weights together; 0: no limit.
+    # Largest norm of the gradient of all weights together; 0: no limit.
     max_grad_norm: float = 5.0
 
     def __post_init__(self) -> None:
@@ -47,7 +48,7 @@ class OptimizerConfig:
 
 
 def make_optimizer(network: nn.Module, config: OptimizerConfig) -> Optimizer:
-    """The optimiser of a network's weights."""
+    """Make the optimizer of a network's weights."""
     weights = [parameter for parameter in network.parameters() if parameter.requires_grad]
     groups = [
         {"params": [w for w in weights if w.dim() > 1], "weight_decay": config.weight_decay},
@@ -58,22 +59,26 @@ def make_optimizer(network: nn.Module, config: OptimizerConfig) -> Optimizer:
         return torch.optim.SGD(groups, rate, config.momentum, nesterov=config.nesterov)
     if config.name == "rmsprop":
         return torch.optim.RMSprop(groups, rate, momentum=config.momentum)
-    kinds = {"adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
-    return kinds[config.name](groups, rate)
+    classes = {"adagrad": torch.optim.Adagrad, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+    return classes[config.name](groups, rate)
 
 
 class Schedule:
-    """Torch's schedule of that name; told of every update and every validation."""
+    """A learning-rate schedule that advances with each update or each validation."""
 
     def __init__(self, optimizer: Optimizer, config: OptimizerConfig, updates_per_epoch: int, epochs: int) -> None:
         self._by_update: LRScheduler | None = None
         self._by_metric: ReduceLROnPlateau | None = None
         if config.schedule == "step":
-            self._by_update = StepLR(optimizer, config.every_epochs * updates_per_epoch, config.factor)
+            self._by_update = torch.optim.lr_scheduler.StepLR(
+                optimizer, config.every_epochs * updates_per_epoch, config.factor
+            )
         elif config.schedule == "cosine":
-            self._by_update = CosineAnnealingLR(optimizer, epochs * updates_per_epoch)
+            self._by_update = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs * updates_per_epoch)
         elif config.schedule == "plateau":
-            self._by_metric = ReduceLROnPlateau(optimizer, "max", config.factor, config.every_epochs)
+            self._by_metric = torch.optim.lr_scheduler.ReduceLROnPlateau(
+                optimizer, "max", config.factor, config.every_epochs
+            )
 
     def after_update(self) -> None:
         """Count an update."""
@@ -81,17 +86,17 @@ class Schedule:
             self._by_update.step()
 
     def after_validation(self, metric: float) -> None:
-        """Look at the validation metric, higher is better."""
+        """Take a validation metric, higher is better."""
         if self._by_metric is not None:
             self._by_metric.step(metric)
 
     def state_dict(self) -> dict[str, object]:
-        """What to save; plain values."""
-        kind = self._by_update or self._by_metric
-        return {} if kind is None else kind.state_dict()
+        """Return plain values to save."""
+        schedule = self._by_update or self._by_metric
+        return {} if schedule is None else schedule.state_dict()
 
     def load_state_dict(self, state: dict[str, object]) -> None:
-        """Continue from what was saved."""
-        kind = self._by_update or self._by_metric
-        if kind is not None:
-            kind.load_state_dict(state)
+        """Continue from saved values."""
+        schedule = self._by_update or self._by_metric
+        if schedule is not None:
+            schedule.load_state_dict(state)

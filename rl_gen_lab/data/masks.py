@@ -1,4 +1,4 @@
-"""COCO's three ways to write a mask, as arrays: run lengths as text, run lengths as numbers, polygons.
+"""Masks of COCO's three encodings as arrays: run lengths as text, run lengths as numbers, polygons.
 
 Source: Lin et al. 2014, "Microsoft COCO"; the text form is that of the authors' maskApi.c (rleFrString).
 """
@@ -14,9 +14,9 @@ from PIL import Image, ImageDraw
 
 
 def decode(segmentation: Any, height: int, width: int) -> np.ndarray:
-    """The mask of an annotation's `segmentation`: (H, W) bool. Raises ValueError for what is none of the three."""
+    """Decode an annotation's `segmentation` into a mask (H, W) bool. Raises ValueError for another encoding."""
     if isinstance(segmentation, list):
-        return _filled(segmentation, height, width)
+        return _from_polygons(segmentation, height, width)
     if not isinstance(segmentation, dict) or segmentation.get("size") not in ([height, width], (height, width)):
         raise ValueError(f"its segmentation is not of the image's size {height} x {width}")
     counts = segmentation.get("counts")
@@ -27,8 +27,8 @@ def decode(segmentation: Any, height: int, width: int) -> np.ndarray:
     return _from_counts(tuple(counts), height, width)
 
 
-def numbers(text: str) -> list[int]:
-    """Run lengths from their text: five bits a letter, from the fourth on as differences to the one two before."""
+def run_lengths_from_text(text: str) -> list[int]:
+    """Decode run lengths: five bits a letter; from the fourth length on, the difference to the one two before."""
     counts: list[int] = []
     value = shift = 0
     for letter in text:
@@ -47,7 +47,7 @@ def numbers(text: str) -> list[int]:
 
 @functools.lru_cache(maxsize=4_096)
 def _from_text(text: str, height: int, width: int) -> np.ndarray:
-    return _from_counts(tuple(numbers(text)), height, width)
+    return _from_counts(tuple(run_lengths_from_text(text)), height, width)
 
 
 def _from_counts(counts: tuple[int, ...], height: int, width: int) -> np.ndarray:
@@ -55,11 +55,11 @@ def _from_counts(counts: tuple[int, ...], height: int, width: int) -> np.ndarray
         raise ValueError(f"its run lengths do not fill {height} x {width} pixels")
     runs = np.repeat(np.arange(len(counts)) % 2 == 1, counts)
     mask = runs.reshape(width, height).T  # COCO counts column by column
-    mask.setflags(write=False)  # it may be shared
+    mask.setflags(write=False)  # the cache shares it
     return mask
 
 
-def _filled(polygons: list[list[float]], height: int, width: int) -> np.ndarray:
+def _from_polygons(polygons: list[list[float]], height: int, width: int) -> np.ndarray:
     canvas = Image.new("1", (width, height))
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2:

@@ -147,7 +147,7 @@ class Tracker:
 
         self._try("write the summary", update)
 
-    def print_how_to_look(self) -> None:
+    def print_dashboard_hint(self) -> None:
         """Print one line: the mode of W&B and the commands that show or upload the run."""
         print(self._look, flush=True)
 

@@ -1,1 +1,1 @@
-"""Supervised training: the loop, what a task must offer, the tasks by name, loading a trained model."""
+"""Supervised training: the loop, the interface of a task, the tasks by name, loading a trained model."""

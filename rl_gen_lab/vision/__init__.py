@@ -1,1 +1,1 @@
-"""Vision models on the lab's backbones: what is where in a frame, pixel by pixel, and in words."""
+"""Vision models on the lab's backbones: recognition, detection, segmentation, captions."""

@@ -1,1 +1,1 @@
-"""An attention captioner, its metrics and its attention maps."""
+"""Image captions: a captioner with attention, its decoding, its metrics and its attention maps."""

@@ -1,4 +1,4 @@
-"""How close sentences are to those of people: BLEU and CIDEr-D, over word lists (`data.vocabulary.words`)."""
+"""Similarity of sentences to references: BLEU and CIDEr-D, over lists of tokens (`data.vocabulary.words`)."""
 
 from __future__ import annotations
 
@@ -8,68 +8,73 @@ from collections.abc import Iterator, Sequence
 
 Words = Sequence[str]
 Counts = Counter[tuple[str, ...]]
-LONGEST_GRAM = 4
-SIGMA = 6.0  # words: how much longer or shorter a sentence may be before CIDEr-D punishes it
+MAX_N = 4  # length of the longest n-grams
+SIGMA = 6.0  # words: CIDEr-D's tolerance for a sentence that is longer or shorter than a reference
 
 
-def grams(words: Words, n: int) -> Counts:
-    """How often each sequence of n words occurs.
+def ngrams(words: Words, n: int) -> Counts:
+    """Count the sequences of n words.
 
-    >>> grams(["a", "b", "a", "b"], 2)
+    >>> ngrams(["a", "b", "a", "b"], 2)
     Counter({('a', 'b'): 2, ('b', 'a'): 1})
     """
     return Counter(tuple(words[i : i + n]) for i in range(len(words) - n + 1))
 
 
-def bleu(said: Sequence[Words], references: Sequence[Sequence[Words]], longest: int = LONGEST_GRAM) -> float:
-    """BLEU of a corpus, in [0, 1], without smoothing: 0 where no sequence of `longest` words is right.
+def bleu(sentences: Sequence[Words], references: Sequence[Sequence[Words]], max_n: int = MAX_N) -> float:
+    """BLEU of a corpus, in [0, 1], without smoothing: 0 where no sequence of `max_n` words is right.
 
-    said: one sentence an image; references: those of people, at least one an image; of two that are equally near in
-    length the shorter one counts. Source: Papineni et al. 2002, "BLEU", sections 2.1 to 2.3.
+    sentences: one for each image; references: at least one for each image; of two that are equally near in length the
+    shorter one counts. Source: Papineni et al. 2002, "BLEU", sections 2.1 to 2.3.
     """
-    right, made = [0] * longest, [0] * longest
-    length = nearest = 0
-    for words, others in zip(said, references, strict=True):
+    right, total = [0] * max_n, [0] * max_n
+    length = reference_length = 0
+    for words, others in zip(sentences, references, strict=True):
         length += len(words)
-        nearest += min((len(other) for other in others), key=lambda other: (abs(other - len(words)), other))
-        for n in range(1, longest + 1):
-            counts, most = grams(words, n), Counter[tuple[str, ...]]()
+        reference_length += min((len(other) for other in others), key=lambda n: (abs(n - len(words)), n))
+        for n in range(1, max_n + 1):
+            counts, limits = ngrams(words, n), Counter[tuple[str, ...]]()
             for other in others:
-                most |= grams(other, n)
-            right[n - 1] += sum((counts & most).values())
-            made[n - 1] += sum(counts.values())
+                limits |= ngrams(other, n)
+            right[n - 1] += sum((counts & limits).values())
+            total[n - 1] += sum(counts.values())
     if min(right, default=0) == 0:
         return 0.0
-    precision = math.exp(sum(math.log(r / m) for r, m in zip(right, made, strict=True)) / longest)
-    return precision * min(1.0, math.exp(1 - nearest / length))
+    precision = math.exp(sum(math.log(r / t) for r, t in zip(right, total, strict=True)) / max_n)
+    return precision * min(1.0, math.exp(1 - reference_length / length))
 
 
-def cider(said: Sequence[Words], references: Sequence[Sequence[Words]]) -> float:
-    """CIDEr-D, the mean over images, in [0, 10]. Words that the references of many images have count for little.
+def cider(sentences: Sequence[Words], references: Sequence[Sequence[Words]]) -> float:
+    """CIDEr-D, the mean over images, in [0, 10]. Words in the references of many images count for little.
 
     Source: Vedantam et al. 2015, "CIDEr", equations 1 to 3 and section 6 (clipped counts, Gaussian penalty of length).
     """
-    seen: Counts = Counter()
+    document_counts: Counts = Counter()
     for others in references:
-        seen.update({gram for other in others for gram in _all_grams(other)})
-    images = math.log(len(references)) if references else 0.0
+        document_counts.update({gram for other in others for gram in _all_ngrams(other)})
+    log_images = math.log(len(references)) if references else 0.0
 
-    def weighted(words: Words, n: int) -> dict[tuple[str, ...], float]:
-        return {gram: count * (images - math.log(max(seen[gram], 1))) for gram, count in grams(words, n).items()}
+    def tf_idf(words: Words, n: int) -> dict[tuple[str, ...], float]:
+        return {
+            gram: count * (log_images - math.log(max(document_counts[gram], 1)))
+            for gram, count in ngrams(words, n).items()
+        }
 
     total = 0.0
-    for words, others in zip(said, references, strict=True):
-        for n in range(1, LONGEST_GRAM + 1):
-            mine = weighted(words, n)
+    for words, others in zip(sentences, references, strict=True):
+        for n in range(1, MAX_N + 1):
+            vector = tf_idf(words, n)
             for other in others:
-                theirs = weighted(other, n)
-                product = sum(min(value, theirs[gram]) * theirs[gram] for gram, value in mine.items() if gram in theirs)
-                norms = math.hypot(*mine.values()) * math.hypot(*theirs.values())
+                reference = tf_idf(other, n)
+                product = sum(
+                    min(value, reference[gram]) * reference[gram] for gram, value in vector.items() if gram in reference
+                )
+                norms = math.hypot(*vector.values()) * math.hypot(*reference.values())
                 penalty = math.exp(-((len(words) - len(other)) ** 2) / (2 * SIGMA**2))
                 total += penalty * product / norms / len(others) if norms > 0 else 0.0
-    return 10 * total / LONGEST_GRAM / max(len(said), 1)
+    return 10 * total / MAX_N / max(len(sentences), 1)
 
 
-def _all_grams(words: Words) -> Iterator[tuple[str, ...]]:
-    for n in range(1, LONGEST_GRAM + 1):
-        yield from grams(words, n)
+def _all_ngrams(words: Words) -> Iterator[tuple[str, ...]]:
+    for n in range(1, MAX_N + 1):
+        yield from ngrams(words, n)

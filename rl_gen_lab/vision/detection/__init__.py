@@ -1,1 +1,1 @@
-"""Object detectors: one-stage, two-stage and sliding-window, and average precision."""
+"""Object detection: one-stage and two-stage detectors, from sliding windows to Mask R-CNN."""

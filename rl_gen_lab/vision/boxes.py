@@ -1,4 +1,4 @@
-"""The geometry of boxes: overlap, suppression, matching with anchors, coding, and reading a map inside a box.
+"""The geometry of boxes: overlap, suppression, matching with anchors, offsets, and RoIAlign.
 
 Boxes are (..., 4) float, x1 y1 x2 y2 [px], x1 <= x2 and y1 <= y2; the pixel in column 3 covers 3 to 4.
 """
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-BACKGROUND, IGNORED = -1, -2  # what an anchor is matched with if not with a box
+BACKGROUND, IGNORED = -1, -2  # in place of the box that an anchor is matched with
 
 
-def centres(boxes: Tensor) -> Tensor:
-    """boxes: (..., 4) -> (..., 2) x, y of their middles [px]."""
+def centers(boxes: Tensor) -> Tensor:
+    """boxes: (..., 4) -> (..., 2) x, y of their centers [px]."""
     return (boxes[..., :2] + boxes[..., 2:]) / 2
 
 
@@ -55,56 +55,56 @@ def nms_of_classes(boxes: Tensor, scores: Tensor, classes: Tensor, threshold: fl
 
 
 def match(anchors: Tensor, boxes: Tensor, low: float, high: float) -> Tensor:
-    """Which box each anchor has to find. anchors: (A, 4), boxes: (M, 4) -> (A,) int64 index of a box or below 0.
+    """Match anchors with boxes. anchors: (A, 4), boxes: (M, 4) -> (A,) int64 index of a box or below 0.
 
-    An anchor takes the box that it overlaps most, if by at least `high`; below `low` it is BACKGROUND, between them
-    IGNORED. Every box then takes its best anchor (of equal ones the nearest by centre, so that a box that no anchor
-    overlaps takes one too); where two boxes want the same anchor, the later box has it.
+    An anchor is matched with the box of the largest IoU, if it is at least `high`; below `low` it is BACKGROUND,
+    between them IGNORED. Then each box takes its best anchor (of equal ones the nearest by center, so that a box
+    without overlap takes one too); where two boxes take the same anchor, the later one keeps it.
     Source: Ren et al. 2015, "Faster R-CNN", section 3.1.2; Liu et al. 2016, "SSD", section 2.2.
     """
     if len(boxes) == 0 or len(anchors) == 0:
         return torch.full((len(anchors),), BACKGROUND, device=anchors.device)
     overlaps = iou(anchors, boxes)
-    best, found = overlaps.max(1)
-    found = torch.where(best >= high, found, torch.where(best < low, BACKGROUND, IGNORED))
-    far = torch.cdist(centres(anchors), centres(boxes))
+    best, matched = overlaps.max(1)
+    matched = torch.where(best >= high, matched, torch.where(best < low, BACKGROUND, IGNORED))
+    distances = torch.cdist(centers(anchors), centers(boxes))
     tied = overlaps == overlaps.max(0).values
-    nearest = torch.where(tied, far, torch.inf).argmin(0)
+    nearest = torch.where(tied, distances, torch.inf).argmin(0)
     for index, anchor in enumerate(nearest.tolist()):
-        found[anchor] = index
-    return found
+        matched[anchor] = index
+    return matched
 
 
 def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """What to add to anchors to get boxes: shifts in units of the anchor's sides, and logarithms of the sides' ratios.
+    """Encode boxes as offsets of anchors: shifts in units of the anchor's sides, and logarithms of the sides' ratios.
 
     boxes, anchors: (..., 4) of positive size -> (..., 4) dx dy dw dh.
     Source: Girshick et al. 2014, "Rich feature hierarchies", appendix C.
     """
     sides, anchor_sides = boxes[..., 2:] - boxes[..., :2], anchors[..., 2:] - anchors[..., :2]
-    shift = (centres(boxes) - centres(anchors)) / anchor_sides
+    shift = (centers(boxes) - centers(anchors)) / anchor_sides
     return torch.cat((shift, (sides / anchor_sides).log()), -1)
 
 
 def decode(offsets: Tensor, anchors: Tensor) -> Tensor:
-    """Undo `encode`; sides grow by at most e^4, lest an untrained network overflow. offsets, anchors: (..., 4)."""
+    """Decode the offsets of `encode`; sides grow by at most e^4, against overflow. offsets, anchors: (..., 4)."""
     anchor_sides = anchors[..., 2:] - anchors[..., :2]
-    middle = centres(anchors) + offsets[..., :2] * anchor_sides
+    center = centers(anchors) + offsets[..., :2] * anchor_sides
     half = anchor_sides * offsets[..., 2:].clamp(max=4).exp() / 2
-    return torch.cat((middle - half, middle + half), -1)
+    return torch.cat((center - half, center + half), -1)
 
 
 def clip(boxes: Tensor, height: int, width: int) -> Tensor:
-    """The part of boxes (..., 4) that lies in the image."""
+    """Clip boxes (..., 4) to the image."""
     limits = torch.tensor((width, height, width, height), dtype=boxes.dtype, device=boxes.device)
     return torch.minimum(boxes.clamp(min=0), limits)
 
 
 def roi_align(maps: Tensor, boxes: Tensor, images: Tensor, size: int, stride: float, samples: int = 2) -> Tensor:
-    """What a map shows inside boxes, on a grid of `size` x `size` cells, each the mean of `samples` ^ 2 points.
+    """Read a map inside boxes, on a grid of `size` x `size` cells, each the mean of `samples` ^ 2 points (RoIAlign).
 
-    Points are read bilinearly between the middles of positions; outside of these the nearest position counts. Nothing
-    is rounded, and the result can be differentiated by the map.
+    Points are read bilinearly between the centers of positions; outside of these the nearest position counts. Nothing
+    is rounded, and the result is differentiable in the map.
     Source: He et al. 2017, "Mask R-CNN", section 3.
 
     maps: (B, C, H, W), `stride` pixels a position; boxes: (M, 4) [px]; images: (M,) int64, the image of each box
@@ -119,18 +119,20 @@ def roi_align(maps: Tensor, boxes: Tensor, images: Tensor, size: int, stride: fl
     x, y = points[:, None, :, 0].expand(-1, side, -1), points[:, :, None, 1].expand(-1, -1, side)
     grid = torch.stack((x, y), -1)
     order = images.argsort(stable=True)
-    found = []
+    parts = []
     for image, chosen in zip(*_groups(images[order], order), strict=True):
-        places = grid[chosen].flatten(0, 1)[None]  # (1, M' side, side, 2): all boxes of an image below each other
-        read = F.grid_sample(maps[image : image + 1].to(boxes.dtype), places, "bilinear", "border", align_corners=False)
-        cells = F.avg_pool2d(read[0], samples) if samples > 1 else read[0]  # (C, M' size, size)
-        found.append(cells.unflatten(1, (len(chosen), size)).transpose(0, 1))
-    if not found:
+        stacked = grid[chosen].flatten(0, 1)[None]  # (1, M' side, side, 2): all boxes of an image below each other
+        values = F.grid_sample(
+            maps[image : image + 1].to(boxes.dtype), stacked, "bilinear", "border", align_corners=False
+        )
+        cells = F.avg_pool2d(values[0], samples) if samples > 1 else values[0]  # (C, M' size, size)
+        parts.append(cells.unflatten(1, (len(chosen), size)).transpose(0, 1))
+    if not parts:
         return maps.new_zeros(0, maps.shape[1], size, size)
-    return torch.cat(found)[order.argsort()]
+    return torch.cat(parts)[order.argsort()]
 
 
 def _groups(images: Tensor, order: Tensor) -> tuple[list[int], tuple[Tensor, ...]]:
-    """The images that have boxes, and the boxes of each. images: (M,) sorted; order: (M,) indices of these boxes."""
+    """Return the images that have boxes, and the boxes of each. images: (M,) sorted; order: (M,) indices of boxes."""
     which, counts = images.unique_consecutive(return_counts=True)
     return which.tolist(), order.split(counts.tolist())

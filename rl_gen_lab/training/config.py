@@ -1,0 +1,64 @@
+"""Settings of a supervised run; reading them needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, get_args
+
+import tyro
+
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
+from rl_gen_lab.compute.optimizers import OptimizerConfig
+from rl_gen_lab.vision.captioning.config import CaptionConfig
+from rl_gen_lab.vision.detection.config import DetectConfig
+from rl_gen_lab.vision.recognition.config import ClassifyConfig, LocalizeConfig
+from rl_gen_lab.vision.segmentation.config import SegmentConfig
+
+TaskName = Literal["classify", "localize", "detect", "segment", "caption"]
+
+
+@dataclass(frozen=True)
+class Config:
+    """Train a vision model on a folder of annotated images."""
+
+    # Task to learn.
+    task: tyro.conf.Positional[TaskName] = "segment"
+    # Folder of annotated images.
+    data: Path | None = None
+    # Seed of the first weights and of the order of images.
+    seed: int = 0
+    # Passes over the training images, at most.
+    epochs: int = 12
+    # Images in an update.
+    batch_size: int = 8
+    # Epochs without a better validation metric after which training stops; 0: never.
+    patience_epochs: int = 5
+    # Stop after this many minutes of training, validation included.
+    total_minutes: float | None = None
+    # Updates between checkpoints; there is one after every epoch as well.
+    checkpoint_every_updates: int = 500
+    # Updates between lines of losses in the record.
+    log_every_updates: int = 20
+    # Folder in which run folders are made.
+    runs_dir: Path = Path("runs")
+    # Continue this run folder from its last checkpoint.
+    resume: Path | None = None
+
+    caption: CaptionConfig = field(default_factory=CaptionConfig)
+    classify: ClassifyConfig = field(default_factory=ClassifyConfig)
+    detect: DetectConfig = field(default_factory=DetectConfig)
+    localize: LocalizeConfig = field(default_factory=LocalizeConfig)
+    segment: SegmentConfig = field(default_factory=SegmentConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    wandb: WandbConfig = field(default_factory=WandbConfig)
+    device: DeviceConfig = field(default_factory=DeviceConfig)
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "checkpoint_every_updates", "log_every_updates"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        for task in sorted(get_args(TaskName)):
+            if task != self.task and getattr(self, task) != type(getattr(self, task))():
+                raise ConfigError(f"--{task}.* are settings of {task}, but the task is {self.task}")

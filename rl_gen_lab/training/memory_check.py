@@ -1,0 +1,37 @@
+"""The memory that a training needs, counted before it starts."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from rl_gen_lab.backbones.convolutional import Convolutional
+from rl_gen_lab.backbones.maps import build_for, is_large
+from rl_gen_lab.compute import memory_budget
+from rl_gen_lab.training.config import Config
+from rl_gen_lab.training.tasks import WITHOUT_BACKBONE
+
+
+def check_backbone_memory(config: Config, shape: tuple[int, ...], device: torch.device) -> None:
+    """As `check_training_memory`, for a backbone that is not built. shape: (C, H, W) of the images."""
+    settings = getattr(config, config.task)
+    if settings.model not in WITHOUT_BACKBONE and is_large(settings.choices):
+        with torch.device("meta"):
+            backbone = build_for(settings, shape)
+        check_training_memory(config, backbone, device)
+
+
+def check_training_memory(config: Config, network: nn.Module, device: torch.device) -> None:
+    """Raises ConfigError when training needs more memory than is free, by what can be counted in advance."""
+    needed = memory_budget.learning_bytes(network, config.optimizer.name, config.optimizer.momentum)
+    weights = sum(weight.numel() for weight in network.parameters())
+    what = f"to train {weights:,} weights takes, beside them, at least"
+    choices = f"--{config.task}.choices of less width, stages or depth"
+    memory_budget.refuse_too_large(needed, what, device, choices)
+    backbone = next((module for module in network.modules() if isinstance(module, Convolutional)), None)
+    if backbone is not None:
+        bytes_per_number = 2 if config.device.bfloat16 else 4
+        activations = backbone.counts().activations
+        needed += memory_budget.backward_bytes(backbone, activations, config.batch_size, bytes_per_number)
+        what = f"to train {weights:,} weights on {config.batch_size} images at a time takes, beside them, at least"
+        memory_budget.refuse_too_large(needed, what, device, f"a smaller --batch-size or {choices}")

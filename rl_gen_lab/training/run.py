@@ -1,0 +1,113 @@
+"""A supervised run from its configuration: data, task, run folder, tracking, the loop, figures at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import torch
+
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.values import to_dict, to_flat_dict
+from rl_gen_lab.compute import devices
+from rl_gen_lab.compute.seeding import Generators
+from rl_gen_lab.data import dataset as data
+from rl_gen_lab.runs import provenance
+from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.tracking.tracker import Tracker
+from rl_gen_lab.training.checkpoint import check_identity, read_checkpoint
+from rl_gen_lab.training.config import Config
+from rl_gen_lab.training.loop import Loop
+from rl_gen_lab.training.memory_check import check_backbone_memory, check_training_memory
+from rl_gen_lab.training.task import Task
+from rl_gen_lab.training.tasks import TASKS, draw_predictions
+
+FIGURES = 4  # of validation images, drawn at the end
+
+
+def train(config: Config) -> dict[str, Any]:
+    """Train as configured and return the content of result.json. Raises: UserError."""
+    if config.data is None:
+        raise ConfigError("which images? Name a folder: --data FOLDER (python -m envs.scenes writes one)")
+    device = devices.setup(config.device)
+    dataset = data.load(config.data)
+    identity = {"task": config.task, "data": data.labels_digest(config.data)}
+    pixels = data.pixels_digest(dataset)
+    checkpoint = None if config.resume is None else _read_checkpoint(config, identity, pixels)
+    torch.manual_seed(Generators(config.seed).integer("torch"))
+    check_backbone_memory(config, tuple(dataset.splits["train"].images.shape[1:]), device)
+    task = TASKS[config.task](config, dataset, device)  # before the run folder: it may refuse the data
+    check_training_memory(config, task.network, device)
+    algo, name = f"{config.task}_{to_dict(config)[config.task]['model']}", config.data.resolve().name
+    if config.resume is None or checkpoint is None:
+        run = RunFolder.create(config.runs_dir, algo, name, config.seed)
+        run.write_config(describe(config, algo, name, identity, dataset, task) | {"pixels": pixels})
+    else:
+        run = RunFolder.open(config.resume)
+        run.truncate_metrics(int(checkpoint["updates"]))
+    tracker = Tracker.start(
+        run,
+        config.wandb,
+        algo=algo,
+        env_id=name,
+        seed=config.seed,
+        flat_config=to_flat_dict(config),
+        fingerprint_hash=identity["data"],
+        wall_offset=0.0 if checkpoint is None else float(checkpoint["wall_seconds"]),
+    )
+    with Loop(f"{algo} {name}", config, task, dataset.splits, device, run, tracker, identity) as loop:
+        _print_summary(loop, config, dataset)
+        if checkpoint is not None:
+            loop.load(checkpoint)
+        result = loop.run()
+        if result:
+            for file, sentence in draw_predictions(task, dataset.splits["val"], FIGURES, run):
+                tracker.image(f"pictures/{file.stem}", file, loop.updates)
+                loop.display.say(f"{file}: {sentence}" if sentence else str(file))
+        return result
+
+
+def _read_checkpoint(config: Config, identity: dict[str, str], pixels: str) -> dict[str, Any]:
+    assert config.resume is not None
+    run = RunFolder.open(config.resume)
+    checkpoint = read_checkpoint(run)
+    check_identity(checkpoint, identity, run)
+    if run.read_config().get("pixels", pixels) != pixels:  # older runs did not keep it
+        raise CheckpointError(f"{run.path} was trained on other images than {config.data} holds now")
+    return checkpoint
+
+
+def _print_summary(loop: Loop, config: Config, dataset: data.Dataset) -> None:
+    sizes = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
+    weights = sum(weight.numel() for weight in loop.task.network.parameters())
+    loop.display.say(f"{config.data} ({loop.identity['data']}): {sizes}; {weights:,} weights to learn")
+    for name in ("val", "test"):
+        if absent := dataset.absent_categories(name):
+            loop.display.say(f"no {name} image shows {' or '.join(absent)}: {name} says nothing about it")
+    if dataset.crowded:
+        loop.display.say(f"left out, for they show crowds (iscrowd): {dataset.crowded:,} images")
+    loop.display.say(f"run folder {loop.run_folder.path}")
+    loop.tracker.print_dashboard_hint()
+
+
+def describe(
+    config: Config, algo: str, name: str, identity: dict[str, str], dataset: data.Dataset, task: Task
+) -> dict[str, Any]:
+    """Return config.json: the resolved configuration and everything else needed to judge or repeat the run."""
+    return {
+        "config": to_dict(config),
+        "env_id": name,
+        "exp_name": algo,
+        "seed": config.seed,
+        "data": identity["data"],
+        "categories": list(dataset.categories),
+        "images": {name: len(split) for name, split in dataset.splits.items()},
+        "image_size": list(dataset.splits["train"].images.shape[2:]),
+        **getattr(task, "run_metadata", {}),
+        "versions": provenance.versions(),
+        "hardware": provenance.hardware(),
+        "commit": provenance.git_commit(),
+        "command": ["python -m rl_gen_lab.train", *sys.argv[1:]],
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }

@@ -1,0 +1,1 @@
+"""Recognition: the categories that an image shows, and the box of one object."""
