@@ -63,7 +63,7 @@ class Config(ActorCriticConfig):
     # Gradients are scaled down to this norm.
     max_grad_norm: float = 0.5
     # Standardize the advantages of each rollout.
-    normalise_advantages: bool = False
+    normalize_advantages: bool = False
     # Critic updates per rollout (the policy gets one); more than 1 needs a critic on a backbone of its own.
     value_updates: int = 1
 
@@ -127,7 +127,7 @@ class A2C:
         """Update once from a full rollout, which is then discarded."""
         c, actor, buffer = self.config, self.actor, self.actor.buffer
         learning_rate, entropy_coefficient = self.schedules()
-        reward = actor.scaled_reward() if c.normalise_rewards else buffer.reward
+        reward = actor.scaled_reward() if c.normalize_rewards else buffer.reward
         with c.device.autocast(actor.device):
             output = self._forward(buffer.obs, buffer.first, actor.state_at_start)
         advantages = buffer.advantages(output.value, reward, c.gamma, c.gae_lambda)
@@ -137,7 +137,7 @@ class A2C:
             policy.log_prob(buffer.action),
             policy.entropy(),
             value,
-            ops.standardize(advantage, mask) if c.normalise_advantages else advantage,
+            ops.standardize(advantage, mask) if c.normalize_advantages else advantage,
             target,
             mask,
             value_coefficient=c.value_coefficient,

@@ -7,7 +7,7 @@ Deviations from the paper, each a field of `Config`:
 2. n-step returns (Sutton & Barto 2018, chapter 7), double Q-learning (van Hasselt et al. 2016), dueling heads (Wang et
    al. 2016), prioritised replay (Schaul et al. 2016), soft target averaging (Lillicrap et al. 2016).
 3. Adam instead of RMSProp; the Huber loss is the paper's clipped error.
-4. Frames may be standardized by statistics of the first steps (`standardise`), not only divided by 255.
+4. Frames may be standardized by statistics of the first steps (`standardize`), not only divided by 255.
 5. n may shrink during training (Schwarzer et al. 2023, "Bigger, better, faster").
 6. Random actions may last several steps (Dabney et al. 2021, "Temporally-extended epsilon-greedy exploration").
 7. The agent may be evaluated by the mean Q-values of several of its past networks (Anschel et al. 2017,
@@ -93,7 +93,7 @@ class Config(LearnerConfig):
     # Exponent that spreads epsilon over the environments (Ape-X uses 7); 0 gives all the same.
     epsilon_ladder: float = 0.0
     # Standardize frames by the mean frame and the standard deviation of the first steps.
-    standardise: bool = False
+    standardize: bool = False
     # Networks whose mean Q-values decide in evaluation and play: the newest and snapshots (1: the newest alone).
     ensemble_size: int = 1
     # Agent steps from one snapshot to the next.
@@ -153,9 +153,9 @@ def make_network(
         raise ConfigError(f"DQN needs one finite set of actions (Discrete); {config.env} has {action_space}.{others}")
     shape = observation_space.shape
     assert shape is not None
-    if config.standardise and len(shape) != 3:
+    if config.standardize and len(shape) != 3:
         raise ConfigError(
-            f"standardise works on frames; {config.env} shows vectors of shape {shape}: use --no-standardise"
+            f"standardize works on frames; {config.env} shows vectors of shape {shape}: use --no-standardize"
         )
     network = QNetwork(config.backbone, shape, int(action_space.n), config.dueling)
     return network if config.ensemble_size == 1 else QEnsemble(network, config.ensemble_size - 1, free_bytes)
@@ -237,7 +237,7 @@ class DQN:
     def learn(self) -> dict[str, Tensor]:
         """Make one update; return what to log, still on the device."""
         c = self.config
-        if self.updates == 0 and c.standardise:
+        if self.updates == 0 and c.standardize:
             for network in (self.online, self.target):  # what they standardize by is part of their weights from then on
                 network.standardize(self.replay.stored_frames())
         set_learning_rate(self.optimizer, self.learning_rate())

@@ -73,7 +73,7 @@ class Config(ActorCriticConfig):
     # Gradients are scaled down to this norm.
     max_grad_norm: float = 0.5
     # Standardize the advantages of each rollout.
-    normalise_advantages: bool = True
+    normalize_advantages: bool = True
     # Agent steps that the LSTM's gradient reaches back; divides rollout_steps and minibatch_size.
     bptt_steps: int = 16
 
@@ -187,7 +187,7 @@ class PPO:
     def _prepare_batch(self) -> SequenceBatch:
         """Return the whole rollout as sequences, with values, advantages and log-probabilities of its policy."""
         c, buffer = self.config, self.actor.buffer
-        reward = self.actor.scaled_reward() if c.normalise_rewards else buffer.reward
+        reward = self.actor.scaled_reward() if c.normalize_rewards else buffer.reward
         # Run the network in chunks: one sequence each when recurrent, to record the LSTM's state at its start;
         # otherwise about a minibatch, to bound memory.
         chunk = c.sequence_steps if c.lstm_units else max(c.minibatch_size // c.num_envs, 1)
@@ -203,7 +203,7 @@ class PPO:
             values.append(self._predict(buffer.obs[-1:], buffer.first[-1:], state)[1])
             advantages = buffer.advantages(torch.cat(values), reward, c.gamma, c.gae_lambda)
             advantage, mask = advantages.advantage, advantages.mask
-            if c.normalise_advantages:
+            if c.normalize_advantages:
                 advantage = ops.standardize(advantage, mask)
         rollout = {
             "obs": buffer.obs[:-1],

@@ -59,9 +59,9 @@ class Config(PolicyGradientConfig):
     # the cut reaches (auto: bootstrap with the learned baseline, end without).
     truncation: Literal["auto", "end", "bootstrap", "drop"] = "auto"
     # Standardize the advantages of each batch.
-    normalise_advantages: bool = True
+    normalize_advantages: bool = True
     # Divide rewards by the running standard deviation of the discounted return.
-    normalise_rewards: bool = False
+    normalize_rewards: bool = False
     # Adam's learning rate for the policy at the start.
     learning_rate: float = 3e-3
     # Adam's learning rate for the policy at the end of the run, linear in between (None: constant).
@@ -179,7 +179,7 @@ class Reinforce:
             return
         obs = rows["obs"][steps]
         advantage = returns[steps] - self._baseline(returns, mask, obs)
-        if c.normalise_advantages:
+        if c.normalize_advantages:
             advantage = ops.standardize(advantage, torch.ones_like(advantage))
         self.learned = self._update_policy(obs, rows["action"][steps], advantage)
         if self.value_optimizer is not None:
@@ -191,7 +191,7 @@ class Reinforce:
         c = self.config
         mask, cut = rows["alive"], rows["cut"] & rows["alive"]
         reward = rows["reward"] * mask
-        if c.normalise_rewards:
+        if c.normalize_rewards:
             first = torch.arange(len(mask), device=self.device)[:, None].expand_as(mask) == 0
             self.reward_scaler.update(reward, first, ~mask)
             reward = self.reward_scaler(reward)

@@ -153,7 +153,7 @@ def test_scores_of_single_steps_are_those_of_autograd() -> None:
         (spaces.Box(-1, 1, (2,)), torch.tensor([[0.3, -1.0], [0.0, 2.0]])),
     ):
         torch.manual_seed(1)
-        network = ActorCritic((4,), space, PolicyConfig("mlp_tanh", normalise_obs=True), "none")
+        network = ActorCritic((4,), space, PolicyConfig("mlp_tanh", normalize_obs=True), "none")
         obs = torch.randn(2, 4)
         found = scores(network, obs, action)
         for i in range(2):

@@ -146,14 +146,14 @@ def test_priorities_of_sampled_transitions_become_their_td_errors() -> None:
 
 
 def test_standardising_uses_the_frames_seen_and_is_part_of_the_weights() -> None:
-    agent = agent_with_memory(replace(SMALL, standardise=True), PIXELS)
+    agent = agent_with_memory(replace(SMALL, standardize=True), PIXELS)
     agent.learn()
     first = agent.online.backbone.conv[0]
     frames = agent.replay.frames[: len(agent.replay)].float().view(-1, 36, 36)
     assert torch.allclose(first.mean[2], frames.mean(0), atol=1e-3)
     assert any(name.endswith("mean") for name in agent.online.state_dict())
     assert torch.equal(first.mean, agent.target.backbone.conv[0].mean)
-    assert not torch.equal(weights_after(SMALL, 2, PIXELS), weights_after(replace(SMALL, standardise=True), 2, PIXELS))
+    assert not torch.equal(weights_after(SMALL, 2, PIXELS), weights_after(replace(SMALL, standardize=True), 2, PIXELS))
 
 
 def test_an_ensemble_judges_by_the_mean_of_the_newest_network_and_its_snapshots() -> None:

@@ -61,8 +61,8 @@ CHANGES: list[tuple[Any, dict[str, Any]]] = [
             {"learning_rate_end": 0.0, "total_env_steps": 200},
             {"entropy_coefficient": 0.1},
             {"entropy_coefficient": 0.1, "entropy_coefficient_end": 0.0, "total_env_steps": 5_000},
-            {"normalise_advantages": "other"},
-            {"policy": PolicyConfig("mlp_small", normalise_obs=True)},
+            {"normalize_advantages": "other"},
+            {"policy": PolicyConfig("mlp_small", normalize_obs=True)},
             {"policy": PolicyConfig("mlp_tanh")},
             {"policy": PolicyConfig("mlp_small", noise_hold_steps=5)},
             {"seed": 2},
@@ -75,7 +75,7 @@ CHANGES: list[tuple[Any, dict[str, Any]]] = [
             {"gae_lambda": 0.3},
             {"value_coefficient": 0.1},
             {"max_grad_norm": 1e-4},
-            {"normalise_rewards": True},
+            {"normalize_rewards": True},
             {"shared_backbone": False},
             {"lstm_units": 8},
         )
@@ -90,7 +90,7 @@ CHANGES: list[tuple[Any, dict[str, Any]]] = [
     (PPO, {"epochs": 2}),
     (PPO, {"minibatch_size": 8}),
     *[(REINFORCE, {"baseline": name}) for name in ("none", "mean", "moving-average", "leave-one-out")],
-    (REINFORCE, {"normalise_rewards": True}),
+    (REINFORCE, {"normalize_rewards": True}),
     (REINFORCE, {"value_learning_rate": 1e-4}),
     (REINFORCE, {"value_updates": 2}),
     (REINFORCE, {"value_batch_size": 4}),
@@ -101,8 +101,8 @@ CHANGES: list[tuple[Any, dict[str, Any]]] = [
     ("plain", "change"), CHANGES, ids=[f"{type(c).__module__[7:]}-{'-'.join(d)}" for c, d in CHANGES]
 )
 def test_each_option_changes_what_is_learned(plain: Any, change: dict[str, Any]) -> None:
-    if change.get("normalise_advantages") == "other":
-        change = {"normalise_advantages": not plain.normalise_advantages}
+    if change.get("normalize_advantages") == "other":
+        change = {"normalize_advantages": not plain.normalize_advantages}
     found, other = weights_after(plain), weights_after(replace(plain, **change))
     assert found.shape != other.shape or not torch.equal(found, other)
 
@@ -138,7 +138,7 @@ def test_reinforce_in_chunks_is_reinforce_at_once() -> None:
 
 
 def test_reinforce_scales_rewards_by_the_returns_of_its_own_episodes() -> None:
-    agent, rollout = make_agent(replace(REINFORCE, normalise_rewards=True))
+    agent, rollout = make_agent(replace(REINFORCE, normalize_rewards=True))
     found = []
     for _ in range(2):
         while not actor_of(agent).buffer.full:
@@ -241,7 +241,7 @@ def test_ppo_acts_in_the_precision_it_learns_in() -> None:
 
 @pytest.mark.parametrize("plain", [A2C, PPO, REINFORCE], ids=list(AGENTS))
 def test_statistics_follow_training_between_rollouts_and_freeze_in_evaluation(plain: Any) -> None:
-    agent, rollout = make_agent(replace(plain, policy=PolicyConfig("mlp_small", normalise_obs=True)))
+    agent, rollout = make_agent(replace(plain, policy=PolicyConfig("mlp_small", normalize_obs=True)))
     seen: list[np.ndarray] = []
     observe = actor_of(agent).observe
 
@@ -268,7 +268,7 @@ def test_statistics_follow_training_between_rollouts_and_freeze_in_evaluation(pl
 
 
 def test_the_black_frames_that_fill_the_stacks_of_new_games_do_not_count() -> None:
-    agent, rollout = make_agent(replace(PPO, **KINDS["pixels"] | {"policy": PolicyConfig("small", normalise_obs=True)}))
+    agent, rollout = make_agent(replace(PPO, **KINDS["pixels"] | {"policy": PolicyConfig("small", normalize_obs=True)}))
     rollout.close()
     games = torch.randint(1, 256, (40, 4, 36, 36), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
     games[:4, 0] = 0
@@ -280,7 +280,7 @@ def test_the_black_frames_that_fill_the_stacks_of_new_games_do_not_count() -> No
 
 
 def test_frames_are_standardised_once_by_those_of_the_first_rollout() -> None:
-    change = {**KINDS["pixels"], "policy": PolicyConfig(normalise_obs=True), "num_envs": 2}
+    change = {**KINDS["pixels"], "policy": PolicyConfig(normalize_obs=True), "num_envs": 2}
     agent, rollout = make_agent(replace(A2C, **change, shared_backbone=False))
     learn(agent, rollout, 1)
     means = [
@@ -296,7 +296,7 @@ def test_frames_are_standardised_once_by_those_of_the_first_rollout() -> None:
 TINY = [
     "--preset", "defaults", "--env", "CartPole", "--total-env-steps", "400", "--num-envs", "2", "--eval.episodes", "2",
     "--checkpoint-every-env-steps", "200", "--eval.every-env-steps", "200", "--eval.final-episodes", "3",
-    "--log-every-env-steps", "50", "--no-film", "--wandb.mode", "disabled", "--normalise-obs",
+    "--log-every-env-steps", "50", "--no-film", "--wandb.mode", "disabled", "--normalize-obs",
 ]  # fmt: skip
 
 
@@ -415,7 +415,7 @@ def test_what_actor_critic_learns_from_is_the_policy_that_acted_with_its_memory(
 
 
 def test_the_first_minibatch_finds_the_policy_of_the_rollout() -> None:
-    for config in (PPO, replace(PPO, lstm_units=8), replace(PPO, policy=PolicyConfig("mlp_small", normalise_obs=True))):
+    for config in (PPO, replace(PPO, lstm_units=8), replace(PPO, policy=PolicyConfig("mlp_small", normalize_obs=True))):
         agent, rollout = make_agent(replace(config, epochs=1, minibatch_size=48))
         for _ in range(3):
             learn(agent, rollout, 1)

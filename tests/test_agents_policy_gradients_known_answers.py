@@ -44,7 +44,7 @@ A2C = actor_critic.Config(
 )
 PPO = ppo.Config(**COMMON, num_envs=4, rollout_steps=16, minibatch_size=32, gae_lambda=0.9, total_env_steps=8_000)
 REINFORCE = reinforce.Config(
-    **COMMON, num_envs=8, value_learning_rate=3e-3, value_updates=8, normalise_advantages=False, total_env_steps=10_000
+    **COMMON, num_envs=8, value_learning_rate=3e-3, value_updates=8, normalize_advantages=False, total_env_steps=10_000
 )
 AGENTS: dict[str, Any] = {"actor_critic": A2C, "ppo": PPO, "reinforce": REINFORCE}
 
@@ -161,7 +161,7 @@ def test_reinforce_does_not_learn_from_cut_episodes_if_told_so() -> None:
 @pytest.mark.parametrize("agent", AGENTS)
 def test_continuous_actions_come_to_the_closed_form_optimum(agent: str, squash: bool) -> None:
     policy = PolicyConfig("mlp_small", squash=squash, state_dependent_std=squash, log_std_start=-1.0)
-    changes = {"policy": policy, "learning_rate": 2e-3, "normalise_advantages": True, "entropy_coefficient": 0.0}
+    changes = {"policy": policy, "learning_rate": 2e-3, "normalize_advantages": True, "entropy_coefficient": 0.0}
     config = replace(AGENTS[agent], env=AIM, gamma=0.8, total_env_steps=16_000, **changes)
     trained = train_whole(config)
     actions = GreedyActor(policy_of(trained)).act(np.eye(2, dtype=np.float32))

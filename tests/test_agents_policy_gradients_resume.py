@@ -22,13 +22,13 @@ SHORT = [
     "--eval.every-env-steps", "450", "--eval.episodes", "2", "--eval.final-episodes", "2",
     "--log-every-env-steps", "60", "--no-film", "--wandb.mode", "disabled", "--device", "cpu",
 ]  # fmt: skip
-CARTPOLE = ["--env", "CartPole", "--num-envs", "3", "--normalise-obs", "--learning-rate-end", "0"]
-MEMORY = ["--normalise-rewards", "--lstm-units", "8", "--entropy-coefficient-end", "0"]
+CARTPOLE = ["--env", "CartPole", "--num-envs", "3", "--normalize-obs", "--learning-rate-end", "0"]
+MEMORY = ["--normalize-rewards", "--lstm-units", "8", "--entropy-coefficient-end", "0"]
 RUNS = {
     "actor_critic": ["actor_critic", *CARTPOLE, *MEMORY, "--rollout-steps", "8"],
     # Rollouts of 96 steps: stops and checkpoints come in the middle of them, where half a rollout must be saved.
     "ppo": ["ppo", *CARTPOLE, *MEMORY, "--rollout-steps", "32", "--minibatch-size", "32", "--kl-stop-nats", "0.01"],
-    "reinforce": ["reinforce", *CARTPOLE, "--normalise-rewards"],
+    "reinforce": ["reinforce", *CARTPOLE, "--normalize-rewards"],
     "reinforce-average": ["reinforce", *CARTPOLE, "--baseline", "moving-average"],
     "continuous": [
         "ppo", "--env", "Pendulum", "--num-envs", "2", "--rollout-steps", "32", "--squash", "--noise-hold-steps", "7",

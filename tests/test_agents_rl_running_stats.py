@@ -15,9 +15,9 @@ def test_moments_are_those_of_everything_seen() -> None:
         moments.update(part)
     torch.testing.assert_close(moments.mean, seen.mean(0), rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(moments.var, seen.var(0, correction=0), rtol=1e-4, atol=1e-4)
-    standardised = moments(seen)
-    torch.testing.assert_close(standardised.mean(0), torch.zeros(4), rtol=0, atol=1e-3)
-    torch.testing.assert_close(standardised.std(0, correction=0), torch.ones(4), rtol=1e-3, atol=1e-3)
+    standardized = moments(seen)
+    torch.testing.assert_close(standardized.mean(0), torch.zeros(4), rtol=0, atol=1e-3)
+    torch.testing.assert_close(standardized.std(0, correction=0), torch.ones(4), rtol=1e-3, atol=1e-3)
 
 
 def test_before_anything_was_seen_numbers_pass_unchanged() -> None:

@@ -51,8 +51,8 @@ def test_both_do_the_same_work(agent: Agent, env: str) -> None:
     assert ours.shared_backbone
     assert (ours.rollout_steps, ours.gae_lambda) == (theirs.n_steps, theirs.gae_lambda)
     assert (ours.value_coefficient, ours.entropy_coefficient) == (theirs.vf_coef, theirs.ent_coef)
-    assert (ours.learning_rate, ours.normalise_advantages) == (theirs.learning_rate, theirs.normalize_advantage)
-    assert not (ours.normalise_rewards or ours.policy.normalise_obs or reference.normalize or ours.lstm_units)
+    assert (ours.learning_rate, ours.normalize_advantages) == (theirs.learning_rate, theirs.normalize_advantage)
+    assert not (ours.normalize_rewards or ours.policy.normalize_obs or reference.normalize or ours.lstm_units)
     if agent == "ppo":
         assert (ours.minibatch_size, ours.epochs, ours.clip) == (theirs.batch_size, theirs.n_epochs, theirs.clip_range)
     else:

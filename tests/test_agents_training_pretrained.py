@@ -101,7 +101,7 @@ def test_fine_tuning_moves_the_backbone_and_a_small_factor_moves_it_less(tmp_pat
     assert 0 < small < 0.1 * large
 
 
-# Adam with two groups and a target network, two optimisers, RMSProp; PPO's optimiser is made as DQN's.
+# Adam with two groups and a target network, two optimizers, RMSProp; PPO's optimizer is made as DQN's.
 @pytest.mark.parametrize("agent", ["dqn", "reinforce", "actor_critic"])
 def test_an_interrupted_run_resumes_exactly_without_the_file_it_began_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: RunFolder, agent: str

@@ -31,7 +31,7 @@ CARTPOLE = [
 ]  # fmt: skip
 PONG = [
     "--preset", "defaults", "--env", "Pong", "--num-envs", "2", "--n-step", "3", "--replay.capacity", "400",
-    "--world.image-size", "36", "--standardise",
+    "--world.image-size", "36", "--standardize",
 ]  # fmt: skip
 SHORT = [
     "--total-env-steps", "900", "--learning-starts-env-steps", "150", "--checkpoint-every-env-steps", "300",

@@ -65,7 +65,7 @@ def fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fails:
         (["--env", "Pendulum"], "ppo"),
         (["--device", "tpu9"], "tpu9"),
         (["--replay.capacity", "900000000000"], "--replay.capacity"),
-        (["--standardise"], "standardise"),
+        (["--standardize"], "standardize"),
         (["--world.sticky", "1.5"], "sticky"),
         (["--world.sticky", "0.5"], "Atari"),
         (["--seed", "-1"], "seed"),

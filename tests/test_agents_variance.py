@@ -123,7 +123,7 @@ def test_the_policy_of_a_run_is_measured_and_others_are_refused(
 ) -> None:
     reinforce.main(
         ["--preset", "defaults", "--env", "CartPole", "--total-env-steps", "100", "--num-envs", "2", "--no-film",
-         "--wandb.mode", "disabled", "--eval.every-env-steps", "0", "--eval.final-episodes", "1", "--normalise-obs",
+         "--wandb.mode", "disabled", "--eval.every-env-steps", "0", "--eval.final-episodes", "1", "--normalize-obs",
          "--runs-dir", str(tmp_path / "runs")]
     )  # fmt: skip
     run = only(tmp_path / "runs")

@@ -46,7 +46,7 @@ class Distribution(Protocol):
 
 @dataclass(frozen=True)
 class Categorical:
-    """log_probs: (..., A) float32, normalised."""
+    """log_probs: (..., A) float32, normalized."""
 
     log_probs: Tensor
 

@@ -35,7 +35,7 @@ class PolicySettings(Protocol):
         """Name of the backbone."""
 
     @property
-    def normalise_obs(self) -> bool:
+    def normalize_obs(self) -> bool:
         """Whether observations are standardized."""
 
     @property
@@ -126,9 +126,9 @@ class ActorCritic(nn.Module):
         super().__init__()
         if lstm_units and critic != "shared":
             raise ConfigError("lstm_units needs one backbone for policy and value: shared_backbone")
-        self.moments = RunningMeanStd(shape) if config.normalise_obs and len(shape) == 1 else None
+        self.moments = RunningMeanStd(shape) if config.normalize_obs and len(shape) == 1 else None
         self.frames_known: Tensor | None
-        self.register_buffer("frames_known", torch.tensor(False) if config.normalise_obs and len(shape) == 3 else None)
+        self.register_buffer("frames_known", torch.tensor(False) if config.normalize_obs and len(shape) == 3 else None)
         self.backbone = _orthogonal(build(config.backbone, shape))
         self.value_backbone = _orthogonal(build(config.backbone, shape)) if critic == "separate" else None
         features = self.backbone.out_features
@@ -146,7 +146,7 @@ class ActorCritic(nn.Module):
 
     @torch.no_grad()
     def take_statistics(self, obs: Tensor) -> None:
-        """Take observations (B, ...) into the statistics that standardise the input, if that is asked for."""
+        """Take observations (B, ...) into the statistics that standardize the input, if that is asked for."""
         if self.moments is not None:
             self.moments.update(obs)
         if self.frames_known is not None and not self.frames_known:
@@ -203,6 +203,6 @@ def _orthogonal(backbone: nn.Module) -> nn.Module:
     for module in backbone.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             nn.init.orthogonal_(module.weight, 2**0.5)
-            if module.bias is not None:  # none in front of a normalisation
+            if module.bias is not None:  # none in front of a normalization
                 nn.init.zeros_(module.bias)
     return backbone

@@ -170,7 +170,7 @@ class Replay:
     ) -> Batch:
         """Draw a minibatch, with replacement.
 
-        beta: exponent of the importance weights of prioritised replay, normalised by their maximum in the batch
+        beta: exponent of the importance weights of prioritised replay, normalized by their maximum in the batch
         (Schaul et al. 2016, section 3.4).
         """
         if self.priority_exponent:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-LIMIT = 10.0  # standardised values are clipped here
+LIMIT = 10.0  # standardized values are clipped here
 
 
 class RunningMeanStd(nn.Module):
@@ -41,7 +41,7 @@ class RunningMeanStd(nn.Module):
         self.count.copy_(total)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Standardise x (..., *shape), clipped to +-LIMIT."""
+        """Standardize x (..., *shape), clipped to +-LIMIT."""
         return ((x - self.mean) * torch.rsqrt(self.var + 1e-8)).clamp(-LIMIT, LIMIT)
 
 

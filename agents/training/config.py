@@ -78,9 +78,9 @@ class PolicyConfig:
     # Network from observations to features: auto, nature, impala, small (pixels); mlp, mlp_small, mlp_tanh (vectors);
     # and resnet, resnet_bottleneck, resnext, densenet, fractalnet, squeezenet (pixels).
     backbone: str = "auto"
-    # Standardise vectors by running statistics, frames by those of the first update; saved with the weights, and frozen
+    # Standardize vectors by running statistics, frames by those of the first update; saved with the weights, and frozen
     # in evaluation.
-    normalise_obs: bool = False
+    normalize_obs: bool = False
     # Continuous actions: squash by tanh into the bounds of the space (else: clip to them).
     squash: bool = False
     # Continuous actions: the spread is a function of the observation (else: one learned number for each entry).
@@ -105,7 +105,7 @@ class TransferConfig:
 
     # Run folder of any agent of ours (its best weights), or a .safetensors file (None: start untrained).
     init_backbone: Path | None = None
-    # The part of it that stays frozen: nothing, its convolutions, or all of it. With normalise_obs frames are
+    # The part of it that stays frozen: nothing, its convolutions, or all of it. With normalize_obs frames are
     # standardized by those of the new environment all the same.
     init_frozen: Literal["none", "conv", "all"] = "none"
     # The rest of it learns with the agent's learning rate times this.
@@ -166,7 +166,7 @@ class ActorCriticConfig(PolicyGradientConfig):
     """The settings of network and rewards that agents with a policy and a critic share."""
 
     # Divide rewards by the running standard deviation of the discounted return.
-    normalise_rewards: bool = False
+    normalize_rewards: bool = False
     # Policy and value share the network up to their heads.
     shared_backbone: bool = True
     # Units of an LSTM behind the shared backbone, for environments that one observation does not show whole; 0: none.

@@ -11,6 +11,7 @@ from typing import TypeVar, cast
 import tyro
 
 from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.spelling import current_flags
 
 Config = TypeVar("Config")
 
@@ -24,10 +25,16 @@ def parse_flags(
 ) -> Config:
     """Read the flags into a `config_class`. Raises ConfigError with tyro's message in one line."""
     stderr = io.StringIO()
+    words = current_flags(list(sys.argv[1:] if argv is None else argv))
     try:
         with contextlib.redirect_stderr(stderr):
             parsed = tyro.cli(
-                config_class, args=argv, default=default, prog=_program(), description=description, use_underscores=True
+                config_class,
+                args=words,
+                default=default,
+                prog=_program(),
+                description=description,
+                use_underscores=True,
             )
     except SystemExit as error:
         if not error.code:  # --help

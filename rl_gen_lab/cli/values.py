@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from rl_gen_lab.cli.errors import ConfigError, UserError, suggest
+from rl_gen_lab.cli.spelling import current_keys
 
 Config = TypeVar("Config")
 
@@ -27,7 +28,7 @@ def from_dict(config_class: type[Config], values: dict[str, Any], source: str = 
 
     source: the origin of the values, named in errors. Raises ConfigError for an unknown key or a wrong type.
     """
-    config: Config = _overlay(config_class(), values, source, ())
+    config: Config = _overlay(config_class(), current_keys(values), source, ())
     return config
 
 
