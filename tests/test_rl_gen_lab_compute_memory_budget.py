@@ -120,5 +120,5 @@ def test_a_job_has_no_more_memory_than_its_group_is_given(
         (group / "memory.stat").write_text(f"anon 500\n{droppable} 200\n")
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/cgroup").write_text(f"1:name=other:/\n{line}\n")
-    assert memory_budget._left_in_groups(tmp_path) == [500], "1000 given, 700 taken, 200 of them only remembered files"
-    assert memory_budget._left_in_groups(tmp_path / "nowhere") == []
+    assert memory_budget._free_in_cgroups(tmp_path) == [500], "1000 given, 700 taken, 200 of them only remembered files"
+    assert memory_budget._free_in_cgroups(tmp_path / "nowhere") == []

@@ -10,6 +10,7 @@ from rl_gen_lab.vision.boxes import encode, iou
 from rl_gen_lab.vision.detection.common import box_loss
 from rl_gen_lab.vision.detection.config import DetectConfig, Model
 from rl_gen_lab.vision.detection.models import make_detector
+from rl_gen_lab.vision.detection.sampling import jitter
 from rl_gen_lab.vision.detection.two_stage import SAMPLES, TwoStageTask
 
 CPU = torch.device("cpu")
@@ -57,3 +58,14 @@ def test_few_candidates_are_filled_up_with_boxes_that_do_not_count() -> None:
     logits, offsets = torch.zeros(1, SAMPLES, 3), torch.zeros(1, SAMPLES, 4)
     loss = box_loss(logits, offsets, classes[None], torch.zeros_like(offsets), used[None])
     assert loss["loss"] == 0
+
+
+def test_jittered_copies_stay_near_their_box_and_inside_the_image() -> None:
+    torch.manual_seed(0)
+    boxes = torch.tensor([[4.0, 6, 14, 16], [0, 0, 10, 10]])
+    jittered = torch.cat([jitter(boxes, (20, 16))[2:] for _ in range(50)])
+    assert torch.equal(jitter(boxes, (20, 16))[:2], boxes)
+    assert (jittered >= 0).all() and (jittered[:, 2] <= 16).all() and (jittered[:, 3] <= 20).all()
+    overlaps = iou(jittered, boxes).amax(1)
+    assert overlaps.mean() > 0.5 and overlaps.min() < 0.8
+    assert len(jitter(torch.zeros(0, 4), (20, 16))) == 0

@@ -1,0 +1,58 @@
+"""The command that trains vision models: it reads flags without torch and resumes runs of earlier versions."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rl_gen_lab import train
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.runs.checkpoints import load_state
+from rl_gen_lab.runs.folder import RunFolder
+
+RECORDED = Path(__file__).parent / "recorded"
+SEGMENT, CAPTION = "segment_unet__pong__0__20261128-131711", "caption_attention__pong__0__20261128-131715"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "from rl_gen_lab import train; train.read_config(['segment', '--epochs', '3'])",
+        "from rl_gen_lab import train; train.main(['--help'])",
+        "import rl_gen_lab.runs.folder",
+        "import rl_gen_lab.cli.command, rl_gen_lab.cli.flags, rl_gen_lab.cli.presets, rl_gen_lab.cli.progress",
+    ],
+)
+def test_flags_and_run_folders_are_read_without_torch(statement: str) -> None:
+    code = f"import sys\ntry:\n    exec({statement!r})\nexcept SystemExit:\n    pass\nsys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("name", [SEGMENT, CAPTION])
+def test_a_run_of_an_earlier_version_is_resumed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(RECORDED / name, tmp_path / name)
+    monkeypatch.chdir(RECORDED.parent)  # the folder of its data was named from there
+    run = RunFolder.open(tmp_path / name)
+    before = load_state(run.checkpoints / "latest")
+    seconds = float(before["wall_seconds"]) + 2
+    train.main(["--resume", str(run.path), "--total-minutes", str(seconds / 60)])
+    after, result = load_state(run.checkpoints / "latest"), run.read_result()
+    assert result["status"] == "finished" and result["updates"] == after["updates"] > before["updates"]
+    assert before["network"].keys() == after["network"].keys()
+    assert result["goal"] == json.loads((RECORDED / name / "result.json").read_text())["goal"]
+
+
+def test_only_the_time_limit_of_a_resumed_run_can_be_changed() -> None:
+    path = RECORDED / SEGMENT
+    config = train.read_config(["--resume", str(path), "--total_minutes", "2"])
+    assert (config.task, config.resume, config.total_minutes) == ("segment", path, 2.0)
+    with pytest.raises(ConfigError, match="--seed cannot be changed"):
+        train.read_config(["--resume", str(path), "--seed", "2"])
+    with pytest.raises(ConfigError, match="takes a number"):
+        train.read_config(["--resume", str(path), "--total-minutes", "soon"])
