@@ -1,4 +1,4 @@
-"""What may be chosen about the newer backbones; the older ones (nature, impala, small, mlp) are fixed."""
+"""Settings of the configurable backbones; nature, impala, small and mlp are fixed."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Literal
 
 from rl_gen_lab.cli.errors import ConfigError
 
-MAX_STAGES, MAX_DEPTH = 32, 200  # more would take hours only to be written down
+MAX_STAGES, MAX_DEPTH = 32, 200  # more would take hours to construct
 
 
 @dataclass(frozen=True)
 class BackboneConfig:
-    """Size, layers and regularisation of a backbone."""
+    """Size, layers and regularization of a backbone."""
 
     # Channels of the first stage (densenet: twice the channels that a layer adds).
     width: int = 16
@@ -22,11 +22,11 @@ class BackboneConfig:
     depth: int = 2
     # Stride of the first convolution.
     first_stride: int = 2
-    # Nonlinearity behind each convolution.
+    # Nonlinearity after each convolution.
     activation: Literal["relu", "leaky_relu", "elu", "tanh", "sigmoid"] = "relu"
-    # Normalisation. The papers have batch; with group an agent sees the same features for one frame as for a batch.
+    # Normalization. The papers use batch; with group an agent sees the same features for one frame as for a batch.
     norm: Literal["batch", "group", "none"] = "group"
-    # How height and width are halved; paper: strided convolutions in a resnet, pooling in the others.
+    # Halving of height and width; paper: strided convolutions in a resnet, pooling in the others.
     downsample: Literal["paper", "stride", "max", "average"] = "paper"
     # Features for agents: the average over all positions, or a fully connected layer of `features` units.
     head: Literal["average", "linear"] = "average"
@@ -34,7 +34,7 @@ class BackboneConfig:
     features: int = 256
     # Branches of a resnext's 3x3 convolutions.
     branches: int = 4
-    # Probability that a unit behind an activation is zero in training.
+    # Probability that a unit after an activation is zero in training.
     dropout: float = 0.0
     # Probability that a weight of a convolution is zero in training.
     drop_connect: float = 0.0

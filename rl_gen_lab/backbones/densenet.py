@@ -1,4 +1,4 @@
-"""Densely connected network: every layer reads all layers before it in its stage."""
+"""Densely connected network: each layer reads all earlier layers of its stage."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rl_gen_lab.backbones.convolutional import Convolutional, Shape
 
 
 class DenseLayer(nn.Module):
-    """Its input with `growth` new channels behind it, from a 1x1 and a 3x3 convolution.
+    """Append `growth` channels, from a 1x1 and a 3x3 convolution, to the input.
 
     Source: Huang et al. 2017, "Densely Connected Convolutional Networks", section 3, "bottleneck layers".
     """
@@ -34,7 +34,7 @@ class DenseLayer(nn.Module):
 
 
 class DenseNet(Convolutional):
-    """Stages of dense layers; between two, a 1x1 convolution to half the channels and pooling by two (DenseNet-BC)."""
+    """Stages of dense layers; between them a 1x1 convolution halves the channels, pooling the size (DenseNet-BC)."""
 
     def __init__(self, shape: Shape, config: BackboneConfig = BackboneConfig()) -> None:
         growth = config.width // 2

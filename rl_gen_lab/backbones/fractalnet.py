@@ -1,4 +1,4 @@
-"""Fractal network: short and long paths side by side, no residual connections; paths are cut in training."""
+"""Fractal network: parallel short and long paths, no residual connections; paths are dropped in training."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.convolutional import Convolutional, Shape
 from rl_gen_lab.cli.errors import ConfigError
 
-MAX_COLUMNS = 10  # 512 convolutions one after the other
+MAX_COLUMNS = 10  # 512 convolutions in sequence
 
 
 class Fractal(nn.Module):
-    """A block of `columns` columns; column c has 2 ** c convolutions, and columns are averaged where they meet.
+    """A block of `depth` columns; column c has 2 ** c convolutions, and columns are averaged where they join.
 
-    Drop-path: half of the batches are local (each input of a meeting is left out with probability `drop_path`, at least
-    one stays), half global (one column alone). Source: Larsson et al. 2017, "FractalNet", figures 1 and 2. Deviation:
+    Drop-path: half of the batches are local (each input of a join is dropped with probability `drop_path`, at least one
+    stays), half global (a single column). Source: Larsson et al. 2017, "FractalNet", figures 1 and 2. Deviation:
     the global column is drawn for each block, the paper draws one for the network.
     """
 
@@ -40,15 +40,15 @@ class Fractal(nn.Module):
             return x
         state = [x] * len(self.columns)
         for row in range(1, 2 ** (len(self.columns) - 1) + 1):
-            meeting = []
+            joining = []
             for index, layers in enumerate(self.columns):
-                every = 2 ** (len(self.columns) - 1 - index)  # rows that one convolution of this column spans
-                if row % every == 0:
-                    layer = cast(nn.ModuleList, layers)[row // every - 1]
+                span = 2 ** (len(self.columns) - 1 - index)  # rows of a convolution of this column
+                if row % span == 0:
+                    layer = cast(nn.ModuleList, layers)[row // span - 1]
                     state[index] = layer(state[index])
-                    meeting.append(index)
-            joined = self._join([state[index] for index in meeting])
-            for index in meeting:
+                    joining.append(index)
+            joined = self._join([state[index] for index in joining])
+            for index in joining:
                 state[index] = joined
         return state[0]
 

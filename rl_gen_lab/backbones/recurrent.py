@@ -9,10 +9,10 @@ from torch import Tensor, nn
 
 
 class LSTM(nn.Module):
-    """Long short-term memory over (T, B, D), forgotten where a new sequence begins.
+    """Long short-term memory over (T, B, D), reset where a new sequence begins.
 
-    Source: Hochreiter & Schmidhuber 1997; forget gate by Gers et al. 2000. Truncated back-propagation through time is
-    the caller's: it hands in the state of an earlier call without its gradient.
+    Source: Hochreiter & Schmidhuber 1997; forget gate by Gers et al. 2000. For truncated
+    back-propagation through time the caller passes in the detached state of an earlier call.
     """
 
     def __init__(self, in_features: int, units: int) -> None:
@@ -27,7 +27,7 @@ class LSTM(nn.Module):
                 nn.init.zeros_(parameter)
 
     def start(self, batch: int) -> Tensor:
-        """The state in which nothing was seen: (2, B, units), output and cell."""
+        """Return the initial state: (2, B, units) zeros, output and cell."""
         return next(self.parameters()).new_zeros(2, batch, self.out_features)
 
     def forward(self, x: Tensor, first: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
@@ -35,7 +35,7 @@ class LSTM(nn.Module):
 
         Returns outputs (T, B, units) and the state after x[-1].
         """
-        # One call for each stretch in which no sequence begins: in training nearly always one or two.
+        # A call for each span in which no sequence begins: in training nearly always one or two.
         begins = first[1:].any(1).nonzero().flatten().tolist()
         outputs = []
         for a, b in pairwise([0, *(t + 1 for t in begins), len(x)]):

@@ -1,4 +1,4 @@
-"""Residual networks: basic and bottleneck blocks, parallel branches, blocks skipped in training."""
+"""Residual networks: basic and bottleneck blocks, parallel branches, stochastic depth."""
 
 from __future__ import annotations
 
@@ -14,20 +14,27 @@ EXPANSION = 4  # channels of a bottleneck block for each channel of its 3x3 conv
 
 
 class Block(nn.Module):
-    """activation(shortcut(x) + branch(x)); the shortcut is the identity wherever the shape stays.
+    """A residual block: activation(shortcut(x) + branch(x)), with the identity as shortcut where the shape stays.
 
     Source: He et al. 2016, "Deep Residual Learning", figures 2 and 5, shortcuts of type B; Xie et al. 2017, "Aggregated
     Residual Transformations", figure 3c, for a bottleneck of several branches.
     """
 
     def __init__(
-        self, config: BackboneConfig, channels: int, width: int, stride: int, kind: str, branches: int, drop_path: float
+        self,
+        config: BackboneConfig,
+        channels: int,
+        width: int,
+        stride: int,
+        block: str,
+        branches: int,
+        drop_path: float,
     ) -> None:
         super().__init__()
-        out = width if kind == "basic" else EXPANSION * width
+        out = width if block == "basic" else EXPANSION * width
         layers = (
             [(channels, width, 3, stride, 1), (width, out, 3, 1, 1)]
-            if kind == "basic"
+            if block == "basic"
             else [(channels, width, 1, 1, 1), (width, width, 3, stride, branches), (width, out, 1, 1, 1)]
         )
         branch: list[nn.Module] = []
@@ -47,23 +54,23 @@ class Block(nn.Module):
 
 
 class ResNet(Convolutional):
-    """A 3x3 convolution, then stages of blocks; widths double as sizes halve. Stage by stage, its feature maps.
+    """A 3x3 convolution, then stages of residual blocks; widths double as sizes halve; each stage ends with a map.
 
-    With `config.drop_path` the l-th of L blocks is skipped in training with probability l / L of it.
-    Source: He et al. 2016, section 4.2 (the network for small pictures); Huang et al. 2016, "Stochastic Depth", eq. 4.
+    With `config.drop_path` = p the l-th of L blocks is skipped in training with probability p l / L.
+    Source: He et al. 2016, section 4.2 (the network for small images); Huang et al. 2016, "Stochastic Depth", eq. 4.
     """
 
     def __init__(
         self,
         shape: Shape,
         config: BackboneConfig = BackboneConfig(),
-        kind: Literal["basic", "bottleneck"] = "basic",
+        block: Literal["basic", "bottleneck"] = "basic",
         branches: int = 1,
         inner: int = 1,
     ) -> None:
         """inner: channels of a bottleneck's 3x3 convolutions, as a multiple of the basic block's divided by 4."""
         stages: list[nn.Module] = [stem(config, shape, config.width)]
-        channels, width = config.width, config.width if kind == "basic" else inner * config.width // EXPANSION
+        channels, width = config.width, config.width if block == "basic" else inner * config.width // EXPANSION
         total = config.stages * config.depth
         strides = {}
         pooled = config.downsample in ("max", "average")
@@ -72,8 +79,8 @@ class ResNet(Convolutional):
             for index in range(config.depth):
                 stride = 2 if stage and index == 0 and not pooled else 1
                 drop_path = config.drop_path * (stage * config.depth + index + 1) / total
-                blocks.append(Block(config, channels, width, stride, kind, branches, drop_path))
-                channels = width if kind == "basic" else EXPANSION * width
+                blocks.append(Block(config, channels, width, stride, block, branches, drop_path))
+                channels = width if block == "basic" else EXPANSION * width
             stages.append(nn.Sequential(*blocks))
             strides[len(stages) - 1] = config.first_stride * 2**stage
             width *= 2
@@ -82,10 +89,10 @@ class ResNet(Convolutional):
 
 
 def bottleneck(shape: Shape, config: BackboneConfig = BackboneConfig()) -> ResNet:
-    """Blocks of 1x1, 3x3 and 1x1 convolutions, with the outputs of the basic network."""
+    """A resnet of bottleneck blocks: 1x1, 3x3 and 1x1 convolutions, with the outputs of the basic network."""
     return ResNet(shape, config, "bottleneck")
 
 
 def resnext(shape: Shape, config: BackboneConfig = BackboneConfig()) -> ResNet:
-    """Bottlenecks whose 3x3 convolutions are twice as wide and fall into independent branches."""
+    """A resnet of bottlenecks whose 3x3 convolutions are twice as wide, in independent branches."""
     return ResNet(shape, config, "bottleneck", config.branches, inner=2)

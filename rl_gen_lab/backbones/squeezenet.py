@@ -1,4 +1,4 @@
-"""SqueezeNet: few weights, because most 3x3 filters become 1x1 and the others read few channels."""
+"""SqueezeNet: few weights, because most filters are 1x1 and the 3x3 ones read few channels."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 
 class MLP(nn.Module):
-    """Two hidden layers of `width`; CleanRL and Stable-Baselines3 use the like for classic control.
+    """Two hidden layers of `width`, as CleanRL and Stable-Baselines3 use them for classic control.
 
-    activation: ReLU as DQNs have it, or Tanh as policy gradients on vectors mostly do.
+    activation: ReLU, usual for DQN, or Tanh, usual for policy gradients on vectors.
     """
 
     def __init__(self, shape: tuple[int, ...], width: int = 256, activation: type[nn.Module] = nn.ReLU) -> None:
@@ -24,10 +24,10 @@ class MLP(nn.Module):
 
 
 def mlp_small(shape: tuple[int, ...]) -> MLP:
-    """Half the width: for environments of a few numbers."""
+    """An MLP of half the width: for environments of a few numbers."""
     return MLP(shape, width=128)
 
 
 def mlp_tanh(shape: tuple[int, ...]) -> MLP:
-    """Two layers of 64 with Tanh, as Stable-Baselines3 and CleanRL give policy gradients."""
+    """An MLP of two layers of 64 with Tanh, as Stable-Baselines3 and CleanRL use it for policy gradients."""
     return MLP(shape, width=64, activation=nn.Tanh)

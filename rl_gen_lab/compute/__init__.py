@@ -1,1 +1,1 @@
-"""Devices, memory, seeds and optimisers."""
+"""Devices, memory, seeds and optimizers."""

@@ -1,7 +1,7 @@
-"""One integer in, any number of independent, named random generators out; all of them can be saved.
+"""Independent, named random generators from one seed; all of them can be saved.
 
-Every generator depends on (seed, name) alone: not on the order in which they are made, nor on the process. A
-new consumer of randomness therefore changes nobody else's numbers.
+A generator depends on (seed, name) alone, not on the order in which they are made nor on the process: a new consumer of
+randomness does not change the numbers of the others.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 class Generators:
     """Named generators derived from one seed, made on first use.
 
-    A generator that was handed out stays the same object when a state is loaded: nobody need ask again.
+    Loading a state keeps the generator objects: holders of one need not ask for it again.
     """
 
     def __init__(self, seed: int) -> None:
@@ -27,21 +27,21 @@ class Generators:
         self.seed = seed
         self._numpy: dict[str, np.random.Generator] = {}
         self._torch: dict[str, torch.Generator] = {}
-        # Loaded states of torch generators nobody has asked for yet: their device may not exist here.
+        # Loaded states of torch generators that are not in use yet: their device may not exist here.
         self._waiting: dict[str, torch.Tensor] = {}
 
     def numpy(self, name: str) -> np.random.Generator:
-        """Give the numpy generator of that name."""
+        """Return the numpy generator of that name."""
         if name not in self._numpy:
             self._numpy[name] = np.random.Generator(self._new_bits(name))
         return self._numpy[name]
 
     def torch(self, name: str, device: str | torch.device = "cpu") -> torch.Generator:
-        """Give the torch generator of that name on that device; each device has its own stream."""
-        where = torch.device(device)
-        key = f"{name}@{where.type}" + (f":{where.index}" if where.index else "")  # cuda and cuda:0 are one
+        """Return the torch generator of that name on that device; each device has its own stream."""
+        place = torch.device(device)
+        key = f"{name}@{place.type}" + (f":{place.index}" if place.index else "")  # cuda and cuda:0 are the same
         if key not in self._torch:
-            generator = torch.Generator(where)
+            generator = torch.Generator(place)
             if key in self._waiting:
                 generator.set_state(self._waiting.pop(key))
             else:
@@ -50,11 +50,11 @@ class Generators:
         return self._torch[key]
 
     def integer(self, name: str, *index: int) -> int:
-        """Derive a seed in [0, 2**31) from the name and any indices; it has no state to advance."""
+        """Derive a seed in [0, 2**31) from the name and any indices; no state advances."""
         return self._derive("integer", name, *map(int, index)) % 2**31
 
     def state_dict(self) -> dict[str, Any]:
-        """Give the seed and the state of every generator in use: plain values and uint8 tensors."""
+        """Return the seed and the state of every generator in use: plain values and uint8 tensors."""
         torch_states = {key: generator.get_state() for key, generator in self._torch.items()}
         return {
             "seed": self.seed,
@@ -63,7 +63,7 @@ class Generators:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue exactly where `state` was taken; what was not in use then starts afresh.
+        """Continue exactly from a saved state; generators that were not in use then start afresh.
 
         Raises CheckpointError when the state does not fit.
         """

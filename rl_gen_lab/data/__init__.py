@@ -1,1 +1,1 @@
-"""Datasets of labelled images: COCO annotations, masks, vocabularies."""
+"""Datasets of annotated images: COCO annotations, masks, vocabularies."""

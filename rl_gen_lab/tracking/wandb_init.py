@@ -1,4 +1,4 @@
-"""How a run presents itself to Weights & Biases: mode, names, group, tags, settings."""
+"""The start of a run at Weights & Biases: its mode, names, group, tags and settings."""
 
 import hashlib
 import io
@@ -16,8 +16,8 @@ from rl_gen_lab.runs.files import plain, replace_file
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.provenance import git_commit
 
-START_SECONDS = 8  # how long W&B's server may take to answer before the run goes offline
-FINISH_SECONDS = 60  # how long the last upload may take; what is left stays on disk for `wandb sync`
+START_SECONDS = 8  # time limit of W&B's server to answer before the run goes offline
+FINISH_SECONDS = 60  # time limit of the last upload; the rest stays on disk for `wandb sync`
 
 
 def run_arguments(
@@ -31,7 +31,7 @@ def run_arguments(
     fingerprint_hash: str,
     job_type: str,
 ) -> dict[str, Any]:
-    """Give the arguments of `wandb.init` that say what the run is."""
+    """Return the arguments of `wandb.init` that identify the run."""
     group = config.group or f"{algo}-{env_id}-{settings_hash(flat_config)}"
     # The group is a tag too, because W&B's terminal dashboard can filter by tag but not by group.
     tags = [*config.tags, group, f"task:{fingerprint_hash}", f"commit:{git_commit()[:10]}"]
@@ -50,9 +50,9 @@ def run_arguments(
 
 
 def choose_mode(asked: WandbMode) -> tuple[WandbMode, str]:
-    """Give the mode to start with and a line to print, or "".
+    """Return the mode to start with and a line to print, or "".
 
-    Order: what was asked for, then WANDB_MODE, then online where a key is stored and the library is there,
+    Order: the setting, then WANDB_MODE, then online where a key is stored and the library is there,
     else offline. Never asks a question. Raises ConfigError for an unknown WANDB_MODE.
     """
     mode: str = asked
@@ -64,7 +64,7 @@ def choose_mode(asked: WandbMode) -> tuple[WandbMode, str]:
     if mode not in ("auto", "online"):
         return mode, ""  # type: ignore[return-value]
     if not _importable():
-        return "offline", ""  # whoever starts it says why not even that is possible
+        return "offline", ""  # the session says why even that is impossible
     if _has_key():
         return "online", ""
     if os.environ.get("WANDB_API_KEY"):
@@ -87,7 +87,7 @@ def _has_key() -> bool:
     try:
         import wandb
 
-        # The mode, because login knows no key under WANDB_MODE=offline; silent, because else it asks the server.
+        # The mode, because login ignores keys under WANDB_MODE=offline; silent, because else it asks the server.
         with no_mode_variable(), redirect_stderr(io.StringIO()):
             wandb.setup(settings=wandb.Settings(mode="online", silent=True))
             return bool(wandb.login(prompt=False, verify=False))
@@ -97,7 +97,7 @@ def _has_key() -> bool:
 
 @contextmanager
 def no_mode_variable() -> Iterator[None]:
-    """Hide WANDB_MODE, which `choose_mode` has read: wandb itself trips over "Offline" and over an empty one."""
+    """Hide WANDB_MODE, which `choose_mode` has read: wandb itself fails for "Offline" and for an empty one."""
     mode = os.environ.pop("WANDB_MODE", None)
     try:
         yield
@@ -107,8 +107,8 @@ def no_mode_variable() -> Iterator[None]:
 
 
 def settings(wandb: Any) -> Any:
-    """Give W&B's settings: quiet, nothing uploaded but the record, and no wait without an end."""
-    wanted = {
+    """Return W&B's settings: quiet, nothing uploaded except the record, every wait limited."""
+    values = {
         "init_timeout": START_SECONDS,
         "finish_timeout": FINISH_SECONDS,
         "finish_timeout_raises": True,
@@ -117,13 +117,13 @@ def settings(wandb: Any) -> Any:
         "disable_code": True,
         "disable_git": True,
         "save_code": False,
-        "x_transaction_log_flush_interval": 1,  # seconds a kill can cost
+        "x_transaction_log_flush_interval": 1,  # seconds that a kill can lose
     }
-    return wandb.Settings(**{name: value for name, value in wanted.items() if name in wandb.Settings.model_fields})
+    return wandb.Settings(**{name: value for name, value in values.items() if name in wandb.Settings.model_fields})
 
 
 def run_id(run: RunFolder) -> str:
-    """Give the id of the run at W&B, made once, so that a resumed run continues the same curve online."""
+    """Return the id of the run at W&B, made once, so that a resumed run continues the same curve online."""
     file = run.path / "wandb_id"
     if not file.is_file():
         replace_file(file, lambda new: new.write_text(secrets.token_hex(4), encoding="utf-8"))
@@ -131,11 +131,11 @@ def run_id(run: RunFolder) -> str:
 
 
 def settings_hash(flat_config: dict[str, Any]) -> str:
-    """Hash what the runs of one group have in common: everything but the seed and how the run is recorded."""
+    """Hash the settings that the runs of a group share: all but the seed and those of W&B."""
     common = {key: value for key, value in flat_config.items() if key != "seed" and not key.startswith("wandb.")}
     return hashlib.sha256(json.dumps(plain(common), sort_keys=True).encode()).hexdigest()[:8]
 
 
 def safe_name(text: str) -> str:
-    """Give the text with only the characters that W&B allows in the name of an artifact."""
+    """Replace the characters that W&B does not allow in the name of an artifact."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text)

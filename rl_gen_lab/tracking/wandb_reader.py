@@ -1,4 +1,4 @@
-"""Read a Weights & Biases run back from its `.wandb` file: offline, while it runs, or after a kill.
+"""Reader of the `.wandb` file of a Weights & Biases run: offline, while it runs, or after a kill.
 
 The format, read from files of wandb 0.31: 7 bytes of header, then a LevelDB log in blocks of 32,768 bytes,
 the header included. A chunk is crc32 (4 bytes, of type and data), length (2), type (1: whole; 2 first,
@@ -23,7 +23,7 @@ CHUNK_HEAD = struct.Struct("<IHB")
 
 @dataclass
 class WandbRun:
-    """What a `.wandb` file says about its run."""
+    """The content of a `.wandb` file."""
 
     name: str = ""
     run_id: str = ""
@@ -44,9 +44,9 @@ class WandbRun:
 
 
 def find_logs(folder: Path) -> list[Path]:
-    """Give the `.wandb` files in a run folder, oldest first; more than one when the run was resumed."""
-    found = [file for file in folder.rglob("run-*.wandb") if not file.parent.is_symlink()]
-    return sorted(found, key=lambda file: file.parent.name.removeprefix("offline-"))
+    """Return the `.wandb` files in a run folder, oldest first; more than one when the run was resumed."""
+    files = [file for file in folder.rglob("run-*.wandb") if not file.parent.is_symlink()]
+    return sorted(files, key=lambda file: file.parent.name.removeprefix("offline-"))
 
 
 def read_wandb_run(file: Path) -> WandbRun:
@@ -57,29 +57,29 @@ def read_wandb_run(file: Path) -> WandbRun:
     for payload in read_records(file):
         record = Record()
         record.ParseFromString(payload)
-        kind = record.WhichOneof("record_type")
-        if kind == "run":
-            about = record.run
-            run.name, run.run_id, run.project = about.display_name, about.run_id, about.project
-            run.group, run.job_type, run.tags = about.run_group, about.job_type, list(about.tags)
-            run.config.update(_items(about.config.update))
-        elif kind == "config":
+        record_type = record.WhichOneof("record_type")
+        if record_type == "run":
+            header = record.run
+            run.name, run.run_id, run.project = header.display_name, header.run_id, header.project
+            run.group, run.job_type, run.tags = header.run_group, header.job_type, list(header.tags)
+            run.config.update(_items(header.config.update))
+        elif record_type == "config":
             run.config.update(_items(record.config.update))
-        elif kind == "history":
+        elif record_type == "history":
             run.history.append(_items(record.history.item))
-        elif kind == "summary":
+        elif record_type == "summary":
             run.summary.update(_items(record.summary.update))
-        elif kind == "metric":
+        elif record_type == "metric":
             run.step_metrics[record.metric.name or record.metric.glob_name] = record.metric.step_metric
-        elif kind == "artifact":
+        elif record_type == "artifact":
             run.artifacts.append(_artifact(record.artifact))
-        elif kind == "exit":
+        elif record_type == "exit":
             run.exit_code = record.exit.exit_code
     return run
 
 
 def read_records(file: Path) -> Iterator[bytes]:
-    """Give the payload of each whole record, in order. Raises CheckpointError on damage before the end."""
+    """Yield the payload of each complete record, in order. Raises CheckpointError on damage before the end."""
     try:
         data = file.read_bytes()
     except OSError as error:
@@ -92,16 +92,16 @@ def read_records(file: Path) -> Iterator[bytes]:
         if left < CHUNK_HEAD.size:
             position += left
             continue
-        crc, length, kind = CHUNK_HEAD.unpack_from(data, position)
+        crc, length, chunk_type = CHUNK_HEAD.unpack_from(data, position)
         start = position + CHUNK_HEAD.size
         piece = data[start : start + length]
         if len(piece) < length:
             return  # the writer was killed, or has not finished yet
-        if zlib.crc32(bytes([kind]) + piece) != crc:
+        if zlib.crc32(bytes([chunk_type]) + piece) != crc:
             raise CheckpointError(f"{file} is damaged at byte {position}: a checksum is wrong")
         position = start + length
-        pieces = piece if kind in (1, 2) else pieces + piece
-        if kind in (1, 4):
+        pieces = piece if chunk_type in (1, 2) else pieces + piece
+        if chunk_type in (1, 4):
             yield pieces
 
 

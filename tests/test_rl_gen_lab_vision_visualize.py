@@ -1,23 +1,16 @@
-"""Pictures of what models find: marks where they belong, of every task; what a training leaves, and the command."""
+"""Figures of predictions: marks at their positions, of every task."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
-import pong_models
-import pytest
 import torch
-import vision_data
-from PIL import Image
 
-from rl_gen_lab import look
-from rl_gen_lab.data import dataset as data
-from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.vision.box_metrics import Detections
 from rl_gen_lab.vision.visualize import HEIGHT, TINTS, Marks, _detection_marks, draw_comparison, draw_marks
 
 GREY = torch.full((3, 42, 30), 100, dtype=torch.uint8)
+
+
 SCALE = round(HEIGHT / 42)
 
 
@@ -50,26 +43,3 @@ def test_words_of_the_whole_picture_stand_above_it() -> None:
     silent, said = (Marks(torch.zeros(0, 4), (), words) for words in ((), ("ball 0.98",)))
     plain, told = (np.asarray(draw_comparison(GREY, silent, found, ("ball",))) for found in (silent, said))
     assert plain.shape == told.shape and (plain[:20] != told[:20]).any() and (plain[20:] == told[20:]).all()
-
-
-@pytest.mark.parametrize("kind", ["detect", "segment"])
-def test_a_training_leaves_pictures_and_the_command_draws_them_of_another_split(
-    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = RunFolder.open(pong_models.run(kind))
-    val = data.load(pong_models.folder()).splits["val"]
-    left = {file.stem.rpartition("_")[2] for file in (run.path / "pictures").glob("found_val_*.png")}
-    assert left and left <= {label.file.stem for label in val.labels}
-    look.main([str(run.path), "--split", "test", "--pictures", "1"])
-    file = Path(capsys.readouterr().out.splitlines()[-1])
-    with Image.open(file) as saved:
-        assert saved.width > 2 * 160 and file.name.startswith("found_test_")
-    with pytest.raises(SystemExit):
-        look.main([str(run.path), "--data", str(vision_data.folder())])
-    assert "trained on others" in capsys.readouterr().err
-
-
-def test_images_are_spread_evenly_over_a_split() -> None:
-    train = vision_data.dataset().splits["train"]
-    assert train.evenly_spaced(3) == [0, 8, 15] and train.evenly_spaced(0) == []
-    assert vision_data.dataset().splits["val"].evenly_spaced(4) == [0, 1]

@@ -1,26 +1,18 @@
-"""A network that does not fit into memory is refused before it is built, or before it is trained."""
+"""Memory: networks that do not fit, what training needs, the memory of a control group."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
-import vision_data
 
-from rl_gen_lab import train
 from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.maps import build_configured
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.compute import memory_budget
 from rl_gen_lab.compute.optimizers import OptimizerConfig, make_optimizer
-from rl_gen_lab.training import run as training_run
-from rl_gen_lab.training.config import Config
-from rl_gen_lab.vision.detection.config import DetectConfig
-from rl_gen_lab.vision.segmentation.config import SegmentConfig
 
 SHAPE = (3, 210, 160)
 
@@ -106,43 +98,6 @@ def test_what_a_backward_pass_keeps_is_not_overstated() -> None:
         assert 0.5 * sum(kept.values()) < least < 1.05 * sum(kept.values())
 
 
-def test_training_that_does_not_fit_is_refused_before_the_run_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    base = Config("detect", vision_data.folder(), epochs=1, runs_dir=tmp_path / "runs", wandb=WandbConfig("disabled"))
-    free(monkeypatch, 600_000)
-    with pytest.raises(
-        ConfigError, match=r"train [\d,]+ weights takes, beside them, at least .* use --detect\.choices"
-    ):
-        training_run.train(base)
-    free(monkeypatch, 8_000_000)
-    with pytest.raises(ConfigError, match=r"on 64 images at a time takes, .* 0\.0 GB free: use a smaller --batch-size"):
-        training_run.train(replace(base, batch_size=64))
-    assert not base.runs_dir.exists()
-    free(monkeypatch, 5 * 10**8)
-    wide = SegmentConfig(choices=BackboneConfig(width=1_024, stages=1, depth=1))
-    with monkeypatch.context() as patch:
-        patch.setattr(training_run, "TASKS", {})  # refused before anything is built
-        with pytest.raises(ConfigError, match=r"on 64 images at a time takes, .* GB free: use a smaller --batch-size"):
-            training_run.train(replace(base, task="segment", segment=wide, batch_size=64))
-    free(monkeypatch, 50 * 10**6)
-    flags = ["detect", "--data", str(base.data), "--runs-dir", str(base.runs_dir), "--detect.choices.stages", "9"]
-    with pytest.raises(SystemExit) as caught:
-        train.main(flags)
-    assert caught.value.code == 2 and "weights of backbone 'resnet' need 2.9 GB" in capsys.readouterr().err
-    with pytest.raises(ConfigError, match=r"segment\.model fcn .*smaller --segment\.width or --segment\.levels"):
-        training_run.train(replace(base, task="segment", segment=SegmentConfig("fcn", levels=16)))
-    with pytest.raises(ConfigError, match=r"detect\.model rcnn .*smaller --detect\.choices\.width"):
-        training_run.train(replace(base, detect=DetectConfig("rcnn", choices=BackboneConfig(width=4_000_000))))
-    with pytest.raises(ConfigError, match=r"segment\.levels must be at most 32"):
-        training_run.train(replace(base, task="segment", segment=SegmentConfig("fcn", levels=99)))
-    assert not base.runs_dir.exists()
-    free(monkeypatch, 10**9)
-    training_run.train(
-        replace(base, detect=DetectConfig("yolo", choices=BackboneConfig(width=4, branches=4, stages=2, depth=1)))
-    )
-
-
 @pytest.mark.parametrize(
     ("line", "folder", "files"),
     [
@@ -165,5 +120,5 @@ def test_a_job_has_no_more_memory_than_its_group_is_given(
         (group / "memory.stat").write_text(f"anon 500\n{droppable} 200\n")
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/self/cgroup").write_text(f"1:name=other:/\n{line}\n")
-    assert memory_budget._left_in_groups(tmp_path) == [500], "1000 given, 700 taken, 200 of them only remembered files"
-    assert memory_budget._left_in_groups(tmp_path / "nowhere") == []
+    assert memory_budget._free_in_cgroups(tmp_path) == [500], "1000 given, 700 taken, 200 of them only remembered files"
+    assert memory_budget._free_in_cgroups(tmp_path / "nowhere") == []

@@ -1,4 +1,4 @@
-"""Classification and localization: eight pictures by heart, figures derivable on paper, what is refused."""
+"""Classification and localization: eight images by heart, metrics by hand, what is refused."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from rl_gen_lab.vision.recognition.config import ClassifyConfig, LocalizeConfig
 from rl_gen_lab.vision.recognition.task import RecognitionTask, presence_metrics
 
 CPU = torch.device("cpu")
+
+
 SMALL = BackboneConfig(width=16, stages=2, depth=1, norm="batch")
 
 
@@ -38,22 +40,6 @@ def test_the_ball_of_eight_pictures_is_found_by_heart() -> None:
     assert loss < 0.1
     assert found["f1"] == found["f1/ball"] == found["balanced_accuracy"] == 1.0
     assert found["mean_iou"] > 0.8 and found["ap50"] == pytest.approx(1.0)
-
-
-def test_a_vote_for_one_position_is_its_box() -> None:
-    """Stride 4: the position in column 3, row 1 has its middle at (14, 6)."""
-    made = task(LocalizeConfig())
-    votes = made.network.votes
-    assert votes is not None
-    last = made.network.backbone.feature_maps[-1]
-    assert last.stride == 4
-    raw = torch.zeros(1, 5, last.height, last.width)
-    raw[0, 0, 1, 3] = 50.0
-    raw[0, 1, 1, 3], raw[0, 2, 1, 3] = 0.25, -0.5  # one pixel right, two up
-    raw[0, 3, 1, 3], raw[0, 4, 1, 3] = torch.tensor(0.5).log(), torch.tensor(2.0).log()  # 2 wide, 8 high
-    votes.forward = lambda maps: raw  # type: ignore[method-assign, assignment]
-    _, _, box = made.network(vision_data.eight().images[:1])
-    torch.testing.assert_close(box, torch.tensor([[14.0, 0.0, 16.0, 8.0]]))
 
 
 def test_accuracy_is_balanced_between_pictures_with_and_without() -> None:

@@ -1,4 +1,4 @@
-"""Dataset folders as tensors: our own and anybody's in COCO's format; whatever is broken is one line that names it."""
+"""Annotations in COCO's format: splits, crowds, and what is refused."""
 
 from __future__ import annotations
 
@@ -12,19 +12,10 @@ import pytest
 import torch
 from PIL import Image
 
-from envs import scenes
 from rl_gen_lab.data import dataset as data
-from rl_gen_lab.data import masks
 from rl_gen_lab.data.coco import DataError
-from rl_gen_lab.data.vocabulary import Vocabulary, facts_in, sentence, vocabulary, words
 
 H, W = 6, 8
-
-
-@pytest.fixture(scope="module")
-def pong(tmp_path_factory: pytest.TempPathFactory) -> data.Dataset:
-    path = tmp_path_factory.mktemp("pong") / "data"
-    return data.load(scenes.write(scenes.Config("Pong", frames=40, every=12, out=path, history=True)))
 
 
 def coco_folder(path: Path, images: int = 20, change: Callable[[dict[str, Any]], None] = lambda labels: None) -> Path:
@@ -45,46 +36,6 @@ def coco_folder(path: Path, images: int = 20, change: Callable[[dict[str, Any]],
     (path / "annotations").mkdir()
     (path / "annotations" / "instances.json").write_text(json.dumps(labels))
     return path
-
-
-# ---- what is read
-
-
-def test_our_own_folder_is_read_whole(pong: data.Dataset) -> None:
-    assert pong.categories == ("ball", "player", "enemy")
-    assert {name: len(split) for name, split in pong.splits.items()} == {"train": 32, "val": 4, "test": 4}
-    train = pong.splits["train"]
-    assert train.images.shape == (32, 3, 210, 160) and train.images.dtype == torch.uint8
-    colours = torch.tensor([(236, 236, 236), (92, 186, 92), (213, 130, 74)], dtype=torch.uint8)
-    objects = 0
-    for i in range(len(train)):
-        boxes, categories = train.boxes(i)
-        found, semantic = train.masks(i), train.semantic(i)
-        assert boxes.shape == (len(categories), 4) and found.shape == (len(categories), 210, 160)
-        for box, category, mask in zip(boxes.int(), categories, found, strict=True):
-            assert (colours[category] == train.images[i][:, mask].T).all(), "masks lie on their pixels"
-            ys, xs = torch.nonzero(mask, as_tuple=True)
-            assert box.tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
-            assert (semantic[mask] == category + 1).all()
-            objects += 1
-        assert int((semantic > 0).sum()) == int(found.sum())
-    assert objects > 64
-
-
-def test_captions_say_the_facts_of_their_image(pong: data.Dataset) -> None:
-    for split in pong.splits.values():
-        for label in split.labels:
-            assert len(set(label.captions)) == 5
-            assert all(facts_in(caption, pong.grammar) == label.facts for caption in label.captions)
-    assert "score" in pong.grammar and label.slots["player_y"] is not None
-
-
-def test_frames_before_are_read_where_they_are_kept(pong: data.Dataset, tmp_path: Path) -> None:
-    val = pong.splits["val"]
-    before = val.previous_frames()
-    assert before.shape == val.images.shape and not torch.equal(before, val.images)
-    with pytest.raises(DataError, match=r"the frame before .* is not kept"):
-        data.load(coco_folder(tmp_path / "own")).splits["val"].previous_frames()
 
 
 def test_a_folder_of_somebody_s_own_is_split_and_read(tmp_path: Path) -> None:
@@ -151,18 +102,6 @@ def test_an_episode_is_never_in_two_splits(tmp_path: Path) -> None:
     own = data.load(coco_folder(tmp_path / "own", 60, in_threes))
     episodes = {name: {label.episode for label in split.labels} for name, split in own.splits.items()}
     assert episodes["val"] == {8, 18} and episodes["test"] == {9, 19} and len(episodes["train"]) == 16
-
-
-def test_statistics_are_of_the_training_images_only(tmp_path: Path) -> None:
-    own = data.load(coco_folder(tmp_path / "own"))
-    greys = np.array([i for i in range(20) if i % 10 < 8]) / 255  # image i is all of grey value i
-    np.testing.assert_allclose(own.mean.numpy(), greys.mean(), rtol=1e-6)
-    np.testing.assert_allclose(own.std.numpy(), greys.std(), rtol=1e-5)
-    flat = data.channel_statistics(torch.full((2, 1, 3, 3), 51, dtype=torch.uint8))
-    assert flat[0].item() == pytest.approx(0.2) and flat[1].item() == 1.0
-
-
-# ---- what is broken
 
 
 def _first(key: str, **values: Any) -> Callable[[dict[str, Any]], None]:
@@ -250,94 +189,9 @@ def test_broken_labels_are_named(tmp_path: Path, change: Callable[[dict[str, Any
     assert "\n" not in str(raised.value)
 
 
-def test_files_that_are_missing_or_cut_short_are_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="there is no folder"):
-        data.load(tmp_path / "nothing")
-    with pytest.raises(DataError, match="has no labels"):
-        data.load(tmp_path)
-    own = coco_folder(tmp_path / "own")
-    picture = own / "images" / "4.png"
-    whole = picture.read_bytes()
-    for broken in (whole[:40], whole[: len(whole) // 2], b"no picture", b""):
-        picture.write_bytes(broken)
-        with pytest.raises(DataError, match=r"4\.png is damaged or was cut short"):
-            data.load(own)
-    Image.fromarray(np.zeros((3, 3, 3), np.uint8)).save(picture)
-    with pytest.raises(DataError, match=r"4\.png is 3 x 3, its labels say 8 x 6"):
-        data.load(own)
-    Image.fromarray(np.zeros((H, W, 3), np.uint8)).save(picture)
-    (own / "grammar.json").write_text("{}")
-    with pytest.raises(DataError, match=r"grammar\.json has no phrases"):
-        data.load(own)
-    (own / "grammar.json").write_text(json.dumps({"phrases": {"ball": 5}}))
-    with pytest.raises(DataError, match=r"grammar\.json: the phrases of 'ball' are no list of sentences"):
-        data.load(own)
-    (own / "grammar.json").unlink()
-    Image.fromarray(np.full((H, W), 40_000, np.uint16)).save(picture)
-    with pytest.raises(DataError, match=r"4\.png has more than 8 bits a channel"):
-        data.load(own)
-    Image.fromarray(np.zeros((H, W, 3), np.uint8)).save(picture)
-    labels = own / "annotations" / "instances.json"
-    whole_labels = labels.read_text()
-    labels.write_text("[" * 100_000)
-    with pytest.raises(DataError, match=r"instances\.json is damaged"):
-        data.load(own)
-    labels.write_text(whole_labels[:-20])
-    with pytest.raises(DataError, match=r"instances\.json is damaged or was cut short"):
-        data.load(own)
-
-
 def test_too_few_images_to_split_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no images for val"):
         data.load(coco_folder(tmp_path / "own", images=5))
-
-
-def test_an_object_without_a_mask_is_named_when_masks_are_asked_for(tmp_path: Path) -> None:
-    own = data.load(coco_folder(tmp_path / "own", change=_first("annotations", segmentation=None)))
-    own.splits["train"].masks(1)
-    with pytest.raises(DataError, match=r"0\.png: annotation 0 has no mask"):
-        own.splits["train"].masks(0)
-
-
-# ---- masks and sentences
-
-
-def test_run_lengths_as_text_are_those_as_numbers() -> None:
-    # By hand: 3 -> "3"; 40 = 1*32 + 8 -> 8 | more, 1 -> "X1"; 2 -> "2"; 38 as difference to 40: -2 -> "N".
-    assert masks.run_lengths_from_text("3X12N") == [3, 40, 2, 38]
-    with pytest.raises(ValueError, match="run lengths hold"):
-        masks.run_lengths_from_text("3\x7f")
-
-
-def test_a_vocabulary_writes_and_reads_captions() -> None:
-    known = Vocabulary(["The score is 12 to 5."])
-    numbers = known.encode("the score is 21 to 5.")
-    assert numbers[0] == 1 and numbers[-1] == 2 and known.decode([*numbers[1:], 4, 4]) == "the score is 21 to 5."
-    with pytest.raises(DataError, match="no training caption has: ball, moon"):
-        known.encode("the moon ball is 5")
-
-
-def test_words_of_a_sentence_come_back_as_it() -> None:
-    text = "so far 10 to 3, a ball at the left."
-    assert sentence(words(text)) == text
-
-
-def test_a_caption_of_unknown_words_names_its_image(tmp_path: Path) -> None:
-    own = coco_folder(tmp_path / "own")
-    said = [{"image_id": 100 + i, "id": i, "caption": "a cat" if i != 8 else "a lynx"} for i in range(20)]
-    (own / "annotations" / "captions.json").write_text(json.dumps({"images": [], "annotations": said}))
-    with pytest.raises(DataError, match=r"val, 8\.png: the caption 'a lynx' has words .*: lynx"):
-        vocabulary(data.load(own))
-    said[8]["caption"] = "  "
-    (own / "annotations" / "captions.json").write_text(json.dumps({"annotations": said}))
-    with pytest.raises(DataError, match=r"val, 8\.png: the caption '  ' has no words"):
-        vocabulary(data.load(own))
-    (own / "annotations" / "captions.json").write_text(json.dumps({"annotations": said[:3]}))
-    with pytest.raises(DataError, match=r"train, 3\.png: the image has no caption"):
-        vocabulary(data.load(own))
-    (own / "annotations" / "captions.json").unlink()
-    with pytest.raises(DataError, match="has no captions to learn from"):
-        vocabulary(data.load(own))
 
 
 @pytest.mark.parametrize(
@@ -354,9 +208,3 @@ def test_a_broken_file_of_captions_is_named(tmp_path: Path, content: dict[str, A
     (own / "annotations" / "captions.json").write_text(json.dumps(content))
     with pytest.raises(DataError, match=message):
         data.load(own)
-
-
-def test_a_fact_told_twice_differently_is_none() -> None:
-    phrases = {"ball": ["the ball is {}", "ball {}"], "score": ["score {}"]}
-    assert facts_in("ball up, score 3 to 1.", phrases) == {"ball": "up", "score": "3 to 1"}
-    assert facts_in("ball up, the ball is down, lovely weather.", phrases) == {"ball": ""}

@@ -1,0 +1,165 @@
+"""A run at Weights & Biases that may fail at any moment: the training goes on and one line says so.
+
+All that W&B writes lies in the run folder, offline data within a second.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rl_gen_lab.cli.settings import WandbMode
+from rl_gen_lab.cli.shell import shell, short
+from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.tracking.wandb_init import no_mode_variable, settings
+
+if TYPE_CHECKING:
+    import wandb
+
+
+class WandbSession:
+    """A W&B run of this process. `wandb_run` is None before `start`, where W&B cannot start, and after it has died."""
+
+    def __init__(self, run: RunFolder) -> None:
+        """Name the run folder; `start` begins the W&B run."""
+        self.run = run
+        self.mode: WandbMode = "disabled"
+        self.wandb_run: wandb.Run | None = None
+        self.hint = f"W&B: disabled. The record of this run: {short(run.metrics_file)}"
+        self._data_dir: str | None = None  # the user's WANDB_DATA_DIR, while ours replaces it
+        self._reported: set[str] = set()
+
+    def start(self, mode: WandbMode, arguments: dict[str, Any]) -> None:
+        """Begin the W&B run in this mode or, where that fails, offline. arguments: of `wandb.init`."""
+        try:
+            import wandb
+        except Exception as error:  # missing, or broken in any way
+            say(f"W&B cannot be imported ({first_line(error)}): recording in {short(self.run.path)} only")
+            return
+        logging.raiseExceptions = False  # on a full disk W&B's own log would print a traceback for each of its lines
+        self._data_dir = os.environ.get("WANDB_DATA_DIR", "")
+        os.environ["WANDB_DATA_DIR"] = str(self.run.path / "wandb")  # or artifacts would be staged outside the run
+        # W&B takes a module named "agents" for a library of language models and would advertise Weave in three lines.
+        os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")
+        folders = self.run.path / "wandb"
+        for attempt in dict.fromkeys((mode, "offline")):
+            earlier = set(folders.glob("run-*"))
+            try:
+                with no_mode_variable():
+                    self.wandb_run = wandb.init(
+                        mode=attempt,  # type: ignore[arg-type]
+                        dir=str(self.run.path),
+                        resume="allow",
+                        reinit="create_new",  # not the unfinished run of an earlier call
+                        settings=settings(wandb),
+                        **arguments,
+                    )
+                self.wandb_run.define_metric("global_step")
+                self.wandb_run.define_metric("wall_seconds", step_metric="global_step")
+                self.wandb_run.define_metric("*", step_metric="global_step")
+            except Exception as error:  # CommError, UsageError, a service that does not start: training must begin
+                self.wandb_run = None
+                instead = "offline" if attempt == "online" else f"in {short(self.run.path)} only"
+                say(f"W&B could not start {attempt} ({first_line(error)}): recording {instead}")
+                with suppress(Exception, SystemExit):
+                    wandb.teardown(exit_code=1)  # or its service would keep the id of this run
+                for empty_twin in set(folders.glob("run-*")) - earlier:
+                    shutil.rmtree(empty_twin, ignore_errors=True)
+                continue
+            self.mode = attempt
+            self.hint = self._describe(self.wandb_run)
+            return
+        self._restore_environment()
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Log a row of plain numbers or media."""
+        if self.wandb_run is None:
+            return
+        try:
+            self.wandb_run.log(row)
+        except Exception as error:  # a row of plain numbers is always accepted: the service itself is gone
+            self._stop(error)
+
+    def attempt(self, purpose: str, action: Callable[[Any, Any], dict[str, Any] | None]) -> None:
+        """Call `action(wandb, run)`, which may fail by itself, for example for a missing video; log its row."""
+        if self.wandb_run is None:
+            return
+        try:
+            import wandb
+
+            row = action(wandb, self.wandb_run)
+        except ConnectionError as error:
+            self._stop(error)
+        except Exception as error:
+            self.say_once(purpose, f"W&B could not {purpose}: {first_line(error)}. The run goes on")
+        else:
+            if row is not None:
+                self.log(row)
+
+    def finish(self, exit_code: int) -> None:
+        """End the W&B run with the exit code of the command; a second call does nothing."""
+        if self.wandb_run is not None:
+            wandb_run, self.wandb_run = self.wandb_run, None
+            if self.mode == "online":
+                say("W&B: sending what is left")
+            try:
+                wandb_run.finish(exit_code=exit_code)
+            except Exception as error:
+                # wandb skips a run that began online unless --no-skip-online is given.
+                upload = wandb_command("sync", "--no-skip-online", Path(wandb_run.settings.sync_dir))
+                say(
+                    f"W&B did not finish ({first_line(error)}); the run's own record is metrics.jsonl, and W&B's can"
+                    f" be sent later: {upload}"
+                )
+        self._restore_environment()
+
+    def say_once(self, about: str, line: str) -> None:
+        """Print a line the first time that something is reported."""
+        if about not in self._reported:
+            self._reported.add(about)
+            say(line)
+
+    def _describe(self, wandb_run: wandb.Run) -> str:
+        folder = Path(wandb_run.settings.sync_dir)
+        if self.mode == "online":
+            return f"W&B: online at {wandb_run.url} | in the terminal: {wandb_command('leet', folder)}"
+        return f"W&B: offline | look: {wandb_command('leet', folder)} | upload: {wandb_command('sync', folder)}"
+
+    def _stop(self, error: Exception) -> None:
+        self.wandb_run = None
+        self._restore_environment()
+        say(f"W&B stopped: {first_line(error)}. The run goes on in {short(self.run.metrics_file)}")
+        if isinstance(error, ConnectionError):
+            # Its service is dead; at the exit of Python W&B would try to reach it again and fail with a traceback.
+            with suppress(Exception, SystemExit):
+                import wandb
+
+                wandb.teardown(exit_code=1)
+
+    def _restore_environment(self) -> None:
+        if self._data_dir is not None:
+            os.environ["WANDB_DATA_DIR"] = self._data_dir
+            if not self._data_dir:
+                del os.environ["WANDB_DATA_DIR"]
+            self._data_dir = None
+
+
+def say(line: str) -> None:
+    """Print a line at once."""
+    print(line, flush=True)
+
+
+def wandb_command(*words: str | Path) -> str:
+    """Return a wandb command as it is typed here."""
+    return shell("wandb" if shutil.which("wandb") else Path(sys.executable).with_name("wandb"), *words)
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, or the name of its class."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

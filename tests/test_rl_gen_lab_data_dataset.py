@@ -1,0 +1,127 @@
+"""Dataset folders as tensors: read whole, statistics, files that are missing or damaged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import vision_data
+from PIL import Image
+
+from envs import scenes
+from rl_gen_lab.data import dataset as data
+from rl_gen_lab.data.coco import DataError
+
+H, W = 6, 8
+
+
+@pytest.fixture(scope="module")
+def pong(tmp_path_factory: pytest.TempPathFactory) -> data.Dataset:
+    path = tmp_path_factory.mktemp("pong") / "data"
+    return data.load(scenes.write(scenes.Config("Pong", frames=40, every=12, out=path, history=True)))
+
+
+def coco_folder(path: Path, images: int = 20, change: Callable[[dict[str, Any]], None] = lambda labels: None) -> Path:
+    """Somebody's own images: a cat of 2 x 3 pixels at (1, 2) in each, a dog in every second; one labels file."""
+    (path / "images").mkdir(parents=True)
+    labels: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
+    labels["categories"] = [{"id": 17, "name": "cat"}, {"id": 3, "name": "dog"}]
+    for i in range(images):
+        pixels = np.full((H, W, 3), i, np.uint8)
+        Image.fromarray(pixels).save(path / "images" / f"{i}.png")
+        labels["images"].append({"id": 100 + i, "file_name": f"{i}.png", "width": W, "height": H})
+        cat = {"counts": [H + 2, 3, H - 3, 3, H * W - 2 * H - 5], "size": [H, W]}
+        things = [(17, [1, 2, 2, 3], cat)] + [(3, [4.0, 0.5, 3.0, 4.0], [[4, 1, 6, 1, 6, 4, 4, 4]])] * (i % 2)
+        for category, box, mask in things:
+            thing = {"image_id": 100 + i, "category_id": category, "bbox": box, "segmentation": mask}
+            labels["annotations"].append(thing | {"id": len(labels["annotations"]), "iscrowd": 0})
+    change(labels)
+    (path / "annotations").mkdir()
+    (path / "annotations" / "instances.json").write_text(json.dumps(labels))
+    return path
+
+
+def test_our_own_folder_is_read_whole(pong: data.Dataset) -> None:
+    assert pong.categories == ("ball", "player", "enemy")
+    assert {name: len(split) for name, split in pong.splits.items()} == {"train": 32, "val": 4, "test": 4}
+    train = pong.splits["train"]
+    assert train.images.shape == (32, 3, 210, 160) and train.images.dtype == torch.uint8
+    colours = torch.tensor([(236, 236, 236), (92, 186, 92), (213, 130, 74)], dtype=torch.uint8)
+    objects = 0
+    for i in range(len(train)):
+        boxes, categories = train.boxes(i)
+        found, semantic = train.masks(i), train.semantic(i)
+        assert boxes.shape == (len(categories), 4) and found.shape == (len(categories), 210, 160)
+        for box, category, mask in zip(boxes.int(), categories, found, strict=True):
+            assert (colours[category] == train.images[i][:, mask].T).all(), "masks lie on their pixels"
+            ys, xs = torch.nonzero(mask, as_tuple=True)
+            assert box.tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
+            assert (semantic[mask] == category + 1).all()
+            objects += 1
+        assert int((semantic > 0).sum()) == int(found.sum())
+    assert objects > 64
+
+
+def test_frames_before_are_read_where_they_are_kept(pong: data.Dataset, tmp_path: Path) -> None:
+    val = pong.splits["val"]
+    before = val.previous_frames()
+    assert before.shape == val.images.shape and not torch.equal(before, val.images)
+    with pytest.raises(DataError, match=r"the frame before .* is not kept"):
+        data.load(coco_folder(tmp_path / "own")).splits["val"].previous_frames()
+
+
+def test_statistics_are_of_the_training_images_only(tmp_path: Path) -> None:
+    own = data.load(coco_folder(tmp_path / "own"))
+    greys = np.array([i for i in range(20) if i % 10 < 8]) / 255  # image i is all of grey value i
+    np.testing.assert_allclose(own.mean.numpy(), greys.mean(), rtol=1e-6)
+    np.testing.assert_allclose(own.std.numpy(), greys.std(), rtol=1e-5)
+    flat = data.channel_statistics(torch.full((2, 1, 3, 3), 51, dtype=torch.uint8))
+    assert flat[0].item() == pytest.approx(0.2) and flat[1].item() == 1.0
+
+
+def test_files_that_are_missing_or_cut_short_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="there is no folder"):
+        data.load(tmp_path / "nothing")
+    with pytest.raises(DataError, match="has no labels"):
+        data.load(tmp_path)
+    own = coco_folder(tmp_path / "own")
+    picture = own / "images" / "4.png"
+    whole = picture.read_bytes()
+    for broken in (whole[:40], whole[: len(whole) // 2], b"no picture", b""):
+        picture.write_bytes(broken)
+        with pytest.raises(DataError, match=r"4\.png is damaged or was cut short"):
+            data.load(own)
+    Image.fromarray(np.zeros((3, 3, 3), np.uint8)).save(picture)
+    with pytest.raises(DataError, match=r"4\.png is 3 x 3, its labels say 8 x 6"):
+        data.load(own)
+    Image.fromarray(np.zeros((H, W, 3), np.uint8)).save(picture)
+    (own / "grammar.json").write_text("{}")
+    with pytest.raises(DataError, match=r"grammar\.json has no phrases"):
+        data.load(own)
+    (own / "grammar.json").write_text(json.dumps({"phrases": {"ball": 5}}))
+    with pytest.raises(DataError, match=r"grammar\.json: the phrases of 'ball' are no list of sentences"):
+        data.load(own)
+    (own / "grammar.json").unlink()
+    Image.fromarray(np.full((H, W), 40_000, np.uint16)).save(picture)
+    with pytest.raises(DataError, match=r"4\.png has more than 8 bits a channel"):
+        data.load(own)
+    Image.fromarray(np.zeros((H, W, 3), np.uint8)).save(picture)
+    labels = own / "annotations" / "instances.json"
+    whole_labels = labels.read_text()
+    labels.write_text("[" * 100_000)
+    with pytest.raises(DataError, match=r"instances\.json is damaged"):
+        data.load(own)
+    labels.write_text(whole_labels[:-20])
+    with pytest.raises(DataError, match=r"instances\.json is damaged or was cut short"):
+        data.load(own)
+
+
+def test_images_are_spread_evenly_over_a_split() -> None:
+    train = vision_data.dataset().splits["train"]
+    assert train.evenly_spaced(3) == [0, 8, 15] and train.evenly_spaced(0) == []
+    assert vision_data.dataset().splits["val"].evenly_spaced(4) == [0, 1]

@@ -1,0 +1,90 @@
+"""Captions as numbers, and the facts they state."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from envs import scenes
+from rl_gen_lab.data import dataset as data
+from rl_gen_lab.data.coco import DataError
+from rl_gen_lab.data.vocabulary import Vocabulary, facts_in, sentence, vocabulary, words
+
+H, W = 6, 8
+
+
+@pytest.fixture(scope="module")
+def pong(tmp_path_factory: pytest.TempPathFactory) -> data.Dataset:
+    path = tmp_path_factory.mktemp("pong") / "data"
+    return data.load(scenes.write(scenes.Config("Pong", frames=40, every=12, out=path, history=True)))
+
+
+def coco_folder(path: Path, images: int = 20, change: Callable[[dict[str, Any]], None] = lambda labels: None) -> Path:
+    """Somebody's own images: a cat of 2 x 3 pixels at (1, 2) in each, a dog in every second; one labels file."""
+    (path / "images").mkdir(parents=True)
+    labels: dict[str, Any] = {"images": [], "annotations": [], "categories": []}
+    labels["categories"] = [{"id": 17, "name": "cat"}, {"id": 3, "name": "dog"}]
+    for i in range(images):
+        pixels = np.full((H, W, 3), i, np.uint8)
+        Image.fromarray(pixels).save(path / "images" / f"{i}.png")
+        labels["images"].append({"id": 100 + i, "file_name": f"{i}.png", "width": W, "height": H})
+        cat = {"counts": [H + 2, 3, H - 3, 3, H * W - 2 * H - 5], "size": [H, W]}
+        things = [(17, [1, 2, 2, 3], cat)] + [(3, [4.0, 0.5, 3.0, 4.0], [[4, 1, 6, 1, 6, 4, 4, 4]])] * (i % 2)
+        for category, box, mask in things:
+            thing = {"image_id": 100 + i, "category_id": category, "bbox": box, "segmentation": mask}
+            labels["annotations"].append(thing | {"id": len(labels["annotations"]), "iscrowd": 0})
+    change(labels)
+    (path / "annotations").mkdir()
+    (path / "annotations" / "instances.json").write_text(json.dumps(labels))
+    return path
+
+
+def test_captions_say_the_facts_of_their_image(pong: data.Dataset) -> None:
+    for split in pong.splits.values():
+        for label in split.labels:
+            assert len(set(label.captions)) == 5
+            assert all(facts_in(caption, pong.grammar) == label.facts for caption in label.captions)
+    assert "score" in pong.grammar and label.slots["player_y"] is not None
+
+
+def test_a_vocabulary_writes_and_reads_captions() -> None:
+    known = Vocabulary(["The score is 12 to 5."])
+    numbers = known.encode("the score is 21 to 5.")
+    assert numbers[0] == 1 and numbers[-1] == 2 and known.decode([*numbers[1:], 4, 4]) == "the score is 21 to 5."
+    with pytest.raises(DataError, match="no training caption has: ball, moon"):
+        known.encode("the moon ball is 5")
+
+
+def test_words_of_a_sentence_come_back_as_it() -> None:
+    text = "so far 10 to 3, a ball at the left."
+    assert sentence(words(text)) == text
+
+
+def test_a_caption_of_unknown_words_names_its_image(tmp_path: Path) -> None:
+    own = coco_folder(tmp_path / "own")
+    said = [{"image_id": 100 + i, "id": i, "caption": "a cat" if i != 8 else "a lynx"} for i in range(20)]
+    (own / "annotations" / "captions.json").write_text(json.dumps({"images": [], "annotations": said}))
+    with pytest.raises(DataError, match=r"val, 8\.png: the caption 'a lynx' has words .*: lynx"):
+        vocabulary(data.load(own))
+    said[8]["caption"] = "  "
+    (own / "annotations" / "captions.json").write_text(json.dumps({"annotations": said}))
+    with pytest.raises(DataError, match=r"val, 8\.png: the caption '  ' has no words"):
+        vocabulary(data.load(own))
+    (own / "annotations" / "captions.json").write_text(json.dumps({"annotations": said[:3]}))
+    with pytest.raises(DataError, match=r"train, 3\.png: the image has no caption"):
+        vocabulary(data.load(own))
+    (own / "annotations" / "captions.json").unlink()
+    with pytest.raises(DataError, match="has no captions to learn from"):
+        vocabulary(data.load(own))
+
+
+def test_a_fact_told_twice_differently_is_none() -> None:
+    phrases = {"ball": ["the ball is {}", "ball {}"], "score": ["score {}"]}
+    assert facts_in("ball up, score 3 to 1.", phrases) == {"ball": "up", "score": "3 to 1"}
+    assert facts_in("ball up, the ball is down, lovely weather.", phrases) == {"ball": ""}

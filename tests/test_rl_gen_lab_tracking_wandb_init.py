@@ -1,0 +1,117 @@
+"""The start of a run at W&B: its mode and its group."""
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.tracking import wandb_init
+from rl_gen_lab.tracking.tracker import Tracker, WandbConfig
+from rl_gen_lab.tracking.wandb_reader import WandbRun, find_logs, read_wandb_run
+
+
+@pytest.fixture(autouse=True)
+def _no_machine_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what W&B measures about the machine: it only costs time here."""
+    real = wandb_init.settings
+
+    def fast(library: Any) -> Any:
+        settings = real(library)
+        settings.x_disable_stats = settings.x_disable_meta = settings.x_disable_machine_info = True
+        return settings
+
+    monkeypatch.setattr("rl_gen_lab.tracking.wandb_session.settings", fast)
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    return RunFolder.create(tmp_path / "runs", "dqn", "Pong", 1)
+
+
+def start(run: RunFolder, mode: Any = "offline", **other: Any) -> Tracker:
+    arguments: dict[str, Any] = {
+        "algo": "dqn",
+        "env_id": "ALE/Pong-v5",
+        "seed": 1,
+        "flat_config": {"learning_rate": 1e-4, "seed": 1, "world.size": [84, 84], "wandb.mode": "auto"},
+        "fingerprint_hash": "abc123",
+    }
+    config = other.pop("config", WandbConfig(mode=mode))
+    return Tracker.start(run, config, **{**arguments, **other})
+
+
+def read_back(run: RunFolder) -> WandbRun:
+    (file,) = find_logs(run.path)
+    return read_finished(file)
+
+
+def read_finished(file: Path) -> WandbRun:
+    """Read a log; W&B's service writes the end of it some milliseconds after `finish` has returned."""
+    for _ in range(500):
+        found = read_wandb_run(file)
+        if found.exit_code is not None:
+            break
+        time.sleep(0.01)
+    return found
+
+
+def test_seeds_share_a_group_and_other_settings_do_not(tmp_path: Path) -> None:
+    def group(**changes: Any) -> str:
+        settings = {"learning_rate": 1e-4, "seed": 1, "wandb.mode": "auto", **changes}
+        run = RunFolder.create(tmp_path, "dqn", "Pong", 1)
+        with start(run, flat_config=settings):
+            pass
+        found = read_back(run)
+        assert found.group in found.tags
+        return found.group
+
+    assert group() == group(seed=2, **{"wandb.mode": "offline"}) != group(learning_rate=1e-3)
+    assert group().startswith("dqn-ALE/Pong-v5-")
+
+
+@pytest.mark.parametrize(
+    ("asked", "variable", "key", "expected"),
+    [
+        ("auto", None, True, "online"),
+        ("auto", None, False, "offline"),
+        ("auto", "offline", True, "offline"),
+        ("auto", "dryrun", True, "offline"),
+        ("auto", "disabled", True, "disabled"),
+        ("auto", "online", False, "offline"),
+        ("offline", "online", True, "offline"),
+        ("disabled", "online", True, "disabled"),
+        ("online", "offline", True, "online"),
+        ("online", None, False, "offline"),
+    ],
+)
+def test_flag_beats_variable_beats_key(
+    monkeypatch: pytest.MonkeyPatch, asked: Any, variable: str | None, key: bool, expected: str
+) -> None:
+    monkeypatch.delenv("WANDB_MODE")
+    if variable:
+        monkeypatch.setenv("WANDB_MODE", variable)
+    monkeypatch.setattr("rl_gen_lab.tracking.wandb_init._has_key", lambda: key)
+    mode, reason = wandb_init.choose_mode(asked)
+    assert mode == expected
+    assert bool(reason) == ("online" in (asked, variable if asked == "auto" else "") and not key)
+
+
+def test_a_wrong_variable_is_refused_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WANDB_MODE", "ofline")
+    with pytest.raises(ConfigError, match=r"WANDB_MODE is 'ofline'.*Did you mean 'offline'\?"):
+        wandb_init.choose_mode("auto")
+
+
+@pytest.mark.parametrize("variable", ["", "Offline", "dryrun"])
+def test_a_variable_that_wandb_itself_trips_over_starts_and_is_left_as_it_was(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", variable)
+    monkeypatch.setattr("rl_gen_lab.tracking.wandb_init._has_key", lambda: False)
+    with start(run, mode="auto") as tracker:
+        assert tracker.mode == "offline"
+    assert os.environ["WANDB_MODE"] == variable

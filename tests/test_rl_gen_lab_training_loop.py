@@ -1,0 +1,160 @@
+"""The supervised loop: exact resume, early stopping, losses that are NaN."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import vision_data
+from torch import Tensor
+
+from rl_gen_lab import train
+from rl_gen_lab.backbones.config import BackboneConfig
+from rl_gen_lab.cli.errors import DivergedError
+from rl_gen_lab.cli.settings import WandbConfig
+from rl_gen_lab.data.dataset import Split
+from rl_gen_lab.runs.checkpoints import load_state
+from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.training import run as training_run
+from rl_gen_lab.training.config import Config
+from rl_gen_lab.vision.segmentation.config import SegmentConfig
+from rl_gen_lab.vision.segmentation.task import SegmentationTask
+
+UNET = SegmentConfig(choices=BackboneConfig(width=4, branches=4, stages=2, depth=1, norm="batch", dropout=0.1))
+
+
+def config(path: Path, **changes: Any) -> Config:
+    base = Config(
+        data=vision_data.folder(),
+        epochs=3,
+        runs_dir=path,
+        batch_size=4,
+        log_every_updates=1,
+        wandb=WandbConfig("disabled"),
+    )
+    return replace(base, **({} if "task" in changes else {"segment": UNET}) | changes)
+
+
+def only_run(path: Path) -> RunFolder:
+    (found,) = path.iterdir()
+    return RunFolder.open(found)
+
+
+def final(run: RunFolder) -> dict[str, Tensor]:
+    return load_state(run.checkpoints / "latest")["network"]  # type: ignore[no-any-return]
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def without_clock(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in row.items() if k not in ("wall_seconds", "val/ms_per_image")} for row in rows]
+
+
+def hooked(monkeypatch: pytest.MonkeyPatch, hook: Callable[[int, dict[str, Tensor]], dict[str, Tensor]]) -> None:
+    """Let `hook` see, and change, the losses of each update."""
+    real, count = SegmentationTask.loss, [0]
+
+    def loss(self: SegmentationTask, split: Split, indices: Tensor) -> dict[str, Tensor]:
+        count[0] += 1
+        return hook(count[0], real(self, split, indices))
+
+    monkeypatch.setattr(SegmentationTask, "loss", loss)
+
+
+@pytest.mark.parametrize("at", [2, 6])
+def test_a_run_that_was_stopped_ends_as_one_that_never_was(
+    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training_run.train(config(tmp_path / "whole"))
+
+    def stop(count: int, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        if count == at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return losses
+
+    with monkeypatch.context() as patch:
+        hooked(patch, stop)
+        with pytest.raises(SystemExit) as caught:
+            training_run.train(config(tmp_path / "stopped"))
+    assert caught.value.code == 130
+    run, whole = only_run(tmp_path / "stopped"), only_run(tmp_path / "whole")
+    assert run.read_result()["status"] == "interrupted" and len(run.read_metrics()) < len(whole.read_metrics())
+    torch.manual_seed(123)  # whatever else the process did since
+    train.main(["--resume", str(run.path)])
+    assert same(final(run), final(whole))
+    assert without_clock(run.read_metrics()) == without_clock(whole.read_metrics())
+    assert run.read_result()["best_epoch"] == whole.read_result()["best_epoch"]
+
+
+@pytest.mark.parametrize("at", [2, 5], ids=["validation", "test"])
+def test_ctrl_c_is_heard_while_a_split_is_measured(
+    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training_run.train(config(tmp_path / "whole"))
+    real, count = SegmentationTask.evaluate, [0]
+
+    def stop(self: SegmentationTask, split: Split, on_image: Callable[[int], None]) -> dict[str, float]:
+        count[0] += 1
+        if count[0] == at:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(self, split, on_image)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SegmentationTask, "evaluate", stop)
+        with pytest.raises(SystemExit) as caught:
+            training_run.train(config(tmp_path / "stopped"))
+    assert caught.value.code == 130 and "resume with" in capsys.readouterr().out
+    run, whole = only_run(tmp_path / "stopped"), only_run(tmp_path / "whole")
+    assert run.read_result()["status"] == "interrupted"
+    train.main(["--resume", str(run.path)])
+    assert same(final(run), final(whole))
+    assert without_clock(run.read_metrics()) == without_clock(whole.read_metrics())
+    assert run.read_result()["test"]["miou"] == whole.read_result()["test"]["miou"]
+
+
+def test_a_loss_that_is_nan_at_once_names_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hooked(monkeypatch, lambda count, losses: {"loss": losses["loss"] * torch.nan})
+    with pytest.raises(DivergedError, match=r"at update 1\. No checkpoint was written before"):
+        training_run.train(config(tmp_path))
+    assert "resume with" not in capsys.readouterr().out
+
+
+def test_another_seed_is_another_order(tmp_path: Path) -> None:
+    training_run.train(config(tmp_path / "a", epochs=1))
+    training_run.train(config(tmp_path / "b", epochs=1, seed=1))
+    assert not same(final(only_run(tmp_path / "a")), final(only_run(tmp_path / "b")))
+
+
+def test_a_loss_that_is_nan_stops_with_the_last_checkpoint_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hooked(monkeypatch, lambda count, losses: losses if count < 6 else {"loss": losses["loss"] * torch.nan})
+    with pytest.raises(DivergedError, match="became nan at update 6"):
+        training_run.train(config(tmp_path))
+    run = only_run(tmp_path)
+    assert load_state(run.checkpoints / "latest")["updates"] == 4  # of the first epoch's end
+    assert all(weight.isfinite().all() for weight in final(run).values())
+    assert run.read_result()["status"] == "failed"
+
+
+def test_training_stops_when_validation_no_longer_rises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([0.1, 0.3, 0.2, 0.3, 0.9, 0.9])
+    monkeypatch.setattr(SegmentationTask, "evaluate", lambda *_: {"miou": next(scores)})
+    result = training_run.train(config(tmp_path, epochs=9, patience_epochs=2))
+    assert (result["epochs"], result["best_epoch"]) == (4, 2)
+
+
+def test_half_precision_learns_too(tmp_path: Path) -> None:
+    base = config(tmp_path)
+    result = training_run.train(replace(base, epochs=1, device=replace(base.device, precision="bfloat16")))
+    assert 0 <= result["test"]["miou"] <= 1

@@ -1,0 +1,151 @@
+"""Supervised runs: their record, what they print, what they refuse."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import vision_data
+from PIL import Image
+from torch import Tensor
+
+from envs import scenes
+from rl_gen_lab import train
+from rl_gen_lab.backbones.config import BackboneConfig
+from rl_gen_lab.cli.errors import CheckpointError
+from rl_gen_lab.cli.settings import WandbConfig
+from rl_gen_lab.runs.checkpoints import load_state, load_weights
+from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.training import run as training_run
+from rl_gen_lab.training.config import Config
+from rl_gen_lab.training.loop import Loop
+from rl_gen_lab.vision.segmentation.config import SegmentConfig
+
+UNET = SegmentConfig(choices=BackboneConfig(width=4, branches=4, stages=2, depth=1, norm="batch", dropout=0.1))
+
+
+def config(path: Path, **changes: Any) -> Config:
+    base = Config(
+        data=vision_data.folder(),
+        epochs=3,
+        runs_dir=path,
+        batch_size=4,
+        log_every_updates=1,
+        wandb=WandbConfig("disabled"),
+    )
+    return replace(base, **({} if "task" in changes else {"segment": UNET}) | changes)
+
+
+def only_run(path: Path) -> RunFolder:
+    (found,) = path.iterdir()
+    return RunFolder.open(found)
+
+
+def final(run: RunFolder) -> dict[str, Tensor]:
+    return load_state(run.checkpoints / "latest")["network"]  # type: ignore[no-any-return]
+
+
+def test_a_run_leaves_its_record_and_measures_the_test_split_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured: list[str] = []
+    real = Loop.measure
+    monkeypatch.setattr(Loop, "measure", lambda self, name: measured.append(name) or real(self, name))
+    result = training_run.train(config(tmp_path))
+    assert measured == ["val"] * 4 + ["test"]
+    run = only_run(tmp_path)
+    assert run.path.name.startswith("segment_unet__pictures__0__")
+    assert run.read_result() == json.loads(json.dumps(result)) and result["status"] == "finished"
+    assert (result["epochs"], result["updates"]) == (3, 12)
+    assert 0 < result["latency_ms"] < 10_000
+    rows = run.read_metrics()
+    assert [row["global_step"] for row in rows if "losses/loss" in row] == list(range(1, 13))
+    values = [row["val/miou"] for row in rows if "val/miou" in row]
+    assert len(values) == 3 and result["best_epoch"] == 1 + values.index(max(values))
+    weights, about = load_weights(run.checkpoints / "best.safetensors")
+    assert about["task"] == "segment" and weights.keys() == final(run).keys()
+    about_run = run.read_config()
+    assert about_run["categories"] == ["ball", "paddle"] and about_run["data"] == about["data"]
+    said = capsys.readouterr().out
+    assert "16 train, 2 val, 2 test" in said and "W&B: disabled" in said
+    with pytest.raises(CheckpointError, match="has ended"):
+        training_run.train(config(tmp_path, resume=run.path))
+
+
+def test_frames_of_a_game_are_learned_from_their_files(tmp_path: Path) -> None:
+    path = scenes.write(scenes.Config("Pong", frames=20, every=8, out=tmp_path / "pong"))
+    flags = ["segment", "--data", str(path), "--runs-dir", str(tmp_path / "runs"), "--wandb.mode", "disabled"]
+    flags += ["--segment.model", "fcn", "--segment.width", "4", "--epochs", "1", "--batch-size", "4"]
+    train.main(flags)
+    result = only_run(tmp_path / "runs").read_result()
+    assert {"iou/player", "iou/enemy", "accuracy"} <= result["test"].keys()
+
+
+def test_what_cannot_be_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def refused(*flags: str) -> str:
+        with pytest.raises(SystemExit) as caught:
+            train.main(list(flags))
+        assert caught.value.code == 2
+        (line,) = capsys.readouterr().err.splitlines()
+        return line
+
+    assert "--data FOLDER" in refused("segment")
+    assert "there is no folder" in refused("segment", "--data", str(tmp_path / "nowhere"))
+    assert "invalid choice" in refused("segments")
+    assert not (tmp_path / "runs").exists()
+    training_run.train(config(tmp_path / "runs", epochs=1))
+    run = only_run(tmp_path / "runs")
+    assert "--epochs cannot be changed" in refused("--resume", str(run.path), "--epochs", "9")
+    (run.path / "result.json").unlink()
+    other = config(tmp_path, data=vision_data.write(tmp_path / "other", seed=1), resume=run.path)
+    with pytest.raises(CheckpointError, match="was trained with data"):
+        training_run.train(other)
+
+
+def test_a_run_is_not_resumed_on_other_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = vision_data.write(tmp_path / "own")
+    training_run.train(config(tmp_path / "runs", epochs=1, data=own))
+    assert "left out" not in capsys.readouterr().out
+    run = only_run(tmp_path / "runs")
+    (run.path / "result.json").unlink()
+    file = own / "images" / "7.png"
+    before = file.read_bytes()
+    pixels = np.array(Image.open(file))
+    pixels[20, 20, 0] += 1
+    Image.fromarray(pixels).save(file)
+    with pytest.raises(CheckpointError, match=r"was trained on other images than .*own holds now"):
+        training_run.train(config(tmp_path, data=own, resume=run.path))
+    file.write_bytes(before)
+    training_run.train(config(tmp_path, data=own, resume=run.path, epochs=1))
+    assert run.read_result()["status"] == "finished"
+    (run.path / "result.json").unlink()
+    about = run.read_config()
+    del about["pixels"]  # as of a run made before pictures were looked at
+    run.write_config(about)
+    Image.fromarray(pixels).save(file)
+    training_run.train(config(tmp_path, data=own, resume=run.path, epochs=1))
+
+
+def test_images_left_out_for_a_crowd_are_counted_aloud(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = vision_data.write(tmp_path / "own", images=30)
+    file = own / "annotations" / "instances.json"
+    labels = json.loads(file.read_text())
+    labels["annotations"][0]["iscrowd"] = 1
+    file.write_text(json.dumps(labels))
+    training_run.train(config(tmp_path / "runs", epochs=1, data=own))
+    assert "\nleft out, for they show crowds (iscrowd): 1 images" in capsys.readouterr().out
+
+
+def test_a_category_that_a_split_never_shows_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own = vision_data.write(tmp_path / "own")
+    file = own / "annotations" / "instances.json"
+    labels = json.loads(file.read_text())
+    labels["annotations"] = [a for a in labels["annotations"] if a["category_id"] == 2 or a["image_id"] % 10 != 8]
+    file.write_text(json.dumps(labels))
+    training_run.train(config(tmp_path / "runs", epochs=1, data=own))
+    said = capsys.readouterr().out
+    assert "\nno val image shows ball: val says nothing about it" in said and "no test image" not in said
