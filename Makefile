@@ -13,7 +13,12 @@ PYTHON ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup pong results test format-check lint types unit format lock clean
+# Parts of the test run: the quick ones, all of them. The slowest are named at the end.
+QUICK := -m "not slow"
+SLOWEST := --durations=20
+# The commit that `make same-weights` compares with.
+BASE ?= HEAD
+.PHONY: help setup cartpole pong results check test format-check lint types unit same-weights format lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -51,11 +56,17 @@ results: $(READY) ## make the README's tables and pictures anew from results/*.c
 	$(BIN)/python -m agents.results $(ARGS)
 
 # In this order, cheapest first, also under make -j.
-test: $(READY) ## what CI runs: format check, lint, types, tests
+check: $(READY) ## before a commit: format check, lint, types, quick tests (at most 90 s on 2 quiet cores)
 	@$(MAKE) --no-print-directory format-check
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory types
-	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory unit ARGS='$(QUICK) $(SLOWEST) $(ARGS)'
+
+test: $(READY) ## what CI runs: format check, lint, types, all tests
+	@$(MAKE) --no-print-directory format-check
+	@$(MAKE) --no-print-directory lint
+	@$(MAKE) --no-print-directory types
+	@$(MAKE) --no-print-directory unit ARGS='$(SLOWEST) $(ARGS)'
 
 format-check: $(READY)
 	$(BIN)/ruff format --check .
@@ -69,6 +80,9 @@ types: $(READY)
 # Processes that tests start take one thread each, as the tests do.
 unit: $(READY) ## only the tests;  make unit ARGS="-k replay"
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(ARGS)
+
+same-weights: $(READY) ## show that a change leaves what is learned as it was;  make same-weights BASE=HEAD~1
+	OMP_NUM_THREADS=1 $(BIN)/python tests/same_weights.py --base $(BASE) $(ARGS)
 
 format: $(READY) ## format, and mend what ruff can mend
 	$(BIN)/ruff format .

@@ -52,7 +52,7 @@ class PolicySettings(Protocol):
 
 
 class PolicyHead(nn.Module):
-    """From features to a distribution over actions, and from its actions to the world's.
+    """A head from features to a distribution over actions, and from its actions to the environment's.
 
     Raises: ConfigError for a space that is neither Discrete nor a Box of floats.
     """
@@ -70,18 +70,18 @@ class PolicyHead(nn.Module):
                 self.log_std = nn.Parameter(torch.full((entries,), config.log_std_start))
             bounded = np.isfinite(space.low) & np.isfinite(space.high)
             if config.squash and not bounded.all():
-                raise ConfigError(f"squash needs bounds on every entry of the action; this world has {space}")
-            # An entry without bounds is the world's own number.
+                raise ConfigError(f"squash needs bounds on every entry of the action; this environment has {space}")
+            # An entry without bounds is passed on as it is.
             self.middle = np.where(bounded, 0.5 * space.high + 0.5 * np.where(bounded, space.low, 0.0), 0.0)
             self.half_range = np.where(bounded, 0.5 * space.high - 0.5 * np.where(bounded, space.low, 0.0), 1.0)
         else:
-            raise ConfigError(f"actions must be Discrete or a Box of floats, but this world has {space}")
+            raise ConfigError(f"actions must be Discrete or a Box of floats, but this environment has {space}")
         nn.init.orthogonal_(self.out.weight, 0.01)  # at first all actions are about equally likely
         nn.init.zeros_(self.out.bias)
 
     def forward(self, features: Tensor) -> Distribution:
-        """features: (..., F)."""
-        out = exactly(self.out, features)
+        """Return the distribution for features (..., D)."""
+        out = in_float32(self.out, features)
         if isinstance(self.space, spaces.Discrete):
             return Categorical.from_logits(out)
         if self.log_std is None:
@@ -92,7 +92,7 @@ class PolicyHead(nn.Module):
         return SquashedGaussian(out, log_std) if self.config.squash else Gaussian(out, log_std)
 
     def to_env(self, action: Tensor) -> np.ndarray:
-        """The world's actions, (N,) int64 or (N, ...) within the space, of the head's, (N,) or (N, A)."""
+        """Convert actions of the head, (N,) or (N, A), to the environment's, (N,) int64 or (N, ...) in the space."""
         if not isinstance(self.space, spaces.Box):
             return action.cpu().numpy()
         number = (action.tanh() if self.config.squash else action).cpu().numpy()
@@ -102,7 +102,10 @@ class PolicyHead(nn.Module):
 
 @dataclass(frozen=True)
 class Prediction:
-    """policy: over actions of (T, N); value: (T, N) float32 or None without a critic; state: (2, N, units) or None."""
+    """Output of an `ActorCritic`.
+
+    policy: over actions of (T, N); value: (T, N) float32 or None without a critic; state: (2, N, units) or None.
+    """
 
     policy: Distribution
     value: Tensor | None
@@ -110,7 +113,7 @@ class Prediction:
 
 
 class ActorCritic(nn.Module):
-    """A policy, and a critic on the same backbone, on one of its own, or none; after a shared one perhaps an LSTM.
+    """A policy with a critic on the same backbone (perhaps with an LSTM behind it), on one of its own, or without one.
 
     Orthogonal weights (Saxe et al. 2014) with gain sqrt(2) in the backbone, 1 in the critic, 0.01 in the policy.
     """
@@ -141,16 +144,16 @@ class ActorCritic(nn.Module):
             nn.init.zeros_(self.value_head.bias)
 
     def start(self, num_envs: int) -> Tensor | None:
-        """The state before anything was seen, (2, N, units), or None without an LSTM."""
+        """Return the initial state of the LSTM, (2, N, units), or None without one."""
         return None if self.core is None else self.core.start(num_envs)
 
     @torch.no_grad()
     def take_statistics(self, obs: Tensor) -> None:
-        """Take observations (B, ...) into the statistics that standardize the input, if that is asked for."""
+        """Take observations (B, ...) into the statistics that standardize the input, if the settings ask for it."""
         if self.moments is not None:
             self.moments.update(obs)
         if self.frames_known is not None and not self.frames_known:
-            # Stacks at the start of a game are filled up with black frames, which are like nothing that comes later.
+            # Stacks at the start of a game are padded with black frames, which resemble no later frame.
             full = obs[(obs[:, 0] > 0).flatten(1).any(1)]
             obs = full if len(full) else obs
             backbones: list[object] = [self.backbone, self.value_backbone]
@@ -160,32 +163,32 @@ class ActorCritic(nn.Module):
             self.frames_known.fill_(True)
 
     def act(self, obs: Tensor, first: Tensor, state: Tensor | None) -> tuple[Distribution, Tensor | None]:
-        """The policy alone. obs: (T, N, ...); first: (T, N) bool; state: before obs[0]. Gives it with the new state."""
-        features, state = self._remember(self.backbone(self._input(obs)).unflatten(0, obs.shape[:2]), first, state)
+        """Return the policy and the new state. obs: (T, N, ...); first: (T, N) bool; state: before obs[0]."""
+        features, state = self._recur(self.backbone(self._input(obs)).unflatten(0, obs.shape[:2]), first, state)
         return self.head(features), state
 
     def value(self, obs: Tensor) -> Tensor:
-        """Values (B,) of observations (B, ...), by a critic on a backbone of its own."""
+        """Return values (B,) of observations (B, ...), by a critic on a backbone of its own."""
         assert self.value_backbone is not None and self.value_head is not None
-        seen = obs if self.moments is None else self.moments(obs)
-        return exactly(self.value_head, self.value_backbone(seen)).squeeze(-1)
+        standardized = obs if self.moments is None else self.moments(obs)
+        return in_float32(self.value_head, self.value_backbone(standardized)).squeeze(-1)
 
     def forward(self, obs: Tensor, first: Tensor, state: Tensor | None) -> Prediction:
-        """obs: (T, N, ...); first: (T, N) bool, begins an episode; state: before obs[0]."""
+        """Return policy, value and new state. obs: (T, N, ...); first: (T, N) bool; state: before obs[0]."""
         flat = self._input(obs)
-        features, state = self._remember(self.backbone(flat).unflatten(0, obs.shape[:2]), first, state)
+        features, state = self._recur(self.backbone(flat).unflatten(0, obs.shape[:2]), first, state)
         policy = self.head(features)
         if self.value_head is None:
             return Prediction(policy, None, state)
         if self.value_backbone is not None:
             features = self.value_backbone(flat).unflatten(0, obs.shape[:2])
-        return Prediction(policy, exactly(self.value_head, features).squeeze(-1), state)
+        return Prediction(policy, in_float32(self.value_head, features).squeeze(-1), state)
 
     def _input(self, obs: Tensor) -> Tensor:
         flat = obs.flatten(0, 1)
         return flat if self.moments is None else self.moments(flat)
 
-    def _remember(self, features: Tensor, first: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def _recur(self, features: Tensor, first: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
         if self.core is None:
             return features, None
         assert state is not None
@@ -193,8 +196,8 @@ class ActorCritic(nn.Module):
         return out, state
 
 
-def exactly(head: nn.Linear, features: Tensor) -> Tensor:
-    """A head in float32, whatever precision autocast gave the features: ratios of probabilities are made of it."""
+def in_float32(head: nn.Linear, features: Tensor) -> Tensor:
+    """Apply a head in float32 whatever the precision of autocast: ratios of probabilities need it."""
     with torch.autocast(features.device.type, enabled=False):
         return head(features.float())
 

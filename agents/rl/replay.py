@@ -106,12 +106,12 @@ class Replay:
         self.size = 0  # vector steps stored
 
     def __len__(self) -> int:
-        """Slots stored, over all environments."""
+        """Return the number of slots stored, over all environments."""
         return self.size * self.num_envs
 
     @property
     def size_bytes(self) -> int:
-        """Memory of all arrays."""
+        """Memory of all arrays [bytes]."""
         tensors = (self.frames, self.action, self.reward, self.flags, self.priority)
         return sum(t.numel() * t.element_size() for t in tensors)
 
@@ -157,12 +157,12 @@ class Replay:
         self.push(frame, zero.long(), zero, none, none, none, first=flags["dummy"], dummy=~none)
 
     def _window(self, n_step: int) -> tuple[int, int]:
-        """First age that may be sampled (0 = oldest) and how many: whole stacks, whole n-step windows."""
+        """Return the first age that may be sampled (0 = oldest) and how many: whole stacks, whole n-step windows."""
         oldest = self.frame_stack - 1 if self.size == self.length else 0
         return oldest, self.size - n_step - oldest
 
     def can_sample(self, n_step: int) -> bool:
-        """True when at least one n-step window is complete."""
+        """Return whether at least one n-step window is complete."""
         return self._window(n_step)[1] > 0
 
     def sample(
@@ -212,7 +212,7 @@ class Replay:
         return index, (weight / weight.max()).float()
 
     def update_priorities(self, index: Tensor, td_error: Tensor) -> None:
-        """New priorities |td_error|^alpha for sampled transitions (`Batch.index`)."""
+        """Set the priorities of sampled transitions (`Batch.index`) to |td_error|^alpha."""
         if not self.priority_exponent:
             return
         priority = (td_error.abs().double() + 1e-6).pow(self.priority_exponent)
@@ -221,7 +221,7 @@ class Replay:
         self.max_priority = torch.maximum(self.max_priority, priority.max())
 
     def _n_step(self, index: Tensor, n_step: int, gamma: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Return of the window, its discount, and the slot where it ends. Source: Sutton & Barto 2018, eq. 7.1.
+        """Compute n-step return, discount and end slot of each window. Source: Sutton & Barto 2018, eq. 7.1.
 
         The window stops at the first termination, end of value (life, point) or truncation; the last stops no value.
         """
@@ -242,7 +242,7 @@ class Replay:
         return reward_t, discount_t, end
 
     def _stack(self, index: Tensor) -> Tensor:
-        """Observations at slots `index`: (B, S*C, H, W) with zeros before an episode's first frame, or (B, D)."""
+        """Return observations at slots `index`: (B, S*C, H, W), zeros before an episode's first frame, or (B, D)."""
         slots = self.length * self.num_envs
         if self.frame_stack == 1:
             return self.frames[index].view(-1, *self.frame_shape)
@@ -252,18 +252,18 @@ class Replay:
         # A frame belongs to the stack if no episode began after it: no `first` among the newer frames.
         newer = torch.nn.functional.pad(first, (-1, 1)).flip(1).cumsum(1).flip(1)
         rows = torch.where(newer > 0, slots, window)
-        channels, *picture = self.frame_shape
-        return self.frames.index_select(0, rows.view(-1)).view(-1, self.frame_stack * channels, *picture)
+        channels, *size = self.frame_shape
+        return self.frames.index_select(0, rows.view(-1)).view(-1, self.frame_stack * channels, *size)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything stored, only the slots in use; on a CPU the arrays are the memory itself, not copies."""
+        """Return the slots in use; on a CPU the arrays are the memory itself, not copies."""
         used = len(self)
         names = ("frames", "action", "reward", "flags") + (("priority",) if self.priority_exponent else ())
         state = {name: getattr(self, name)[:used].cpu().numpy() for name in names}
         return state | {"cursor": self.cursor, "size": self.size, "max_priority": float(self.max_priority)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Inverse of `state_dict`."""
+        """Continue from what `state_dict` returned."""
         self.cursor, self.size = int(state["cursor"]), int(state["size"])
         for name, value in state.items():
             if name not in ("cursor", "size", "max_priority"):

@@ -1,4 +1,4 @@
-"""From a command line to a Config: which preset, which flags, or the configuration of a run to be resumed."""
+"""From a command line to a Config: presets and flags, or the settings of a run to resume."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags, peek_flag
 from rl_gen_lab.cli.presets import load
 
-# Settings of world that only an emulator has.
+# Settings of `world` that only an emulator has.
 OF_ATARI = (
     "sticky",
     "frame_skip",
@@ -34,20 +34,20 @@ R = TypeVar("R")
 
 
 def command(main: Callable[P, R]) -> Callable[P, R]:
-    """Make a `main`: what a user can mend becomes one line and exit code 2."""
-    # `envs` knows nothing of our error classes; its UnknownEnvError is the user's to mend all the same.
+    """Wrap the `main` of a command: an error that a user can mend becomes one line and exit code 2."""
+    # `envs` cannot import our error classes; its UnknownEnvError is a user's error all the same.
     return exit_on_error(main, UnknownEnvError)
 
 
 def cli(config_class: type[ConfigT], argv: list[str] | None) -> ConfigT:
-    """Flags and positional arguments of a command that has no presets."""
+    """Read flags and positional arguments of a command without presets."""
     return parse_flags(config_class, argv, description=config_class.__doc__)
 
 
 def parse(config_class: type[AgentConfigT], agent: str, argv: list[str] | None) -> AgentConfigT:
-    """The Config that a command line asks for; prints which preset it starts from.
+    """Return the Config that a command line asks for; print the preset that it starts from.
 
-    `--resume RUN` takes the run's own configuration; only its limits (`--total-env-steps`, `--total-minutes`) may be
+    `--resume RUN` takes the run's own settings; only its limits (`--total-env-steps`, `--total-minutes`) may be
     changed. Raises: ConfigError, UnknownEnvError, CheckpointError.
     """
     argv = sys.argv[1:] if argv is None else argv

@@ -48,8 +48,8 @@ class RunConfig:
     # Stop as soon as an evaluation's mean return is at least this.
     stop_at_return: float | None = None
     # Agent steps between checkpoints. The environments of our agents restart there, which is what makes their resuming
-    # exact: divided by num_envs it should be several episodes long, for what lies beyond is never seen in training.
-    # Those of agents.sb3 play on, and a resumed run of it begins new games.
+    # exact: divided by num_envs it should be several episodes long, or the ends of long episodes are never seen in
+    # training. Those of agents.sb3 play on, and a resumed run of it begins new games.
     checkpoint_every_env_steps: int = 50_000
     # Agent steps between lines of losses and speed in the record.
     log_every_env_steps: int = 1_000
@@ -83,12 +83,12 @@ class PolicyConfig:
     normalize_obs: bool = False
     # Continuous actions: squash by tanh into the bounds of the space (else: clip to them).
     squash: bool = False
-    # Continuous actions: the spread is a function of the observation (else: one learned number for each entry).
+    # Continuous actions: standard deviation as a function of the observation (else: one learned number for each entry).
     state_dependent_std: bool = False
-    # Continuous actions: log of the spread at the start; 0 is half the range between the bounds.
+    # Continuous actions: log standard deviation at the start; 0 is half the range between the bounds.
     log_std_start: float = 0.0
-    # Vector steps that the noise which draws the actions lasts (1: new noise at each step). Longer for worlds where
-    # only a long push the same way finds a reward.
+    # Vector steps for which action noise is held (1: new noise at each step); more where only a long push in one
+    # direction is rewarded.
     noise_hold_steps: int = 1
 
     def __post_init__(self) -> None:

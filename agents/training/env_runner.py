@@ -21,7 +21,7 @@ from rl_gen_lab.compute.seeding import Generators
 
 
 class EnvStepError(UserError):
-    """The environment broke its contract (shape, NaN reward, exception); names the environment and the step."""
+    """The environment broke its contract (shape, NaN reward, exception); the message names it and the step."""
 
 
 class VectorEnvRunner:
@@ -51,7 +51,7 @@ class VectorEnvRunner:
         self.restart()
 
     def restart(self) -> None:
-        """Begin every copy anew, from seeds derived from the restart's number."""
+        """Restart every copy, from seeds derived from the number of the restart."""
         self.restarts += 1
         self.actions_since_restart: list[np.ndarray] = []
         try:
@@ -66,13 +66,13 @@ class VectorEnvRunner:
         self._lives = self._lives_in(info)
 
     def send(self, actions: np.ndarray) -> None:
-        """Start a step; `recv` ends it."""
+        """Begin a step, which `recv` ends."""
         self._pending = np.asarray(actions)
         if self._overlaps:
             self.vec.send(self._pending)  # type: ignore[attr-defined]
 
     def recv(self) -> tuple[Step, list[Episode]]:
-        """End the step begun by `send`: what happened, and the episodes that finished.
+        """End the step that `send` began; return what happened and the episodes that finished.
 
         Raises: EnvStepError.
         """
@@ -104,7 +104,7 @@ class VectorEnvRunner:
         return step, self._advance(step, np.asarray(reward, np.float64), lives)
 
     def step(self, actions: np.ndarray) -> tuple[Step, list[Episode]]:
-        """`send` and `recv` in one."""
+        """Take actions (N,) or (N, A): `send` and `recv` in one."""
         self.send(actions)
         return self.recv()
 
@@ -137,7 +137,7 @@ class VectorEnvRunner:
             raise EnvStepError(f"{self._here()}: an observation is not finite")
 
     def state_dict(self) -> dict[str, Any]:
-        """Enough to rebuild every copy: the restart's number and the actions since."""
+        """Return what rebuilds every copy: the number of the restart and the actions since."""
         since = self.actions_since_restart
         empty = np.zeros((0, self.num_envs), dtype=np.int64)
         return {
@@ -149,7 +149,7 @@ class VectorEnvRunner:
     def load_state_dict(self, state: dict[str, Any], on_repeat: Callable[[int, int], None] | None = None) -> None:
         """Restart as numbered in `state` and repeat the actions taken since, which takes as long as it took before.
 
-        on_repeat(done, all): called after each vector step.
+        on_repeat(done, total): called after each vector step.
         """
         self.restarts = int(state["restarts"]) - 1
         self.restart()

@@ -1,4 +1,4 @@
-"""When the agent of a run is evaluated, and the games themselves: evaluations, the final one, the film."""
+"""When the agent of a run is evaluated, and the episodes themselves: evaluations, the final one, the video."""
 
 from __future__ import annotations
 
@@ -17,36 +17,36 @@ from agents.training.video import in_words, play_episode, write_mp4
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.compute.seeding import Generators
 
-RECENT = 20  # training episodes in the return shown; half as many tell that the goal may be reached
+RECENT = 20  # training episodes in the return shown; half as many suggest that the target may be reached
 COUNTERS = ("evaluations", "next_eval", "next_eager_eval", "last_eval")
 
 
 class StopAsked(Exception):
-    """Somebody asked to stop while the agent was being evaluated."""
+    """Somebody asked to stop during an evaluation."""
 
 
 class Evaluator:
-    """Plays the agent of a run without learning. All its randomness derives from the run's seed and its counters."""
+    """Plays the agent of a run without learning, with randomness derived from the run's seed and counters alone."""
 
     def __init__(self, config: AgentConfig, display: ProgressDisplay, stop_asked: Callable[[], bool]) -> None:
-        """stop_asked: looked at before every step. Raises: ConfigError for an impossible seed."""
+        """stop_asked: called before every step. Raises: ConfigError for an impossible seed."""
         self.config, self.display, self.stop_asked = config, display, stop_asked
         self.seeds = Generators(config.seed)
         self.every = config.eval.every_env_steps or sys.maxsize
         self.evaluations, self.next_eval, self.next_eager_eval, self.last_eval = 0, self.every, 0, -1
 
     def due(self, env_steps: int, recent: Sequence[float]) -> bool:
-        """By the steps; or earlier where the returns of recent training episodes say that the goal is reached."""
+        """Whether to evaluate now: by the steps, or earlier if recent returns suggest that the target is reached."""
         return env_steps >= self.next_eval or self._looks_solved(env_steps, recent)
 
     def _looks_solved(self, env_steps: int, recent: Sequence[float]) -> bool:
-        goal = self.config.run.stop_at_return
-        if goal is None or len(recent) < RECENT // 2 or env_steps < self.next_eager_eval:
+        target = self.config.run.stop_at_return
+        if target is None or len(recent) < RECENT // 2 or env_steps < self.next_eager_eval:
             return False
-        return float(np.mean(recent[-RECENT // 2 :])) >= goal
+        return float(np.mean(recent[-RECENT // 2 :])) >= target
 
     def evaluate(self, policy: Policy, env_steps: int) -> tuple[Evaluation, np.ndarray]:
-        """The next evaluation, and what the policy said of the actions (n, A). Raises: StopAsked; it comes again."""
+        """Run the next evaluation; return it with the scores of actions (n, A). Raises: StopAsked; repeat it then."""
         seed = self.seeds.integer("evaluation", self.evaluations + 1)
         played = self._play(policy, self.config.eval.episodes, seed, "evaluating", env_steps)
         self.evaluations += 1
@@ -55,12 +55,12 @@ class Evaluator:
         return played
 
     def final(self, policy: Policy, env_steps: int) -> Evaluation:
-        """The evaluation that a run is scored by, on episodes of its own. Raises: StopAsked."""
+        """Run the evaluation that the run is scored by, on fresh episodes. Raises: StopAsked."""
         seed = self.seeds.integer("final_evaluation")
         return self._play(policy, self.config.eval.final_episodes, seed, "final evaluation", env_steps)[0]
 
     def film(self, policy: Policy, path: Path, env_steps: int) -> str:
-        """Film the first episode of the final evaluation; what it shows, in words. Raises: whatever the world does."""
+        """Film the first episode of the final evaluation; return what it shows. Raises what the environment raises."""
 
         def show(done: int) -> None:
             self.display.pause(env_steps, f"filming: {done:,} steps")
@@ -74,7 +74,7 @@ class Evaluator:
         self, policy: Policy, episodes: int, seed: int, word: str, env_steps: int
     ) -> tuple[Evaluation, np.ndarray]:
         c = self.config
-        seen: list[np.ndarray] = []
+        scores: list[np.ndarray] = []
 
         def act(obs: np.ndarray) -> np.ndarray:
             if self.stop_asked():
@@ -82,7 +82,7 @@ class Evaluator:
             if policy.values is None:
                 return policy.act(obs)
             values = policy.values(obs)
-            seen.append(values)
+            scores.append(values)
             return values.argmax(1)
 
         def show(done: int) -> None:
@@ -99,13 +99,13 @@ class Evaluator:
             on_episode=show,
             begin=policy.begin,
         )
-        return result, np.concatenate(seen) if seen else np.zeros((0, 1))
+        return result, np.concatenate(scores) if scores else np.zeros((0, 1))
 
     def state_dict(self) -> dict[str, Any]:
-        """The counters."""
+        """Return the counters."""
         return {name: getattr(self, name) for name in COUNTERS}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue from what `state_dict` gave."""
+        """Continue from what `state_dict` returned."""
         for name in COUNTERS:
             setattr(self, name, state[name])

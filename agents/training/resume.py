@@ -1,4 +1,4 @@
-"""Continuing a run: its own settings, its last checkpoint, and the limits that may be changed."""
+"""Resuming a run: its own settings, its last checkpoint, and the limits that may be changed."""
 
 from __future__ import annotations
 
