@@ -1,88 +1,22 @@
-"""Heads on backbones: the dueling sum by hand, gradients, and weights that do not fit."""
+"""Policy networks: heads, statistics that standardize the input, and what is refused."""
 
-from pathlib import Path
-from typing import Literal
+from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
 import pytest
 import torch
+from fake_run import make_agent, network_of
 from gymnasium import spaces
+from policy_gradient_configs import A2C, PPO
 
-from agents.rl.policy_networks import ActorCritic
-from agents.rl.q_networks import QNetwork
-from agents.rl.weights import load_network
+from agents import actor_critic
+from agents.rl.policy_networks import ActorCritic, PolicyHead
 from agents.training.config import PolicyConfig
-from rl_gen_lab.cli.errors import CheckpointError, ConfigError
-
-
-@pytest.mark.parametrize(("backbone", "shape"), [("mlp", (4,)), ("small", (4, 84, 84)), ("auto", (2, 42, 42))])
-@pytest.mark.parametrize("dueling", [False, True])
-def test_action_values_have_one_row_for_each_observation(backbone: str, shape: tuple[int, ...], dueling: bool) -> None:
-    network = QNetwork(backbone, shape, 6, dueling)
-    obs = torch.randint(256, (3, *shape), dtype=torch.uint8) if len(shape) == 3 else torch.randn(3, *shape)
-    q = network(obs)
-    assert q.shape == (3, 6)
-    assert q.dtype == torch.float32
-    # Rows do not depend on one another.
-    torch.testing.assert_close(network(obs[1:2]), q[1:2], rtol=1e-4, atol=1e-5)
-
-
-def test_dueling_is_value_plus_advantage_minus_its_mean() -> None:
-    torch.manual_seed(0)
-    network = QNetwork("mlp", (4,), 3, dueling=True)
-    obs = torch.randn(8, 4)
-    with torch.no_grad():
-        features = network.backbone(obs)
-        advantage = features @ network.advantage.weight.T + network.advantage.bias
-        assert network.value is not None
-        value = features @ network.value.weight.T + network.value.bias
-        q = network(obs)
-    torch.testing.assert_close(q, value + advantage - advantage.mean(1, keepdim=True))
-    torch.testing.assert_close(q.mean(1, keepdim=True), value)
-
-
-def test_only_dueling_forgets_a_constant_added_to_all_advantages() -> None:
-    for dueling in (False, True):
-        torch.manual_seed(0)
-        network = QNetwork("mlp", (4,), 3, dueling)
-        obs = torch.randn(2, 4)
-        with torch.no_grad():
-            before = network(obs)
-            network.advantage.bias.add_(5.0)
-            moved = network(obs) - before
-        torch.testing.assert_close(moved, torch.full((2, 3), 0.0 if dueling else 5.0), atol=1e-5, rtol=0)
-
-
-def test_every_weight_learns() -> None:
-    network = QNetwork("small", (4, 84, 84), 6, dueling=True)
-    network(torch.randint(256, (4, 4, 84, 84), dtype=torch.uint8)).square().sum().backward()
-    for name, parameter in network.named_parameters():
-        assert parameter.grad is not None, name
-        assert parameter.grad.abs().sum() > 0, name
-
-
-def test_weights_are_loaded_whole_with_the_statistics_of_the_pixels() -> None:
-    one, two = (QNetwork("small", (4, 84, 84), 6, dueling=True) for _ in range(2))
-    one.backbone.standardize(torch.randint(256, (20, 1, 84, 84), dtype=torch.uint8))  # type: ignore[operator]
-    obs = torch.randint(256, (2, 4, 84, 84), dtype=torch.uint8)
-    assert not torch.allclose(one(obs), two(obs))
-    load_network(two, one.state_dict(), Path("run"))
-    assert torch.equal(one(obs), two(obs))
-
-
-def test_weights_that_do_not_fit_are_refused_with_the_layers_named() -> None:
-    six, three = QNetwork("mlp", (4,), 6, dueling=False), QNetwork("mlp", (4,), 3, dueling=True)
-    before = {name: tensor.clone() for name, tensor in three.state_dict().items()}
-    with pytest.raises(
-        CheckpointError, match=r"weights of runs/a do not fit .*value\.weight.*advantage\.weight"
-    ) as caught:
-        load_network(three, six.state_dict(), Path("runs/a"))
-    assert "\n" not in str(caught.value)
-    assert all(torch.equal(before[name], tensor) for name, tensor in three.state_dict().items())
-
-
-def test_a_backbone_for_the_wrong_kind_of_observation_is_refused() -> None:
-    with pytest.raises(ConfigError, match="'nature' reads pixels"):
-        QNetwork("nature", (4,), 2, dueling=False)
+from envs.config import EnvConfig
+from rl_gen_lab.cli.errors import ConfigError
 
 
 @pytest.mark.parametrize("critic", ["shared", "separate"])
@@ -98,3 +32,42 @@ def test_heads_are_float32_whatever_autocast_makes_of_the_backbone(critic: Liter
     for number in (*heard, said.value):
         assert number.dtype == torch.float32
         assert (number != number.bfloat16().float()).float().mean() > 0.9  # finer than bfloat16 can say
+
+
+def test_the_black_frames_that_fill_the_stacks_of_new_games_do_not_count() -> None:
+    agent, rollout = make_agent(
+        replace(PPO, env="Pong", world=EnvConfig(image_size=36), policy=PolicyConfig("small", normalize_obs=True))
+    )
+    rollout.close()
+    games = torch.randint(1, 256, (40, 4, 36, 36), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    games[:4, 0] = 0
+    network_of(agent).take_statistics(games)
+    state, later = network_of(agent).state_dict(), games[4:].float()
+    torch.testing.assert_close(state["backbone.conv.0.mean"], later.mean(0))
+    std = (later - later.mean(0)).square().mean().sqrt()
+    assert float(state["backbone.conv.0.scale"]) == pytest.approx(1 / float(std))
+
+
+def test_bounds_as_wide_as_numbers_go_give_finite_actions() -> None:
+    largest = float(np.finfo(np.float32).max)
+    head = PolicyHead(4, spaces.Box(-largest, largest, (2,), np.float32), PolicyConfig())
+    assert np.isfinite(head.to_env(torch.tensor([[0.0, 0.5]]))).all()
+
+
+def test_a_memory_needs_one_backbone() -> None:
+    with pytest.raises(ConfigError, match="shared_backbone"):
+        make_agent(replace(A2C, lstm_units=8, shared_backbone=False))
+
+
+@pytest.mark.parametrize(
+    ("space", "said"),
+    [
+        (spaces.MultiBinary(3), "Discrete or a Box"),
+        (spaces.Box(0, 5, (2,), np.int64), "Box of floats"),
+        (spaces.Box(-np.inf, np.inf, (2,), np.float32), "squash needs bounds"),
+    ],
+)
+def test_actions_that_no_policy_can_take_are_refused(space: spaces.Space[Any], said: str) -> None:
+    config = replace(A2C, policy=PolicyConfig(squash=True))
+    with pytest.raises(ConfigError, match=said):
+        actor_critic.make_network(config, spaces.Box(-1, 1, (4,), np.float32), space)

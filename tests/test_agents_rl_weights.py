@@ -1,0 +1,32 @@
+"""Loading weights: those that do not fit are refused with the names of their layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from agents.rl.q_networks import QNetwork
+from agents.rl.weights import load_network
+from rl_gen_lab.cli.errors import CheckpointError
+
+
+def test_weights_are_loaded_whole_with_the_statistics_of_the_pixels() -> None:
+    one, two = (QNetwork("small", (4, 84, 84), 6, dueling=True) for _ in range(2))
+    one.backbone.standardize(torch.randint(256, (20, 1, 84, 84), dtype=torch.uint8))  # type: ignore[operator]
+    obs = torch.randint(256, (2, 4, 84, 84), dtype=torch.uint8)
+    assert not torch.allclose(one(obs), two(obs))
+    load_network(two, one.state_dict(), Path("run"))
+    assert torch.equal(one(obs), two(obs))
+
+
+def test_weights_that_do_not_fit_are_refused_with_the_layers_named() -> None:
+    six, three = QNetwork("mlp", (4,), 6, dueling=False), QNetwork("mlp", (4,), 3, dueling=True)
+    before = {name: tensor.clone() for name, tensor in three.state_dict().items()}
+    with pytest.raises(
+        CheckpointError, match=r"weights of runs/a do not fit .*value\.weight.*advantage\.weight"
+    ) as caught:
+        load_network(three, six.state_dict(), Path("runs/a"))
+    assert "\n" not in str(caught.value)
+    assert all(torch.equal(before[name], tensor) for name, tensor in three.state_dict().items())
