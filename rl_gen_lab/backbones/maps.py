@@ -1,4 +1,4 @@
-"""Backbones of any size, and as vision models use them: feature maps without a fully connected layer."""
+"""Backbones of any size, and for vision models: feature maps without a fully connected layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.compute.memory_budget import refuse_weights
 
-# A network up to this size fits into any memory; its weights are not counted, for which torch takes a second.
+# A network up to this size fits into any memory; its weights are not counted, which would take a second.
 SMALL_CHANNELS, SMALL_DEPTH = 1_024, 4  # channels of the stage after the last; depth
 WITH_PATHS = tuple(name for name in CONFIGURABLE if name not in ("densenet", "squeezenet"))
 
