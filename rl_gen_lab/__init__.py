@@ -1,4 +1,4 @@
-"""Models, and the boring parts of an experiment: configuration, run folders, tracking, seeds, devices.
+"""Models, and the infrastructure of an experiment: configuration, run folders, tracking, seeds, devices.
 
 The letters of tensor shapes, used in every docstring of this checkout:
 

@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tracked_runs import ROOT, read_back, read_finished, start
 
 from rl_gen_lab.cli.errors import SaveError
 from rl_gen_lab.runs.checkpoints import save_weights
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking import wandb_init
 from rl_gen_lab.tracking.tracker import Tracker, WandbConfig
-from rl_gen_lab.tracking.wandb_reader import WandbRun, find_logs, read_wandb_run
-
-ROOT = Path(__file__).resolve().parent.parent
+from rl_gen_lab.tracking.wandb_reader import find_logs, read_wandb_run
 
 
 @pytest.fixture(autouse=True)
@@ -38,33 +37,6 @@ def _no_machine_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     return RunFolder.create(tmp_path / "runs", "dqn", "Pong", 1)
-
-
-def start(run: RunFolder, mode: Any = "offline", **other: Any) -> Tracker:
-    arguments: dict[str, Any] = {
-        "algo": "dqn",
-        "env_id": "ALE/Pong-v5",
-        "seed": 1,
-        "flat_config": {"learning_rate": 1e-4, "seed": 1, "world.size": [84, 84], "wandb.mode": "auto"},
-        "fingerprint_hash": "abc123",
-    }
-    config = other.pop("config", WandbConfig(mode=mode))
-    return Tracker.start(run, config, **{**arguments, **other})
-
-
-def read_back(run: RunFolder) -> WandbRun:
-    (file,) = find_logs(run.path)
-    return read_finished(file)
-
-
-def read_finished(file: Path) -> WandbRun:
-    """Read a log; W&B's service writes the end of it some milliseconds after `finish` has returned."""
-    for _ in range(500):
-        found = read_wandb_run(file)
-        if found.exit_code is not None:
-            break
-        time.sleep(0.01)
-    return found
 
 
 def test_an_offline_run_can_be_read_back_whole(run: RunFolder, tmp_path: Path) -> None:

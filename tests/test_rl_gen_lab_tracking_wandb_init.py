@@ -1,17 +1,15 @@
 """The start of a run at W&B: its mode and its group."""
 
 import os
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tracked_runs import read_back, start
 
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking import wandb_init
-from rl_gen_lab.tracking.tracker import Tracker, WandbConfig
-from rl_gen_lab.tracking.wandb_reader import WandbRun, find_logs, read_wandb_run
 
 
 @pytest.fixture(autouse=True)
@@ -30,33 +28,6 @@ def _no_machine_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     return RunFolder.create(tmp_path / "runs", "dqn", "Pong", 1)
-
-
-def start(run: RunFolder, mode: Any = "offline", **other: Any) -> Tracker:
-    arguments: dict[str, Any] = {
-        "algo": "dqn",
-        "env_id": "ALE/Pong-v5",
-        "seed": 1,
-        "flat_config": {"learning_rate": 1e-4, "seed": 1, "world.size": [84, 84], "wandb.mode": "auto"},
-        "fingerprint_hash": "abc123",
-    }
-    config = other.pop("config", WandbConfig(mode=mode))
-    return Tracker.start(run, config, **{**arguments, **other})
-
-
-def read_back(run: RunFolder) -> WandbRun:
-    (file,) = find_logs(run.path)
-    return read_finished(file)
-
-
-def read_finished(file: Path) -> WandbRun:
-    """Read a log; W&B's service writes the end of it some milliseconds after `finish` has returned."""
-    for _ in range(500):
-        found = read_wandb_run(file)
-        if found.exit_code is not None:
-            break
-        time.sleep(0.01)
-    return found
 
 
 def test_seeds_share_a_group_and_other_settings_do_not(tmp_path: Path) -> None:

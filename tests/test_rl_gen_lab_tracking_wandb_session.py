@@ -3,21 +3,18 @@
 import builtins
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import wandb
+from tracked_runs import ROOT, read_back, start
 from wandb.errors import CommError, UsageError
 
 from rl_gen_lab.cli.settings import WandbMode
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking import wandb_init
-from rl_gen_lab.tracking.tracker import Tracker, WandbConfig
-from rl_gen_lab.tracking.wandb_reader import WandbRun, find_logs, read_wandb_run
-
-ROOT = Path(__file__).resolve().parent.parent
+from rl_gen_lab.tracking.wandb_reader import find_logs
 
 
 @pytest.fixture(autouse=True)
@@ -36,33 +33,6 @@ def _no_machine_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def run(tmp_path: Path) -> RunFolder:
     return RunFolder.create(tmp_path / "runs", "dqn", "Pong", 1)
-
-
-def start(run: RunFolder, mode: Any = "offline", **other: Any) -> Tracker:
-    arguments: dict[str, Any] = {
-        "algo": "dqn",
-        "env_id": "ALE/Pong-v5",
-        "seed": 1,
-        "flat_config": {"learning_rate": 1e-4, "seed": 1, "world.size": [84, 84], "wandb.mode": "auto"},
-        "fingerprint_hash": "abc123",
-    }
-    config = other.pop("config", WandbConfig(mode=mode))
-    return Tracker.start(run, config, **{**arguments, **other})
-
-
-def read_back(run: RunFolder) -> WandbRun:
-    (file,) = find_logs(run.path)
-    return read_finished(file)
-
-
-def read_finished(file: Path) -> WandbRun:
-    """Read a log; W&B's service writes the end of it some milliseconds after `finish` has returned."""
-    for _ in range(500):
-        found = read_wandb_run(file)
-        if found.exit_code is not None:
-            break
-        time.sleep(0.01)
-    return found
 
 
 @pytest.mark.parametrize("key", ["a" * 40, "too short"])

@@ -3,50 +3,20 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import vision_data
 from PIL import Image
-from torch import Tensor
+from vision_runs import config, final, only_run
 
 from envs import scenes
 from rl_gen_lab import train
-from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.errors import CheckpointError
-from rl_gen_lab.cli.settings import WandbConfig
-from rl_gen_lab.runs.checkpoints import load_state, load_weights
-from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.training import run as training_run
-from rl_gen_lab.training.config import Config
 from rl_gen_lab.training.loop import Loop
-from rl_gen_lab.vision.segmentation.config import SegmentConfig
-
-UNET = SegmentConfig(choices=BackboneConfig(width=4, branches=4, stages=2, depth=1, norm="batch", dropout=0.1))
-
-
-def config(path: Path, **changes: Any) -> Config:
-    base = Config(
-        data=vision_data.folder(),
-        epochs=3,
-        runs_dir=path,
-        batch_size=4,
-        log_every_updates=1,
-        wandb=WandbConfig("disabled"),
-    )
-    return replace(base, **({} if "task" in changes else {"segment": UNET}) | changes)
-
-
-def only_run(path: Path) -> RunFolder:
-    (found,) = path.iterdir()
-    return RunFolder.open(found)
-
-
-def final(run: RunFolder) -> dict[str, Tensor]:
-    return load_state(run.checkpoints / "latest")["network"]  # type: ignore[no-any-return]
 
 
 def test_a_run_leaves_its_record_and_measures_the_test_split_once(

@@ -5,56 +5,19 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 import torch
-import vision_data
+from caption_models import IMAGE, captioned, task, tiny
 
-from rl_gen_lab.backbones.config import BackboneConfig
-from rl_gen_lab.backbones.maps import build_maps
-from rl_gen_lab.data.dataset import Dataset, Split
 from rl_gen_lab.data.vocabulary import BEGIN, END
-from rl_gen_lab.vision.captioning.config import CaptionConfig
 from rl_gen_lab.vision.captioning.decoding import beam_search, greedy_search
 from rl_gen_lab.vision.captioning.network import Captioner
-from rl_gen_lab.vision.captioning.task import CaptioningTask
-
-CPU = torch.device("cpu")
-
-
-SMALL = BackboneConfig(width=8, stages=2, depth=1, norm="batch")
-
-
-GRAMMAR = {"ball": ["ball {}", "the ball is {}"], "paddle": ["paddle {}", "the paddle is {}"]}
-
-
-def told() -> Dataset:
-    """The pictures, with where their things are in words."""
-    dataset = vision_data.dataset()
-    splits = {}
-    for name, split in dataset.splits.items():
-        labels = []
-        for label in split.labels:
-            facts = {"ball": "gone"}
-            for thing in label.objects:
-                middle = (thing.box[1] + thing.box[3]) / 2
-                facts[dataset.categories[thing.category]] = "high" if middle < 20 else "low"
-            ball, paddle = facts["ball"], facts["paddle"]
-            captions = (f"Ball {ball}, paddle {paddle}.", f"The paddle is {paddle}, the ball is {ball}.")
-            labels.append(replace(label, facts=facts, captions=captions))
-        splits[name] = Split(name, split.images, tuple(labels))
-    return replace(dataset, splits=splits, grammar=GRAMMAR)
-
-
-def task(model: str) -> CaptioningTask:
-    torch.manual_seed(0)
-    return CaptioningTask(CaptionConfig(model, choices=SMALL, units=48, look_everywhere=0.01), told(), CPU)  # type: ignore[arg-type]
 
 
 def test_free_running_differs_from_teacher_forcing() -> None:
     net = task("attention").network.eval()
-    images = told().splits["train"].images[:4]
+    images = captioned().splits["train"].images[:4]
     with torch.no_grad():
         sentences = greedy_search(net, images)
         for one in sentences:
@@ -65,19 +28,6 @@ def test_free_running_differs_from_teacher_forcing() -> None:
         other = given.clone()
         other[:, 1:] = 5
         assert not torch.equal(net(images, other)[0][:, 1:], net(images, given)[0][:, 1:])
-
-
-def tiny(seed: int = 3) -> Captioner:
-    """Random weights, large enough that no sentence is a matter of course; words are pad, begin, end and two others."""
-    torch.manual_seed(seed)
-    net = Captioner(build_maps("resnet", (3, 16, 16), SMALL), 5, 8, True).eval()
-    with torch.no_grad():
-        for weight in (net.head.weight, net.lstm.weight_ih, net.lstm.weight_hh, net.embed.weight, net.start.weight):
-            weight.copy_(0.5 * torch.randn_like(weight))
-    return net
-
-
-IMAGE = torch.arange(3 * 16 * 16).reshape(3, 16, 16).to(torch.uint8)
 
 
 def every_sentence(net: Captioner, longest: int) -> Iterator[tuple[tuple[int, ...], float]]:

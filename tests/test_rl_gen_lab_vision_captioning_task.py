@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import torch
 import vision_data
+from caption_models import CPU, SMALL, captioned, task
 from torch import Tensor
 
 from envs import scenes
 from rl_gen_lab import train
-from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.data.coco import DataError
-from rl_gen_lab.data.dataset import Dataset, Split
+from rl_gen_lab.data.dataset import Split
 from rl_gen_lab.data.vocabulary import BEGIN, END
 from rl_gen_lab.runs.checkpoints import load_state
 from rl_gen_lab.training import run as training_run
@@ -27,42 +27,11 @@ from rl_gen_lab.vision.captioning.config import CaptionConfig
 from rl_gen_lab.vision.captioning.network import Encoding, State
 from rl_gen_lab.vision.captioning.task import CaptioningTask
 
-CPU = torch.device("cpu")
-
-
-SMALL = BackboneConfig(width=8, stages=2, depth=1, norm="batch")
-
-
-GRAMMAR = {"ball": ["ball {}", "the ball is {}"], "paddle": ["paddle {}", "the paddle is {}"]}
-
-
-def told() -> Dataset:
-    """The pictures, with where their things are in words."""
-    dataset = vision_data.dataset()
-    splits = {}
-    for name, split in dataset.splits.items():
-        labels = []
-        for label in split.labels:
-            facts = {"ball": "gone"}
-            for thing in label.objects:
-                middle = (thing.box[1] + thing.box[3]) / 2
-                facts[dataset.categories[thing.category]] = "high" if middle < 20 else "low"
-            ball, paddle = facts["ball"], facts["paddle"]
-            captions = (f"Ball {ball}, paddle {paddle}.", f"The paddle is {paddle}, the ball is {ball}.")
-            labels.append(replace(label, facts=facts, captions=captions))
-        splits[name] = Split(name, split.images, tuple(labels))
-    return replace(dataset, splits=splits, grammar=GRAMMAR)
-
-
-def task(model: str) -> CaptioningTask:
-    torch.manual_seed(0)
-    return CaptioningTask(CaptionConfig(model, choices=SMALL, units=48, look_everywhere=0.01), told(), CPU)  # type: ignore[arg-type]
-
 
 @pytest.mark.parametrize("model", ["attention", "plain"])
 def test_eight_pictures_are_told_by_heart(model: str) -> None:
     caption = task(model)
-    train = told().splits["train"]
+    train = captioned().splits["train"]
     one = tuple(replace(label, captions=label.captions[:1]) for label in train.labels[:8])
     split = Split("train", train.images[:8], one)
     optimizer = torch.optim.Adam(caption.network.parameters(), 1e-2)
@@ -84,7 +53,9 @@ def test_eight_pictures_are_told_by_heart(model: str) -> None:
 def test_the_record_shows_by_how_much_teacher_forcing_flatters(monkeypatch: pytest.MonkeyPatch) -> None:
     caption = task("attention")
     label = replace(
-        told().splits["val"].labels[0], captions=("Ball high, paddle low.",), facts={"ball": "high", "paddle": "low"}
+        captioned().splits["val"].labels[0],
+        captions=("Ball high, paddle low.",),
+        facts={"ball": "high", "paddle": "low"},
     )
     sequence = caption.vocabulary.encode(label.captions[0])
     real = caption.network.step
@@ -100,7 +71,7 @@ def test_the_record_shows_by_how_much_teacher_forcing_flatters(monkeypatch: pyte
 
     monkeypatch.setattr(caption.network, "step", stumbling)
     with torch.no_grad():
-        one = Split("val", told().splits["val"].images[:1], (label,))
+        one = Split("val", captioned().splits["val"].images[:1], (label,))
         found = caption.evaluate(one, lambda done: None)
         assert caption.predict(one.images) == ["."]
         assert caption.predict_forced(one.images, label.captions) == [". high, paddle low."]
@@ -109,7 +80,7 @@ def test_the_record_shows_by_how_much_teacher_forcing_flatters(monkeypatch: pyte
 
 @pytest.mark.parametrize("without", ["val", "test"])
 def test_a_split_without_facts_is_measured_by_exact_matches(without: str) -> None:
-    dataset = told()
+    dataset = captioned()
     split = dataset.splits[without]
     mute = Split(without, split.images, tuple(replace(label, facts={}) for label in split.labels))
     caption = CaptioningTask(CaptionConfig("plain", choices=SMALL, units=8), dataset, CPU)

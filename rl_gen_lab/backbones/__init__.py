@@ -39,7 +39,7 @@ BACKBONES = FIXED | CONFIGURABLE
 
 
 def build(name: str, shape: Shape) -> nn.Module:
-    """The backbone `name` in its default size, for observations of `shape`, (C, H, W) uint8 or (D,) float32.
+    """Make the backbone `name` in its default size, for observations of `shape`, (C, H, W) uint8 or (D,) float32.
 
     "auto" is "small" for pixels and "mlp" for vectors.
     Raises: ConfigError for an unknown name or a backbone that cannot read such observations.
@@ -49,7 +49,7 @@ def build(name: str, shape: Shape) -> nn.Module:
 
 
 def constructor(name: str, shape: Shape) -> Callable[..., Any]:
-    """The class or function that makes the backbone `name`, imported now. Raises: ConfigError, as `build`."""
+    """Import the class or function that makes the backbone `name`. Raises: ConfigError, as `build`."""
     if name == "auto":
         name = "mlp" if len(shape) == 1 else "small"
     if name not in BACKBONES:
@@ -59,5 +59,5 @@ def constructor(name: str, shape: Shape) -> Callable[..., Any]:
         reads = "vectors" if reads_vectors else "pixels"
         raise ConfigError(f"backbone {name!r} reads {reads}, but observations have shape {shape}: use --backbone auto")
     module, _, attribute = BACKBONES[name].partition(":")
-    found: Callable[..., Any] = getattr(import_module(f"{__name__}.{module}"), attribute)
-    return found
+    make: Callable[..., Any] = getattr(import_module(f"{__name__}.{module}"), attribute)
+    return make

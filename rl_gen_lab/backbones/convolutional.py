@@ -155,7 +155,7 @@ class Convolutional(nn.Module):
 
 
 class Nature(Convolutional):
-    """Source: Mnih et al. 2015, "Human-level control through deep reinforcement learning", Methods. 1.7 M weights."""
+    """The network of Mnih et al. 2015, "Human-level control through deep reinforcement learning". 1.7 M weights."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape, conv_stack(shape, (32, 8, 4), (64, 4, 2), (64, 3, 1)), 512, {1: 4, 3: 8, 5: 8})

@@ -1,4 +1,4 @@
-"""Backbones of any size, and as vision models use them: feature maps without a fully connected layer."""
+"""Backbones of any size, and for vision models: feature maps without a fully connected layer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.compute.memory_budget import refuse_weights
 
-# A network up to this size fits into any memory; its weights are not counted, for which torch takes a second.
+# A network up to this size fits into any memory; its weights are not counted, which would take a second.
 SMALL_CHANNELS, SMALL_DEPTH = 1_024, 4  # channels of the stage after the last; depth
 WITH_PATHS = tuple(name for name in CONFIGURABLE if name not in ("densenet", "squeezenet"))
 
@@ -30,7 +30,7 @@ class BackboneSettings(Protocol):
 
 
 def build_for(settings: BackboneSettings, shape: Shape) -> Convolutional:
-    """The backbone of a vision model, which reads its `maps`, for images of `shape` (C, H, W).
+    """Make the backbone of a vision model, which reads its `maps`, for images of `shape` (C, H, W).
 
     A backbone that is fixed by its paper ignores the model's default `choices`: the user did not choose them.
     Raises: ConfigError, as `build_configured`, and for a backbone without feature maps.
@@ -40,7 +40,7 @@ def build_for(settings: BackboneSettings, shape: Shape) -> Convolutional:
 
 
 def build_maps(name: str, shape: Shape, config: BackboneConfig | None = None) -> Convolutional:
-    """The backbone `name` without its fully connected layer. As `build_configured`.
+    """Make the backbone `name` without its fully connected layer. As `build_configured`.
 
     Raises: ConfigError also for a backbone without feature maps.
     """
@@ -52,7 +52,7 @@ def build_maps(name: str, shape: Shape, config: BackboneConfig | None = None) ->
 
 
 def build_configured(name: str, shape: Shape, config: BackboneConfig | None = None) -> nn.Module:
-    """The backbone `name` of the size and layers of `config` (None: the defaults). As `rl_gen_lab.backbones.build`.
+    """Make the backbone `name` with the size and layers of `config` (None: the defaults), as `backbones.build` does.
 
     Raises: ConfigError also for settings that the backbone does not have and for weights that do not fit into memory.
     """

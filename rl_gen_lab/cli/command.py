@@ -1,4 +1,4 @@
-"""The `main` of a command: what a user can mend is one line on stderr, a reader who leaves is no error."""
+"""The `main` of a command: errors that a user can correct are one line on stderr, a closed pipe is no error."""
 
 import contextlib
 import functools

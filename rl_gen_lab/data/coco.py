@@ -173,8 +173,10 @@ def _read_beside(
             )
         for item, value in record[key].items() if is_valid else ():
             if is_valid and not is_valid(value):
-                wanted = "a number or null" if key == "slots" else "text"
-                raise DataError(f"{file}: image {record['image_id']}: {item!r} of its {key} is {value!r}, not {wanted}")
+                expected = "a number or null" if key == "slots" else "text"
+                raise DataError(
+                    f"{file}: image {record['image_id']}: {item!r} of its {key} is {value!r}, not {expected}"
+                )
         values[record["image_id"]].append(record[key])
     return values
 

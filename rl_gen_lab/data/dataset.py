@@ -1,4 +1,4 @@
-"""A folder of labelled images as tensors: what `python -m envs.scenes` writes, or any folder in COCO's format.
+"""A folder of annotated images as tensors: written by `python -m envs.scenes`, or any folder in COCO's format.
 
 `rl_gen_lab.data.coco` describes the folder. Everything is read and checked before anything is trained; an error is one
 line that names the file or the object.

@@ -197,16 +197,16 @@ def _text_crc(tree: Any) -> int:
 
 def _write_tensors(file: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
     ready: dict[str, torch.Tensor] = {}
-    seen: set[int] = set()
+    starts: set[int] = set()
     for name, tensor in tensors.items():
         plain_tensor = tensor.detach().cpu().contiguous()
         start = plain_tensor.untyped_storage().data_ptr()
-        ready[name] = plain_tensor.clone() if start in seen else plain_tensor  # the format refuses shared memory
-        seen.add(start)
+        ready[name] = plain_tensor.clone() if start in starts else plain_tensor  # the format refuses shared memory
+        starts.add(start)
     file.touch()
     mode = file.stat().st_mode
     save_file(ready, file, metadata=metadata)
-    file.chmod(mode)  # save_file leaves a file that nobody else may read, whatever the umask says
+    file.chmod(mode)  # save_file leaves a file that only its owner may read, whatever the umask is
     sync(file)
 
 

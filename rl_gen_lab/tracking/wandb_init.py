@@ -49,13 +49,13 @@ def run_arguments(
     }
 
 
-def choose_mode(asked: WandbMode) -> tuple[WandbMode, str]:
+def choose_mode(setting: WandbMode) -> tuple[WandbMode, str]:
     """Return the mode to start with and a line to print, or "".
 
     Order: the setting, then WANDB_MODE, then online where a key is stored and the library is there,
     else offline. Never asks a question. Raises ConfigError for an unknown WANDB_MODE.
     """
-    mode: str = asked
+    mode: str = setting
     if mode == "auto":
         mode = os.environ.get("WANDB_MODE", "").lower().replace("dryrun", "offline") or "auto"
         if mode not in get_args(WandbMode):

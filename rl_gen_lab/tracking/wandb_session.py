@@ -119,10 +119,10 @@ class WandbSession:
                 )
         self._restore_environment()
 
-    def say_once(self, about: str, line: str) -> None:
+    def say_once(self, subject: str, line: str) -> None:
         """Print a line the first time that something is reported."""
-        if about not in self._reported:
-            self._reported.add(about)
+        if subject not in self._reported:
+            self._reported.add(subject)
             say(line)
 
     def _describe(self, wandb_run: wandb.Run) -> str:

@@ -223,10 +223,10 @@ class Loop:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.display.__exit__(kind, error, trace)
-        self._interrupt.__exit__(kind, error, trace)
+        self.display.__exit__(error_type, error, trace)
+        self._interrupt.__exit__(error_type, error, trace)
         interrupted = self._interrupt.asked
         if error is not None and not self._finished:
             self.run_folder.write_result(self._result("failed") | {"error": f"{type(error).__name__}: {error}"})

@@ -22,13 +22,13 @@ def area(boxes: Tensor) -> Tensor:
     return (boxes[..., 2:] - boxes[..., :2]).prod(-1)
 
 
-def iou(one: Tensor, other: Tensor) -> Tensor:
-    """Intersection over union of every pair; 0 where both are empty. one: (M, 4), other: (N, 4) -> (M, N) in [0, 1]."""
-    low = torch.maximum(one[:, None, :2], other[None, :, :2])
-    high = torch.minimum(one[:, None, 2:], other[None, :, 2:])
+def iou(first: Tensor, second: Tensor) -> Tensor:
+    """Intersection over union of all pairs, 0 where both are empty. first: (M, 4), second: (N, 4) -> (M, N)."""
+    low = torch.maximum(first[:, None, :2], second[None, :, :2])
+    high = torch.minimum(first[:, None, 2:], second[None, :, 2:])
     common = (high - low).clamp(min=0).prod(-1)
-    union = area(one)[:, None] + area(other)[None] - common
-    return torch.where(union > 0, common / union.clamp(min=torch.finfo(one.dtype).tiny), 0.0)
+    union = area(first)[:, None] + area(second)[None] - common
+    return torch.where(union > 0, common / union.clamp(min=torch.finfo(first.dtype).tiny), 0.0)
 
 
 def nms(boxes: Tensor, scores: Tensor, threshold: float) -> Tensor:

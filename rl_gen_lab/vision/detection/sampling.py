@@ -33,7 +33,7 @@ def sample_boxes(
     candidates, unused boxes fill the rest.
     """
     matched = match(candidates, boxes, *limits)
-    near = iou(candidates, boxes).amax(1) > NEAR_IOU if len(boxes) else torch.zeros_like(matched, dtype=torch.bool)
+    is_near = iou(candidates, boxes).amax(1) > NEAR_IOU if len(boxes) else torch.zeros_like(matched, dtype=torch.bool)
     shuffled = torch.randperm(len(candidates), device=candidates.device)
     is_background = matched[shuffled] == BACKGROUND
     chosen = (matched >= 0).nonzero()[:, 0]
@@ -41,8 +41,8 @@ def sample_boxes(
         classes = categories[matched[chosen]]
         rarity = 1 / classes.bincount()[classes]
         chosen = chosen[torch.multinomial(rarity, count // 2)]
-    chosen = torch.cat((chosen, shuffled[is_background & near[shuffled]][: count // 4]))
-    anywhere = shuffled[is_background & ~near[shuffled]]
+    chosen = torch.cat((chosen, shuffled[is_background & is_near[shuffled]][: count // 4]))
+    anywhere = shuffled[is_background & ~is_near[shuffled]]
     chosen = torch.cat((chosen, anywhere))[:count]
     classes, offsets, used = anchor_targets(matched[chosen], boxes, categories, candidates[chosen])
     missing = count - len(chosen)
