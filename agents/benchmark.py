@@ -1,13 +1,13 @@
-"""A benchmark that can be trusted: agents x tasks x seeds, ours and Stable-Baselines3's, on the same worlds and budget.
+"""A benchmark: agents x tasks x seeds, ours and Stable-Baselines3's, on the same environments with the same budget.
 
     python -m agents.benchmark --suite classic
     python -m agents.benchmark --suite classic --tasks CartPole LunarLander --agents ppo sb3:ppo --seeds 3
     python -m agents.benchmark --suite pixels --tasks Pong --minutes 90
 
-A cell is an agent on a task with a seed. As each is finished it becomes a row of results/<suite>.csv, and a cell with a
-row is never run again (to have it run anew, delete the row and the run's folder). Stopped or killed, the same command
-goes on where it stopped: ours within a cell, exactly; a cell of Stable-Baselines3 begins anew. `make results` brings
-the rows into the README.
+A cell is an agent on a task with a seed. A finished cell becomes a row of results/<suite>.csv, and a cell with a row is
+never run again (to repeat it, delete the row and the run's folder). After a stop or a kill the same command continues:
+our runs exactly where they stopped; a cell of Stable-Baselines3 starts anew. `make results` brings the rows into the
+documents.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from typing import Literal
 
 import numpy as np
 
-from agents.experiments.launcher import OUR_AGENTS, SB3_AGENTS, Job, foreign_flags, log_file, make_all, parse_agent
-from agents.experiments.suites import SUITES, Task
+from agents.experiments.jobs import OUR_AGENTS, SB3_AGENTS, Job, parse_agent, user_flags
+from agents.experiments.launcher import make_all
+from agents.experiments.suites import SUITES
 from agents.reports.benchmark import losses_text, reasons
-from agents.reports.curves import load_run
-from agents.reports.tables import COLUMNS, ResultsError, Row, read_csv
-from agents.results import record, row_of
+from agents.reports.recorded_runs import read_runs, record, row_of
+from agents.reports.run_record import load_run
+from agents.reports.store import Row
+from agents.reports.tasks import Task
 from agents.training.cli import cli, command
 from rl_gen_lab.cli.errors import ConfigError, suggest
 from rl_gen_lab.cli.progress import clock
@@ -34,15 +36,15 @@ from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
 
-STOPPED = (EXIT_INTERRUPTED, -signal.SIGTERM, -signal.SIGINT)  # exit codes of runs that were told to
+STOPPED = (EXIT_INTERRUPTED, -signal.SIGTERM, -signal.SIGINT)  # exit codes of runs that were asked to stop
 ALL_AGENTS = (*OUR_AGENTS, *(f"sb3:{algo}" for algo in SB3_AGENTS))
 
 
 @dataclass(frozen=True)
 class Config:
-    """Which cells of a suite to run, and within what."""
+    """Which cells of a suite to run, and within what limits."""
 
-    # Which tasks, and how they are scored: agents/experiments/suites.py.
+    # Which tasks (agents/reports/tasks.py), and how they are evaluated (agents/experiments/suites.py).
     suite: Literal["classic", "pixels"] = "classic"
     # Only these tasks of the suite, e.g. CartPole Pendulum.
     tasks: tuple[str, ...] = ()
@@ -54,11 +56,11 @@ class Config:
     first_seed: int = 1
     # Agent steps of each run (None: those of the suite).
     env_steps: int | None = None
-    # Wall-clock minutes that each run may take besides (None: as long as its steps take).
+    # Wall-clock minutes that each run may take (None: no limit besides its steps).
     minutes: float | None = None
-    # Runs at a time, each with one thread; more than one at a time is slower for each, so leave 1 to measure times.
+    # Runs at a time, each with one thread; they slow each other down, so leave 1 to measure times.
     jobs: int = 1
-    # Where runs are made, by this command alone; what they print is in its folder `logs`.
+    # Folder in which only this command makes runs; their output is in its folder `logs`.
     runs_dir: Path = Path("runs/benchmark")
     # Folder of the CSVs.
     results_dir: Path = Path("results")
@@ -66,7 +68,7 @@ class Config:
     wandb: WandbConfig = field(default_factory=WandbConfig)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant, and more runs at a time than there are cores."""
+        """Refuse impossible values, and more runs at a time than there are cores."""
         counts = (self.seeds, self.jobs, 1 if self.env_steps is None else self.env_steps)
         if min(counts) < 1 or (self.minutes is not None and not self.minutes > 0):  # NaN is not
             raise ConfigError("--seeds, --jobs and --env-steps must be at least 1, --minutes above 0")
@@ -74,7 +76,7 @@ class Config:
             raise ConfigError(f"--first-seed must be 0 or more, not {self.first_seed}")
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         if self.jobs > cores:
-            raise ConfigError(f"--jobs {self.jobs}, but this process may use {cores} cores: at most one run for each")
+            raise ConfigError(f"--jobs {self.jobs}, but this process may use {cores} cores: at most one run per core")
         known = [task.env for task in SUITES[self.suite].tasks]
         for name in self.tasks:
             if name not in known:
@@ -88,28 +90,28 @@ class Cell:
     """An agent on a task with a seed."""
 
     job: Job
-    # Its budget in words, and flags of the user: the rows of equal ones are compared.
+    # Its budget in words, and the user's flags: rows that agree in it are compared.
     what: str
 
     @property
     def key(self) -> Row:
-        """What its row holds in these columns."""
+        """Columns of its row that identify it."""
         job = self.job
         return {"agent": job.agent.exp_name, "env_id": job.env_id, "seed": str(job.seed), "what": self.what}
 
     def is_in(self, rows: Sequence[Row]) -> bool:
         """Whether one of the rows records this cell."""
-        flags = foreign_flags(self.job.agent.flags)
-        return any(self.key.items() <= row.items() and foreign_flags(row["command"].split()) == flags for row in rows)
+        flags = user_flags(self.job.agent.flags)
+        return any(self.key.items() <= row.items() and user_flags(row["command"].split()) == flags for row in rows)
 
 
 def cells_of(config: Config) -> list[Cell]:
-    """The cells asked for. Seeds are the outer loop: what changes on the machine in these hours meets all alike."""
+    """Return the chosen cells; seeds are the outer loop: changes on the machine meanwhile affect all agents alike."""
     tasks = [task for task in SUITES[config.suite].tasks if task.env in (config.tasks or [task.env])]
     pairs = [
         (task, text)
         for task in tasks
-        if task.left_out() is None
+        if task.unavailable_reason() is None
         for text in config.agents or ALL_AGENTS
         if not (task.continuous and parse_agent(text).exp_name in ("dqn", "sb3_dqn"))
     ]
@@ -118,34 +120,34 @@ def cells_of(config: Config) -> list[Cell]:
 
 
 def cell_of(config: Config, task: Task, text: str, seed: int) -> Cell:
-    """One of them; text: the agent, with flags of its own perhaps."""
+    """Return the cell of an agent (text: its name, perhaps with flags) on a task with a seed."""
     agent = parse_agent(text)
     env_steps = config.env_steps or task.env_steps
     what = [f"{env_steps:,} env steps"]
     if config.minutes is not None:
         what.append(f"at most {config.minutes:g} min")
-    what += foreign_flags(agent.flags)
+    what += user_flags(agent.flags)
     flags = [*SUITES[config.suite].flags(task, env_steps), *agent.flags]
     job = Job(replace(agent, flags=flags), task.env, seed, config.minutes, config.runs_dir, config.wandb)
     return Cell(job, ", ".join(what))
 
 
 def seconds_left(missing: Sequence[Cell], rows: Sequence[Row], jobs: int) -> float | None:
-    """Estimate for the missing cells, each from the recorded ones most like it; None where nothing is recorded."""
+    """Estimate the time of the missing cells, each from the most similar recorded ones; None without any."""
     if not rows:
         return None
     return 60.0 * sum(_minutes_of(cell, rows) for cell in missing) / jobs
 
 
 def _minutes_of(cell: Cell, rows: Sequence[Row]) -> float:
-    alike = list(rows)
+    similar = list(rows)
     for column in ("what", "env_id", "agent"):
-        alike = [row for row in alike if row[column] == cell.key[column]] or alike
-    return float(np.mean([float(row["minutes"]) for row in alike]))
+        similar = [row for row in similar if row[column] == cell.key[column]] or similar
+    return float(np.mean([float(row["minutes"]) for row in similar]))
 
 
 def run(config: Config, cells: Sequence[Cell], file: Path) -> list[str]:
-    """Make and record the cells that have no row yet; a line for each that failed. Exits with 130 if told to stop."""
+    """Make and record the cells that have no row yet; return a line per failure. Exits with 130 when asked to stop."""
     rows = recorded(file)
     missing = [cell for cell in cells if not cell.is_in(rows)]
     print(f"{file}: {len(cells) - len(missing)} of {len(cells)} cells are recorded, {len(missing)} to run", flush=True)
@@ -160,14 +162,14 @@ def run(config: Config, cells: Sequence[Cell], file: Path) -> list[str]:
             cell = waiting.pop(id(job))
             who = f"{job.agent.exp_name} on {job.env_id}, seed {job.seed}"
             if folder is None:
-                failures.append(f"failed: {who}: exit code {outcome.code}; see {log_file(job, logs)}")
+                failures.append(f"failed: {who}: exit code {outcome.code}; see {job.log_file(logs)}")
                 print(failures[-1], flush=True)
                 continue
             row = row_of(load_run(folder), cell.what)
             record(file, [row])
             left = seconds_left(list(waiting.values()), recorded(file), config.jobs) or 0.0
-            counted = f"{len(cells) - len(waiting)} of {len(cells)} cells, about {clock(left)} left"
-            print(f"{who}: {row['eval_mean']} after {row['minutes']} min; {counted}", flush=True)
+            progress = f"{len(cells) - len(waiting)} of {len(cells)} cells, about {clock(left)} left"
+            print(f"{who}: {row['eval_mean']} after {row['minutes']} min; {progress}", flush=True)
     except KeyboardInterrupt:
         pass
     if waiting:
@@ -177,13 +179,8 @@ def run(config: Config, cells: Sequence[Cell], file: Path) -> list[str]:
 
 
 def recorded(file: Path) -> list[Row]:
-    """The rows of a suite's CSV; none while there is no such file. Raises: ResultsError."""
-    if not file.exists():
-        return []
-    columns, rows = read_csv(file)
-    if tuple(columns) != COLUMNS:
-        raise ResultsError(f"{file} has other columns than a record of runs")
-    return rows
+    """Return the rows of a suite's CSV; none while there is no such file. Raises: ResultsError."""
+    return read_runs(file) if file.exists() else []
 
 
 @command
@@ -191,16 +188,16 @@ def main(argv: list[str] | None = None) -> None:
     """Run a suite."""
     config = cli(Config, argv)
     for task in SUITES[config.suite].tasks:
-        if (why := task.left_out()) and task.env in (config.tasks or [task.env]):
-            print(why)
+        if (reason := task.unavailable_reason()) and task.env in (config.tasks or [task.env]):
+            print(reason)
     file = config.results_dir / f"{config.suite}.csv"
     cells = cells_of(config)
-    reasons(file)  # nothing is run for hours only to learn that there is a wrong word in a file
+    reasons(file)  # refuse a broken file now, not after hours of runs
     with save_errors(config.results_dir):
         config.results_dir.mkdir(parents=True, exist_ok=True)
     failures = run(config, cells, file)
     print(losses_text(recorded(file), reasons(file)), end="")
-    print("into the README: make results")
+    print("into the documents: make results")
     if failures:
         print("\n".join(failures))
         raise SystemExit(1)

@@ -1,17 +1,14 @@
-"""Return against source of observation: one agent, played through the truth and through what our models see.
+"""Return by source of observation: an agent plays from the ground truth and from what our vision models detect.
 
     python -m agents.observation runs/dqn__Pong__1__20260101-120000 --sources objects detector:runs/RUN segment:runs/RUN
 
 Writes a row of results/observation.csv for each source, in place of an older one of the same agent and source. Latency
-is the processor time that the model takes for a picture, in one thread: on a machine without other work, what one waits
-for it; an agent's step looks at one picture. Without `--sources` it plays through what it was trained with.
+is the processor time of the model per image, in one thread: its delay on a machine without other work; an agent's step
+takes one image. Without `--sources` the agent plays from the source that it was trained with.
 """
 
 from __future__ import annotations
 
-import csv
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +19,8 @@ import torch
 import tyro
 
 from agents.perception.detectors import Watcher
+from agents.reports.provenance import provenance_of_command
+from agents.reports.store import upsert
 from agents.rl.interfaces import Policy
 from agents.training.cli import cli, command
 from agents.training.environments import detector_of, make_vec, task_fingerprint
@@ -33,25 +32,22 @@ from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import DeviceConfig
 from rl_gen_lab.cli.values import from_dict
 from rl_gen_lab.compute import devices
-from rl_gen_lab.runs import provenance
-from rl_gen_lab.runs.files import replace_file
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.runs.provenance import describe_hardware
 
 Row = dict[str, Any]
-# What a run of a vision model says of the test split, by kind of eyes.
+# Metric of a vision model on its test split, by prefix of the source.
 QUALITY = {"detector": "f1", "segment": "miou"}
 
 
 @dataclass(frozen=True)
 class Config:
-    """Which agent, and through which eyes."""
+    """Which agent plays, and from which sources of observation."""
 
     # Run folder of a trained agent.
     run: Annotated[Path, tyro.conf.Positional]
-    # What it sees: objects, detector:RUN, segment:RUN; for an agent of pixels only pixels.
+    # Sources: objects, detector:RUN, segment:RUN; for an agent trained on pixels only pixels.
     sources: tuple[str, ...] = ()
-    # Whole episodes for each source.
+    # Whole episodes per source.
     episodes: int = 10
     # Seed of the evaluation; training and its evaluations never use it.
     seed: int = 2_000_000
@@ -61,6 +57,7 @@ class Config:
     results_dir: Path = Path("results")
 
     def __post_init__(self) -> None:
+        """Refuse impossible values."""
         if self.episodes < 1:
             raise ConfigError("episodes must be at least 1")
 
@@ -70,7 +67,7 @@ def settings_of(env_id: str, trained: EnvConfig, sources: tuple[str, ...]) -> li
 
     Raises: ConfigError for one that the agent cannot use, CheckpointError, BlindError.
     """
-    found = []
+    configs = []
     for source in sources or (trained.observe,):
         if (source == "pixels") != (trained.observe == "pixels"):
             raise ConfigError(f"the agent was trained on {trained.observe}; it cannot play on {source}")
@@ -79,12 +76,12 @@ def settings_of(env_id: str, trained: EnvConfig, sources: tuple[str, ...]) -> li
         except ValueError as error:
             raise ConfigError(str(error)) from error
         make_vec(env_id, 1, world).close()
-        found.append(world)
-    return found
+        configs.append(world)
+    return configs
 
 
 def measure(config: Config) -> Iterator[Row]:
-    """Play through each source in turn; a row of the table for each."""
+    """Play from each source in turn and yield its row."""
     run = RunFolder.open(config.run)
     saved = run.read_config()
     policy = load_policy(run, config.which)
@@ -108,15 +105,15 @@ def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig
             on_episode=lambda done: display.update(done, ""),
             begin=policy.begin,
         )
-    kind, _, source = world.observe.partition(":")
+    prefix, _, source = world.observe.partition(":")
     quality, milliseconds = "", ""
     if isinstance(eyes, Watcher):
         milliseconds = f"{1_000 * (eyes.seconds - before[1]) / (eyes.pictures - before[0]):.1f}"
         try:
-            value = RunFolder.open(Path(source)).read_result().get("test", {}).get(QUALITY[kind])
+            value = RunFolder.open(Path(source)).read_result().get("test", {}).get(QUALITY[prefix])
         except CheckpointError:  # its training was stopped
             value = None
-        quality = "" if value is None else f"{QUALITY[kind]} {value:.4f}"
+        quality = "" if value is None else f"{QUALITY[prefix]} {value:.4f}"
     returns = np.asarray(result.returns)
     return {
         "env_id": env,
@@ -132,45 +129,16 @@ def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig
         "fingerprint": task.hash,
         "run": run.path.resolve().name,
         "source_run": Path(source).resolve().name if source else "",
-        "hardware": describe_hardware(provenance.hardware()),
-        "commit": provenance.git_commit(),
-        "date": time.strftime("%Y-%m-%d"),
-        # Where one machine keeps its runs is nobody else's business.
-        "command": " ".join(["python -m agents.observation", *(_portable(word) for word in sys.argv[1:])]),
-    }
-
-
-def _portable(word: str) -> str:
-    return f"runs/{Path(word).name}" if Path(word).is_absolute() else word
-
-
-def record(file: Path, rows: list[Row]) -> None:
-    """Write rows into the CSV, in place of those of the same run and source. Raises: SaveError."""
-    old: list[Row] = []
-    if file.is_file():
-        with file.open(newline="", encoding="utf-8") as handle:
-            old = list(csv.DictReader(handle))
-    new = {(row["run"], row["source"]) for row in rows}
-    rows = [row for row in old if (row["run"], row["source"]) not in new] + rows
-    rows.sort(key=lambda row: (str(row["env_id"]), str(row["run"])))
-
-    def write(path: Path) -> None:
-        with path.open("w", newline="", encoding="utf-8") as handle:
-            writer = csv.DictWriter(handle, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(file, write)
+    } | provenance_of_command("agents.observation")
 
 
 @command
 def main(argv: list[str] | None = None) -> None:
-    """Play, write the CSV and say what came out."""
+    """Play, write the CSV and print the results."""
     config = cli(Config, argv)
     devices.setup(DeviceConfig(device="cpu"))
     for row in measure(config):
-        record(config.results_dir / "observation.csv", [row])
+        upsert(config.results_dir / "observation.csv", [row], key=("run", "source"), sort=("env_id", "run"))
         seen = f", {row['cpu_ms_per_picture']} ms of processor time a picture" if row["cpu_ms_per_picture"] else ""
         print(
             f"{row['agent']}, seen through {row['source']}: {row['return_mean']} ± {row['return_std']}"

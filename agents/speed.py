@@ -1,24 +1,20 @@
-"""How fast and how large: our agents beside Stable-Baselines3's at the same work, and the replay memory's real size.
+"""Speed of our agents beside Stable-Baselines3's at the same work, and the real size of the replay memory.
 
     python -m agents.speed --env Pong --agents dqn
     python -m agents.speed --env CartPole --agents actor_critic ppo
 
 Both train the same network with the same batch, rollout, train period, environments and threads, without options that
 only one of them has. On pixels it is the Nature network, each package's own: `nature` here, `NatureCNN` there. On
-vectors it is our `mlp_tanh`, shared by policy and value, in both. The runs are interleaved, because other work on a
-machine comes and goes, and the figure is the ratio of the medians. Writes results/speed.csv, where rows of other work
-stay, and for DQN on Atari results/replay_memory.csv.
+vectors it is our `mlp_tanh`, shared by policy and value, in both. The runs are interleaved, because the load of a
+machine varies, and the result is the ratio of the medians. Writes results/speed.csv, where rows of other work stay, and
+for DQN on Atari results/replay_memory.csv.
 """
 
 from __future__ import annotations
 
-import csv
 import sys
 import tempfile
-import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Literal
 
@@ -27,7 +23,8 @@ import psutil
 import torch
 
 from agents.experiments.launcher import RunFailedError, run_child
-from agents.reports.tables import read_csv
+from agents.reports.provenance import provenance_of_command
+from agents.reports.store import upsert, write_csv
 from agents.rl.replay import Replay
 from agents.training.cli import cli, command
 from agents.training.env_runner import VectorEnvRunner
@@ -37,7 +34,7 @@ from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.runs.provenance import describe_hardware, git_commit, hardware
+from rl_gen_lab.runs.provenance import hardware
 
 TRANSITIONS = 100_000
 UPDATE_EVERY_ENV_STEPS = 4
@@ -48,17 +45,17 @@ Agent = Literal["dqn", "actor_critic", "ppo"]
 
 @dataclass(frozen=True)
 class Config:
-    """What to time, and how often."""
+    """Which agents to time, on what work, and how often."""
 
-    # The world; pixels cost the network more, vectors everything around it.
+    # Environment; with pixels the network takes most of the time, with vectors everything around it.
     env: str = "Pong"
-    # Which of ours, each beside the same algorithm of Stable-Baselines3.
+    # Our agents, each beside the same algorithm of Stable-Baselines3.
     agents: tuple[Agent, ...] = ("dqn", "actor_critic", "ppo")
-    # Pairs of runs; the median over pairs counts.
+    # Pairs of runs; the result is the ratio of the medians.
     pairs: int = 3
     # Agent steps of each run.
     steps: int = 4_000
-    # Agent steps before learning begins; they are not timed.
+    # Agent steps before learning starts; they are not timed.
     learning_starts: int = 1_000
     # Environments that step together, a multiple of 4.
     num_envs: int = 8
@@ -68,7 +65,7 @@ class Config:
     results_dir: Path = Path("results")
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
+        """Refuse impossible values."""
         if not self.agents:
             raise ConfigError("agents must name at least one of dqn, actor_critic, ppo")
         if self.pairs < 1 or self.steps < self.learning_starts + 500:
@@ -79,25 +76,25 @@ class Config:
 
     @property
     def network(self) -> str:
-        """The backbone of both."""
+        """Backbone of both."""
         return "nature" if is_atari(resolve(self.env)) else "mlp_tanh"
 
 
 @dataclass(frozen=True)
-class Contest:
+class Matchup:
     """One of our agents and the reference at the same work."""
 
     ours: list[str]
     theirs: list[str]
     # The work in words.
     work: str
-    # Agent steps between two looks at the clock: whole rollouts, each with its updates.
+    # Agent steps between two speed measurements: whole rollouts, each with its updates.
     log_every_env_steps: int
     algo: str
 
 
-def contest(config: Config, agent: Agent) -> Contest:
-    """The flags of the two that make them do the same; what is not here is the default of both."""
+def matchup(config: Config, agent: Agent) -> Matchup:
+    """Return the flags with which both do the same work; all other settings are the defaults of both."""
     n = config.num_envs
     if agent == "dqn":
         starts = str(config.learning_starts)
@@ -106,17 +103,17 @@ def contest(config: Config, agent: Agent) -> Contest:
         theirs = ["--dqn.batch-size", "32", "--dqn.buffer-size", "10000", "--dqn.train-freq", "1"]
         theirs += ["--dqn.gradient-steps", str(n // UPDATE_EVERY_ENV_STEPS), "--dqn.learning-starts", starts]
         work = f"batch 32, update every {UPDATE_EVERY_ENV_STEPS} steps"
-        return Contest(ours, theirs, _work(config, work), 500, "dqn")
+        return Matchup(ours, theirs, _work(config, work), 500, "dqn")
     if agent == "actor_critic":
         rollout, steps = str(A2C_ROLLOUT_STEPS), A2C_ROLLOUT_STEPS * n
         ours = ["--rollout-steps", rollout, "--entropy-coefficient", "0", "--shared-backbone"]
         work = f"rollouts of {rollout} steps"
-        return Contest(ours, ["--a2c.n-steps", rollout], _work(config, work), max(500 // steps, 1) * steps, "a2c")
+        return Matchup(ours, ["--a2c.n-steps", rollout], _work(config, work), max(500 // steps, 1) * steps, "a2c")
     rollout, batch, epochs = str(PPO_ROLLOUT_STEPS), str(PPO_MINIBATCH_SIZE), str(PPO_EPOCHS)
     ours = ["--rollout-steps", rollout, "--minibatch-size", batch, "--epochs", epochs, "--shared-backbone"]
     theirs = ["--ppo.n-steps", rollout, "--ppo.batch-size", batch, "--ppo.n-epochs", epochs]
     work = f"rollouts of {rollout} steps, {epochs} epochs of minibatches of {batch}"
-    return Contest(ours, theirs, _work(config, work), PPO_ROLLOUT_STEPS * n, "ppo")
+    return Matchup(ours, theirs, _work(config, work), PPO_ROLLOUT_STEPS * n, "ppo")
 
 
 def _work(config: Config, work: str) -> str:
@@ -124,24 +121,24 @@ def _work(config: Config, work: str) -> str:
 
 
 def commands(config: Config, agent: Agent, root: Path) -> dict[str, list[str]]:
-    """The two command lines that do the same work, by agent; runs are made in a folder of `root` each."""
-    c = contest(config, agent)
+    """Return the two command lines that do the same work, by agent; each makes its run in its own folder of `root`."""
+    pair = matchup(config, agent)
     backbone = ["--backbone", config.network]
     shared = ["--preset", "defaults", "--env", config.env]
     shared += ["--num-envs", str(config.num_envs), "--total-env-steps", str(config.steps)]
     shared += ["--threads", str(config.threads), "--device", "cpu", "--no-film", "--wandb.mode", "disabled"]
-    shared += ["--log-every-env-steps", str(c.log_every_env_steps), "--eval.every-env-steps", "0"]
+    shared += ["--log-every-env-steps", str(pair.log_every_env_steps), "--eval.every-env-steps", "0"]
     shared += ["--eval.episodes", "1", "--eval.final-episodes", "1", "--world.max-episode-frames", "400"]
-    python, theirs = [sys.executable, "-m"], f"sb3_{c.algo}"
+    python, theirs = [sys.executable, "-m"], f"sb3_{pair.algo}"
     their_backbone = [] if is_atari(resolve(config.env)) else backbone  # on pixels SB3's own is the same network
     return {
-        agent: [*python, f"agents.{agent}", *shared, *backbone, *c.ours, "--runs-dir", str(root / agent)],
+        agent: [*python, f"agents.{agent}", *shared, *backbone, *pair.ours, "--runs-dir", str(root / agent)],
         theirs: [
             *python,
             "agents.sb3",
             "--algo",
-            c.algo,
-            *c.theirs,
+            pair.algo,
+            *pair.theirs,
             *shared,
             *their_backbone,
             "--runs-dir",
@@ -151,7 +148,7 @@ def commands(config: Config, agent: Agent, root: Path) -> dict[str, list[str]]:
 
 
 def learning_speed(run: RunFolder, learning_starts: int) -> float:
-    """Median env steps/s of the lines of the record that lie wholly after the start of learning."""
+    """Return the median env steps/s of the lines of the record that lie wholly after the start of learning."""
     speeds = [
         line["charts/SPS"]
         for line in run.read_metrics()
@@ -161,7 +158,7 @@ def learning_speed(run: RunFolder, learning_starts: int) -> float:
 
 
 def time_agent(config: Config, agent: Agent) -> list[dict[str, object]]:
-    """Rows of results/speed.csv: each run of an agent and of its reference, then the ratio of the medians."""
+    """Return rows of results/speed.csv: each run of an agent and of its reference, then the ratio of the medians."""
     speeds: dict[str, list[float]] = {}
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -177,12 +174,12 @@ def time_agent(config: Config, agent: Agent) -> list[dict[str, object]]:
     ratio = float(np.median(speeds[ours]) / np.median(speeds[theirs]))
     rows.append({"agent": f"{ours} / {theirs}", "pair": "medians", "env_steps_per_second": round(ratio, 2)})
     print(f"{config.env}: {ours} / {theirs} = {ratio:.2f} (medians of {config.pairs} interleaved pairs)")
-    work = {"work": contest(config, agent).work, "threads": config.threads}
-    return [row | work | origin() for row in rows]
+    work = {"work": matchup(config, agent).work, "threads": config.threads}
+    return [row | work | provenance_of_command("agents.speed") for row in rows]
 
 
 def measure_replay(config: Config) -> list[dict[str, object]]:
-    """The row of results/replay_memory.csv: a memory filled with real frames, and what the process grew by."""
+    """Fill a replay memory with real frames; return the row of results/replay_memory.csv."""
     rollout = VectorEnvRunner(config.env, config.num_envs, EnvConfig(), Generators(0), threads=int(hardware()["cores"]))
     shape = rollout.observation_space.shape
     assert shape is not None
@@ -196,49 +193,25 @@ def measure_replay(config: Config) -> list[dict[str, object]]:
             arrays = (np.ascontiguousarray(step.obs[:, -1:]), step.action, step.reward, *flags)
             replay.push(*(torch.from_numpy(array) for array in arrays))
             display.update(done, "")
-    grown = psutil.Process().memory_info().rss - before
+    growth = psutil.Process().memory_info().rss - before
     rollout.close()
     row = {
         "transitions": TRANSITIONS,
         "arrays_gb": round(replay.size_bytes / 1e9, 3),
-        "process_grew_gb": round(grown / 1e9, 3),
-        # Observation and next observation of 4 frames each, what SB3's ReplayBuffer allocates by default.
+        "process_grew_gb": round(growth / 1e9, 3),
+        # Observation and next observation of 4 frames each, as SB3's ReplayBuffer allocates by default.
         "sb3_default_layout_gb": round(2 * TRANSITIONS * int(np.prod(shape)) / 1e9, 3),
     }
     print(f"replay memory of {TRANSITIONS:,} transitions: {row['arrays_gb']} GB")
-    return [row | origin()]
+    return [row | provenance_of_command("agents.speed")]
 
 
-@cache
-def commit() -> str:
-    """What was measured; asked once, before the first CSV that is written makes the checkout look changed."""
-    return git_commit()
+def record(file: Path, rows: list[dict[str, object]]) -> None:
+    """Write rows into results/speed.csv, in place of those of the same agents at the same work.
 
-
-def origin() -> dict[str, object]:
-    """Where and when a figure was measured."""
-    return {
-        "hardware": describe_hardware(hardware()),
-        "commit": commit(),
-        "date": time.strftime("%Y-%m-%d"),
-        "command": " ".join(["python -m agents.speed", *sys.argv[1:]]),
-    }
-
-
-def write(file: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    """A CSV of its own columns."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with file.open("w", newline="", encoding="utf-8") as handle:
-        writer = csv.DictWriter(handle, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def merge(file: Path, rows: Sequence[dict[str, object]]) -> None:
-    """Write rows beside those of other agents or other work that the file holds; the same work anew takes its place."""
-    new = {(str(row["agent"]), str(row["work"])) for row in rows}
-    before = read_csv(file)[1] if file.exists() else []
-    write(file, [*(dict(row) for row in before if (row["agent"], row["work"]) not in new), *rows])
+    Raises: ResultsError, SaveError.
+    """
+    upsert(file, rows, key=("agent", "work"))
 
 
 @command
@@ -246,9 +219,10 @@ def main(argv: list[str] | None = None) -> None:
     """Measure and write the CSVs."""
     config = cli(Config, argv)
     if "dqn" in config.agents and is_atari(resolve(config.env)):
-        write(config.results_dir / "replay_memory.csv", measure_replay(config))
+        memory = measure_replay(config)
+        write_csv(config.results_dir / "replay_memory.csv", list(memory[0]), memory)
     for agent in config.agents:
-        merge(config.results_dir / "speed.csv", time_agent(config, agent))
+        record(config.results_dir / "speed.csv", time_agent(config, agent))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,13 @@
-"""How often the truth holds: play a world, prove every frame, and record the share of frames that pass.
+"""Verification of the ground truth: play an environment, verify every frame, record how many frames pass.
 
     python -m agents.truth --env Pong --frames 20000
 
-Writes a row of results/truth.csv, in place of an older one of the same world and policy. The rate is per
-second of processor time, emulation included.
+Writes a row of results/truth.csv, in place of an older one of the same environment and policy. The rate is per second
+of processor time, emulation included.
 """
 
 from __future__ import annotations
 
-import csv
-import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -19,6 +17,8 @@ from typing import Any, SupportsFloat
 import gymnasium as gym
 import numpy as np
 
+from agents.reports.provenance import provenance_of_command
+from agents.reports.store import upsert
 from agents.training.cli import cli, command
 from agents.training.environments import make_env, without_fire_reset
 from agents.training.load import load_policy
@@ -28,51 +28,48 @@ from envs.ground_truth.wrappers import WithTruth
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.values import from_dict
-from rl_gen_lab.runs import provenance
-from rl_gen_lab.runs.files import replace_file
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.runs.provenance import describe_hardware
 
 
 @dataclass(frozen=True)
 class Config:
-    """What to play, and for how long."""
+    """Which environment and policy to verify, and for how long."""
 
-    # Any world of envs/ground_truth/games.
+    # An environment of envs/ground_truth/games.
     env: str = "Pong"
-    # Frames to prove; an agent's step has several.
+    # Frames to verify; an agent's step has several.
     frames: int = 20_000
-    # Run folder of a trained agent that plays (None: uniformly random actions).
+    # Run folder of the trained agent that plays (None: uniformly random actions).
     run: Path | None = None
-    # How often the trained agent acts at random.
+    # Probability that the trained agent acts at random.
     epsilon: float = 0.01
-    # Of the world and of the random actions.
+    # Seed of the environment and of the random actions.
     seed: int = 0
     # Folder of truth.csv.
     results_dir: Path = Path("results")
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be meant."""
+        """Refuse impossible values."""
         if self.frames < 1 or not 0 <= self.epsilon <= 1:
             raise ConfigError("frames must be at least 1, and epsilon between 0 and 1")
 
 
 @dataclass
 class Count:
-    """Frames seen, and how many of them failed for which reason."""
+    """Number of frames, and how many of them failed for which reason."""
 
     frames: int = 0
     problems: Counter[str] = field(default_factory=Counter)
 
     def add(self, problem: str | None) -> None:
-        """One more frame."""
+        """Count a frame; problem: why it failed, None if it passed."""
         self.frames += 1
         if problem is not None:
             self.problems[problem.partition(" at ")[0]] += 1
 
 
 class Counting(gym.Wrapper[Any, Any, Any, Any]):
-    """Counts every frame of the world below, also those that frame skipping hides from the agent."""
+    """Counts every frame of the wrapped environment, also those that frame skipping hides from the agent."""
 
     def __init__(self, env: gym.Env[Any, Any], count: Count) -> None:
         super().__init__(WithTruth(env))
@@ -92,7 +89,7 @@ class Counting(gym.Wrapper[Any, Any, Any, Any]):
 
 
 def measure(config: Config) -> dict[str, object]:
-    """Play and prove; the row of results/truth.csv."""
+    """Play and verify; return the row of results/truth.csv."""
     world, policy, who = EnvConfig(), None, "random"
     if config.run is not None:
         run = RunFolder.open(config.run)
@@ -101,7 +98,7 @@ def measure(config: Config) -> dict[str, object]:
             raise ConfigError(f"{config.run} plays {saved['env_id']}, not {config.env}")
         world, policy, who = from_dict(EnvConfig, saved["config"]["world"]), load_policy(run, "best"), run.path.name
         world = without_fire_reset(world)
-    count, coin = Count(), np.random.default_rng(config.seed)
+    count, rng = Count(), np.random.default_rng(config.seed)
     env = make_env(config.env, world, inner=lambda inner: Counting(inner, count))
     env.action_space.seed(config.seed)
     began = time.process_time()  # other work on the machine does not count
@@ -111,10 +108,9 @@ def measure(config: Config) -> dict[str, object]:
         while count.frames < config.frames:
             action = env.action_space.sample()
             if policy is not None:
-                chosen, _ = policy.choose(
-                    np.asarray(obs)[None], np.array([first])
-                )  # asked at every step: it may remember
-                action = action if coin.random() < config.epsilon else chosen[0]
+                # Also where a random action follows: the policy may have a memory.
+                chosen, _ = policy.choose(np.asarray(obs)[None], np.array([first]))
+                action = action if rng.random() < config.epsilon else chosen[0]
             obs, _, terminated, truncated, _ = env.step(action)
             first = terminated or truncated
             if first:
@@ -133,37 +129,15 @@ def measure(config: Config) -> dict[str, object]:
         "frames_per_cpu_second": round(count.frames / seconds),
         "rejected_because": reasons,
         "seed": config.seed,
-        "hardware": describe_hardware(provenance.hardware()),
-        "commit": provenance.git_commit(),
-        "date": time.strftime("%Y-%m-%d"),
-        "command": " ".join(["python -m agents.truth", *sys.argv[1:]]),
-    }
-
-
-def record(file: Path, row: dict[str, object]) -> None:
-    """Write a row into the CSV, in place of one of the same world and policy. Raises: SaveError."""
-    rows: list[dict[str, Any]] = []
-    if file.is_file():
-        with file.open(newline="", encoding="utf-8") as handle:
-            rows = list(csv.DictReader(handle))
-    key = (row["env_id"], row["policy"])
-    rows = sorted([r for r in rows if (r["env_id"], r["policy"]) != key] + [row], key=lambda r: str(r["env_id"]))
-
-    def write(new: Path) -> None:
-        with new.open("w", newline="", encoding="utf-8") as handle:
-            writer = csv.DictWriter(handle, list(row), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-
-    replace_file(file, write)
+    } | provenance_of_command("agents.truth")
 
 
 @command
 def main(argv: list[str] | None = None) -> None:
-    """Measure and write the CSV."""
+    """Verify, write the CSV and print the result."""
     config = cli(Config, argv)
     row = measure(config)
-    record(config.results_dir / "truth.csv", row)
+    upsert(config.results_dir / "truth.csv", [row], key=("env_id", "policy"), sort=("env_id",))
     print(
         f"{row['env_id']}, {row['policy']} play: {row['accepted_percent']} % of {row['frames']:,} frames proven,"
         f" {row['frames_per_cpu_second']:,} frames/s of one core"

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from agents.reports.comparison import Comparison, compare_runs
+from agents.reports.run_record import load_run
 from rl_gen_lab.runs.folder import RunFolder
 
-# A whole film of one 16x16 frame, so that no encoder is needed.
+# The beginning of a video file, so that no encoder is needed.
 MP4 = base64.b64decode("AAAAIGZ0eXBpc29tAAACAGlzb21pc28yYXZjMW1wNDEAAAAIZnJlZQ==")
 TASK = {"env_id": "ALE/Pong-v5", "sticky": 0.25, "frame_skip": 4, "image_size": 84}
 
@@ -72,9 +74,9 @@ def make_run(
     ends = np.arange(900, steps + 1, 900)
     every = steps // evaluations if evaluations else steps + 1
     rows = [(int(step), "train") for step in ends] + [(i * every, "eval") for i in range(1, evaluations)]
-    for step, kind in sorted(rows):
+    for step, phase in sorted(rows):
         line: dict[str, Any] = {"global_step": step, "wall_seconds": 60.0 * minutes * step / steps}
-        if kind == "train":
+        if phase == "train":
             line |= {
                 "charts/episodic_return": float(episodes_at(step, 1, 4.0)[0]),
                 "charts/episodic_length": 900,
@@ -107,3 +109,10 @@ def make_run(
     if video:
         (run.videos / "final.mp4").write_bytes(MP4)
     return run.path
+
+
+def three_runs(root: Path) -> Comparison:
+    """Compare two runs of an agent that learns and one of an agent that does not."""
+    runs = [make_run(root, "dqn", seed, solved_at=80_000, video=seed == 1) for seed in (1, 2)]
+    runs.append(make_run(root, "sb3_dqn", 1, solved_at=900_000))
+    return compare_runs([load_run(path) for path in runs])

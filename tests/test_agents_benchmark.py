@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +14,14 @@ from synthetic_runs import make_run
 from agents import benchmark
 from agents.benchmark import Config, cell_of, cells_of, seconds_left
 from agents.experiments import launcher, suites
-from agents.experiments.launcher import OUR_AGENTS, foreign_flags, parse_agent
-from agents.experiments.suites import SUITES, Task
-from agents.reports.curves import load_run
-from agents.reports.tables import Row, read_csv
-from agents.results import record, row_of
-from agents.training.cli import PRESETS
-from agents.training.session import EXIT_INTERRUPTED
+from agents.experiments.jobs import Job, parse_agent, user_flags
+from agents.experiments.suites import SUITES
+from agents.reports.recorded_runs import read_runs, record, row_of
+from agents.reports.run_record import load_run
+from agents.reports.store import Row
+from agents.reports.tasks import Task
 from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
 
 
 class Runs:
@@ -33,7 +32,7 @@ class Runs:
         self.codes: dict[tuple[str, int], int] = {}
         monkeypatch.setattr(launcher, "_start", self.start)
 
-    def start(self, words: Sequence[str], job: launcher.Job, lock: Any, logs: Path | None) -> subprocess.Popen[bytes]:
+    def start(self, words: Sequence[str], job: Job, lock: Any, logs: Path | None) -> subprocess.Popen[bytes]:
         assert logs is not None
         self.started.append((job.agent.exp_name, job.env, job.seed))
         code = self.codes.get((job.agent.exp_name, job.seed), 0)
@@ -60,7 +59,7 @@ def flags(tmp_path: Path, *more: str) -> list[str]:
 
 
 def rows(tmp_path: Path) -> list[Row]:
-    return read_csv(tmp_path / "results" / "classic.csv")[1]
+    return read_runs(tmp_path / "results" / "classic.csv")
 
 
 def test_every_agent_that_applies_is_run_on_each_task_seed_by_seed() -> None:
@@ -75,42 +74,20 @@ def test_every_agent_that_applies_is_run_on_each_task_seed_by_seed() -> None:
     assert [cell.job.seed for cell in cells] == [1] * 12 + [2] * 12
 
 
-@pytest.mark.parametrize("suite", SUITES)
-def test_ours_and_the_reference_get_the_same_steps_evaluation_and_end(suite: Any) -> None:
-    cells = cells_of(Config(suite=suite, seeds=1))
-    for env in {cell.job.env for cell in cells}:
-        told = {tuple(cell.job.agent.flags) for cell in cells if cell.job.env == env}
-        assert len(told) == 1
-        assert {"--total-env-steps", "--eval.every-env-steps", "--eval.final-episodes"} <= set(*told)
-
-
-# Their comments say why; recorded at their own budgets besides.
-LONGER = {"actor_critic_lunarlander.toml", "actor_critic_mountaincar.toml", "reinforce_mountaincar.toml"}
-
-
-@pytest.mark.parametrize("task", [task for task in SUITES["classic"].tasks if task.needs is None], ids=lambda t: t.env)
-def test_a_preset_of_ours_has_the_budget_of_its_suite(task: Task) -> None:
-    """Else schedules that fall over the run would fall otherwise in the benchmark than where they were tried."""
-    for agent in OUR_AGENTS:
-        preset = PRESETS / f"{agent}_{task.env.lower()}.toml"
-        if not (task.continuous and agent == "dqn"):
-            steps = tomllib.loads(preset.read_text(encoding="utf-8"))["total_env_steps"]
-            assert steps > task.env_steps if preset.name in LONGER else steps == task.env_steps, preset.name
-
-
 def test_the_flags_of_a_cell_are_read_by_ours_and_by_the_reference(monkeypatch: pytest.MonkeyPatch) -> None:
     class Parsed(Exception):
         pass
 
-    def session(algo: str, config: Any) -> None:
+    def open_run(spec: Any) -> None:
+        config = spec.config
         assert (config.total_env_steps, config.eval.every_env_steps, config.eval.final_episodes) == (3000, 200, 100)
         assert config.run.stop_at_return == 500 and config.eval.epsilon == 0 and not config.run.film
         raise Parsed
 
+    monkeypatch.setattr("agents.training.session.RecordedRun", open_run)
     for text in ("dqn", "reinforce", "sb3:a2c"):
         job = cell_of(Config(env_steps=3000), SUITES["classic"].tasks[0], text, 1).job
         module = __import__(job.agent.module, fromlist=["main"])
-        monkeypatch.setattr(module, "Session", session)
         with pytest.raises(Parsed):
             module.main([*job.command()[3:], "--wandb.mode", "disabled"])
 
@@ -156,9 +133,9 @@ def test_a_failed_cell_costs_only_itself_and_is_tried_again(
     runs.codes[("ppo", 1)] = 3
     with pytest.raises(SystemExit) as stop:
         benchmark.main(flags(tmp_path, "--agents", "ppo"))
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert stop.value.code == 1 and len(rows(tmp_path)) == 2
-    assert "failed: ppo on CartPole-v1, seed 1: exit code 3" in said and "ppo__CartPole__1.log" in said
+    assert "failed: ppo on CartPole-v1, seed 1: exit code 3" in printed and "ppo__CartPole__1.log" in printed
     runs.codes.clear()
     benchmark.main(flags(tmp_path, "--agents", "ppo"))
     assert len(rows(tmp_path)) == 4 and len(runs.started) == 6
@@ -183,9 +160,9 @@ def test_cells_where_the_reference_is_ahead_are_listed(
 ) -> None:
     Runs(monkeypatch)
     benchmark.main(flags(tmp_path, "--agents", "ppo", "sb3:ppo"))
-    said = capsys.readouterr().out
-    assert "of 8 cells, about 0:0" in said  # how far, and how long still
-    assert "Stable-Baselines3 scores higher at the same budget in 0 of 2 cells" in said
+    printed = capsys.readouterr().out
+    assert "of 8 cells, about 0:0" in printed  # how far, and how long still
+    assert "Stable-Baselines3 scores higher at the same budget in 0 of 2 cells" in printed
 
 
 def test_time_left_is_that_of_the_cells_most_alike(tmp_path: Path) -> None:
@@ -206,25 +183,25 @@ def test_a_row_of_the_command_that_a_run_records_is_its_cell(tmp_path: Path) -> 
     words = ["python -m agents.ppo", *cell.job.command()[3:]]
     run = make_run(tmp_path, "ppo", 1, env_id="CartPole-v1", steps=9000, command=words)
     record(tmp_path / "classic.csv", [row_of(load_run(run), cell.what)])
-    _, [row] = read_csv(tmp_path / "classic.csv")
+    [row] = read_runs(tmp_path / "classic.csv")
     assert cell.is_in([row])
     assert not cell.is_in([row | {"seed": "2"}])
     assert not cell.is_in([row | {"command": row["command"] + " --clip-end 0"}])
-    assert foreign_flags(row["command"].split()) == foreign_flags(cell.job.agent.flags)
+    assert user_flags(row["command"].split()) == user_flags(cell.job.agent.flags)
 
 
-def test_a_world_whose_package_is_absent_is_left_out_in_one_line(
+def test_an_environment_whose_package_is_absent_is_left_out_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    task = Task("HalfCheetah", 1000, continuous=True, needs="no_such_package")
+    task = Task("HalfCheetah", "HalfCheetah-v5", (), 1000, continuous=True, needs="no_such_package")
     suite = suites.Suite((task, SUITES["classic"].tasks[0]), 10, 2, 2)
     monkeypatch.setitem(SUITES, "classic", suite)
     assert {cell.job.env for cell in cells_of(Config())} == {"CartPole"}
     Runs(monkeypatch)
     benchmark.main([*flags(tmp_path), "--tasks", "HalfCheetah"])
-    told = capsys.readouterr().out
-    assert "HalfCheetah is left out: it needs no_such_package; install it with" in told
-    assert 'pip install -c constraints.txt -e ".[no_such_package]"' in told
+    printed = capsys.readouterr().out
+    assert "HalfCheetah is left out: it needs no_such_package; install it with" in printed
+    assert 'pip install -c constraints.txt -e ".[no_such_package]"' in printed
 
 
 @pytest.mark.parametrize(
@@ -250,17 +227,6 @@ def test_an_unknown_agent_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown agent"):
         cells_of(Config(agents=("pppo",)))
     assert parse_agent("sb3:a2c").exp_name == "sb3_a2c"
-
-
-@pytest.mark.parametrize("text", ["ppo --seed 3", "ppo --env=Acrobot", "sb3:ppo --algo dqn", "ppo --total_minutes 5"])
-def test_flags_that_would_make_another_cell_than_the_one_recorded_are_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="cannot be a flag of the agent"):
-        parse_agent(text)
-
-
-def test_a_quotation_without_an_end_is_refused() -> None:
-    with pytest.raises(ConfigError, match="No closing quotation"):
-        parse_agent('ppo "')
 
 
 @pytest.mark.parametrize("place", ["--runs-dir", "--results-dir"])

@@ -1,4 +1,4 @@
-"""Comparisons refuse what cannot be compared, group runs rightly, and make the missing runs once."""
+"""The command makes the missing runs, compares them and writes the comparison."""
 
 import json
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ import pytest
 from synthetic_runs import make_run
 
 from agents import compare
-from agents.compare import Config, IncomparableRunsError, compare_runs, group_runs, make_runs, task_differences
+from agents.compare import Config, make_runs
 from agents.experiments import launcher
-from agents.reports.curves import load_run
-from rl_gen_lab.cli.errors import ConfigError, SaveError
+from agents.experiments.jobs import Job
+from rl_gen_lab.cli.errors import ConfigError
 
 
 @pytest.fixture
@@ -22,104 +22,11 @@ def six_runs(tmp_path: Path) -> list[Path]:
     return ours + [make_run(tmp_path / "runs", "sb3_dqn", seed, solved_at=900_000) for seed in (1, 2, 3)]
 
 
-def test_better_agent_is_ranked_first_with_a_gap_that_excludes_zero(six_runs: list[Path]) -> None:
-    made = compare_runs([load_run(path) for path in reversed(six_runs)])
-    assert [group.label for group in made.groups] == ["dqn", "sb3_dqn"]
-    [(better, worse, gap)] = made.differences
-    assert (better, worse) == ("dqn", "sb3_dqn")
-    assert gap.low > 30
-    assert made.groups[0].score is not None and made.groups[0].score.runs == 3
-    assert all(crossing is not None for crossing in made.groups[0].crossings[18])
-    assert made.groups[1].crossings[18] == [None, None, None]
-
-
-def test_runs_of_different_tasks_are_refused_field_by_field(tmp_path: Path) -> None:
-    left = make_run(tmp_path, "dqn")
-    right = make_run(tmp_path, "sb3_dqn", task={"sticky": 0.0, "image_size": 42})
-    with pytest.raises(IncomparableRunsError) as refusal:
-        compare_runs([load_run(left), load_run(right)])
-    assert "sticky: 0.25 vs 0.0; image_size: 84 vs 42" in str(refusal.value)
-    assert left.name in str(refusal.value) and right.name in str(refusal.value)
-
-
-def test_every_run_that_differs_is_named(tmp_path: Path) -> None:
-    runs = [make_run(tmp_path, seed=1)]
-    runs += [make_run(tmp_path, seed=seed, task={"sticky": 0.0}) for seed in (2, 3)]
-    with pytest.raises(IncomparableRunsError) as refusal:
-        compare_runs([load_run(path) for path in runs])
-    assert runs[1].name in str(refusal.value) and runs[2].name in str(refusal.value)
-
-
-def test_a_field_that_one_task_lacks_is_said_to_be_absent(tmp_path: Path) -> None:
-    left, right = make_run(tmp_path), make_run(tmp_path, seed=2, task={"mirror": True})
-    assert task_differences(load_run(left), load_run(right)) == ["mirror: absent vs True"]
-
-
-def test_seeds_and_bookkeeping_do_not_split_an_agent_but_settings_do(tmp_path: Path) -> None:
-    runs = [
-        make_run(tmp_path, seed=1, settings={"n_step": 3, "wandb": {"mode": "offline"}}),
-        make_run(tmp_path, seed=2, settings={"n_step": 3, "wandb": {"mode": "online"}}, minutes=30.0),
-        make_run(tmp_path, seed=1, settings={"n_step": 1}),
-    ]
-    groups = group_runs([load_run(path) for path in runs])
-    assert {label: len(members) for label, members in groups.items()} == {
-        "dqn (n_step=3)": 2,
-        "dqn (n_step=1)": 1,
-    }
-
-
-def test_a_setting_that_only_one_configuration_has_splits_too(tmp_path: Path) -> None:
-    runs = [make_run(tmp_path, seed=1), make_run(tmp_path, seed=2, settings={"backbone": "nature"})]
-    groups = group_runs([load_run(path) for path in runs])
-    assert list(groups) == ["dqn (backbone=None)", "dqn (backbone=nature)"]
-
-
-def test_a_setting_that_is_off_does_not_split_runs_of_a_version_that_lacks_it(tmp_path: Path) -> None:
-    runs = [make_run(tmp_path, seed=1), make_run(tmp_path, seed=2, settings={"gamma_end": None})]
-    assert list(group_runs([load_run(path) for path in runs])) == ["dqn"]
-
-
-@pytest.mark.parametrize(
-    ("changes", "note"),
-    [
-        ({"status": "interrupted"}, "is not finished"),
-        ({"status": None}, "no final evaluation"),
-        ({"minutes": 40.0}, "different wall-clock time: 20.0 to 40.0"),
-        ({"eval_episodes": 10}, "different rules: episodes 10 vs 20"),
-        ({"seed": 1}, "repeat"),
-    ],
-)
-def test_what_weakens_a_comparison_is_said(tmp_path: Path, changes: dict[str, Any], note: str) -> None:
-    runs = [make_run(tmp_path, seed=1), make_run(tmp_path, **{"seed": 2} | changes)]
-    assert any(note in caveat for caveat in compare_runs([load_run(path) for path in runs]).caveats)
-
-
-def test_equal_runs_of_two_seeds_need_no_caveat(tmp_path: Path) -> None:
-    runs = [make_run(tmp_path, seed=seed) for seed in (1, 2)]
-    assert compare_runs([load_run(path) for path in runs]).caveats == []
-
-
-def test_a_single_run_is_compared_and_its_interval_said_to_be_over_episodes(tmp_path: Path) -> None:
-    made = compare_runs([load_run(make_run(tmp_path))])
-    assert made.groups[0].score is not None and made.groups[0].score.over == "episodes"
-    assert any("one run" in note and "over episodes" in note for note in made.caveats)
-
-
-def test_an_agent_without_any_final_evaluation_comes_last(tmp_path: Path) -> None:
-    runs = [make_run(tmp_path, "sb3_ppo", status=None), make_run(tmp_path, "dqn", solved_at=900_000)]
-    made = compare_runs([load_run(path) for path in runs])
-    assert [group.label for group in made.groups] == ["dqn", "sb3_ppo"]
-    assert made.differences == []
-
-
-# ---- making the runs
-
-
 def test_runs_are_made_seed_by_seed_within_the_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = Config(env="Pong", agents=("dqn", "sb3:dqn"), seeds=2, minutes=20.0, runs_dir=tmp_path)
-    asked: list[launcher.Job] = []
+    asked: list[Job] = []
 
-    def make_all(jobs: list[launcher.Job], runs_dir: Path) -> Iterator[launcher.Outcome]:
+    def make_all(jobs: list[Job], runs_dir: Path) -> Iterator[launcher.Outcome]:
         asked.extend(jobs)
         yield from (launcher.Outcome(job, runs_dir / str(number)) for number, job in enumerate(jobs))
 
@@ -147,9 +54,6 @@ def test_a_failing_run_stops_the_comparison(tmp_path: Path, monkeypatch: pytest.
 def test_arguments_that_cannot_be_meant_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Config(**arguments)
-
-
-# ---- the command
 
 
 def test_command_writes_page_figure_and_numbers(six_runs: list[Path], tmp_path: Path) -> None:
@@ -191,9 +95,3 @@ def test_command_exits_with_2_on_a_folder_that_is_no_run(tmp_path: Path, capsys:
         compare.main([str(tmp_path / "nothing")])
     assert stop.value.code == 2
     assert "nothing" in capsys.readouterr().err
-
-
-def test_a_comparison_that_cannot_be_written_is_one_line(six_runs: list[Path], tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(SaveError, match="could not save"):
-        compare.write_comparison(compare_runs([load_run(path) for path in six_runs]), tmp_path / "file")

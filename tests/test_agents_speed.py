@@ -1,4 +1,4 @@
-"""The two of a contest do the same work, and a CSV keeps what was measured of other work."""
+"""Both sides of a matchup do the same work, and the CSV keeps the rows of other work."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from torch import nn
 
 from agents import actor_critic, dqn, ppo
 from agents.reference import settings as sb3_settings
-from agents.reports.tables import read_csv
-from agents.speed import Agent, Config, commands, merge, time_agent
+from agents.reports.store import read_csv
+from agents.speed import Agent, Config, commands, record, time_agent
 from agents.training.cli import parse
 from envs.config import UnknownEnvError
 from rl_gen_lab.backbones import build
@@ -23,12 +23,12 @@ OURS: dict[Agent, Any] = {"dqn": dqn.Config, "actor_critic": actor_critic.Config
 
 
 def settings(agent: Agent, env: str) -> tuple[Any, sb3_settings.Config, Any]:
-    """What both are told: ours, the reference, and the reference's own table."""
+    """The settings of both: ours, the reference, and the reference's own table."""
     ours, theirs = commands(Config(env=env), agent, Path("runs")).values()
     assert ours[1:3] == ["-m", f"agents.{agent}"] and theirs[1:3] == ["-m", "agents.sb3"]
-    one = parse(OURS[agent], agent, ours[3:])
-    two = parse(sb3_settings.Config, theirs[2], theirs[3:])
-    return one, two, two.settings
+    own = parse(OURS[agent], agent, ours[3:])
+    reference = parse(sb3_settings.Config, theirs[2], theirs[3:])
+    return own, reference, reference.settings
 
 
 @pytest.mark.parametrize("env", ["Pong", "CartPole"])
@@ -70,16 +70,16 @@ def test_the_reference_has_the_nature_network_too() -> None:
 
 
 @pytest.mark.parametrize("agent", ["actor_critic", "ppo"])
-def test_every_look_at_the_clock_sees_whole_rollouts(agent: Agent) -> None:
+def test_every_speed_measurement_covers_whole_rollouts(agent: Agent) -> None:
     ours, *_ = settings(agent, "CartPole")
     assert ours.run.log_every_env_steps % (ours.rollout_steps * ours.num_envs) == 0
 
 
 def test_the_csv_keeps_other_work_and_replaces_its_own(tmp_path: Path) -> None:
     file = tmp_path / "speed.csv"
-    merge(file, [{"agent": "ppo", "work": "a", "speed": 1}, {"agent": "sb3_ppo", "work": "a", "speed": 2}])
-    merge(file, [{"agent": "ppo", "work": "b", "speed": 3}])
-    merge(file, [{"agent": "ppo", "work": "a", "speed": 4}])
+    record(file, [{"agent": "ppo", "work": "a", "speed": 1}, {"agent": "sb3_ppo", "work": "a", "speed": 2}])
+    record(file, [{"agent": "ppo", "work": "b", "speed": 3}])
+    record(file, [{"agent": "ppo", "work": "a", "speed": 4}])
     assert [(r["agent"], r["work"], r["speed"]) for r in read_csv(file)[1]] == [
         ("sb3_ppo", "a", "2"), ("ppo", "b", "3"), ("ppo", "a", "4"),
     ]  # fmt: skip
@@ -101,6 +101,6 @@ def test_the_ratio_is_that_of_the_medians(monkeypatch: pytest.MonkeyPatch, capsy
     assert "ppo / sb3_ppo = 6.67" in capsys.readouterr().out
 
 
-def test_an_unknown_world_is_refused_before_anything_runs() -> None:
+def test_an_unknown_environment_is_refused_before_anything_runs() -> None:
     with pytest.raises(UnknownEnvError):
         Config(env="CartPoll")

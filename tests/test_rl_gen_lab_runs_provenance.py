@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rl_gen_lab.runs import provenance
-from rl_gen_lab.runs.provenance import git_commit, hardware, versions
+from rl_gen_lab.runs.provenance import describe_hardware, git_commit, hardware, versions
 
 
 def test_hardware_and_versions_describe_this_machine() -> None:
@@ -16,6 +16,11 @@ def test_hardware_and_versions_describe_this_machine() -> None:
     assert machine["cpu"] and int(machine["cores"]) >= 1 and float(machine["memory_gb"]) > 0.1
     assert versions()["torch"] == torch.__version__ and versions()["numpy"] == np.__version__
     assert "python" in versions()
+
+
+def test_hardware_is_one_line() -> None:
+    assert describe_hardware({"cpu": "X", "cores": 2, "memory_gb": 7.6, "gpu": ""}) == "X, 2 cores, 8 GB, no GPU"
+    assert describe_hardware({}) == "unknown CPU, no GPU"
 
 
 def test_commit_names_the_checkout_and_says_when_it_was_changed(

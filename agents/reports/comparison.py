@@ -1,12 +1,14 @@
-"""A comparison of groups of runs: its tables, verdicts and JSON. `report_figure` draws it, `report_page` shows it.
+"""A comparison of groups of runs: summaries, ranking, caveats, and all of it as JSON.
 
-Every number stands beside the runs and episodes it was made from.
+Every number comes with the runs and episodes that it was computed from.
 """
 
 import dataclasses
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -15,13 +17,18 @@ from agents.reports.curves import (
     Axis,
     Crossing,
     Curve,
-    RunRecord,
     band,
+    evaluation_curve,
+    first_crossing,
     median_crossing,
+    training_curve,
 )
-from agents.reports.statistics import Estimate
+from agents.reports.grouping import check_comparable, group_runs
+from agents.reports.run_record import RunRecord
+from agents.reports.statistics import Estimate, difference_interval, score_interval, stratified_interval
+from agents.reports.tasks import thresholds_for
 
-# What comparison.json tells of each run: properties of RunRecord.
+# Properties of RunRecord in comparison.json.
 RUN_FIELDS = (
     "name",
     "seed",
@@ -35,14 +42,16 @@ RUN_FIELDS = (
     "threads",
     "hardware",
 )
-Kind = Literal["evaluation", "training"]
-KINDS: tuple[Kind, ...] = ("evaluation", "training")
+CurveName = Literal["evaluation", "training"]
+CURVES: tuple[CurveName, ...] = ("evaluation", "training")
 AXES: tuple[Axis, ...] = ("steps", "minutes")
+# Wall-clock times that differ by more than this factor are worth a caveat.
+SIMILAR_MINUTES = 1.2
 
 
 @dataclass(frozen=True)
 class Group:
-    """The runs of one agent with one configuration."""
+    """The runs of an agent with the same configuration."""
 
     label: str
     runs: list[RunRecord]
@@ -50,171 +59,145 @@ class Group:
     evaluation: list[Curve]
     # Over the final evaluations' episodes; None when no run has any.
     score: Estimate | None
-    # The same score with only these runs' episodes resampled.
-    measured: Estimate | None
-    # Per score to reach: one crossing per run.
+    # The same score with only the episodes of these runs resampled.
+    score_of_these_runs: Estimate | None
+    # By score to reach: a crossing per run.
     crossings: dict[float, list[Crossing | None]]
 
-    def curves(self, kind: Kind) -> list[Curve]:
-        """One curve per run."""
-        return self.evaluation if kind == "evaluation" else self.training
+    def curves(self, name: CurveName) -> list[Curve]:
+        """Return a curve per run."""
+        return self.evaluation if name == "evaluation" else self.training
+
+    @property
+    def returns(self) -> list[list[float]]:
+        """Returns of the final evaluations' episodes, a list for each run that has any."""
+        return [run.final_returns for run in self.runs if run.final_returns]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Groups that may be ranked, best first, and what a reader must know before believing the ranking."""
+    """Groups that may be ranked, best first, with the caveats of the ranking."""
 
     env_id: str
     fingerprint: dict[str, Any]
     created: str
     groups: list[Group]
-    # (better, worse, interquartile mean of better minus that of worse) for neighbours of the ranking.
+    # (better, worse, interquartile mean of better minus that of worse) for neighbors in the ranking.
     differences: list[tuple[str, str, Estimate]]
     caveats: list[str]
 
 
-def number(value: float | None, digits: int = 1) -> str:
-    """A number for people: "12.3", "-" for none, "never" for infinity."""
-    if value is None or math.isnan(value):
-        return "-"
-    return "never" if math.isinf(value) else f"{value:,.{digits}f}"
+def compare_runs(runs: Sequence[RunRecord], thresholds: Sequence[float] = ()) -> Comparison:
+    """Summarize and rank runs of the same task.
+
+    Args:
+        runs: at least one.
+        thresholds: scores to time; empty: those known for the environment.
+
+    Raises:
+        IncomparableRunsError: the task fingerprints differ.
+    """
+    check_comparable(runs)
+    first = runs[0]
+    scores = tuple(thresholds) or thresholds_for(first.env_id)
+    groups = [_summarize(label, members, scores) for label, members in group_runs(runs).items()]
+    groups.sort(key=lambda group: -group.score.value if group.score else math.inf)
+    differences = []
+    for better, worse in pairwise(group for group in groups if group.score):
+        gap = difference_interval(better.returns, worse.returns)
+        differences.append((better.label, worse.label, gap))
+    created = time.strftime("%Y-%m-%d %H:%M")
+    return Comparison(first.env_id, first.fingerprint, created, groups, differences, caveats(groups))
 
 
-def interval(estimate: Estimate | None) -> str:
-    """ "19.8 [19.1, 20.3]"."""
-    if estimate is None:
-        return "no final evaluation"
-    return f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]"
+def _summarize(label: str, runs: list[RunRecord], scores: Sequence[float]) -> Group:
+    evaluation = [evaluation_curve(run) for run in runs]
+    returns = [run.final_returns for run in runs if run.final_returns]
+    return Group(
+        label=label,
+        runs=runs,
+        training=[training_curve(run) for run in runs],
+        evaluation=evaluation,
+        score=score_interval(returns) if returns else None,
+        score_of_these_runs=stratified_interval(returns) if returns else None,
+        crossings={score: [first_crossing(curve, score) for curve in evaluation] for score in scores},
+    )
 
 
-def crossing_text(crossings: Sequence[Crossing | None]) -> str:
-    """Median steps and minutes to a score and how many runs reached it."""
-    reached = sum(crossing is not None for crossing in crossings)
-    steps, minutes = median_crossing(crossings)
-    if math.isinf(steps):
-        return f"not reached ({reached} of {len(crossings)} runs)"
-    return f"{steps:,.0f} steps, {minutes:.1f} min ({reached} of {len(crossings)} runs)"
-
-
-def _spread(values: Sequence[float | None], digits: int = 0) -> str:
-    """Median and range over runs: "812 (640 to 990)"."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return "-"
-    middle, low, high = (number(float(value), digits) for value in (np.median(known), min(known), max(known)))
-    return middle if low == high else f"{middle} ({low} to {high})"
-
-
-def score_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Column names and one row of text per group, best first."""
-    scores = list(dict.fromkeys(score for group in comparison.groups for score in group.crossings))
-    columns = ["agent", "final score: IQM [95 % interval]", "runs", "episodes", "interval over"]
-    columns += [f"to {score:g}: median" for score in scores]
-    columns += ["env steps", "minutes", "env steps/s", "peak memory MB"]
-    rows = []
-    for group in comparison.groups:
-        score = group.score
-        evidence = [str(score.episodes), score.over] if score else ["0", "-"]
-        row = [group.label, interval(score), str(len(group.runs)), *evidence]
-        row += [crossing_text(group.crossings[value]) if value in group.crossings else "-" for value in scores]
-        row += [
-            _spread([run.env_steps for run in group.runs]),
-            _spread([run.minutes for run in group.runs], 1),
-        ]
-        row += [_spread([run.steps_per_second for run in group.runs])]
-        row += [_spread([run.peak_memory_mb for run in group.runs])]
-        rows.append(row)
-    return columns, rows
-
-
-def run_table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
-    """Column names and one row of text per run."""
-    columns = [
-        "run",
-        "agent",
-        "seed",
-        "status",
-        "final mean ± std (episodes)",
-        "best evaluation",
-        "env steps",
+def caveats(groups: Sequence[Group]) -> list[str]:
+    """Return what weakens the ranking, a sentence each."""
+    runs = [run for group in groups for run in group.runs]
+    notes = [f"{run.name} is not finished (status: {run.status})." for run in runs if run.status != "finished"]
+    notes += [
+        f"{run.name} has no final evaluation and does not count in the score." for run in runs if not run.final_returns
     ]
-    columns += ["updates", "minutes", "env steps/s", "peak MB", "threads", "hardware", "commit", "command"]
-    rows = []
-    for group in comparison.groups:
-        for run, curve in zip(group.runs, group.evaluation, strict=True):
-            returns = run.final_returns
-            final = f"{np.mean(returns):.1f} ± {np.std(returns):.1f} ({len(returns)})" if returns else "-"
-            best = "-"
-            if len(curve):
-                top = int(np.argmax(curve.values))
-                best = f"{curve.values[top]:.1f} at {curve.steps[top]:,.0f} steps"
-            row: list[Any] = [run.name, group.label, run.seed, run.status, final, best, f"{run.env_steps:,}"]
-            row += [number(run.updates, 0), number(run.minutes), number(run.steps_per_second, 0)]
-            row += [
-                number(run.peak_memory_mb, 0),
-                run.threads if run.threads is not None else "-",
-                run.hardware,
-            ]
-            row += [
-                str(run.config.get("commit") or "-")[:10],
-                " ".join(map(str, run.config.get("command") or [])),
-            ]
-            rows.append([str(cell) for cell in row])
-    return columns, rows
-
-
-def verdicts(comparison: Comparison) -> list[str]:
-    """One sentence per pair of neighbours in the ranking; it says so when the interval contains zero."""
-    sentences = []
-    for better, worse, gap in comparison.differences:
-        span = f"{gap.value:.1f} points (95 % interval {gap.low:.1f} to {gap.high:.1f}, over {gap.over})"
-        if gap.low > 0:
-            sentences.append(f"{better} is ahead of {worse} by {span}.")
-        else:
-            sentences.append(f"{better} and {worse} cannot be told apart: the difference is {span}.")
-    return sentences
+    for group in groups:
+        if len(group.runs) == 1:
+            notes.append(f"{group.label}: one run; its intervals are over episodes and say nothing about other seeds.")
+        seeds = [run.seed for run in group.runs]
+        if len(set(seeds)) < len(seeds):
+            notes.append(f"{group.label}: seeds {seeds} repeat; runs of one seed are not independent evidence.")
+    for what, values in {
+        "hardware": [run.hardware for run in runs],
+        "threads": [str(run.threads) for run in runs],
+        "commit": [str(run.config.get("commit"))[:10] for run in runs],
+        "versions": [str(sorted((run.config.get("versions") or {}).items())) for run in runs],
+    }.items():
+        if len(set(values)) > 1:
+            notes.append(f"{what} differ between runs: {' / '.join(dict.fromkeys(values))}.")
+    for key in ("episodes", "epsilon", "max_episode_frames"):
+        rules = {
+            str(((run.result.get("final_eval") or {}).get("protocol") or {}).get(key))
+            for run in runs
+            if run.final_returns
+        }
+        if len(rules) > 1:
+            notes.append(f"final evaluations were made by different rules: {key} {' vs '.join(sorted(rules))}.")
+    minutes = [run.minutes for run in runs]
+    if max(minutes) > SIMILAR_MINUTES * min(minutes):
+        notes.append(f"runs had different wall-clock time: {min(minutes):.1f} to {max(minutes):.1f} minutes.")
+    return notes
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
-    """Everything that the page shows as plain values; infinite and unknown numbers are None."""
-    groups = []
-    for group in comparison.groups:
-        times = {}
-        for score, crossings in group.crossings.items():
-            steps, minutes = median_crossing(crossings)
-            per_run = [crossing and dataclasses.asdict(crossing) for crossing in crossings]
-            times[f"{score:g}"] = {"median_steps": steps, "median_minutes": minutes, "runs": per_run}
-        curves = {}
-        for kind in KINDS:
-            for axis in AXES:
-                summary = dataclasses.asdict(band(group.curves(kind), axis))
-                curves[f"{kind}_by_{axis}"] = {
-                    key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in summary.items()
-                }
-        runs = [{name: getattr(run, name) for name in RUN_FIELDS} for run in group.runs]
-        groups.append(
-            {
-                "agent": group.label,
-                "score": group.score and dataclasses.asdict(group.score),
-                "score_of_these_runs": group.measured and dataclasses.asdict(group.measured),
-                "time_to_score": times,
-                "curves": curves,
-                "runs": runs,
-            }
-        )
+    """Return everything that the page shows as plain values; infinite and unknown numbers are None."""
     differences = [{"better": a, "worse": b, **dataclasses.asdict(gap)} for a, b, gap in comparison.differences]
-    top: dict[str, Any] = {"env_id": comparison.env_id, "created": comparison.created}
-    top |= {
+    values = {
+        "env_id": comparison.env_id,
+        "created": comparison.created,
         "fingerprint": comparison.fingerprint,
-        "groups": groups,
+        "groups": [_group_to_json(group) for group in comparison.groups],
         "differences": differences,
         "caveats": comparison.caveats,
     }
-    return {key: finite(value) for key, value in top.items()}
+    return {key: finite(value) for key, value in values.items()}
+
+
+def _group_to_json(group: Group) -> dict[str, Any]:
+    times = {}
+    for score, crossings in group.crossings.items():
+        steps, minutes = median_crossing(crossings)
+        per_run = [crossing and dataclasses.asdict(crossing) for crossing in crossings]
+        times[f"{score:g}"] = {"median_steps": steps, "median_minutes": minutes, "runs": per_run}
+    curves = {}
+    for name in CURVES:
+        for axis in AXES:
+            summary = dataclasses.asdict(band(group.curves(name), axis))
+            curves[f"{name}_by_{axis}"] = {
+                key: value.tolist() if isinstance(value, np.ndarray) else value for key, value in summary.items()
+            }
+    return {
+        "agent": group.label,
+        "score": group.score and dataclasses.asdict(group.score),
+        "score_of_these_runs": group.score_of_these_runs and dataclasses.asdict(group.score_of_these_runs),
+        "time_to_score": times,
+        "curves": curves,
+        "runs": [{name: getattr(run, name) for name in RUN_FIELDS} for run in group.runs],
+    }
 
 
 def finite(value: Any) -> Any:
-    """The same nested value with NaN and infinities as None, which JSON can hold."""
+    """Return a nested value with None for NaN and infinities, which JSON cannot hold."""
     if isinstance(value, dict):
         return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list):

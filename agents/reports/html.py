@@ -1,4 +1,4 @@
-"""A comparison as one self-contained HTML page, images and videos inside."""
+"""A comparison as a self-contained HTML page: images and videos are embedded."""
 
 import base64
 import html
@@ -6,7 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.reports.comparison import Comparison, run_table, score_table, verdicts
+from agents.reports.comparison import Comparison
+from agents.reports.comparison_tables import run_table, score_table, verdicts
 from agents.reports.curves import THRESHOLD_EPISODES
 
 LARGEST_VIDEO_BYTES = 8_000_000
@@ -19,7 +20,7 @@ th,td{text-align:left;padding:.35rem .7rem;border-bottom:1px solid #ddd;vertical
 th{background:#f6f6f6}
 td{white-space:nowrap}td.long{white-space:normal;min-width:8rem}
 .muted{color:#555}.note{background:#fff7e0;padding:.6rem 1rem}
-.films{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;max-width:300px}video{width:100%;background:#000}
+.videos{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;max-width:300px}video{width:100%;background:#000}
 figcaption{font-size:13px;color:#555;overflow-wrap:anywhere}code{font-size:12px}
 """
 
@@ -37,34 +38,34 @@ def _list(sentences: Sequence[str]) -> str:
     return "<ul>" + "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences) + "</ul>"
 
 
-def _data(file: Path, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode('ascii')}"
+def _data(file: Path, media_type: str) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(file.read_bytes()).decode('ascii')}"
 
 
-def _films(comparison: Comparison) -> str:
-    """The newest video of each run, or a line that says why there is none."""
+def _videos(comparison: Comparison) -> str:
+    """Format the newest video of each run, or a line that says why there is none."""
     figures = []
     for group in comparison.groups:
         for run in group.runs:
             files = sorted((run.folder / "videos").glob("*.mp4"), key=lambda file: (file.stat().st_mtime, file.name))
             caption = html.escape(f"{group.label}, seed {run.seed}: " + (files[-1].name if files else "no video"))
-            film = ""
+            video = ""
             if files and files[-1].stat().st_size > LARGEST_VIDEO_BYTES:
                 caption += f" is too large to embed; it is in {html.escape(run.name)}/videos"
             elif files:
                 source = _data(files[-1], "video/mp4")
-                film = f'<video controls loop muted preload=metadata src="{source}"></video>'
-            figures.append(f"<figure>{film}<figcaption>{caption}</figcaption></figure>")
-    return f"<div class=films>{''.join(figures)}</div>"
+                video = f'<video controls loop muted preload=metadata src="{source}"></video>'
+            figures.append(f"<figure>{video}<figcaption>{caption}</figcaption></figure>")
+    return f"<div class=videos>{''.join(figures)}</div>"
 
 
 def write_page(comparison: Comparison, figure: Path, file: Path) -> None:
-    """One HTML file that needs nothing else: figure and videos are embedded, there is no script.
+    """Write a single HTML file without scripts or links to other files.
 
     Args:
-        comparison: what to show.
+        comparison: the contents.
         figure: the PNG of `write_figure`.
-        file: where to write.
+        file: the page.
     """
     title = f"{comparison.env_id}: {' vs '.join(group.label for group in comparison.groups)}"
     task = comparison.fingerprint
@@ -80,19 +81,19 @@ def write_page(comparison: Comparison, figure: Path, file: Path) -> None:
 · fingerprint <code>{html.escape(str(task.get("hash")))}</code></p>
 {_list(verdicts(comparison))}{notes}
 <h2>Scores</h2>{_table(*score_table(comparison))}
-<p class=muted>IQM: interquartile mean of all episodes of the final evaluations (the agent that a run
+<p class=muted>IQM: interquartile mean of all episodes of the final evaluations (of the agent that a run
 kept, on seeds not used before), returns unclipped. Intervals: percentile bootstrap; runs are resampled,
-then episodes inside each drawn run; a single run can only be resampled over episodes. With fewer than
-five runs read an interval as a lower bound of the doubt. A score counts as reached when evaluations
-holding at least {THRESHOLD_EPISODES} episodes average it; median over runs, with how many reached it.
-Speed, memory, steps and minutes: median over runs and range.</p>
+then episodes within each drawn run; a single run can only be resampled over episodes. With fewer than
+five runs read an interval as a lower bound of the uncertainty. A score counts as reached when evaluations
+with at least {THRESHOLD_EPISODES} episodes average it; median over runs, how many reached it, and the
+time of each seed. Speed, memory, steps and minutes: median over runs and range.</p>
 <h2>Learning curves</h2><img alt="Learning curves by agent steps and by wall-clock minutes, and final scores"
 src="{_data(figure, "image/png")}">
 <p class=muted>Thick lines: interquartile mean over runs where all runs have data (a run that stopped
 because it had solved the task keeps its last value); thin lines: single runs; bands: 95 % bootstrap
-interval over runs (for one run: normal interval over the episodes behind each point). Dotted: scores
-timed in the table.</p>
-<h2>Agents playing</h2>{_films(comparison)}
+interval over runs (for one run: normal interval over the episodes of each point). Dotted: scores
+that the table times.</p>
+<h2>Agents playing</h2>{_videos(comparison)}
 <h2>Runs</h2>{_table(*run_table(comparison))}
 <h2>The task</h2>{_table(["field", "value"], fields)}
 <h2>Versions</h2>{_list(versions)}

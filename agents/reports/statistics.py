@@ -1,8 +1,8 @@
-"""Robust summaries of a few runs: interquartile mean, bootstrap intervals, curves on a common axis.
+"""Robust statistics of a few runs: interquartile mean and bootstrap intervals.
 
 Source: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical Precipice", section 4
-(interquartile mean, bootstrap over runs, percentile intervals). Pure numpy. Letters: R runs, P points, G grid
-points, E episodes.
+(interquartile mean, bootstrap over runs, percentile intervals). Pure numpy. Letters: R runs, G grid points, B bootstrap
+resamples.
 """
 
 from collections.abc import Sequence
@@ -19,25 +19,25 @@ RESAMPLES = 2000
 
 @dataclass(frozen=True)
 class Estimate:
-    """One number, its interval, and how much evidence stands behind it."""
+    """A number, its interval, and the amount of evidence for it."""
 
     # Interquartile mean (or difference of two).
     value: float
     # Ends of the percentile interval.
     low: float
     high: float
-    # Independent training runs behind the number.
+    # Independent training runs.
     runs: int
-    # Evaluation episodes behind the number, over all runs.
+    # Evaluation episodes of all runs.
     episodes: int
-    # What the interval was resampled over: "runs and episodes" or "episodes".
+    # Units that were resampled: "runs and episodes" or "episodes".
     over: str
 
 
 def interquartile_mean(values: ArrayLike, axis: int = -1) -> Array:
-    """Mean of the middle half: a quarter of the values, rounded down, is dropped at each end.
+    """Return the mean of the middle half: a quarter of the values, rounded down, is dropped at each end.
 
-    With one to three values nothing is dropped, so it is the plain mean.
+    With one to three values nothing is dropped: it is the plain mean.
 
     Args:
         values: (..., n) numbers, n >= 1 along `axis`.
@@ -47,7 +47,7 @@ def interquartile_mean(values: ArrayLike, axis: int = -1) -> Array:
         (...) interquartile means; a zero-dimensional array for a flat input.
 
     Raises:
-        ValueError: there is nothing to average.
+        ValueError: no values.
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64), axis=axis)
     count = ordered.shape[axis]
@@ -59,11 +59,11 @@ def interquartile_mean(values: ArrayLike, axis: int = -1) -> Array:
 
 
 def percentile_interval(replicates: ArrayLike, confidence: float = CONFIDENCE) -> tuple[Array, Array]:
-    """The central `confidence` part of bootstrap replicates.
+    """Return the central `confidence` part of bootstrap replicates.
 
     Args:
         replicates: (B, ...) the statistic on B resamples.
-        confidence: share of the replicates inside, in (0, 1).
+        confidence: fraction of the replicates inside, in (0, 1).
 
     Returns:
         low, high: (...) each.
@@ -76,18 +76,18 @@ def percentile_interval(replicates: ArrayLike, confidence: float = CONFIDENCE) -
 def bootstrap_over_runs(
     values: ArrayLike, *, resamples: int = RESAMPLES, confidence: float = CONFIDENCE, seed: int = 0
 ) -> tuple[Array, Array, Array]:
-    """Interquartile mean over runs at every grid point, with a band from resampling whole runs.
+    """Return the interquartile mean over runs at every grid point, with a band from resampling whole runs.
 
-    A resample takes whole curves, so the points of one curve stay together.
+    A resample draws whole curves, which keeps the points of a curve together.
 
     Args:
-        values: (R, G) one row per run.
+        values: (R, G) a row per run.
         resamples: number of bootstrap resamples.
         confidence: width of the band, in (0, 1).
         seed: of the resampling.
 
     Returns:
-        value, low, high: (G,) each. With R = 1 the three are equal: one run says nothing about other runs.
+        value, low, high: (G,) each. With R = 1 the three are equal: a single run says nothing about other runs.
     """
     rows = np.atleast_2d(np.asarray(values, dtype=np.float64))
     runs = rows.shape[0]
@@ -101,18 +101,18 @@ def bootstrap_over_runs(
 def _replicates(
     returns_by_run: Sequence[ArrayLike], resample_runs: bool, resamples: int, rng: np.random.Generator
 ) -> Array:
-    """Interquartile mean of the pooled episodes on each resample: (B,)."""
+    """Return the interquartile mean of the pooled episodes of each resample: (B,)."""
     runs = [np.asarray(run, dtype=np.float64) for run in returns_by_run]
     picks = np.tile(np.arange(len(runs)), (resamples, 1))  # (B, R)
     if resample_runs:
         picks = np.sort(rng.integers(len(runs), size=picks.shape), axis=1)
     result = np.empty(resamples)
-    # Resamples that drew the same runs have equally many episodes, so they are done together.
+    # Resamples that drew the same runs have the same number of episodes: one array each.
     drawn, which = np.unique(picks, axis=0, return_inverse=True)
     for number, indices in enumerate(drawn):
-        here = which.reshape(-1) == number
-        episodes = [runs[i][rng.integers(runs[i].size, size=(here.sum(), runs[i].size))] for i in indices]
-        result[here] = interquartile_mean(np.concatenate(episodes, axis=1))
+        same = which.reshape(-1) == number
+        episodes = [runs[i][rng.integers(runs[i].size, size=(same.sum(), runs[i].size))] for i in indices]
+        result[same] = interquartile_mean(np.concatenate(episodes, axis=1))
     return result
 
 
@@ -128,7 +128,7 @@ def stratified_interval(
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> Estimate:
-    """How well *these* runs were measured: episodes are resampled inside each run, the runs stay as they are.
+    """Estimate the score of *these* runs: episodes are resampled within each run, runs are not.
 
     Args:
         returns_by_run: R sequences of episode returns [reward]; lengths may differ.
@@ -157,11 +157,11 @@ def score_interval(
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> Estimate:
-    """How well the *agent* is known: runs are resampled, then episodes inside each drawn run.
+    """Estimate the score of the *agent*: runs are resampled, then episodes within each drawn run.
 
-    Seeds differ more than the episodes of one seed, so with several runs this is the interval a claim
-    about the agent needs. With one run only the episodes can be resampled, and `over` says so. With two or
-    three runs a bootstrap interval is too narrow: read it as a lower bound of the doubt.
+    Seeds differ more than the episodes of a seed, so a claim about the agent needs this interval. With one run only
+    episodes can be resampled, and `over` says so. With two or three runs a bootstrap interval is too narrow: read it
+    as a lower bound of the uncertainty.
 
     Args:
         returns_by_run: R sequences of episode returns [reward]; lengths may differ.
@@ -175,12 +175,12 @@ def score_interval(
     Raises:
         ValueError: no run, or a run without episodes.
     """
-    inside = stratified_interval(returns_by_run, resamples=resamples, confidence=confidence, seed=seed)
-    if inside.runs == 1:
-        return inside
+    fixed = stratified_interval(returns_by_run, resamples=resamples, confidence=confidence, seed=seed)
+    if fixed.runs == 1:
+        return fixed
     replicates = _replicates(returns_by_run, True, resamples, np.random.default_rng(seed))
     low, high = percentile_interval(replicates, confidence)
-    return Estimate(inside.value, float(low), float(high), inside.runs, inside.episodes, "runs and episodes")
+    return Estimate(fixed.value, float(low), float(high), fixed.runs, fixed.episodes, "runs and episodes")
 
 
 def difference_interval(
@@ -191,17 +191,17 @@ def difference_interval(
     confidence: float = CONFIDENCE,
     seed: int = 0,
 ) -> Estimate:
-    """Interquartile mean of `ours` minus that of `theirs`, both sides resampled independently.
+    """Estimate the interquartile mean of `ours` minus that of `theirs`, both resampled independently.
 
     Args:
-        ours: sequences of episode returns, one per run.
+        ours: sequences of episode returns [reward], one per run.
         theirs: the same for the other agent.
         resamples: number of bootstrap resamples.
         confidence: in (0, 1).
         seed: of the resampling.
 
     Returns:
-        the difference; `runs` is that of the side with fewer.
+        the difference; `runs` is the smaller of the two counts.
 
     Raises:
         ValueError: no run, or a run without episodes.
@@ -217,44 +217,12 @@ def difference_interval(
     return Estimate(left.value - right.value, float(low), float(high), runs, episodes, over)
 
 
-def step_function(x: ArrayLike, y: ArrayLike, grid: ArrayLike) -> Array:
-    """The latest known value at each grid point: constant between points, NaN before the first.
+def median_of_times(times: Sequence[float]) -> float:
+    """Return the median of times, infinite for "never": infinite when half of them or more are.
 
-    Interpolating would use a measurement before it was made.
-
-    Args:
-        x: (P,) where values became known, not decreasing; of equal ones the last counts.
-        y: (P,) the values.
-        grid: (G,) where to read.
-
-    Returns:
-        (G,) values.
+    >>> median_of_times([1.0, 3.0, float("inf")]), median_of_times([1.0, float("inf")])
+    (3.0, inf)
     """
-    places, values = np.asarray(x, dtype=np.float64), np.asarray(y, dtype=np.float64)
-    index = np.searchsorted(places, np.asarray(grid, dtype=np.float64), side="right") - 1
-    if values.size == 0:
-        return np.full(index.shape, np.nan)
-    return np.where(index >= 0, values[np.maximum(index, 0)], np.nan)
-
-
-def common_grid(places: Sequence[ArrayLike], points: int = 200) -> Array:
-    """A grid over the range in which every run has data: from the latest start to the earliest end.
-
-    All the places where some curve changes are kept if they are at most `points`; else it is evenly spread.
-
-    Args:
-        places: R sequences of x, each not decreasing.
-        points: largest size of the grid.
-
-    Returns:
-        (G,) rising; empty when a run has no points or the ranges do not meet.
-    """
-    arrays = [np.asarray(x, dtype=np.float64) for x in places]
-    if not arrays or any(x.size == 0 for x in arrays):
-        return np.empty(0)
-    start, end = max(x[0] for x in arrays), min(x[-1] for x in arrays)
-    if end < start:
-        return np.empty(0)
-    union = np.unique(np.concatenate([*arrays, [start, end]]))
-    union = union[(union >= start) & (union <= end)]
-    return union if union.size <= points else np.linspace(start, end, points)
+    ordered = sorted(times)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2

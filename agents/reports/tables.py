@@ -1,256 +1,138 @@
-"""Tables of recorded results: from the rows of a CSV to Markdown. `agents.results` writes them into the README."""
+"""Markdown tables and sentences of recorded results, made from the rows of a CSV."""
 
-import csv
-import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from agents.reports.statistics import Estimate, score_interval
-from rl_gen_lab.cli.errors import UserError, suggest
+from agents.reports.format import count, duration, interval, markdown, median, number, time_to_score
+from agents.reports.recorded_runs import COLUMNS, by_seed, groups, read_checked, read_runs, score
+from agents.reports.store import ResultsError, Row
 
-Row = dict[str, str]
-
-COLUMNS = (
-    "what",
-    "agent",
-    "env_id",
-    "fingerprint",
-    "task",
-    "seed",
-    "env_steps",
-    "updates",
-    "minutes",
-    "steps_per_second",
-    "peak_memory_mb",
-    "eval_mean",
-    "eval_std",
-    "eval_episodes",
-    "eval_returns",
-    "threshold",
-    "steps_to_threshold",
-    "minutes_to_threshold",
-    "hardware",
-    "threads",
-    "versions",
-    "commit",
-    "date",
-    "command",
-    "run",
-)
+PROVENANCE = ("commit", "date", "command")  # in the CSV, not in a document
+STATED_ONCE = ("hardware", "threads", "seed")  # below the table where all rows agree
 
 
-# What is computed with, and of which kind; below what may be empty: no threshold is known, or it was not reached.
-NUMBERS = {"seed": int, "eval_episodes": int, "minutes": float, "eval_returns": float}
-NUMBERS_OR_NONE = {"threshold": float, "minutes_to_threshold": float, "steps_to_threshold": float}
-REPEATING = ("commit", "date", "command")  # what repeats a row: in the CSV, not in the README
-ALIKE = ("hardware", "threads", "seed")  # said once where all rows agree
+def table(file: Path) -> str:
+    """Format a CSV of results: of recorded runs a table per task, best interquartile mean first; of others every row.
 
-
-class ResultsError(UserError):
-    """A results file or a marker in the README is missing or broken."""
-
-
-def read_csv(file: Path) -> tuple[list[str], list[Row]]:
-    """Column names and rows of a results CSV.
-
-    Raises:
-        ResultsError: no such file (with the nearest name), or one that cannot be read; a row with too many or too few
-            cells; of recorded runs also a number that is none, and a run that stands there twice.
+    Raises: ResultsError.
     """
-    if not file.exists():
-        names = [other.stem for other in file.parent.glob("*.csv")]
-        raise ResultsError(f"no results file {file}.{suggest(file.stem, names)}")
-    try:
-        with file.open(newline="", encoding="utf-8") as handle:
-            reader = csv.DictReader(handle)
-            columns, rows = list(reader.fieldnames or []), list(reader)
-    except (OSError, ValueError, csv.Error) as error:  # a folder, bytes that are no text, a field without an end
-        raise ResultsError(f"cannot read {file}: {error}") from error
-    for number, row in enumerate(rows, 2):
-        if None in row or None in row.values():
-            raise ResultsError(f"{file}: row {number} does not have one cell per column")
-    if tuple(columns) == COLUMNS:
-        _check_runs(file, rows)
-        for row in rows:
-            row["threshold"] = row["threshold"] and f"{float(row['threshold']):.12g}"  # 18 and 18.0 are one score
-    return columns, rows
+    columns, rows = read_checked(file)
+    if tuple(columns) != COLUMNS:
+        return _plain_table(file, _speed_ratios(rows) if "pair" in columns else rows)
+    return "\n".join(_task_table(task) for task in groups(rows, "fingerprint"))
 
 
-def _check_runs(file: Path, rows: Sequence[Row]) -> None:
-    """What tables and pictures are computed from: a run that stood there twice would count twice."""
-    seen: dict[str, int] = {}
-    for number, row in enumerate(rows, 2):
-        for name, kind in (NUMBERS | NUMBERS_OR_NONE).items():
-            if name in NUMBERS_OR_NONE and not row[name]:
-                continue
-            words = row[name].split() if name == "eval_returns" else [row[name]]
-            try:
-                right = bool(words) and bool(np.isfinite([kind(word) for word in words]).all())
-            except ValueError:
-                right = False
-            if not right:
-                raise ResultsError(f"{file}: row {number}: {name} is {row[name][:40]!r}, not a number")
-        if row["run"] in seen:
-            raise ResultsError(f"{file}: rows {seen[row['run']]} and {number} are of the same run, {row['run']}")
-        seen[row["run"]] = number
+def _task_table(rows: Sequence[Row]) -> str:
+    """Format the runs of a task, a line per group of comparable runs."""
+    thresholds = {row["threshold"] for row in rows}
+    timed = any(thresholds)
+    head = ["what", "agent", "final score: IQM [95 % interval]", "evidence"]
+    if timed:
+        one = len(thresholds) == 1
+        head.append(f"median time to {float(thresholds.pop()):g}" if one else "median time to score")
+    head += ["minutes", "env steps", "env steps/s", "peak MB", "hardware"]
+    lines = []
+    comparable = groups(rows, "what", "agent", "hardware", "threshold")
+    for runs in sorted(comparable, key=lambda runs: -score(runs).value):
+        first = runs[0]
+        line = [first["what"], first["agent"], interval(score(runs)), evidence(runs)]
+        line += [time_to_threshold(runs)] if timed else []
+        line += [median_of(runs, "minutes", 1)]
+        line += [median_of(runs, name) for name in ("env_steps", "steps_per_second", "peak_memory_mb")]
+        threads = f", {first['threads']} thread{'s' * (first['threads'] != '1')}" if first["threads"] else ""
+        lines.append([*line, first["hardware"] + threads])
+    return f"Task `{rows[0]['task']}` (fingerprint `{rows[0]['fingerprint']}`):\n\n{markdown(head, lines)}"
 
 
-def portable(command: Sequence[str]) -> str:
-    """A recorded command without `--runs-dir`: that says where one machine kept the run, not how to repeat it."""
-    return re.sub(r" --runs[-_]dir[ =]\S+", "", " ".join(command))
-
-
-# ---------------------------------------------------------------------------------------------------- tables
-
-
-def markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table; a cell of several lines, as in reasons.toml, becomes one."""
-    lines = [columns, ["---"] * len(columns), *rows]
-    cells = ([cell.strip().replace("\n", " ").replace("|", "\\|") for cell in line] for line in lines)
-    return "".join("| " + " | ".join(line) + " |\n" for line in cells)
-
-
-def _number(text: str) -> float:
-    return float(text) if text else float("nan")
-
-
-def _median(rows: Sequence[Row], column: str, digits: int = 0) -> str:
-    values = [_number(row[column]) for row in rows if row[column]]
-    return f"{np.median(values):,.{digits}f}" if values else "-"
-
-
-def returns_of(rows: Sequence[Row]) -> list[list[float]]:
-    """Returns of the final evaluation's episodes, a list for each row."""
-    return [[float(value) for value in row["eval_returns"].split()] for row in rows]
-
-
-def score(rows: Sequence[Row]) -> Estimate:
-    """Interquartile mean of the final returns of an agent's runs, with its interval."""
-    return _score(tuple(row["eval_returns"] for row in rows))
-
-
-@functools.cache  # the bootstrap is slow, and a table, its order and a picture ask for the same
-def _score(returns: tuple[str, ...]) -> Estimate:
-    return score_interval([[float(value) for value in run.split()] for run in returns])
-
-
-def score_text(rows: Sequence[Row]) -> str:
-    """ "19.8 [19.1, 20.3]"."""
-    return estimate_text(score(rows))
-
-
-def estimate_text(estimate: Estimate) -> str:
-    """ "19.8 [19.1, 20.3]"."""
-    return f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]"
-
-
-def by_seed(rows: Sequence[Row]) -> list[Row]:
-    """Rows in the order of their seeds."""
-    return sorted(rows, key=lambda row: int(row["seed"]))
+def median_of(rows: Sequence[Row], column: str, digits: int = 0) -> str:
+    """Format the median of a column, empty cells ignored."""
+    return median([float(row[column]) if row[column] else None for row in rows], digits)
 
 
 def evidence(rows: Sequence[Row]) -> str:
-    """ "3 runs (seeds 1 2 3), 60 episodes"."""
+    """Format runs and episodes: "3 runs (seeds 1 2 3), 60 episodes"."""
     seeds = " ".join(row["seed"] for row in by_seed(rows))
     word = "run (seed" if len(rows) == 1 else "runs (seeds"
     return f"{len(rows)} {word} {seeds}), {sum(int(row['eval_episodes']) for row in rows)} episodes"
 
 
-def _solved(rows: Sequence[Row]) -> str:
-    """Median minutes and steps to the threshold, and how many runs reached it."""
+def time_to_threshold(rows: Sequence[Row]) -> str:
+    """Format when the runs reached their threshold; "-" without one."""
     if not rows[0]["threshold"]:
         return "-"
-    reached = [row for row in rows if row["minutes_to_threshold"]]
-    count = f"{len(reached)} of {len(rows)} runs"
-    if 2 * len(reached) <= len(rows):
-        return f"not reached ({count})"
-    # Runs that never got there count as infinitely late, so that a lucky one does not speak for all.
-    late = [float("inf")] * (len(rows) - len(reached))
-    minutes = float(np.median([float(row["minutes_to_threshold"]) for row in reached] + late))
-    steps = float(np.median([float(row["steps_to_threshold"]) for row in reached] + late))
-    unit, times, digits = ("s", 60, 0) if minutes < 1 else ("min", 1, 1)
-    each = ", ".join(f"{times * float(row['minutes_to_threshold'] or 'inf'):.{digits}f}" for row in by_seed(rows))
-    text = f"{times * minutes:.{digits}f} {unit}, {steps:,.0f} steps ({count}"
-    return text + (f": {each.replace('inf', 'never')} {unit} by seed)" if len(rows) > 1 else ")")
+    ordered = by_seed(rows)
+    minutes, steps = ([float(row[f"{unit}_to_threshold"] or "inf") for row in ordered] for unit in ("minutes", "steps"))
+    return time_to_score(minutes, steps)
 
 
-def groups(rows: Sequence[Row], *columns: str) -> list[list[Row]]:
-    """Rows that agree in these columns, in the order in which they first appear."""
-    found: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        found.setdefault(tuple(row[column] for column in columns), []).append(row)
-    return list(found.values())
+def sentence(file: Path) -> str:
+    """Describe the first recorded agent of a CSV: when it solved the task, its score, the evidence, the machine.
+
+    Raises: ResultsError.
+    """
+    rows = read_runs(file)
+    if not rows:
+        raise ResultsError(f"{file} records no runs yet")
+    runs = groups(rows, "fingerprint", "what", "agent", "hardware", "threshold")[0]
+    first, estimate = runs[0], score(runs)
+    seeds = ", ".join(row["seed"] for row in by_seed(runs))
+    text = f"{first['agent']} on {first['env_id']} {_achievement(runs)}. Its final score is {number(estimate.value)},"
+    text += f" the interquartile mean of {sum(int(row['eval_episodes']) for row in runs)} episodes"
+    text += f" (seed{'s' * (len(runs) > 1)} {seeds}; 95 % interval {number(estimate.low)} to {number(estimate.high)})."
+    return f"{text} Measured on {first['hardware']}.\n"
 
 
-def table(file: Path) -> str:
-    """The Markdown of a results CSV: a table per task, best interquartile mean first."""
-    columns, rows = read_csv(file)
-    if tuple(columns) != COLUMNS:
-        return _plain_table(file, _ratios(rows) if "pair" in columns else rows)
-    parts = []
-    for task in groups(rows, "fingerprint"):
-        scores = {row["threshold"] for row in task}
-        head = ["what", "agent", "final score: IQM [95 % interval]", "evidence"]
-        timed = any(scores)
-        if timed:
-            head.append(f"median time to {float(scores.pop()):g}" if len(scores) == 1 else "median time to score")
-        head += ["minutes", "env steps", "env steps/s", "peak MB", "hardware"]
-        lines = []
-        found = groups(task, "what", "agent", "hardware", "threshold")
-        for group in sorted(found, key=lambda group: -score(group).value):
-            first = group[0]
-            line = [first["what"], first["agent"], score_text(group), evidence(group)]
-            line += [_solved(group)] if timed else []
-            line += [_median(group, "minutes", 1)]
-            line += [_median(group, name) for name in ("env_steps", "steps_per_second", "peak_memory_mb")]
-            threads = f", {first['threads']} thread{'s' * (first['threads'] != '1')}" if first["threads"] else ""
-            lines.append([*line, first["hardware"] + threads])
-        title = f"Task `{task[0]['task']}` (fingerprint `{task[0]['fingerprint']}`)"
-        parts.append(f"{title}:\n\n{markdown(head, lines)}")
-    return "\n".join(parts)
+def _achievement(runs: Sequence[Row]) -> str:
+    """Say when runs reached their threshold: "reaches 18 points in 21 to 50 minutes on 2 cores (2 of 3 runs)"."""
+    first = runs[0]
+    cores = re.search(r"\d+ cores?", first["hardware"])
+    machine = f" on {cores[0]}" if cores else ""
+    if not first["threshold"]:
+        return f"trains for {median_of(runs, 'minutes', 1)} minutes{machine} ({count(len(runs), 'run')})"
+    times = [float(row["minutes_to_threshold"]) for row in runs if row["minutes_to_threshold"]]
+    reached = f"({len(times)} of {count(len(runs), 'run')})"
+    points = f"{float(first['threshold']):g} points"
+    if not times:
+        return f"does not reach {points} in {median_of(runs, 'minutes')} minutes{machine} {reached}"
+    return f"reaches {points} in {_range_of_minutes(times)}{machine} {reached}"
+
+
+def _range_of_minutes(times: Sequence[float]) -> str:
+    """Format times as "21 to 50 minutes", "4 to 20 seconds" or "30 s to 1.5 min"."""
+    low, high = min(times), max(times)
+    if low < 1 <= high:
+        return f"{duration(low)} to {duration(high)}"
+    scale, unit = (60.0, "second") if high < 1 else (1.0, "minute")
+    first, last = round(scale * low), round(scale * high)
+    return count(first, unit) if first == last else f"{first} to {count(last, unit)}"
 
 
 def _plain_table(file: Path, rows: Sequence[Row]) -> str:
-    """Every row; what is the same in all of them, and what only repeats a row, stands below the table."""
+    """Format all rows; what is the same in all of them is stated below the table, provenance is left in the CSV."""
     if not rows:
         return "No rows yet.\n"
-    same = [name for name in ALIKE if len({row.get(name) for row in rows}) == 1 and rows[0].get(name)]
-    shown = [name for name in rows[0] if name not in (*REPEATING, *same)]
-    notes = [f"{name.capitalize()}: {rows[0][name]}." for name in same]
+    common = [name for name in STATED_ONCE if len({row.get(name) for row in rows}) == 1 and rows[0].get(name)]
+    shown = [name for name in rows[0] if name not in (*PROVENANCE, *common)]
+    notes = [f"{name.capitalize()}: {rows[0][name]}." for name in common]
     notes.append(f"Commit, date and command of every row: `results/{file.name}`.")
     return markdown(shown, [[row[name] for name in shown] for row in rows]) + f"\n{' '.join(notes)}\n"
 
 
-def _ratios(rows: Sequence[Row]) -> list[Row]:
-    """Of rows measured in interleaved pairs, one row a contest: both medians [slowest, fastest] and their ratio."""
-    found = []
+def _speed_ratios(rows: Sequence[Row]) -> list[Row]:
+    """Merge rows measured in interleaved pairs, a row per matchup: medians [slowest, fastest] and their ratio."""
+    merged = []
     for row in (row for row in rows if row["pair"] == "medians"):
         line = {"ours / reference": row["agent"], "work": row["work"]}
         for side, agent in zip(("ours", "reference"), row["agent"].split(" / "), strict=True):
             speeds = [
-                float(one["env_steps_per_second"])
-                for one in rows
-                if one["agent"] == agent and all(one[key] == row[key] for key in ("work", "hardware", "threads"))
+                float(run["env_steps_per_second"])
+                for run in rows
+                if run["agent"] == agent and all(run[key] == row[key] for key in ("work", "hardware", "threads"))
             ]
             line[f"{side}, env steps/s"] = f"{np.median(speeds):,.0f} [{min(speeds):,.0f}, {max(speeds):,.0f}]"
         line |= {"ratio of medians": row["env_steps_per_second"], "pairs": str(len(speeds))}
-        found.append(line | {key: row[key] for key in ("threads", "hardware")})
-    return found
-
-
-def sentence(file: Path) -> str:
-    """The first recorded agent of a results CSV in one sentence, for the top of the README."""
-    columns, rows = read_csv(file)
-    if tuple(columns) != COLUMNS or not rows:
-        raise ResultsError(f"{file} records no runs, so there is no sentence to make of it")
-    group = groups(rows, "fingerprint", "what", "agent", "hardware", "threshold")[0]
-    first = group[0]
-    text = f"{first['agent']} on {first['env_id']}: interquartile mean {score_text(group)}"
-    text += f" after {_median(group, 'minutes', 1)}"
-    text += f" minutes (median) on {first['hardware']}; {evidence(group)}"
-    if first["threshold"]:
-        text += f"; time to {float(first['threshold']):g}: {_solved(group)}"
-    return text + ".\n"
+        merged.append(line | {key: row[key] for key in ("threads", "hardware")})
+    return merged

@@ -1,12 +1,14 @@
-"""Recorded vision models: one row per run of `rl_gen_lab.train`, and the README's tables of them."""
+"""Recorded vision models: a row per run of `rl_gen_lab.train`, and the tables of them."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.reports.curves import RunDataError
-from agents.reports.tables import ResultsError, Row, groups, markdown, portable, read_csv
+from agents.reports.format import markdown, metrics_from_text, metrics_to_text
+from agents.reports.provenance import provenance_of_run
+from agents.reports.recorded_runs import groups
+from agents.reports.run_record import RunDataError
+from agents.reports.store import ResultsError, Row, read_csv
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.runs.provenance import describe_hardware
 
 COLUMNS = (
     "what",
@@ -34,18 +36,18 @@ COLUMNS = (
     "command",
     "run",
 )
-# Figures of the test split that a table shows, in this order; one that ends with / stands for each category's.
+# Metrics of the test split that a table shows, in this order; "f1/" stands for the f1/... of every category.
 SHOWN = {
     "classify": ("balanced_accuracy", "balanced_accuracy/", "accuracy"),
     "localize": ("f1", "mean_iou", "ap", "ap50", "balanced_accuracy"),
     "detect": ("f1", "f1/", "ap", "ap50", "mask_ap", "mask_ap50", "proposal_recall"),
     "segment": ("miou", "iou/", "accuracy"),
 }
-TIMES = ("ms_per_image",)  # figures of a split that say nothing about quality
+TIMES = ("ms_per_image",)  # metrics of a split that say nothing about quality
 
 
 def row_of(run: RunFolder, what: str) -> Row:
-    """One run as a row of text; what is unknown is empty.
+    """Return a run as a row of text; unknown values are empty.
 
     Raises:
         RunDataError: the run is not finished, so that its test split was not measured.
@@ -71,22 +73,17 @@ def row_of(run: RunFolder, what: str) -> Row:
         "parameters": result["parameters"],
         "latency_ms": None if result.get("latency_ms") is None else round(result["latency_ms"], 2),
         "goal": result["goal"],
-        "test": _text(result["test"]),
-        "val": _text(result["val"]),
+        "test": metrics_to_text(result["test"]),
+        "val": metrics_to_text(result["val"]),
         "peak_memory_mb": result.get("peak_memory_mb") and round(result["peak_memory_mb"]),
-        "hardware": describe_hardware(config.get("hardware") or {}),
         "threads": (settings.get("device") or {}).get("threads"),
-        "versions": " ".join(f"{name}={version}" for name, version in (config.get("versions") or {}).items()),
-        "commit": config.get("commit"),
-        "date": str(config.get("started") or "")[:10],
-        "command": portable(config.get("command") or []),
         "run": run.path.resolve().name,
-    }
+    } | provenance_of_run(config)
     return {name: "" if values[name] is None else str(values[name]) for name in COLUMNS}
 
 
 def section(file: Path) -> str:
-    """The Markdown of a CSV of vision models: a table per folder of images and task, best first.
+    """Format a CSV of vision models: a Markdown table per dataset and task, best first.
 
     Raises:
         ResultsError: it is a record of something else.
@@ -100,44 +97,32 @@ def section(file: Path) -> str:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    """Rows of one task on the same images."""
+    """Format the rows of a task on the same images."""
     first = rows[0]
-    figures = {row["run"]: _figures(row["test"]) for row in rows}
-    shown = _shown(first["task"], [name for figure in figures.values() for name in figure])
-    ranked = sorted(rows, key=lambda row: -figures[row["run"]].get(row["goal"], 0.0))
-    apart = [name for name in ("what", "seed", "hardware", "threads") if len({row[name] for row in rows}) > 1]
+    metrics = {row["run"]: metrics_from_text(row["test"]) for row in rows}
+    shown = _shown(first["task"], [name for values in metrics.values() for name in values])
+    ranked = sorted(rows, key=lambda row: -metrics[row["run"]].get(row["goal"], 0.0))
+    varying = [name for name in ("what", "seed", "hardware", "threads") if len({row[name] for row in rows}) > 1]
     lines = []
     for row in ranked:
-        mine = figures[row["run"]]
-        line = [row["model"], *(f"{mine[name]:.3f}" if name in mine else "-" for name in shown)]
+        values = metrics[row["run"]]
+        line = [row["model"], *(f"{values[name]:.3f}" if name in values else "-" for name in shown)]
         line += [row["latency_ms"] or "-", f"{int(row['parameters']):,}", row["minutes"], row["epochs"]]
-        lines.append([*line, *(row[name] for name in apart)])
-    head = ["model", *shown, "ms/frame, 1 thread", "parameters", "minutes", "epochs", *apart]
+        lines.append([*line, *(row[name] for name in varying)])
+    head = ["model", *shown, "ms/frame, 1 thread", "parameters", "minutes", "epochs", *varying]
     images = f", {first['images']}" if first["images"] else ""
     title = f"`{first['task']}` on `{first['data']}` (labels `{first['labels']}`{images}), test split"
-    alike = {"what": "{}", "seed": "seed {}", "hardware": "{}", "threads": "threads: {}"}
-    said = [text.format(first[name]) for name, text in alike.items() if name not in apart and first[name]]
-    return f"{title}; {', '.join(said)}:\n\n{markdown(head, lines)}"
+    texts = {"what": "{}", "seed": "seed {}", "hardware": "{}", "threads": "threads: {}"}
+    common = [text.format(first[name]) for name, text in texts.items() if name not in varying and first[name]]
+    return f"{title}; {', '.join(common)}:\n\n{markdown(head, lines)}"
 
 
 def _shown(task: str, names: Sequence[str]) -> list[str]:
-    """The figures of a table's columns, each once, among those that some run has."""
-    known = [name for name in dict.fromkeys(names) if name not in TIMES]
-    wanted = SHOWN.get(task)
-    if wanted is None:
-        return [name for name in known if "/" not in name]
-    found: list[str] = []
-    for one in wanted:
-        found += [name for name in known if name == one or (one.endswith("/") and name.startswith(one))]
-    return found
-
-
-def _text(figures: dict[str, float]) -> str:
-    """`{"f1": 0.5, "ap": 1.0}` -> "f1=0.5 ap=1"."""
-    return " ".join(f"{name.replace(' ', '_')}={value:.6g}" for name, value in figures.items())
-
-
-def _figures(text: str) -> dict[str, float]:
-    """Undo `_text`."""
-    pairs = (part.rpartition("=") for part in text.split())
-    return {name: float(value) for name, _, value in pairs}
+    """Return the metrics that are columns of a table, without repetition, of those that some run has."""
+    measured = [name for name in dict.fromkeys(names) if name not in TIMES]
+    if task not in SHOWN:
+        return [name for name in measured if "/" not in name]
+    shown: list[str] = []
+    for choice in SHOWN[task]:
+        shown += [name for name in measured if name == choice or (choice.endswith("/") and name.startswith(choice))]
+    return shown

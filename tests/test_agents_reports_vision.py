@@ -11,8 +11,9 @@ from synthetic_runs import make_run
 
 from agents import results
 from agents.reports import vision
-from agents.reports.curves import RunDataError
-from agents.reports.tables import ResultsError, read_csv
+from agents.reports.recorded_runs import record
+from agents.reports.run_record import RunDataError
+from agents.reports.store import ResultsError, read_csv
 from rl_gen_lab.runs.folder import RunFolder
 
 
@@ -73,7 +74,7 @@ def test_runs_are_recorded_by_the_command_and_shown_best_first(
     assert head.startswith("| model | f1 | f1/ball | ap50 | mask_ap50 | ms/frame, 1 thread | parameters |")
     assert mask == "| mask-rcnn | 0.875 | 0.438 | 0.750 | 0.625 | 14.44 | 56,784 | 12.57 | 5 |"
     assert ssd.startswith("| ssd | 0.500 | 0.250 | 0.750 | - |")
-    assert text.count("test split; Pong, seed 3, X, 2 cores") == 2  # said once for all rows
+    assert text.count("test split; Pong, seed 3, X, 2 cores") == 2  # stated once for all rows
     results.main(["--check", *flags])
 
 
@@ -85,21 +86,21 @@ def test_only_finished_runs_are_recorded(tmp_path: Path, changes: dict[str, Any]
 
 
 def test_agents_and_vision_models_do_not_mix(tmp_path: Path) -> None:
-    agent = results.any_row(make_run(tmp_path), "claim", None)
-    model = results.any_row(vision_run(tmp_path, "ssd", 0.5), "claim", None)
+    agent = results.row_of(make_run(tmp_path), "claim", None)
+    model = results.row_of(vision_run(tmp_path, "ssd", 0.5), "claim", None)
     file = tmp_path / "vision.csv"
     with pytest.raises(ResultsError, match="not recorded in one file"):
-        results.record(file, [agent, model])
-    results.record(file, [model])
+        record(file, [agent, model])
+    record(file, [model])
     with pytest.raises(ResultsError, match="other columns"):
-        results.record(file, [agent])
+        record(file, [agent])
     other = tmp_path / "other.csv"
     other.write_text("what,megabytes\nreplay,710\n")
     with pytest.raises(ResultsError, match="does not record vision models"):
         vision.section(other)
 
 
-def test_a_task_that_no_table_knows_shows_its_whole_figures(tmp_path: Path) -> None:
+def test_a_task_that_no_table_knows_shows_its_metrics_but_not_those_of_categories(tmp_path: Path) -> None:
     file = tmp_path / "vision.csv"
-    results.record(file, [results.any_row(vision_run(tmp_path, "plain", 0.5, "dream"), "claim", None)])
+    record(file, [results.row_of(vision_run(tmp_path, "plain", 0.5, "dream"), "claim", None)])
     assert "| model | f1 | ap50 | ms/frame, 1 thread |" in vision.section(file)

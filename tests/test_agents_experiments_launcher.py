@@ -13,33 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from run_jobs import job, stopped_run
 from synthetic_runs import make_run
 
 from agents.experiments import launcher
-from agents.experiments.launcher import (
-    FolderBusyError,
-    Job,
-    Outcome,
-    RunFailedError,
-    foreign_flags,
-    make_all,
-    parse_agent,
-    run_child,
-)
-from agents.training.session import EXIT_INTERRUPTED
-from rl_gen_lab.cli.errors import ConfigError
+from agents.experiments.jobs import AgentSpec, Job
+from agents.experiments.launcher import FolderBusyError, Outcome, RunFailedError, make_all, run_child
 from rl_gen_lab.cli.settings import WandbConfig
-
-
-def job(runs_dir: Path, agent: str = "dqn", seed: int = 1, env: str = "Pong", minutes: float | None = 20.0) -> Job:
-    return Job(parse_agent(agent), env, seed, minutes, runs_dir, WandbConfig(mode="disabled"))
-
-
-def stopped_run(root: Path, exp_name: str = "dqn", seed: int = 1, **changes: Any) -> Path:
-    """A run that was killed after a checkpoint."""
-    path = make_run(root, exp_name, seed, minutes=20.0, steps=9000, **{"status": None} | changes)
-    (path / "checkpoints" / "latest").mkdir()
-    return path
+from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
 
 
 class Commands:
@@ -55,49 +36,6 @@ class Commands:
         if self.leaves_a_run:
             make_run(job.runs_dir, job.agent.exp_name, job.seed, minutes=job.minutes or 0.0, steps=9000)
         return subprocess.Popen([sys.executable, "-S", "-c", self.code])
-
-
-def test_command_of_a_reference_run_is_the_one_a_person_would_type(tmp_path: Path) -> None:
-    words = job(tmp_path, "sb3:dqn --backbone nature", 2).command()
-    assert words[:5] == [sys.executable, "-m", "agents.sb3", "--algo", "dqn"]
-    assert " ".join(words[5:11]) == "--env Pong --seed 2 --total-minutes 20"
-    assert words[-2:] == ["--backbone", "nature"]
-    assert "--total-minutes" not in job(tmp_path, minutes=None).command()
-
-
-def test_unknown_agent_is_refused_with_the_nearest_name() -> None:
-    with pytest.raises(ConfigError, match=r"unknown agent 'dqnn'.*'dqn'"):
-        parse_agent("dqnn")
-    with pytest.raises(ConfigError, match="unknown agent ''"):
-        parse_agent("")
-
-
-def test_only_flags_that_make_another_agent_are_foreign() -> None:
-    command = ["python", "-m", "agents.sb3", "--algo", "dqn", "--env", "Pong", "--seed", "1"]
-    command += ["--total-minutes", "30", "--wandb.mode", "offline"]
-    assert foreign_flags(command) == []
-    assert foreign_flags([*command, "--n_step=1", "--world.sticky", "0.0"]) == [
-        "--n-step 1",
-        "--world.sticky 0.0",
-    ]
-
-
-def test_finished_run_is_found_only_for_the_same_agent_seed_minutes_and_flags(tmp_path: Path) -> None:
-    path = make_run(tmp_path, "dqn", 1, minutes=20.0)
-    make_run(tmp_path, "dqn", 2, minutes=20.0, status="interrupted")
-    make_run(tmp_path, "dqn", 3, minutes=20.0, status=None)
-    (tmp_path / "dqn__Pong__1__notes").mkdir()
-    assert job(tmp_path).finished() == path
-    for other in (
-        job(tmp_path, seed=2),
-        job(tmp_path, seed=3),
-        job(tmp_path, "sb3:dqn"),
-        job(tmp_path, "dqn --n-step 1"),
-        job(tmp_path, minutes=30.0),
-        job(tmp_path, minutes=None),
-        job(tmp_path, env="Breakout"),
-    ):
-        assert other.finished() is None
 
 
 def test_missing_runs_are_made_once_and_the_next_call_makes_none(
@@ -133,12 +71,6 @@ def test_a_killed_run_of_ours_goes_on_and_one_of_the_reference_begins_anew(
     list(make_all([job(tmp_path), job(tmp_path, "sb3:dqn")], tmp_path, resume=True))
     assert commands.started[0] == ["agents.dqn", "--resume", str(path)]
     assert commands.started[1][:3] == ["agents.sb3", "--algo", "dqn"]
-
-
-@pytest.mark.parametrize("changes", [{"status": "failed"}, {"status": "finished"}])
-def test_only_stopped_runs_are_continued(tmp_path: Path, changes: dict[str, Any]) -> None:
-    stopped_run(tmp_path, **changes)
-    assert job(tmp_path).unfinished() is None
 
 
 def test_nothing_is_continued_unless_asked_or_without_a_checkpoint(
@@ -201,7 +133,7 @@ def test_sigterm_reaches_every_run_and_starts_no_other(tmp_path: Path, monkeypat
 
 
 def test_output_goes_to_a_file_of_each_run_where_asked(tmp_path: Path) -> None:
-    spec = launcher.AgentSpec("dqn", "this", [], [])  # python -m this --env ...: prints, and leaves no run
+    spec = AgentSpec("dqn", "this", [], [])  # python -m this --env ...: prints, and leaves no run
     (outcome,) = make_all(
         [Job(spec, "Pong", 1, None, tmp_path, WandbConfig(mode="disabled"))], tmp_path, logs=tmp_path / "logs"
     )

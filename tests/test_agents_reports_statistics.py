@@ -1,5 +1,7 @@
 """The summaries agree with numbers made on paper and with scipy as an independent oracle."""
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,11 +10,10 @@ from scipy import stats
 
 from agents.reports.statistics import (
     bootstrap_over_runs,
-    common_grid,
     difference_interval,
     interquartile_mean,
+    median_of_times,
     score_interval,
-    step_function,
     stratified_interval,
 )
 
@@ -128,24 +129,7 @@ def test_the_same_seed_gives_the_same_interval() -> None:
     assert score_interval(runs, seed=3) != score_interval(runs, seed=4)
 
 
-def test_step_function_never_looks_ahead() -> None:
-    read = step_function([10, 20, 20, 30], [1, 2, 3, 4], [9, 10, 19.9, 20, 29, 100])
-    np.testing.assert_array_equal(read, [np.nan, 1, 1, 3, 3, 4])
-
-
-def test_step_function_of_no_points_is_unknown_everywhere() -> None:
-    assert np.isnan(step_function([], [], [0, 1])).all()
-
-
-def test_common_grid_covers_only_where_every_run_has_data() -> None:
-    np.testing.assert_array_equal(common_grid([[0, 10, 20], [5, 15, 40]]), [5, 10, 15, 20])
-
-
-def test_common_grid_is_empty_when_ranges_do_not_meet() -> None:
-    assert common_grid([[0, 1], [2, 3]]).size == 0
-    assert common_grid([[0, 1], []]).size == 0
-
-
-def test_common_grid_is_thinned_to_the_asked_size() -> None:
-    grid = common_grid([np.arange(1000), np.arange(500)], points=50)
-    assert grid.size == 50 and grid[0] == 0 and grid[-1] == 499
+def test_median_of_times_is_infinite_when_half_of_them_are_never() -> None:
+    assert median_of_times([3.0, 1.0]) == 2.0
+    assert median_of_times([math.inf, 1.0, 3.0]) == 3.0
+    assert median_of_times([1.0, math.inf]) == math.inf

@@ -1,7 +1,6 @@
 """Curves and thresholds read from run folders equal what was written into them."""
 
 import dataclasses
-import json
 import math
 from pathlib import Path
 
@@ -12,16 +11,13 @@ from synthetic_runs import make_run
 from agents.reports.curves import (
     Crossing,
     Curve,
-    RunDataError,
     band,
-    describe_hardware,
     evaluation_curve,
     first_crossing,
-    load_run,
     median_crossing,
     training_curve,
 )
-from rl_gen_lab.cli.errors import CheckpointError
+from agents.reports.run_record import load_run
 from rl_gen_lab.runs.folder import RunFolder
 
 
@@ -50,7 +46,7 @@ def test_training_curve_is_the_mean_of_the_last_window_of_episodes(tmp_path: Pat
     np.testing.assert_allclose(made.episodes, [1, 2, 3, 3])
     np.testing.assert_allclose(made.steps, [5, 10, 15, 20])
     np.testing.assert_allclose(made.minutes, [0.5, 1, 1.5, 2])
-    assert made.spread[1] == pytest.approx(5)
+    assert made.std[1] == pytest.approx(5)
 
 
 def test_lines_without_the_metric_or_with_null_are_no_points(tmp_path: Path) -> None:
@@ -114,17 +110,17 @@ def test_band_over_runs_covers_only_steps_that_all_runs_reached() -> None:
 
 
 def test_a_run_that_stopped_because_it_was_solved_keeps_its_last_value() -> None:
-    solved = dataclasses.replace(curve([0, 20]), holds=True)
+    solved = dataclasses.replace(curve([0, 20]), solved=True)
     made = band([solved, curve([0, 0, 0, 0])], "steps")
     assert made.x.tolist() == [10, 20, 30, 40]
     np.testing.assert_allclose(made.value, [0, 10, 10, 10])
-    both = band([solved, dataclasses.replace(curve([0, 0, 8]), holds=True)], "steps")
+    both = band([solved, dataclasses.replace(curve([0, 0, 8]), solved=True)], "steps")
     np.testing.assert_allclose(both.value, [0, 10, 14])
 
 
 def test_whether_a_run_was_solved_is_read_from_its_result(tmp_path: Path) -> None:
-    assert evaluation_curve(load_run(make_run(tmp_path, solved=True))).holds
-    assert not training_curve(load_run(make_run(tmp_path))).holds
+    assert evaluation_curve(load_run(make_run(tmp_path, solved=True))).solved
+    assert not training_curve(load_run(make_run(tmp_path))).solved
 
 
 def test_band_of_one_run_is_a_normal_interval_over_its_episodes() -> None:
@@ -139,31 +135,3 @@ def test_band_by_minutes_uses_the_clock() -> None:
 
 def test_band_of_runs_without_points_is_empty() -> None:
     assert band([curve([])], "steps").x.size == 0
-
-
-def test_a_folder_that_is_no_run_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError):
-        load_run(tmp_path / "nothing")
-
-
-def test_a_config_that_lacks_the_fingerprint_is_refused_by_name(tmp_path: Path) -> None:
-    folder = RunFolder(make_run(tmp_path))
-    config = json.loads(folder.config_file.read_text())
-    del config["fingerprint"]
-    folder.config_file.write_text(json.dumps(config))
-    with pytest.raises(RunDataError, match=r"config\.json: lacks fingerprint"):
-        load_run(folder.path)
-
-
-def test_speed_and_memory_come_from_the_record(tmp_path: Path) -> None:
-    run = load_run(make_run(tmp_path, seed=3, steps=120_000, minutes=10))
-    assert run.steps_per_second == pytest.approx(200)
-    assert run.peak_memory_mb == 953
-    unfinished = load_run(make_run(tmp_path, seed=4, steps=120_000, minutes=10, status=None))
-    assert unfinished.peak_memory_mb == 904
-    assert unfinished.steps_per_second == pytest.approx(200)
-
-
-def test_hardware_is_one_line() -> None:
-    assert describe_hardware({"cpu": "X", "cores": 2, "memory_gb": 7.6, "gpu": ""}) == "X, 2 cores, 8 GB, no GPU"
-    assert describe_hardware({}) == "unknown CPU, no GPU"

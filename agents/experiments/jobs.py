@@ -1,0 +1,140 @@
+"""Training runs that are to exist: which agent on which environment, the command that makes it, and where it is found.
+
+A finished run is found again by what it is (agent, environment, seed, limits, flags), so that it is never made twice.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from envs import names
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError, suggest
+from rl_gen_lab.cli.settings import WandbConfig
+from rl_gen_lab.runs.folder import RunFolder
+
+OUR_AGENTS = ("dqn", "reinforce", "actor_critic", "ppo")
+SB3_AGENTS = ("dqn", "a2c", "ppo")
+# Flags that a job itself gives to a run.
+JOB_FLAGS = ("--algo", "--env", "--seed", "--total-minutes", "--runs-dir")
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """An agent as named on the command line."""
+
+    # The name that its runs carry in their config, e.g. "sb3_dqn".
+    exp_name: str
+    module: str
+    # Flags that select it, e.g. ["--algo", "dqn"].
+    selection: list[str]
+    # Flags of the user.
+    flags: list[str]
+
+
+def parse_agent(text: str) -> AgentSpec:
+    """Read an agent: "dqn" is ours, "sb3:dqn" is Stable-Baselines3's; flags may follow in the same text.
+
+    Raises:
+        ConfigError: no such agent, with the nearest name; a flag that the job itself gives.
+    """
+    try:
+        name, *flags = shlex.split(text) or [""]
+    except ValueError as error:  # an open quotation
+        raise ConfigError(f"cannot read the agent {text!r}: {error}") from error
+    ours = [agent for agent in OUR_AGENTS if importlib.util.find_spec(f"agents.{agent}")]
+    known = [*ours, *(f"sb3:{algo}" for algo in SB3_AGENTS)]
+    if name not in known:
+        raise ConfigError(f"unknown agent '{name}'.{suggest(name, known)} Known: {', '.join(known)}.")
+    for word in flags:
+        if (flag := word.partition("=")[0].replace("_", "-")) in JOB_FLAGS:
+            raise ConfigError(
+                f"every run of this command gets its own {flag}; it cannot be a flag of the agent '{text}'"
+            )
+    family, _, algo = name.rpartition(":")
+    if family:
+        return AgentSpec(f"sb3_{algo}", "agents.sb3", ["--algo", algo], flags)
+    return AgentSpec(name, f"agents.{name}", [], flags)
+
+
+def user_flags(words: Sequence[str]) -> list[str]:
+    """Return the sorted flags of a command that make it another agent: without those of a job and of W&B."""
+    flags: list[list[str]] = []
+    for word in words:
+        if word.startswith("--"):
+            flag, equals, value = word.partition("=")
+            flags.append([flag.replace("_", "-"), *([value] if equals else [])])
+        elif flags:
+            flags[-1].append(word)
+    return sorted(" ".join(flag) for flag in flags if flag[0] not in JOB_FLAGS and not flag[0].startswith("--wandb"))
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is to exist."""
+
+    agent: AgentSpec
+    # Environment, by short name or id.
+    env: str
+    seed: int
+    # Wall-clock minutes that it may take (None: no limit).
+    minutes: float | None
+    runs_dir: Path
+    wandb: WandbConfig
+
+    @property
+    def env_id(self) -> str:
+        """Full Gymnasium id."""
+        return names.resolve(self.env)
+
+    def command(self) -> list[str]:
+        """Return the command line that makes the run."""
+        agent, wandb = self.agent, self.wandb
+        words = [sys.executable, "-m", agent.module, *agent.selection, "--env", self.env, "--seed", str(self.seed)]
+        if self.minutes is not None:
+            words += ["--total-minutes", f"{self.minutes:g}"]
+        words += ["--runs-dir", str(self.runs_dir), "--wandb.mode", wandb.mode, "--wandb.project", wandb.project]
+        if wandb.entity:
+            words += ["--wandb.entity", wandb.entity]
+        return words + agent.flags
+
+    def resume_command(self, folder: Path) -> list[str]:
+        """Return the command line that continues the run."""
+        return [sys.executable, "-m", self.agent.module, "--resume", str(folder)]
+
+    def log_file(self, folder: Path) -> Path:
+        """Return the file in `folder` that gets the output of the run."""
+        return folder / f"{self.agent.exp_name}__{names.short_name(self.env_id).replace('/', '-')}__{self.seed}.log"
+
+    def finished(self) -> Path | None:
+        """Find the newest finished run of this agent, environment, seed, minutes and flags."""
+        return next(iter(self._runs("finished")), None)
+
+    def resumable(self) -> Path | None:
+        """Find the newest such run that was stopped and can be resumed exactly."""
+        if self.agent.module == "agents.sb3":  # resuming is not exact
+            return None
+        stopped = self._runs("interrupted", "no result")
+        return next((folder for folder in stopped if any((folder / "checkpoints").glob("latest*"))), None)
+
+    def _runs(self, *statuses: str) -> list[Path]:
+        """Return the folders of the runs with one of these statuses, newest first."""
+        wanted = (self.agent.exp_name, self.env_id, self.seed, self.minutes, user_flags(self.agent.flags))
+        started = []
+        for folder in self.runs_dir.glob(f"{self.agent.exp_name}__*__{self.seed}__*/"):
+            run = RunFolder(folder)
+            try:
+                config = run.read_config()
+                status = run.read_result().get("status") if run.result_file.exists() else "no result"
+            except CheckpointError:  # not a run
+                continue
+            minutes = config.get("config", {}).get("run", {}).get("total_minutes")
+            identity = (config.get("exp_name"), config.get("env_id"), config.get("seed"), minutes)
+            flags = user_flags([str(word) for word in config.get("command", [])])
+            if (*identity, flags) == wanted and status in statuses:
+                started.append((str(config.get("started")), folder))
+        return [folder for _, folder in sorted(started, reverse=True)]

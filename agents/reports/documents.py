@@ -1,0 +1,79 @@
+"""Documents with generated parts: tables and sentences between markers, and the figures that they show.
+
+A part stands between `<!-- results:NAME -->` and `<!-- /results:NAME -->` and is made from results/NAME.csv; the forms
+`NAME:sentence`, `NAME:suite`, `NAME:models` and `NAME:headline` give other parts than a table.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agents.reports import benchmark, benchmark_figure, vision
+from agents.reports.headline import headline
+from agents.reports.store import ResultsError
+from agents.reports.tables import sentence, table
+
+MARKER = re.compile(r"<!-- results:(?P<name>\S+) -->\n(?P<body>.*?)<!-- /results:(?P=name) -->", re.DOTALL)
+OPENING = re.compile(r"<!-- results:(\S+) -->")
+# By form, the part that is made from a CSV; the second argument is the folder of the document.
+FORMS: dict[str, Callable[[Path, Path], str]] = {
+    "": lambda file, folder: table(file),
+    "sentence": lambda file, folder: sentence(file),
+    "suite": benchmark.section,
+    "models": lambda file, folder: vision.section(file),
+    "headline": lambda file, folder: headline(file),
+}
+
+
+@dataclass(frozen=True)
+class Document:
+    """A Markdown file with markers, as it was read."""
+
+    path: Path
+    text: str
+    # Folder of the CSVs.
+    results_dir: Path
+
+    @classmethod
+    def read(cls, path: Path, results_dir: Path) -> "Document":
+        """Read a document. Raises: ResultsError for a marker that is not closed."""
+        text = path.read_text(encoding="utf-8")
+        closed = [match["name"] for match in MARKER.finditer(text)]
+        for name in OPENING.findall(text):
+            if name not in closed:
+                raise ResultsError(
+                    f"{path}: the marker <!-- results:{name} --> is not closed by <!-- /results:{name} -->"
+                )
+        return cls(path, text, results_dir)
+
+    def render(self) -> tuple[str, list[str]]:
+        """Return the text with every part made anew, and the names of those that changed.
+
+        Raises:
+            ResultsError: a marker's form is unknown, or its CSV is absent or broken.
+        """
+        stale = []
+
+        def fill(match: re.Match[str]) -> str:
+            name = match["name"]
+            stem, _, form = name.partition(":")
+            if form not in FORMS:
+                known = ", ".join(f"NAME:{form}" if form else "NAME" for form in FORMS)
+                raise ResultsError(f"{self.path}: unknown form in <!-- results:{name} -->; known: {known}")
+            body = FORMS[form](self.results_dir / f"{stem}.csv", self.path.parent)
+            if body != match["body"]:
+                stale.append(name)
+            return f"<!-- results:{name} -->\n{body}<!-- /results:{name} -->"
+
+        return MARKER.sub(fill, self.text), stale
+
+    def benchmarks(self) -> list[Path]:
+        """Return the CSVs of the benchmarks that the document shows."""
+        names = [match["name"].partition(":") for match in MARKER.finditer(self.text)]
+        return [self.results_dir / f"{stem}.csv" for stem, _, form in names if form == "suite"]
+
+
+def stale_figures(benchmarks: list[Path]) -> list[Path]:
+    """Return the CSVs of benchmarks whose figure is absent or shows other rows. Raises: ResultsError."""
+    return [file for file in benchmarks if not benchmark_figure.is_current(file)]

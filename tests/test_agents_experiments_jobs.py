@@ -1,0 +1,74 @@
+"""A job knows the command of its run, and finds the run that it made before."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from run_jobs import job, stopped_run
+from synthetic_runs import make_run
+
+from agents.experiments.jobs import parse_agent, user_flags
+from rl_gen_lab.cli.errors import ConfigError
+
+
+def test_command_of_a_reference_run_is_the_one_a_person_would_type(tmp_path: Path) -> None:
+    words = job(tmp_path, "sb3:dqn --backbone nature", 2).command()
+    assert words[:5] == [sys.executable, "-m", "agents.sb3", "--algo", "dqn"]
+    assert " ".join(words[5:11]) == "--env Pong --seed 2 --total-minutes 20"
+    assert words[-2:] == ["--backbone", "nature"]
+    assert "--total-minutes" not in job(tmp_path, minutes=None).command()
+
+
+def test_unknown_agent_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(ConfigError, match=r"unknown agent 'dqnn'.*'dqn'"):
+        parse_agent("dqnn")
+    with pytest.raises(ConfigError, match="unknown agent ''"):
+        parse_agent("")
+
+
+@pytest.mark.parametrize("text", ["ppo --seed 3", "ppo --env=Acrobot", "sb3:ppo --algo dqn", "ppo --total_minutes 5"])
+def test_flags_that_would_make_another_cell_than_the_one_recorded_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="cannot be a flag of the agent"):
+        parse_agent(text)
+
+
+def test_a_quotation_without_an_end_is_refused() -> None:
+    with pytest.raises(ConfigError, match="No closing quotation"):
+        parse_agent('ppo "')
+
+
+def test_only_flags_that_make_another_agent_are_those_of_the_user() -> None:
+    command = ["python", "-m", "agents.sb3", "--algo", "dqn", "--env", "Pong", "--seed", "1"]
+    command += ["--total-minutes", "30", "--wandb.mode", "offline"]
+    assert user_flags(command) == []
+    assert user_flags([*command, "--n_step=1", "--world.sticky", "0.0"]) == [
+        "--n-step 1",
+        "--world.sticky 0.0",
+    ]
+
+
+def test_finished_run_is_found_only_for_the_same_agent_seed_minutes_and_flags(tmp_path: Path) -> None:
+    path = make_run(tmp_path, "dqn", 1, minutes=20.0)
+    make_run(tmp_path, "dqn", 2, minutes=20.0, status="interrupted")
+    make_run(tmp_path, "dqn", 3, minutes=20.0, status=None)
+    (tmp_path / "dqn__Pong__1__notes").mkdir()
+    assert job(tmp_path).finished() == path
+    for other in (
+        job(tmp_path, seed=2),
+        job(tmp_path, seed=3),
+        job(tmp_path, "sb3:dqn"),
+        job(tmp_path, "dqn --n-step 1"),
+        job(tmp_path, minutes=30.0),
+        job(tmp_path, minutes=None),
+        job(tmp_path, env="Breakout"),
+    ):
+        assert other.finished() is None
+
+
+@pytest.mark.parametrize("changes", [{"status": "failed"}, {"status": "finished"}])
+def test_only_stopped_runs_are_continued(tmp_path: Path, changes: dict[str, Any]) -> None:
+    stopped_run(tmp_path, **changes)
+    assert job(tmp_path).resumable() is None
