@@ -25,7 +25,7 @@ import tyro
 from agents.perception.captions import Narrator
 from agents.rl.interfaces import Policy
 from agents.training.cli import cli, command
-from agents.training.environments import without_fire_reset
+from agents.training.environments import detector_of, observation_wrapper, without_fire_reset
 from agents.training.evaluate import evaluate
 from agents.training.load import load_policy
 from agents.training.video import in_words, play_episode, write_gif, write_mp4
@@ -80,6 +80,7 @@ class Config:
 def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who: str) -> None:
     """A dataset folder of the agent's play. Raises: ConfigError for a folder that holds something else."""
     world = without_fire_reset(world)
+    observe, detector = observation_wrapper(world), detector_of(world)
     shared = {name: getattr(config, name) for name in ("every", "interventions", "random_episodes", "history")}
     if config.epsilon is not None:
         shared["epsilon"] = config.epsilon
@@ -89,7 +90,7 @@ def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who
         raise ConfigError(str(error)) from error
     try:
         print(
-            f"{config.scenes}: {config.frames:,} frames, about {scenes.expected_bytes(wanted) / 1e6:,.0f} MB",
+            f"{config.scenes}: {config.frames:,} frames, about {scenes.expected_bytes(wanted, observe) / 1e6:,.0f} MB",
             flush=True,
         )
         with ProgressDisplay(f"recording {env}", config.frames, "frames") as display:
@@ -98,6 +99,8 @@ def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who
                 lambda obs, first: policy.choose(obs[None], np.array([first]))[0][0],
                 on_frame=lambda done: display.update(done, ""),
                 who=who,
+                observe=observe,
+                seen_as=None if detector is None else detector.name,
             )
     except FolderError as error:
         raise ConfigError(str(error).replace("--out", "--scenes")) from error

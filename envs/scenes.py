@@ -28,7 +28,7 @@ from envs.commands import Bar, cli, command
 from envs.config import EnvConfig
 from envs.dataset import folder
 from envs.dataset.contact_sheet import draw_sheet
-from envs.factory import make_env
+from envs.factory import Wrapper, make_env
 from envs.fingerprint import fingerprint
 from envs.ground_truth.captions import captions
 from envs.ground_truth.interventions import Aside, intervene
@@ -87,21 +87,24 @@ def write(
     player: Player | None = None,
     on_frame: Callable[[int], None] = lambda done: None,
     who: str = "random",
+    observe: Wrapper | None = None,
+    seen_as: str | None = None,
 ) -> Path:
     """Write the dataset folder, or what is missing of it; `player` None: random play. Returns the folder.
 
+    observe, seen_as: as in `fingerprint`, where `config.world.observe` is not "pixels".
     who: the player's name, for the record. Raises: NoTruthError; ValueError for a folder of other settings, or a world
     that hardly ever shows a provable frame.
     """
     game, path = game_of(config.env), config.path
-    task = fingerprint(names.resolve(config.env), config.world)
+    task = fingerprint(names.resolve(config.env), config.world, observe, seen_as)
     settings = asdict(config) | {"out": None, "player": who, "task": task.hash}
     if folder.begin(path, settings):
         on_frame(config.frames)
         return path if (path / "sheet.png").is_file() else draw_sheet(path).parent
     parts: list[folder.Part] = []
     done = 0
-    with _opened(config) as (env, truth):
+    with _opened(config, observe) as (env, truth):
         while done < config.frames:
             part = folder.read_part(path, len(parts))
             if part is None:
@@ -119,7 +122,7 @@ def write(
 
 
 @contextlib.contextmanager
-def _opened(config: Config) -> Iterator[tuple[gym.Env[Any, Any], WithTruth]]:
+def _opened(config: Config, observe: Wrapper | None) -> Iterator[tuple[gym.Env[Any, Any], WithTruth]]:
     """The world through the standard pipeline, and the truth that sees every frame of it."""
     found: list[WithTruth] = []
 
@@ -127,7 +130,7 @@ def _opened(config: Config) -> Iterator[tuple[gym.Env[Any, Any], WithTruth]]:
         found.append(WithTruth(env, prove=False, keep_before=config.history))
         return found[0]
 
-    env = make_env(config.env, config.world, inner)
+    env = make_env(config.env, config.world, inner, observe)
     try:
         yield env, found[0]
     finally:
@@ -214,10 +217,10 @@ def _elsewhere(truth: WithTruth, rng: np.random.Generator) -> tuple[np.ndarray, 
         return before, game.picture(truth), tracker.scene(truth)
 
 
-def expected_bytes(config: Config) -> int:
+def expected_bytes(config: Config, observe: Wrapper | None = None) -> int:
     """About how large the folder becomes, from one frame."""
     game = game_of(config.env)
-    with _opened(config) as (env, truth):
+    with _opened(config, observe) as (env, truth):
         env.reset(seed=config.seed)
         env.action_space.seed(config.seed)
         for _ in range(20):

@@ -72,3 +72,8 @@ def test_finished_run_is_found_only_for_the_same_agent_seed_minutes_and_flags(tm
 def test_only_stopped_runs_are_continued(tmp_path: Path, changes: dict[str, Any]) -> None:
     stopped_run(tmp_path, **changes)
     assert job(tmp_path).resumable() is None
+
+
+def test_older_spellings_of_flags_make_no_other_agent() -> None:
+    old = ["python -m agents.ppo", "--normalise-obs", "--lstm-units", "8", "--env", "CartPole"]
+    assert user_flags(old) == user_flags(["--lstm-units", "8", "--normalize-obs"])

@@ -15,6 +15,7 @@ from pathlib import Path
 from envs import names
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError, suggest
 from rl_gen_lab.cli.settings import WandbConfig
+from rl_gen_lab.cli.spelling import current_flags
 from rl_gen_lab.runs.folder import RunFolder
 
 OUR_AGENTS = ("dqn", "reinforce", "actor_critic", "ppo")
@@ -64,7 +65,7 @@ def parse_agent(text: str) -> AgentSpec:
 def user_flags(words: Sequence[str]) -> list[str]:
     """Return the sorted flags of a command that make it another agent: without those of a job and of W&B."""
     flags: list[list[str]] = []
-    for word in words:
+    for word in current_flags(list(words)):
         if word.startswith("--"):
             flag, equals, value = word.partition("=")
             flags.append([flag.replace("_", "-"), *([value] if equals else [])])

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_gen_lab.cli.errors import UserError
+from rl_gen_lab.cli.spelling import current_keys
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.provenance import describe_hardware
 
@@ -120,7 +121,7 @@ def load_run(path: Path) -> RunRecord:
         CheckpointError: it is not a run folder.
     """
     folder = RunFolder.open(path)
-    config = folder.read_config()
+    config = current_keys(folder.read_config())
     missing = [key for key in ("config", "env_id", "exp_name", "seed", "fingerprint") if key not in config]
     if missing:
         raise RunDataError(f"{folder.config_file}: lacks {', '.join(missing)}; was it written by this project?")

@@ -31,7 +31,8 @@ def detector_of(config: EnvConfig) -> Eyes | None:
     return detector
 
 
-def _view(config: EnvConfig) -> Wrapper | None:
+def observation_wrapper(config: EnvConfig) -> Wrapper | None:
+    """Return the wrapper of `config.observe`; None for pixels. Raises: CheckpointError."""
     return None if config.observe == "pixels" else object_view(config, detector_of(config))
 
 
@@ -46,13 +47,13 @@ def make_vec(
 ) -> VectorEnv[Any, Any, Any]:
     """Make vector environments, as `envs.factory.make_vec`, with the observation that the settings name."""
     return factory.make_vec(
-        name, num_envs, config, seed=seed, autoreset=autoreset, threads=threads, observe=_view(config)
+        name, num_envs, config, seed=seed, autoreset=autoreset, threads=threads, observe=observation_wrapper(config)
     )
 
 
 def make_env(name: str, config: EnvConfig = EnvConfig(), inner: Wrapper = lambda env: env) -> gym.Env[Any, Any]:
     """Make one environment, as `envs.factory.make_env`, with the observation that the settings name."""
-    return factory.make_env(name, config, inner, _view(config))
+    return factory.make_env(name, config, inner, observation_wrapper(config))
 
 
 def task_fingerprint(env: str, world: EnvConfig, eval_epsilon: float) -> Fingerprint:
@@ -60,7 +61,7 @@ def task_fingerprint(env: str, world: EnvConfig, eval_epsilon: float) -> Fingerp
     detector = detector_of(world)
     seen_as = None if detector is None else detector.name  # what it is, not where it lies
     env_id = names.resolve(env)
-    return fingerprints.fingerprint(env_id, world, _view(world), seen_as, eval_epsilon=eval_epsilon)
+    return fingerprints.fingerprint(env_id, world, observation_wrapper(world), seen_as, eval_epsilon=eval_epsilon)
 
 
 def without_fire_reset(world: EnvConfig) -> EnvConfig:
