@@ -1,0 +1,65 @@
+"""The door: flags are read before anything is opened, the algorithm gets what it needs, and errors are one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from agents import ppo
+from agents.rl.interfaces import TrainingRun
+from agents.training.launch import launch
+from rl_gen_lab.cli.errors import ConfigError
+
+SHORT = ["--env", "CartPole", "--preset", "defaults", "--num-envs", "2", "--no-film", "--wandb.mode", "disabled"]
+
+
+def test_a_wrong_flag_ends_in_one_line_before_there_is_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        launch("ppo", ppo.Config, pytest.fail, [*SHORT, "--cliip", "1", "--runs-dir", str(tmp_path)])
+    assert stopped.value.code == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1 and not list(tmp_path.iterdir())
+
+
+def test_the_algorithm_gets_environments_generators_a_device_and_torch_seeded_by_the_run(tmp_path: Path) -> None:
+    draws: list[float] = []
+    observed: list[np.ndarray] = []
+
+    def train(config: ppo.Config, run: TrainingRun) -> None:
+        assert run.env_runner.obs.shape == (2, 4) and run.device == torch.device("cpu")
+        draws.append(float(torch.rand(())))
+        observed.append(run.env_runner.obs.copy())
+        raise ConfigError("enough")
+
+    for seed in ("1", "1", "2"):
+        with pytest.raises(SystemExit):
+            launch("ppo", ppo.Config, train, [*SHORT, "--seed", seed, "--runs-dir", str(tmp_path)])
+    assert draws[0] == draws[1] != draws[2]
+    np.testing.assert_array_equal(observed[0], observed[1])
+    assert not np.array_equal(observed[0], observed[2])
+    assert not list(tmp_path.iterdir()), "a run that never started leaves no folder"
+
+
+def test_a_command_of_several_algorithms_names_its_runs_by_the_settings(tmp_path: Path) -> None:
+    names: list[str] = []
+
+    def train(config: ppo.Config, run: Any) -> None:
+        names.append(run.spec.algo)
+        assert run.env_runner is None
+        raise ConfigError("enough")
+
+    with pytest.raises(SystemExit):
+        launch(
+            "ppo",
+            ppo.Config,
+            train,
+            [*SHORT, "--runs-dir", str(tmp_path)],
+            exp_name=lambda config: f"own_{config.num_envs}",
+            makes_environments=True,
+        )
+    assert names == ["own_2"]

@@ -1,0 +1,61 @@
+"""Loading a trained agent from its run folder: what cannot be played is refused in one line."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from agents.training.load import load_policy
+from rl_gen_lab.cli.errors import CheckpointError
+from rl_gen_lab.runs.folder import RunFolder
+
+RECORDED = Path(__file__).resolve().parent / "recorded"
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunFolder:
+    (path,) = RECORDED.glob("ppo__*")
+    shutil.copytree(path, tmp_path / "run")
+    return RunFolder.open(tmp_path / "run")
+
+
+def change(run: RunFolder, **facts: Any) -> None:
+    run.config_file.write_text(json.dumps(json.loads(run.config_file.read_text()) | facts))
+
+
+def test_best_and_last_are_different_agents(run: RunFolder) -> None:
+    obs = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
+    first = np.ones(64, dtype=bool)
+    best, last = (load_policy(run, which).choose(obs, first)[1] for which in ("best", "last"))  # type: ignore[arg-type]
+    assert best is not None and last is not None and not np.array_equal(best, last)
+
+
+def test_a_run_of_something_else_is_refused(run: RunFolder) -> None:
+    change(run, exp_name="segment_unet")
+    with pytest.raises(CheckpointError, match="a run of 'segment_unet', which cannot be played; known: dqn"):
+        load_policy(run, "best")
+
+
+def test_a_run_without_its_best_agent_says_what_to_do(run: RunFolder) -> None:
+    (run.checkpoints / "best.safetensors").unlink()
+    with pytest.raises(CheckpointError, match="no best agent yet: --which last, resume it"):
+        load_policy(run, "best")
+
+
+def test_a_setting_of_learning_that_is_not_known_any_more_does_not_keep_an_agent_from_playing(run: RunFolder) -> None:
+    config = run.read_config()["config"]
+    change(run, config=config | {"gone": 1})
+    actions, _ = load_policy(run, "last").choose(np.zeros((1, 4), np.float32), np.ones(1, dtype=bool))
+    assert actions.shape == (1,)
+
+
+def test_weights_of_another_network_are_refused_by_layer(run: RunFolder) -> None:
+    config = run.read_config()["config"]
+    change(run, config=config | {"lstm_units": 0})
+    with pytest.raises(CheckpointError, match=r"do not fit this network: .*core"):
+        load_policy(run, "best")
