@@ -52,7 +52,7 @@ $(READY): pyproject.toml constraints.txt
 pong: $(READY) ## train our DQN on Pong from pixels, watched in Weights & Biases
 	$(BIN)/python -m agents.dqn --env Pong $(ARGS)
 
-results: $(READY) ## make the README's tables and pictures anew from results/*.csv
+results: $(READY) ## make the documents' tables and figures anew from results/*.csv
 	$(BIN)/python -m agents.results $(ARGS)
 
 # In this order, cheapest first, also under make -j.

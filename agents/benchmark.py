@@ -160,16 +160,16 @@ def run(config: Config, cells: Sequence[Cell], file: Path) -> list[str]:
             if folder is None and outcome.code in STOPPED:
                 continue
             cell = waiting.pop(id(job))
-            who = f"{job.agent.exp_name} on {job.env_id}, seed {job.seed}"
+            name = f"{job.agent.exp_name} on {job.env_id}, seed {job.seed}"
             if folder is None:
-                failures.append(f"failed: {who}: exit code {outcome.code}; see {job.log_file(logs)}")
+                failures.append(f"failed: {name}: exit code {outcome.code}; see {job.log_file(logs)}")
                 print(failures[-1], flush=True)
                 continue
             row = row_of(load_run(folder), cell.what)
             record(file, [row])
             left = seconds_left(list(waiting.values()), recorded(file), config.jobs) or 0.0
             progress = f"{len(cells) - len(waiting)} of {len(cells)} cells, about {clock(left)} left"
-            print(f"{who}: {row['eval_mean']} after {row['minutes']} min; {progress}", flush=True)
+            print(f"{name}: {row['eval_mean']} after {row['minutes']} min; {progress}", flush=True)
     except KeyboardInterrupt:
         pass
     if waiting:

@@ -139,7 +139,7 @@ def main(argv: list[str] | None = None) -> None:
     devices.setup(DeviceConfig(device="cpu"))
     for row in measure(config):
         upsert(config.results_dir / "observation.csv", [row], key=("run", "source"), sort=("env_id", "run"))
-        seen = f", {row['cpu_ms_per_picture']} ms of processor time a picture" if row["cpu_ms_per_picture"] else ""
+        seen = f", {row['cpu_ms_per_picture']} ms of processor time per image" if row["cpu_ms_per_picture"] else ""
         print(
             f"{row['agent']}, seen through {row['source']}: {row['return_mean']} ± {row['return_std']}"
             f" over {row['episodes']} episodes{seen}",

@@ -102,7 +102,7 @@ def measure(config: Config) -> dict[str, object]:
     env = make_env(config.env, world, inner=lambda inner: Counting(inner, count))
     env.action_space.seed(config.seed)
     began = time.process_time()  # other work on the machine does not count
-    with ProgressDisplay(f"proving {config.env}", config.frames, "frames") as display:
+    with ProgressDisplay(f"verifying {config.env}", config.frames, "frames") as display:
         obs, _ = env.reset(seed=config.seed)
         first = True
         while count.frames < config.frames:
@@ -139,7 +139,7 @@ def main(argv: list[str] | None = None) -> None:
     row = measure(config)
     upsert(config.results_dir / "truth.csv", [row], key=("env_id", "policy"), sort=("env_id",))
     print(
-        f"{row['env_id']}, {row['policy']} play: {row['accepted_percent']} % of {row['frames']:,} frames proven,"
+        f"{row['env_id']}, {row['policy']} play: {row['accepted_percent']} % of {row['frames']:,} frames verified,"
         f" {row['frames_per_cpu_second']:,} frames/s of one core"
         + (f"; rejected: {row['rejected_because']}" if row["rejected"] else "")
     )

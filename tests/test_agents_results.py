@@ -144,5 +144,11 @@ def test_a_document_that_is_named_is_the_only_one_written(tmp_path: Path, templa
     assert "| ppo |" in other.read_text() and "| ppo |" not in (tmp_path / "README.md").read_text()
 
 
-def test_a_run_of_either_sort_gives_its_row(tmp_path: Path) -> None:
-    assert results.row_of(make_run(tmp_path), "claim", 0.0)["threshold"] == "0"
+RECORDED = sorted((Path(__file__).parent / "recorded").glob("*__CartPole__*"))
+
+
+@pytest.mark.parametrize("run", RECORDED, ids=lambda run: run.name.partition("__")[0])
+def test_runs_recorded_by_an_earlier_version_still_give_their_row(run: Path) -> None:
+    row = results.row_of(run, "claim", 0.0)
+    assert row["run"] == run.name and row["commit"].startswith("f1895f2")
+    assert int(row["steps_to_threshold"] or "0") <= int(row["env_steps"]) and len(row["eval_returns"].split()) == 2

@@ -31,8 +31,8 @@ def _task_table(rows: Sequence[Row]) -> str:
     timed = any(thresholds)
     head = ["what", "agent", "final score: IQM [95 % interval]", "evidence"]
     if timed:
-        one = len(thresholds) == 1
-        head.append(f"median time to {float(thresholds.pop()):g}" if one else "median time to score")
+        single = len(thresholds) == 1
+        head.append(f"median time to {float(thresholds.pop()):g}" if single else "median time to score")
     head += ["minutes", "env steps", "env steps/s", "peak MB", "hardware"]
     lines = []
     comparable = groups(rows, "what", "agent", "hardware", "threshold")
