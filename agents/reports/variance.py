@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-COLOURS = ("#56B4E9", "#009E73", "#E69F00", "#000000")  # of the discounts; Okabe & Ito 2008
+COLORS = ("#56B4E9", "#009E73", "#E69F00", "#000000")  # of the discounts; Okabe & Ito 2008
 
 
 @dataclass(frozen=True)
@@ -30,14 +30,14 @@ def draw_variance(rows: Sequence[VarianceRow], title: str, file: Path) -> None:
     baselines = list(dict.fromkeys(row.kind for row in rows if row.kind != "gae"))
     figure = Figure(figsize=(11.0, 7.0), layout="constrained")
     axes = figure.subplots(2, 2, sharey="row")
-    for number, (gamma, colour) in enumerate(zip(discounts, COLOURS, strict=True)):
+    for number, (gamma, color) in enumerate(zip(discounts, COLORS, strict=True)):
         bars = [row for row in rows if row.gamma == gamma and row.kind != "gae"]
         traces = [row for row in rows if row.gamma == gamma and row.kind == "gae"]
         place, lambdas = np.arange(len(bars)) + 0.2 * (number - 1.5), [row.lambda_ for row in traces]
         for axis, quantity in enumerate(("variance", "bias")):
             noise = [row.noise for row in bars], [row.noise for row in traces]
             left, right = noise if quantity == "bias" else (None, None)
-            style = {"color": colour, "label": f"discount {gamma:g}"}
+            style = {"color": color, "label": f"discount {gamma:g}"}
             axes[axis, 0].bar(
                 place, [getattr(row, quantity) for row in bars], 0.19, yerr=left, ecolor="#888888", **style
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -17,14 +17,6 @@ from rl_gen_lab.backbones.recurrent import LSTM
 from rl_gen_lab.cli.errors import ConfigError
 
 STATISTICS_FRAMES = 500  # observations that the statistics of frames are taken from, at most
-
-
-@runtime_checkable
-class FrameStandardizer(Protocol):
-    """A convolutional backbone, which can standardize its input."""
-
-    def standardize(self, frames: Tensor) -> None:
-        """Take mean frame and standard deviation from frames (M, C, H, W) uint8."""
 
 
 class PolicySettings(Protocol):
@@ -156,10 +148,10 @@ class ActorCritic(nn.Module):
             # Stacks at the start of a game are padded with black frames, which resemble no later frame.
             full = obs[(obs[:, 0] > 0).flatten(1).any(1)]
             obs = full if len(full) else obs
-            backbones: list[object] = [self.backbone, self.value_backbone]
-            for backbone in backbones:
-                if isinstance(backbone, FrameStandardizer):
-                    backbone.standardize(obs[:: len(obs) // STATISTICS_FRAMES + 1])
+            for backbone in (self.backbone, self.value_backbone):
+                standardize = getattr(backbone, "standardize", None)  # of convolutional backbones
+                if standardize is not None:
+                    standardize(obs[:: len(obs) // STATISTICS_FRAMES + 1])
             self.frames_known.fill_(True)
 
     def act(self, obs: Tensor, first: Tensor, state: Tensor | None) -> tuple[Distribution, Tensor | None]:

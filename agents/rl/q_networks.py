@@ -4,20 +4,13 @@ from __future__ import annotations
 
 import copy
 import sys
-from typing import Protocol, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from rl_gen_lab.backbones import build
 from rl_gen_lab.cli.errors import ConfigError
-
-
-class FrameStandardizer(Protocol):
-    """A convolutional backbone, which can standardize its input."""
-
-    def standardize(self, frames: Tensor) -> None:
-        """Take mean frame and standard deviation from frames (M, c, H, W) uint8."""
 
 
 class QNetwork(nn.Module):
@@ -43,7 +36,7 @@ class QNetwork(nn.Module):
 
     def standardize(self, frames: Tensor) -> None:
         """Standardize the input by frames (M, c, H, W) uint8. For convolutional backbones."""
-        cast("FrameStandardizer", self.backbone).standardize(frames)
+        cast(Any, self.backbone).standardize(frames)
 
     def forward(self, obs: Tensor) -> Tensor:
         """obs: (B, C, H, W) uint8 or (B, D) float32 -> (B, A) float32 action values."""
