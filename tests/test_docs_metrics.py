@@ -52,7 +52,9 @@ def strings(tree: ast.AST) -> Iterator[str]:
 
 @functools.cache
 def texts_of_the_code() -> set[str]:
+    readers = (ROOT / "agents" / "reports", ROOT / "rl_gen_lab" / "tracking")  # they log nothing of their own
     files = [file for package in ("agents", "rl_gen_lab") for file in (ROOT / package).rglob("*.py")]
+    files = [file for file in files if not any(folder in file.parents for folder in readers)]
     return {text for file in files for text in strings(ast.parse(file.read_text(encoding="utf-8")))}
 
 
@@ -88,7 +90,7 @@ def on_the_page() -> frozenset[str]:
 
 def logged() -> set[str]:
     made = {f"{start}{rest}" for start, rest in MADE.items() if rest is not None}
-    return plain_metrics() - OLD_NAMES | vision_metrics() | made
+    return plain_metrics() | vision_metrics() | made
 
 
 def test_every_metric_is_on_the_page() -> None:
