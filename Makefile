@@ -1,4 +1,5 @@
 # Everything runs from .venv, which the first command makes; a stamp makes every later command instant.
+#   make cartpole         train our DQN on CartPole: the first success, within two minutes
 #   make pong             train our DQN on Pong;  make pong ARGS="--seed 2"
 #   make test             format check, lint, types, tests
 #   make PYTHON=python3.12 ...   choose the interpreter
@@ -49,10 +50,13 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[$(EXTRAS)]"; \
 	touch $@
 
+cartpole: $(READY) ## train our DQN on CartPole: the first success, within two minutes
+	$(BIN)/python -m agents.dqn --env CartPole $(ARGS)
+
 pong: $(READY) ## train our DQN on Pong from pixels, watched in Weights & Biases
 	$(BIN)/python -m agents.dqn --env Pong $(ARGS)
 
-results: $(READY) ## make the documents' tables and figures anew from results/*.csv
+results: $(READY) ## make tables and figures of README.md and docs/ anew from results/*.csv
 	$(BIN)/python -m agents.results $(ARGS)
 
 # In this order, cheapest first, also under make -j.

@@ -2,7 +2,7 @@
 
     python -m agents.results --record pong --what "Pong on 2 cores" runs/dqn__Pong__1__20260101-120000
     python -m agents.results --record vision --what "Pong, 5,000 frames" runs/RUN
-    python -m agents.results            # write tables and figures of README.md and docs/results.md
+    python -m agents.results            # write tables and figures of README.md and the pages of docs/
     python -m agents.results --check    # exit code 1 when a table or a figure does not agree with the CSVs
 
 A table stands between `<!-- results:NAME -->` and `<!-- /results:NAME -->` and comes from results/NAME.csv;
@@ -29,7 +29,7 @@ from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.runs.folder import RunFolder
 
 # Beside the folder of the CSVs; those that exist are written.
-DOCUMENTS = ("README.md", "docs/results.md")
+DOCUMENTS = ("README.md", "docs/results.md", "docs/benchmark.md")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Options:
     check: bool = False
     # Folder of the CSVs.
     results_dir: Path = Path("results")
-    # Document that holds the tables (None: README.md and docs/results.md beside the folder of the CSVs).
+    # Document that holds the tables (None: README.md and pages of docs/ beside the folder of the CSVs).
     readme: Path | None = None
 
     def __post_init__(self) -> None:

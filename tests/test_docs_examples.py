@@ -85,11 +85,13 @@ def value_of_start(world: str) -> float:
         return float(run.network(start).max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("world", ONE_STEP)
 def test_expected_sarsa_finds_the_value_known_on_paper(world: str) -> None:
     assert value_of_start(world) == pytest.approx(KNOWN[world].value, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_value_that_goes_on_after_termination_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     learn = ExpectedSarsa.learn
 

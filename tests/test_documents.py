@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
+import functools
 import importlib
 import importlib.util
+import io
 import os
 import re
 import shlex
@@ -18,8 +21,13 @@ import tyro
 from agents import results
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/truth.md")
+PAGES = tuple(sorted(str(file.relative_to(ROOT)) for file in (ROOT / "docs").glob("*.md")))
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", *PAGES)
+README_LINES, README_BYTES = 150, 9 * 1024
+CONTRIBUTING_LINES = 100
+PAGE_LINES = (60, 250)
 PACKAGES = ("agents", "envs", "rl_gen_lab")
+EXAMPLES = tuple(f"docs.examples.{file.stem}" for file in sorted((ROOT / "docs" / "examples").glob("*.py")))
 MODULES = sorted(
     ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
     for package in PACKAGES
@@ -62,7 +70,7 @@ def commands() -> Iterator[tuple[str, str]]:
         if (ROOT / document).is_file():
             yield from ((document, line) for line in fenced_lines(text(document)))
             yield from ((document, code) for code in inline_code(document) if code.startswith(("python -m ", "make ")))
-    for module in MODULES:
+    for module in (*MODULES, *EXAMPLES):
         spec = importlib.util.find_spec(module)
         assert spec is not None and spec.origin is not None
         source = Path(spec.origin).read_text(encoding="utf-8")
@@ -77,7 +85,7 @@ class Parsed(BaseException):
 def parse_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Read the flags of `MODULE [FLAG ...]` as `python -m` would, and do nothing more."""
     module, *argv = words
-    assert module in MODULES, f"there is no module {module}"
+    assert module in (*MODULES, *EXAMPLES), f"there is no module {module}"
     read_flags, look = tyro.cli, importlib.import_module("agents.training.cli").peek_flag
 
     def stop(*args: object, **kwargs: object) -> None:
@@ -156,7 +164,23 @@ def test_a_command_that_is_wrong_is_noticed(line: str, monkeypatch: pytest.Monke
 def test_every_flag_named_in_prose_exists(document: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for code in inline_code(document):
         if code.startswith("--"):
-            assert any(accepts(module, code, monkeypatch) for module in COMMANDS_WITH_FLAGS), f"no command takes {code}"
+            known = any(
+                accepts(module, code, monkeypatch) or is_in_help(module, code) for module in COMMANDS_WITH_FLAGS
+            )
+            assert known, f"no command takes {code}"
+
+
+@functools.cache
+def help_of(module: str) -> str:
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+        importlib.import_module(module).main(["--help"])
+    return output.getvalue()
+
+
+def is_in_help(module: str, flag: str) -> bool:
+    """Whether a flag that is named without a value is one of the command's."""
+    return re.search(rf"{re.escape(flag.replace('-', '_'))}(?![\w.])", help_of(module).replace("-", "_")) is not None
 
 
 def accepts(module: str, flags: str, monkeypatch: pytest.MonkeyPatch) -> bool:
@@ -182,15 +206,33 @@ def test_links_and_pictures_resolve(document: str) -> None:
         path, _, anchor = target.partition("#")
         if re.match(r"[a-z]+:", path):  # another site
             continue
-        file = ROOT / (path or document)
+        file = (ROOT / document).parent / path if path else ROOT / document
         assert file.exists(), f"{document}: {target} does not exist"
         if anchor and file.suffix == ".md":
             assert anchor in anchors(file.read_text(encoding="utf-8")), f"{document}: no heading for {target}"
 
 
+def test_the_readme_is_short_and_leads_to_every_page() -> None:
+    readme = text("README.md")
+    assert len(readme.splitlines()) <= README_LINES
+    assert len(readme.encode()) <= README_BYTES
+    missing = [page for page in PAGES if f"]({page})" not in readme]
+    assert not missing, f"README.md has no link to {missing}"
+
+
+@pytest.mark.parametrize("document", PAGES)
+def test_pages_have_a_size_that_is_read(document: str) -> None:
+    fewest, most = PAGE_LINES
+    assert fewest <= len(text(document).splitlines()) <= most
+
+
+def test_the_rules_for_changes_fit_on_a_page() -> None:
+    assert len(text("CONTRIBUTING.md").splitlines()) <= CONTRIBUTING_LINES
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_files_named_in_prose_exist(document: str) -> None:
-    top = "|".join((*PACKAGES, "configs", "tests"))
+    top = "|".join((*PACKAGES, "configs", "docs", "tests"))
     for code in inline_code(document):
         if re.fullmatch(rf"(?:{top})/[\w./]*|[\w.]+\.(?:md|toml|txt)|Makefile|LICENSE", code):
             assert (ROOT / code).exists(), f"{document} names {code}, which does not exist"
@@ -202,7 +244,12 @@ def test_docstring_examples_run(module: str) -> None:
     assert failures == 0
 
 
-def test_the_tables_of_the_readme_are_those_of_the_recorded_results(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_tables_of_readme_and_pages_are_those_of_the_recorded_results(monkeypatch: pytest.MonkeyPatch) -> None:
     text("README.md")
     monkeypatch.chdir(ROOT)
     results.main(["--check"])
+
+
+@pytest.mark.parametrize(("flag", "there"), [("--eval.episodes", True), ("--eval.epi", False), ("--nothing", False)])
+def test_a_flag_without_a_value_is_looked_up_in_the_help(flag: str, there: bool) -> None:
+    assert is_in_help("agents.dqn", flag) is there
