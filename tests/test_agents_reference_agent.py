@@ -1,0 +1,57 @@
+"""The reference as an agent: its statistics in play, and a resumed replay memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium as gym
+import numpy as np
+import pytest
+import torch
+from stable_baselines3 import DQN
+from stable_baselines3.common.vec_env import VecNormalize
+
+from agents.reference.agent import Reference
+from agents.reference.settings import Config, DQNSettings, PPOSettings
+
+SHORT = "ShortCartPole-v0"  # random play ends now by a fall, now by the time limit
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _short_cart_pole() -> Any:
+    gym.register(SHORT, "gymnasium.envs.classic_control:CartPoleEnv", max_episode_steps=14)
+    yield
+    del gym.registry[SHORT]
+
+
+def small(algo: str = "dqn", **changes: Any) -> Config:
+    """A configuration that is quick to build and to train."""
+    tables = {
+        "dqn": DQNSettings(buffer_size=200, learning_starts=8, batch_size=8, target_update_interval=10_000),
+        "ppo": PPOSettings(n_steps=16, batch_size=8, n_epochs=2),
+    }
+    return Config(algo=algo, **{"env": "CartPole", **tables, **changes})  # type: ignore[arg-type]
+
+
+def test_players_standardise_as_training_does() -> None:
+    reference = Reference(small("a2c", env="Pendulum", normalize=True), torch.device("cpu"))
+    reference.model.learn(50)
+    assert isinstance(reference.normalizer, VecNormalize)
+    reference.network.take_statistics()
+    obs = np.array([[0.3, -0.9, 5.0], [1.0, 0.0, -7.5]], dtype=np.float32)
+    np.testing.assert_allclose(reference.network.standardized(obs), reference.normalizer.normalize_obs(obs))
+    assert not np.allclose(reference.network.standardized(obs), obs)
+    copy = Reference(small("a2c", env="Pendulum", normalize=True, seed=2), torch.device("cpu"))
+    assert not np.allclose(copy.network.policy().act(obs), reference.network.policy().act(obs))
+    copy.load_state_dict(reference.state_dict())
+    np.testing.assert_array_equal(copy.network.policy().act(obs), reference.network.policy().act(obs))
+
+
+def test_a_resumed_dqn_fills_its_new_replay_memory_before_it_learns() -> None:
+    first = Reference(small(), torch.device("cpu"))
+    first.model.learn(20)
+    second = Reference(small(seed=2), torch.device("cpu"))
+    second.load_state_dict(first.state_dict())
+    assert isinstance(second.model, DQN)
+    assert (second.model.num_timesteps, second.model.learning_starts) == (20, 28)
+    assert second.updates == first.updates > 0
