@@ -11,6 +11,7 @@ from gymnasium import spaces
 from envs.config import EnvConfig
 from envs.fingerprint import Fingerprint, fingerprint
 from envs.ground_truth.wrappers import object_view
+from envs.names import resolve
 
 PONG = "ALE/Pong-v5"
 CHANGES: dict[str, Any] = {
@@ -54,6 +55,72 @@ def test_a_setting_left_to_the_id_equals_the_same_setting_given(usual: Fingerpri
     assert usual == fingerprint(PONG, EnvConfig(sticky=0.25, fire_reset=False))
     old = fingerprint("PongNoFrameskip-v4", EnvConfig())
     assert (old.fields["sticky"], old.fields["fire_reset"]) == (0.0, True)
+
+
+OBJECTS = EnvConfig(observe="objects")
+# Text and hash, as of runs recorded long ago.
+RECORDED: list[tuple[str, EnvConfig, dict[str, float], str, str]] = [
+    (PONG, EnvConfig(), {}, "ALE/Pong-v5 sticky 0.25 skip 4 grey 84px stack 4 noop 30 Discrete(6)", "f27ab7e7e417"),
+    (
+        PONG,
+        EnvConfig(),
+        {"epsilon": 0.001},
+        "ALE/Pong-v5 sticky 0.25 skip 4 grey 84px stack 4 noop 30 Discrete(6), epsilon 0.001",
+        "c885d33e624e",
+    ),
+    (
+        PONG,
+        OBJECTS,
+        {},
+        "ALE/Pong-v5 sticky 0.25 skip 4 grey 84px stack 4 noop 30 Discrete(6) seen as objects",
+        "725f6c3e8f05",
+    ),
+    (
+        "PongNoFrameskip-v4",
+        EnvConfig(),
+        {},
+        "PongNoFrameskip-v4 sticky 0.0 skip 4 grey 84px stack 4 noop 30 Discrete(6)",
+        "9895f5819262",
+    ),
+    ("CartPole-v1", EnvConfig(), {}, "CartPole-v1 (4,) Discrete(2)", "ffdc1776af1f"),
+    (
+        "envs.partial:CartPoleNoVelocity-v1",
+        EnvConfig(),
+        {},
+        "envs.partial:CartPoleNoVelocity-v1 (2,) Discrete(2)",
+        "f47ac1e96dac",
+    ),
+    (
+        "envs.known_answers:KnownAnswers/Truncation-v0",
+        EnvConfig(),
+        {},
+        "envs.known_answers:KnownAnswers/Truncation-v0 (3,) Discrete(2)",
+        "bf7054fb7694",
+    ),
+    (
+        "envs.known_controls:KnownControls/Aim-v0",
+        EnvConfig(),
+        {},
+        "envs.known_controls:KnownControls/Aim-v0 (2,) Box(-2.0, 1.0, (1,), float32)",
+        "7e54f95314ed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("env_id", "config", "protocol", "text", "digest"), RECORDED, ids=[r[4] for r in RECORDED])
+def test_runs_recorded_before_keep_their_fingerprint(
+    env_id: str,
+    config: EnvConfig,
+    protocol: dict[str, float],
+    text: str,
+    digest: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorded_with = {"gymnasium": "1.4", "ale-py": "0.12"}  # part of a task: a later version has other hashes
+    monkeypatch.setattr("envs.fingerprint._minor", recorded_with.__getitem__)
+    view = None if config.observe == "pixels" else object_view(config)
+    task = fingerprint(resolve(env_id), config, view, **protocol)
+    assert (task.text, task.hash) == (text, digest)
 
 
 def test_the_evaluations_rules_are_part_of_it() -> None:
