@@ -21,7 +21,7 @@ import numpy as np
 import torch
 import tyro
 
-from agents.perception.detectors import Watcher
+from agents.perception.detectors import NetworkDetector
 from agents.rl.interfaces import Policy
 from agents.training.cli import cli, command
 from agents.training.environments import detector_of, make_vec, task_fingerprint
@@ -39,13 +39,13 @@ from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.provenance import describe_hardware
 
 Row = dict[str, Any]
-# What a run of a vision model says of the test split, by kind of eyes.
+# What a run of a vision model says of the test split, by kind of detector.
 QUALITY = {"detector": "f1", "segment": "miou"}
 
 
 @dataclass(frozen=True)
 class Config:
-    """Which agent, and through which eyes."""
+    """Which agent, and with which observations."""
 
     # Run folder of a trained agent.
     run: Annotated[Path, tyro.conf.Positional]
@@ -68,7 +68,7 @@ class Config:
 def settings_of(env_id: str, trained: EnvConfig, sources: tuple[str, ...]) -> list[EnvConfig]:
     """Return the settings of the environment for each source; all are tried before anything is played.
 
-    Raises: ConfigError for one that the agent cannot use, CheckpointError, BlindError.
+    Raises: ConfigError for one that the agent cannot use, CheckpointError, IncompatibleDetectorError.
     """
     found = []
     for source in sources or (trained.observe,):
@@ -95,8 +95,8 @@ def measure(config: Config) -> Iterator[Row]:
 
 def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig, policy: Policy) -> Row:
     env, epsilon = saved["env_id"], saved["config"]["eval"]["epsilon"]
-    task, eyes = task_fingerprint(env, world, epsilon), detector_of(world)
-    before = (eyes.pictures, eyes.seconds) if isinstance(eyes, Watcher) else (0, 0.0)
+    task, detector = task_fingerprint(env, world, epsilon), detector_of(world)
+    before = (detector.images, detector.seconds) if isinstance(detector, NetworkDetector) else (0, 0.0)
     with ProgressDisplay(f"playing {env} on {world.observe}", config.episodes, "episodes") as display:
         result = evaluate(
             env,
@@ -110,8 +110,8 @@ def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig
         )
     kind, _, source = world.observe.partition(":")
     quality, milliseconds = "", ""
-    if isinstance(eyes, Watcher):
-        milliseconds = f"{1_000 * (eyes.seconds - before[1]) / (eyes.pictures - before[0]):.1f}"
+    if isinstance(detector, NetworkDetector):
+        milliseconds = f"{1_000 * (detector.seconds - before[1]) / (detector.images - before[0]):.1f}"
         try:
             value = RunFolder.open(Path(source)).read_result().get("test", {}).get(QUALITY[kind])
         except CheckpointError:  # its training was stopped
@@ -121,7 +121,7 @@ def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig
     return {
         "env_id": env,
         "agent": f"{saved['exp_name']} trained on {saved['fingerprint']['fields'].get('observe', 'pixels')}",
-        "source": "truth" if world.observe == "objects" else world.observe if eyes is None else eyes.name,
+        "source": "truth" if world.observe == "objects" else world.observe if detector is None else detector.name,
         "return_mean": f"{returns.mean():.2f}",
         "return_std": f"{returns.std():.2f}",
         "episodes": len(returns),

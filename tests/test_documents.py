@@ -18,7 +18,7 @@ import tyro
 from agents import results
 
 ROOT = Path(__file__).resolve().parent.parent
-DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/truth.md")
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/ground_truth.md")
 PACKAGES = ("agents", "envs", "rl_gen_lab")
 MODULES = sorted(
     ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")

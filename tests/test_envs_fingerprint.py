@@ -35,7 +35,7 @@ def usual() -> Fingerprint:
     return fingerprint(PONG, EnvConfig())
 
 
-def test_every_setting_of_a_world_is_either_in_the_fingerprint_or_known_to_be_the_learners_own() -> None:
+def test_every_setting_of_a_environment_is_either_in_the_fingerprint_or_known_to_be_the_learners_own() -> None:
     assert {field.name for field in fields(EnvConfig)} == CHANGES.keys() | LEARNER_ONLY.keys()
 
 
@@ -111,7 +111,7 @@ RECORDED: list[tuple[str, EnvConfig, dict[str, float], str, str]] = [
 def test_runs_recorded_before_keep_their_fingerprint(
     env_id: str,
     config: EnvConfig,
-    protocol: dict[str, float],
+    protocol: dict[str, Any],
     text: str,
     digest: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -144,7 +144,7 @@ def test_a_hash_is_twelve_hexadecimal_digits_that_no_order_changes() -> None:
     int(one.hash, 16)
 
 
-def test_worlds_without_pixels_ignore_the_settings_of_pixels() -> None:
+def test_environments_without_pixels_ignore_the_settings_of_pixels() -> None:
     pixels = EnvConfig(image_size=42, frame_stack=2, grayscale=False, sticky=0.5, frame_skip=2)
     assert fingerprint("CartPole-v1", pixels) == fingerprint("CartPole-v1", EnvConfig())
     assert fingerprint("FrozenLake-v1", EnvConfig()).hash != fingerprint("CliffWalking-v1", EnvConfig()).hash

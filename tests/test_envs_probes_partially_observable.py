@@ -22,7 +22,7 @@ def test_cartpole_without_velocities_is_cartpole_with_two_numbers_shown() -> Non
         action = int(full[2] + 0.3 * full[3] > 0)  # keeps the pole up for long
         (full, *outcome), (partial, *partial_outcome) = full_env.step(action), partial_env.step(action)
         assert outcome[:3] == partial_outcome[:3]
-        steps, over = steps + 1, outcome[1] or outcome[2]
+        steps, over = steps + 1, bool(outcome[1] or outcome[2])
     assert steps > 100
 
 
