@@ -18,7 +18,7 @@ import numpy as np
 import torch
 import tyro
 
-from agents.perception.detectors import Watcher
+from agents.perception.detectors import NetworkDetector
 from agents.reports.provenance import provenance_of_command
 from agents.reports.store import upsert
 from agents.rl.interfaces import Policy
@@ -65,7 +65,7 @@ class Config:
 def settings_of(env_id: str, trained: EnvConfig, sources: tuple[str, ...]) -> list[EnvConfig]:
     """Return the settings of the environment for each source; all are tried before anything is played.
 
-    Raises: ConfigError for one that the agent cannot use, CheckpointError, BlindError.
+    Raises: ConfigError for one that the agent cannot use, CheckpointError, IncompatibleDetectorError.
     """
     configs = []
     for source in sources or (trained.observe,):
@@ -92,8 +92,8 @@ def measure(config: Config) -> Iterator[Row]:
 
 def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig, policy: Policy) -> Row:
     env, epsilon = saved["env_id"], saved["config"]["eval"]["epsilon"]
-    task, eyes = task_fingerprint(env, world, epsilon), detector_of(world)
-    before = (eyes.pictures, eyes.seconds) if isinstance(eyes, Watcher) else (0, 0.0)
+    task, detector = task_fingerprint(env, world, epsilon), detector_of(world)
+    before = (detector.images, detector.seconds) if isinstance(detector, NetworkDetector) else (0, 0.0)
     with ProgressDisplay(f"playing {env} on {world.observe}", config.episodes, "episodes") as display:
         result = evaluate(
             env,
@@ -107,8 +107,8 @@ def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig
         )
     prefix, _, source = world.observe.partition(":")
     quality, milliseconds = "", ""
-    if isinstance(eyes, Watcher):
-        milliseconds = f"{1_000 * (eyes.seconds - before[1]) / (eyes.pictures - before[0]):.1f}"
+    if isinstance(detector, NetworkDetector):
+        milliseconds = f"{1_000 * (detector.seconds - before[1]) / (detector.images - before[0]):.1f}"
         try:
             value = RunFolder.open(Path(source)).read_result().get("test", {}).get(QUALITY[prefix])
         except CheckpointError:  # its training was stopped
@@ -118,7 +118,7 @@ def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig
     return {
         "env_id": env,
         "agent": f"{saved['exp_name']} trained on {saved['fingerprint']['fields'].get('observe', 'pixels')}",
-        "source": "truth" if world.observe == "objects" else world.observe if eyes is None else eyes.name,
+        "source": "truth" if world.observe == "objects" else world.observe if detector is None else detector.name,
         "return_mean": f"{returns.mean():.2f}",
         "return_std": f"{returns.std():.2f}",
         "episodes": len(returns),

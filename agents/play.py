@@ -22,7 +22,7 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from agents.perception.captions import Narrator
+from agents.perception.captions import CaptionOverlay
 from agents.rl.interfaces import Policy
 from agents.training.cli import cli, command
 from agents.training.environments import detector_of, observation_wrapper, without_fire_reset
@@ -80,7 +80,6 @@ class Config:
 def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who: str) -> None:
     """A dataset folder of the agent's play. Raises: ConfigError for a folder that holds something else."""
     world = without_fire_reset(world)
-    observe, detector = observation_wrapper(world), detector_of(world)
     shared = {name: getattr(config, name) for name in ("every", "interventions", "random_episodes", "history")}
     if config.epsilon is not None:
         shared["epsilon"] = config.epsilon
@@ -88,20 +87,18 @@ def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who
         wanted = scenes.Config(env, config.frames, config.seed, config.scenes, world=world, **shared)
     except ValueError as error:
         raise ConfigError(str(error)) from error
+    detector = detector_of(world)
+    agent = scenes.Agent(
+        lambda obs, first: policy.choose(obs[None], np.array([first]))[0][0],
+        who,
+        observation_wrapper(world),
+        None if detector is None else detector.name,
+    )
     try:
-        print(
-            f"{config.scenes}: {config.frames:,} frames, about {scenes.expected_bytes(wanted, observe) / 1e6:,.0f} MB",
-            flush=True,
-        )
+        size = scenes.expected_bytes(wanted, agent)
+        print(f"{config.scenes}: {config.frames:,} frames, about {size / 1e6:,.0f} MB", flush=True)
         with ProgressDisplay(f"recording {env}", config.frames, "frames") as display:
-            path = scenes.write(
-                wanted,
-                lambda obs, first: policy.choose(obs[None], np.array([first]))[0][0],
-                on_frame=lambda done: display.update(done, ""),
-                who=who,
-                observe=observe,
-                seen_as=None if detector is None else detector.name,
-            )
+            path = scenes.write(wanted, agent, lambda done: display.update(done, ""))
     except FolderError as error:
         raise ConfigError(str(error).replace("--out", "--scenes")) from error
     print(f"{config.frames:,} labelled frames of {who}: {path}; see {path / 'sheet.png'}{scenes.empty_splits(path)}")
@@ -121,10 +118,10 @@ def main(argv: list[str] | None = None) -> None:
     if config.scenes is not None:
         write_scenes(config, env, world, policy, f"{run.path.name} ({config.which})")
         return
-    narrator = None
+    overlay = None
     if config.captioner is not None:
-        narrator = Narrator(config.captioner)
-        narrator.check(env, world)
+        overlay = CaptionOverlay(config.captioner)
+        overlay.check(env, world)
     with ProgressDisplay("evaluating", config.episodes, "episodes") as display:
         result = evaluate(
             env,
@@ -150,9 +147,9 @@ def main(argv: list[str] | None = None) -> None:
             epsilon=epsilon,
             max_steps=config.film_steps,
             on_step=lambda n: display.update(n, ""),
-            narrator=narrator,
+            overlay=overlay,
         )
-    film = run.videos / ("play.mp4" if narrator is None else "captioned.mp4")
+    film = run.videos / ("play.mp4" if overlay is None else "captioned.mp4")
     write_mp4(film, shown[0])
     write_gif(film.with_suffix(".gif"), shown[0])
     print(f"{in_words(*shown)}: {film} and {film.with_suffix('.gif')}")

@@ -24,7 +24,7 @@ from agents.training.environments import make_env, without_fire_reset
 from agents.training.load import load_policy
 from envs import names
 from envs.config import EnvConfig
-from envs.ground_truth.wrappers import WithTruth
+from envs.ground_truth.wrappers import GroundTruthInfo
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.values import from_dict
@@ -72,7 +72,7 @@ class Counting(gym.Wrapper[Any, Any, Any, Any]):
     """Counts every frame of the wrapped environment, also those that frame skipping hides from the agent."""
 
     def __init__(self, env: gym.Env[Any, Any], count: Count) -> None:
-        super().__init__(WithTruth(env))
+        super().__init__(GroundTruthInfo(env))
         self.count = count
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:

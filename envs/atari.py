@@ -1,4 +1,4 @@
-"""Atari games: ale-py's own vector environment, and what its emulator is told."""
+"""Atari games: ale-py's own vector environment, and the settings of its emulator."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sticky_of(env_id: str, config: EnvConfig) -> float:
 
 
 def fire_reset_of(env_id: str, config: EnvConfig) -> bool:
-    """Whether FIRE is pressed at the start of a game of this ALE id."""
+    """Return whether FIRE is pressed at the start of a game of this ALE id."""
     if config.fire_reset is not None:
         return config.fire_reset
     return not env_id.rpartition(":")[2].startswith("ALE/")
@@ -38,8 +38,8 @@ def emulator_arguments(name: str, env_id: str, config: EnvConfig) -> dict[str, A
     """Return the arguments of ale-py's Gymnasium environment, which then runs frame by frame."""
     if fire_reset_of(env_id, config):
         raise UnusableEnvError(f"{name!r} cannot begin its games with FIRE here: add --world.fire-reset False")
-    unseen = {"obs_type": "ram"} if config.observe != "pixels" else {}  # nobody looks at the image: none is rendered
-    return unseen | {
+    unrendered = {"obs_type": "ram"} if config.observe != "pixels" else {}  # no image is rendered
+    return unrendered | {
         "frameskip": 1,
         "repeat_action_probability": sticky_of(env_id, config),
         "full_action_space": config.full_action_space,
@@ -48,7 +48,7 @@ def emulator_arguments(name: str, env_id: str, config: EnvConfig) -> dict[str, A
 
 
 class WithoutMaxPool(w.AtariPreprocessing):
-    """Gymnasium's preprocessing, but a step shows its last frame alone, not the maximum of its last two."""
+    """Gymnasium's preprocessing without max-pooling: a step shows its last frame, not the maximum of its last two."""
 
     def _get_obs(self) -> Any:
         self.obs_buffer[1].fill(0)
@@ -77,7 +77,7 @@ def make_atari_vec(
         reward_clipping=False,
         use_fire_reset=fire_reset_of(env_id, config),
     )
-    vec.metadata = dict(vec.metadata)  # ale-py writes the mode into a dictionary that all its vector envs share
+    vec.metadata = dict(vec.metadata)  # ale-py writes the mode into a dictionary shared by all its vector environments
     if not config.grayscale:
         single = vec.single_observation_space.shape
         assert single is not None

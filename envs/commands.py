@@ -1,4 +1,8 @@
-"""The shell of a command: flags, errors as one line, and a bar that shows how far it is."""
+"""Command-line shell of envs: flags, one-line errors, and a progress bar.
+
+`rl_gen_lab/cli` has the same for the other packages; the repetition is the price of the rule that `envs` and
+`rl_gen_lab` never import each other.
+"""
 
 from __future__ import annotations
 
@@ -22,57 +26,57 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def cli(config_class: type[ConfigT], argv: list[str] | None) -> ConfigT:
-    """Read flags. Exits with code 0 after --help. Raises: ValueError, in one line, for a wrong one."""
-    said = io.StringIO()
+    """Read flags. Exits with code 0 after --help. Raises: ValueError, in one line, for a wrong flag."""
+    stderr = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
+        with contextlib.redirect_stderr(stderr):
             return tyro.cli(
                 config_class, args=argv, prog=_program(), description=config_class.__doc__, use_underscores=True
             )
     except SystemExit as error:
         if not error.code:
             raise
-        # tyro draws a box: keep the words, drop the frame, the title and the advice to ask for help.
-        lines = [line.strip("│╭╮╰╯─- ") for line in said.getvalue().splitlines()[1:]]
-        words = " ".join(line for line in lines if line and not line.endswith("--help"))
-        raise ValueError(words.partition("For full helptext")[0].strip() or "wrong flags; see --help") from None
+        # tyro draws a box: keep the message, drop the border, the title and the hint to --help.
+        lines = [line.strip("│╭╮╰╯─- ") for line in stderr.getvalue().splitlines()[1:]]
+        message = " ".join(line for line in lines if line and not line.endswith("--help"))
+        raise ValueError(message.partition("For full helptext")[0].strip() or "wrong flags; see --help") from None
 
 
 def _program() -> str | None:
-    """The command as it was typed: `python -m package.module` where it was started so."""
+    """Return the command as it was typed, `python -m package.module`; None if it was started otherwise."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return f"python -m {spec.name}" if spec else None
 
 
 @contextlib.contextmanager
-def _reader_may_leave() -> Iterator[None]:
-    """End without a word when nobody reads any more what is printed, as after `| head -1`: with 141, as shells say."""
+def _handle_broken_pipe() -> Iterator[None]:
+    """Exit quietly once the reader of stdout has closed it, as `| head -1` does: with 141, as shells report it."""
     try:
         try:
             yield
         except SystemExit:
             sys.stdout.flush()
             raise
-        sys.stdout.flush()  # now, not when Python ends and can only complain
+        sys.stdout.flush()  # now: at the exit of Python an error could only be printed
     except BrokenPipeError:
         try:
             os.write(sys.stdout.fileno(), b"\n")
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
-        raise  # it was another pipe that broke
+        raise  # another pipe is broken
 
 
 def command(main: Callable[P, R]) -> Callable[P, R]:
-    """Make a `main`: what a user can mend (ValueError, a full disk) becomes one line on stderr and exit code 2.
+    """Decorate a `main`: errors that a user can fix (ValueError, a full disk) become one line on stderr, exit code 2.
 
-    Ctrl-C ends it with 130, what shells report, and no traceback.
+    Ctrl-C exits with 130, as shells report it, without a traceback.
     """
 
     @functools.wraps(main)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            with _reader_may_leave():
+            with _handle_broken_pipe():
                 return main(*args, **kwargs)
         except (ValueError, OSError) as error:
             print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
@@ -85,7 +89,7 @@ def command(main: Callable[P, R]) -> Callable[P, R]:
 
 
 class Bar:
-    """Progress of `total` units: a bar on a terminal, a line every ten seconds elsewhere; use as a context manager."""
+    """Progress of `total` units, a context manager: a bar on a terminal, a line every ten seconds elsewhere."""
 
     def __init__(self, title: str, total: int, unit: str) -> None:
         self.title, self.total, self.unit = title, total, unit
@@ -105,7 +109,7 @@ class Bar:
         self._progress.stop()
 
     def update(self, done: int) -> None:
-        """Show that `done` units are done."""
+        """Show `done` units as done."""
         now = time.monotonic()
         if self._live:
             self._progress.update(self._task, completed=done)

@@ -1,4 +1,4 @@
-"""What an agent sees of an environment, and how the emulator runs. Imports neither Gymnasium nor an emulator."""
+"""Settings of an environment: its observations and its emulator. Imports neither Gymnasium nor an emulator."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ from typing import Annotated
 
 import tyro
 
-DETECTOR_KINDS = ("detector", "segment")  # of models that an agent can look through, as in "detector:RUN"
+DETECTOR_KINDS = ("detector", "segment")  # models that observe for an agent, as in "detector:RUN"
 MAX_EPISODE_FRAMES = 108_000  # half an hour of an Atari game, the usual limit since Mnih et al. 2015
 
 
 class UnknownEnvError(ValueError):
-    """No such environment; the message names the nearest ones."""
+    """The environment does not exist; the message names the nearest ones."""
 
 
 @dataclass(frozen=True)
 class EnvConfig:
-    """What the agent sees of an environment, and how the emulator runs. None: as the environment id registers it."""
+    """Observations of an environment, and settings of its emulator. None: as registered for the environment id."""
 
-    # What the agent sees: pixels; objects (true positions and counts, for environments that `envs/ground_truth` can
-    # read); or these numbers as a trained model sees them, detector:RUN or segment:RUN.
+    # The observation: pixels; objects (true positions and counts, for environments that `envs/ground_truth` can read);
+    # or these numbers as detected by a trained model, detector:RUN or segment:RUN.
     observe: Annotated[str, tyro.conf.arg(aliases=["--observe"])] = "pixels"
     # Probability that the emulator repeats the previous action, each frame (0.25 for ALE/*-v5, 0 for *NoFrameskip-v4).
     sticky: float | None = None
@@ -30,7 +30,7 @@ class EnvConfig:
     max_pool: bool = True
     # Height and width of a frame in pixels after scaling.
     image_size: int = 84
-    # Grey frames (1 channel) instead of RGB (3 channels).
+    # Gray frames (1 channel) instead of RGB (3 channels).
     grayscale: bool = True
     # Frames per observation, oldest first.
     frame_stack: int = 4
@@ -42,14 +42,14 @@ class EnvConfig:
     fire_reset: bool | None = None
     # Learning treats the loss of a life as termination; the game itself and every reported return go on.
     episodic_life: bool = False
-    # Learning treats every reward as termination, for games of points: each is played for its own sake, and with a
-    # discount near 1 as surely as possible instead of as soon; the game goes on. Where every step has a reward nothing
-    # later would count. (Karpathy 2016, "Pong from pixels".)
+    # Learning treats every reward as termination, for games of points: the agent maximizes the probability of the next
+    # point, and with a discount near 1 not its speed; the game goes on. Useless where every step has a reward: nothing
+    # later would count. Source: Karpathy 2016, "Pong from pixels".
     episodic_points: bool = False
     # Learning sees rewards clipped to [-1, 1]; every reported return is of unclipped rewards.
     clip_rewards: bool = True
     # A game is truncated after this many emulator frames; an episode of an environment without a time limit of its own
-    # after as many steps: an agent that goes in circles must not be evaluated for ever.
+    # after as many steps, so that the evaluation of an agent that goes in circles ends.
     max_episode_frames: int = MAX_EPISODE_FRAMES
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
-"""Environments behind one standard pipeline: `make_vec` for training and evaluation, `make_env` to look at one copy.
+"""Environments behind one standard pipeline: `make_vec` for training and evaluation, `make_env` for a single copy.
 
 Pixels come as (N, S*C, H, W) uint8: a stack of S frames of C channels, oldest first, zeros before the first frame of an
-episode. Everything else comes as (N, D) float32. Rewards are never clipped here: clipping is the learner's view.
+episode. All other observations come as (N, D) float32. Rewards are not clipped here: clipping belongs to the learner.
 Another observation, as of the objects in a frame, is a wrapper that the caller passes in.
 """
 
@@ -21,7 +21,7 @@ from envs.atari import UnusableEnvError, WithoutMaxPool, emulator_arguments, mak
 from envs.config import EnvConfig, UnknownEnvError
 from envs.standard import stacked, standard_view
 
-# Environments are rendered into arrays, never into a window: SDL must not look for a screen or a sound card.
+# Environments are rendered into arrays, never into a window: SDL must not search for a screen or a sound card.
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 
@@ -29,7 +29,7 @@ Wrapper = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]
 
 
 def is_capped(env_id: str) -> bool:
-    """Whether `max_episode_frames` ends the episodes of this id; else its own limit does."""
+    """Return whether `max_episode_frames` ends the episodes of this id; otherwise its own time limit does."""
     return names.is_atari(env_id) or names.spec(env_id).max_episode_steps is None
 
 
@@ -45,17 +45,17 @@ def make_vec(
 ) -> VectorEnv[Any, Any, Any]:
     """Make `num_envs` copies of an environment, stepped together. ALE games run in ale-py's C++ vector environment.
 
-    seed: makes what comes after the next `reset()` without a seed repeatable, and the actions that are sampled.
+    seed: of the next `reset()` without a seed and all that follows, and of sampled actions.
     threads: of ale-py. observe: a wrapper that replaces the observation, where `config.observe` is not "pixels".
-    Observations: (N, S*C, H, W) uint8 for pixels, (N, D) float32 for everything else. Rewards: (N,) unclipped.
-    Raises: UnknownEnvError, UnusableEnvError, and what the wrapper raises.
+    Observations: (N, S*C, H, W) uint8 for pixels, (N, D) float32 for all others. Rewards: (N,) unclipped.
+    Raises: UnknownEnvError, UnusableEnvError, and the errors of the wrapper.
     """
     env_id = names.resolve(name)
     mode = AutoresetMode.NEXT_STEP if autoreset == "next_step" else AutoresetMode.SAME_STEP
     if names.is_atari(env_id) and config.observe == "pixels":
         vec = make_atari_vec(env_id, num_envs, config, mode, threads)
     else:
-        wrappers: list[Any] = [lambda env: _view(env, config, observe)]
+        wrappers: list[Any] = [lambda env: _observation_view(env, config, observe)]
         arguments = emulator_arguments(name, env_id, config) if names.is_atari(env_id) else {}
         try:
             vec = gym.make_vec(
@@ -68,7 +68,7 @@ def make_vec(
             )
         except UnknownEnvError:
             raise
-        except Exception as error:  # its constructor may raise anything, or a package is missing
+        except Exception as error:  # a constructor may raise anything, and a package may be missing
             raise UnusableEnvError(f"env {name!r} cannot be made: {type(error).__name__}: {error}") from error
     assert vec.metadata["autoreset_mode"] == mode, vec.metadata
     if seed is not None:
@@ -85,20 +85,20 @@ def make_env(
 ) -> gym.Env[Any, Any]:
     """Make one copy through Gymnasium's own wrappers, with the same observations as `make_vec`.
 
-    `render()` returns RGB where `render_mode` is "rgb_array": everywhere but in environments that do not offer it.
+    `render()` returns RGB where the environment offers it; `render_mode` is "rgb_array" then.
     inner: a wrapper of the environment itself, which sees every frame, below all that skips, pools or scales frames.
-    observe: as in `make_vec`. Raises: UnknownEnvError, UnusableEnvError, and what the wrappers raise.
+    observe: as in `make_vec`. Raises: UnknownEnvError, UnusableEnvError, and the errors of the wrappers.
     """
     env_id = names.resolve(name)
     if not names.is_atari(env_id):
         entry_point = names.spec(env_id).entry_point
         creator = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
         renders = "rgb_array" in getattr(creator, "metadata", {}).get("render_modes", ())
-        drawn: dict[str, Any] = {"render_mode": "rgb_array"} if renders else {}
-        return _view(inner(gym.make(env_id, **drawn)), config, observe)
+        arguments: dict[str, Any] = {"render_mode": "rgb_array"} if renders else {}
+        return _observation_view(inner(gym.make(env_id, **arguments)), config, observe)
     env = inner(gym.make(env_id, render_mode="rgb_array", **emulator_arguments(name, env_id, config)))
     if config.observe != "pixels":
-        return _view(env, config, observe)
+        return _observation_view(env, config, observe)
     preprocessing = w.AtariPreprocessing if config.max_pool else WithoutMaxPool
     env = preprocessing(
         env,
@@ -110,7 +110,7 @@ def make_env(
     return stacked(env, config)
 
 
-def _view(env: gym.Env[Any, Any], config: EnvConfig, observe: Wrapper | None) -> gym.Env[Any, Any]:
+def _observation_view(env: gym.Env[Any, Any], config: EnvConfig, observe: Wrapper | None) -> gym.Env[Any, Any]:
     """Wrap an environment in its time limit, and in `observe` or the standard view."""
     spec = env.spec
     assert spec is not None
@@ -119,5 +119,5 @@ def _view(env: gym.Env[Any, Any], config: EnvConfig, observe: Wrapper | None) ->
     if config.observe == "pixels":
         return standard_view(env, config)
     if observe is None:
-        raise UnusableEnvError(f"observe {config.observe!r} needs a wrapper that says what is seen")
+        raise UnusableEnvError(f"observe {config.observe!r} needs a wrapper that makes the observation")
     return observe(env)

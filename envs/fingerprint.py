@@ -1,4 +1,4 @@
-"""The task in a few words and a hash: two scores may be ranked only if their fingerprints are equal."""
+"""Fingerprint of a task, in words and as a hash: two scores may be ranked only if their fingerprints are equal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Field = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """`text`: one line for people; `hash`: 12 hex digits of `fields`; `fields`: what makes two scores comparable."""
+    """`text`: one line for people; `hash`: 12 hex digits of `fields`; `fields`: what comparable scores share."""
 
     text: str
     hash: str
@@ -25,14 +25,14 @@ class Fingerprint:
 
 
 def fingerprint(
-    env_id: str, config: EnvConfig, observe: Wrapper | None = None, seen_as: str | None = None, **protocol: Field
+    env_id: str, config: EnvConfig, observe: Wrapper | None = None, detector: str | None = None, **protocol: Field
 ) -> Fingerprint:
     """Return the fingerprint of an environment as it is *scored*, with the rules of evaluation (`protocol`).
 
-    observe: as in `make_vec`; seen_as: the name of the model that sees for the agent (None: `config.observe`).
+    observe: as in `make_vec`; detector: the name of the model that detects objects (None: `config.observe`).
 
-    What only the learner sees (clipped rewards, lives and points as termination) is left out: it changes no score's
-    meaning.
+    Settings of the learner (clipped rewards, lives and points as termination) are left out: they do not change the
+    meaning of a score.
     """
     env = make_vec(env_id, 1, config, observe=observe)
     observation, action = env.single_observation_space, env.single_action_space
@@ -58,20 +58,20 @@ def fingerprint(
             "max_episode_frames": config.max_episode_frames,
             "ale_py": _minor("ale-py"),
         }
-        colour = "grey" if config.grayscale else "rgb"
+        color = "grey" if config.grayscale else "rgb"
         text = (
-            f"{env_id} sticky {fields['sticky']} skip {config.frame_skip} {colour} {config.image_size}px"
+            f"{env_id} sticky {fields['sticky']} skip {config.frame_skip} {color} {config.image_size}px"
             f" stack {config.frame_stack} noop {config.noop_max} {action}"
         )
     else:
-        if len(observation.shape or ()) == 3:  # three grey frames and one RGB frame have the same shape
+        if len(observation.shape or ()) == 3:  # three gray frames and one RGB frame have the same shape
             fields |= {"grayscale": config.grayscale, "frame_stack": config.frame_stack}
         if is_capped(env_id):
             fields |= {"max_episode_frames": config.max_episode_frames}
     if fields.get("max_episode_frames", MAX_EPISODE_FRAMES) != MAX_EPISODE_FRAMES:
         text += f" cap {config.max_episode_frames}"
     if config.observe != "pixels":
-        fields["observe"] = config.observe if seen_as is None else seen_as
+        fields["observe"] = config.observe if detector is None else detector
         fields["slots"] = "velocities since the last step, no scores"
         text += f" seen as {fields['observe']}"
     fields |= protocol
@@ -81,5 +81,5 @@ def fingerprint(
 
 
 def _minor(distribution: str) -> str:
-    """Major and minor version: patch releases keep the task."""
+    """Return major and minor version: patch releases keep the task."""
     return ".".join(version(distribution).split(".")[:2])

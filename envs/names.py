@@ -1,4 +1,4 @@
-"""Short names for worlds: "Pong" -> "ALE/Pong-v5", "CartPole" -> "CartPole-v1".
+"""Short names of environments: "Pong" -> "ALE/Pong-v5", "CartPole" -> "CartPole-v1".
 
 Any registered Gymnasium id is a name too, and so is `module:Id-v0`, for which Gymnasium imports `module` first (that
 module registers the environment).
@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import sys
 
 import ale_py
 import gymnasium as gym
@@ -38,24 +39,31 @@ CLASSIC = {
     "Ant": "Ant-v5",
 }
 
+# Earlier places of modules that register environments: recorded runs name them in their ids.
+MOVED_MODULES = {
+    "envs.partial": "envs.probes.partially_observable",
+    "envs.known_answers": "envs.probes.values",
+    "envs.known_controls": "envs.probes.policies",
+}
+
 
 @functools.cache
 def aliases() -> dict[str, str]:
-    """Every short name and the full id it stands for."""
+    """Return the full id of every short name."""
     games = {i.removeprefix("ALE/").removesuffix("-v5"): i for i in gym.registry if i.startswith("ALE/")}
     registered = {name: i for name, i in CLASSIC.items() if i in gym.registry}
     return games | registered
 
 
 def resolve(name: str) -> str:
-    """The full Gymnasium id that `name` stands for.
+    """Return the full Gymnasium id of a name.
 
-    Raises: UnknownEnvError, with the nearest right names.
+    Raises: UnknownEnvError, with the nearest known names.
     """
     module, _, rest = name.rpartition(":")
     if module:
         try:
-            importlib.import_module(module)
+            _import(module)
         except Exception as error:  # a module of the user's own may raise anything
             why = f"{type(error).__name__}: {error}"
             raise UnknownEnvError(f"env {name!r}: cannot import module {module!r} ({why})") from error
@@ -71,21 +79,28 @@ def resolve(name: str) -> str:
 
 
 def spec(env_id: str) -> EnvSpec:
-    """Gymnasium's registration of a full id (`module:Id-v0` included, which `gym.spec` itself does not know)."""
+    """Return Gymnasium's registration of a full id, `module:Id-v0` included, which `gym.spec` does not accept."""
     module, _, registered = env_id.rpartition(":")
     if module:
-        importlib.import_module(module)
+        _import(module)
     return gym.spec(registered)
 
 
+def _import(module: str) -> None:
+    """Import a module that registers environments, also under the name that it had before it was moved."""
+    if module in MOVED_MODULES:
+        sys.modules.setdefault(module, importlib.import_module(MOVED_MODULES[module]))
+    importlib.import_module(module)
+
+
 def is_atari(env_id: str) -> bool:
-    """True for ids that ale-py plays (`ALE/Pong-v5`, `PongNoFrameskip-v4`, ...)."""
+    """Whether ale-py runs the environment (`ALE/Pong-v5`, `PongNoFrameskip-v4`, ...)."""
     entry_point = spec(env_id).entry_point
     return isinstance(entry_point, str) and entry_point.startswith("ale_py")
 
 
 def short_name(env_id: str) -> str:
-    """`ALE/Pong-v5` -> `Pong`; ids without an alias lose only module, namespace and, for version-5 games, version."""
+    """Return the short name of an id, `Pong` for `ALE/Pong-v5`; without one, the id less its module and namespace."""
     for short, full in aliases().items():
         if full == env_id:
             return short

@@ -1,12 +1,12 @@
-"""Labelled frames of a world, written as a folder that any COCO tool reads.
+"""Datasets of labeled frames of an environment, written as a folder that any COCO tool reads.
 
     python -m envs.scenes --env Pong --frames 5000
 
 The folder holds images/*.png at native size and annotations/: `instances_SPLIT.json` (boxes, masks, categories),
 `captions_SPLIT.json` (five a frame), `slots_SPLIT.json` (positions, velocities, counts, facts), and beside them
-dataset.json (task fingerprint, seeds, episodes, rejected frames), grammar.json (how facts become words) and sheet.png
-(some frames with everything drawn in). Whole episodes go to train, val or test. The same command gives the same bytes;
-one that was stopped goes on where it was, and a folder that is whole is left as it is.
+dataset.json (task fingerprint, seeds, episodes, rejected frames), grammar.json (phrases of the captions) and sheet.png
+(some frames with all labels drawn in). An episode belongs to one split: train, val or test. The same command writes the
+same bytes; a stopped command continues when it is repeated, and a complete folder stays as it is.
 """
 
 from __future__ import annotations
@@ -26,30 +26,42 @@ from PIL import Image
 from envs import names
 from envs.commands import Bar, cli, command
 from envs.config import EnvConfig
-from envs.dataset import folder
-from envs.dataset.contact_sheet import draw_sheet
+from envs.dataset import contact_sheet, folder
 from envs.factory import Wrapper, make_env
 from envs.fingerprint import fingerprint
 from envs.ground_truth.captions import captions
-from envs.ground_truth.interventions import Aside, intervene
+from envs.ground_truth.interventions import intervene, restore_state
 from envs.ground_truth.objects import Scene
 from envs.ground_truth.registry import game_of
-from envs.ground_truth.wrappers import WithTruth
+from envs.ground_truth.wrappers import GroundTruthInfo
 
-# The action for an observation of the standard pipeline; asked at every step, and told whether it begins an episode.
-Player = Callable[[np.ndarray, bool], Any]
-FEWEST, MOST = 10, 20  # episodes: enough that every split has some, and of large sets more than one
-HOLD = 0.75  # probability that random play repeats its action: paddles must get somewhere
-PATIENCE = 50  # tries for every frame asked for
+# Returns the action for an observation; called at every step, also with whether it is the first step of an episode.
+ActionFn = Callable[[np.ndarray, bool], Any]
+MIN_EPISODES, MAX_EPISODES = 10, 20  # enough that every split has frames, and in large datasets more than one episode
+REPEAT_PROBABILITY = 0.75  # of the action of random play, so that paddles travel
+MAX_TRIES_PER_FRAME = 50
+
+
+@dataclass(frozen=True)
+class Agent:
+    """An agent that plays instead of random play."""
+
+    act: ActionFn
+    # Name, for the record.
+    name: str
+    # As in `make_env`: the wrapper that makes the observation, where `world.observe` is not "pixels".
+    observe: Wrapper | None = None
+    # As in `fingerprint`: the name of the model that detects objects, if any.
+    detector: str | None = None
 
 
 @dataclass(frozen=True)
 class Config:
     """What to record."""
 
-    # Any world of envs/ground_truth/games.
+    # Any environment of envs/ground_truth/games.
     env: str = "Pong"
-    # Labelled frames to write.
+    # Labeled frames to write.
     frames: int = 5_000
     # Seed of play, interventions, captions and splits.
     seed: int = 0
@@ -59,13 +71,14 @@ class Config:
     every: int = 6
     # Share of frames for which positions and scores are written into RAM at random (Atari only).
     interventions: float = 0.25
-    # How often a player (not random play) acts at random.
+    # Probability of a random action where an agent plays.
     epsilon: float = 0.05
-    # Share of a player's episodes that are random play instead: detectors need what good players never get to see.
+    # Share of the episodes of an agent that are random play instead: detectors need frames that a good agent never
+    # reaches.
     random_episodes: float = 0.0
-    # Tell motion and the last event in captions too, and keep the frame before each frame as NUMBER_before.png.
+    # Describe motion and the last event in captions too, and keep the frame before each frame as NUMBER_before.png.
     history: bool = False
-    # How the emulator runs, and what a player sees.
+    # How the emulator runs, and what an agent sees.
     world: EnvConfig = field(default_factory=EnvConfig)
 
     def __post_init__(self) -> None:
@@ -82,57 +95,53 @@ class Config:
         return self.out if self.out is not None else Path("datasets") / name
 
 
-def write(
-    config: Config,
-    player: Player | None = None,
-    on_frame: Callable[[int], None] = lambda done: None,
-    who: str = "random",
-    observe: Wrapper | None = None,
-    seen_as: str | None = None,
-) -> Path:
-    """Write the dataset folder, or what is missing of it; `player` None: random play. Returns the folder.
+def write(config: Config, agent: Agent | None = None, on_frame: Callable[[int], None] = lambda done: None) -> Path:
+    """Write the dataset folder, or the missing part of it. Returns the folder.
 
-    observe, seen_as: as in `fingerprint`, where `config.world.observe` is not "pixels".
-    who: the player's name, for the record. Raises: NoTruthError; ValueError for a folder of other settings, or a world
-    that hardly ever shows a provable frame.
+    agent: None for random play; on_frame: called with the number of frames written. Raises: NoGroundTruthError;
+    ValueError for a folder of other settings, or an environment that hardly ever shows a provable frame.
     """
     game, path = game_of(config.env), config.path
-    task = fingerprint(names.resolve(config.env), config.world, observe, seen_as)
-    settings = asdict(config) | {"out": None, "player": who, "task": task.hash}
+    observe, detector = (agent.observe, agent.detector) if agent is not None else (None, None)
+    task = fingerprint(names.resolve(config.env), config.world, observe, detector)
+    player = "random" if agent is None else agent.name
+    settings = asdict(config) | {"out": None, "player": player, "task": task.hash}
     if folder.begin(path, settings):
         on_frame(config.frames)
-        return path if (path / "sheet.png").is_file() else draw_sheet(path).parent
-    parts: list[folder.Part] = []
+        if not (path / contact_sheet.FILE_NAME).is_file():
+            contact_sheet.draw_contact_sheet(path)
+        return path
+    parts: list[folder.EpisodePart] = []
     done = 0
-    with _opened(config, observe) as (env, truth):
+    with _open_env(config, agent) as (env, truth):
         while done < config.frames:
             part = folder.read_part(path, len(parts))
             if part is None:
-                part = _record_episode(config, env, truth, len(parts), done, player, on_frame)
+                part = _record_episode(config, env, truth, len(parts), done, agent, on_frame)
                 folder.write_part(path, len(parts), part)
             parts.append(part)
             done += len(part["frames"])
             tries = sum(part["tries"] for part in parts)
-            if tries > PATIENCE * (done + MOST):
+            if tries > MAX_TRIES_PER_FRAME * (done + MAX_EPISODES):
                 raise ValueError(f"{config.env}: only {done} of {tries} frames could be proven")
             on_frame(done)
     folder.finish(path, game, task, settings, parts)
-    draw_sheet(path)
+    contact_sheet.draw_contact_sheet(path)
     return path
 
 
 @contextlib.contextmanager
-def _opened(config: Config, observe: Wrapper | None) -> Iterator[tuple[gym.Env[Any, Any], WithTruth]]:
-    """The world through the standard pipeline, and the truth that sees every frame of it."""
-    found: list[WithTruth] = []
+def _open_env(config: Config, agent: Agent | None) -> Iterator[tuple[gym.Env[Any, Any], GroundTruthInfo]]:
+    """Make the environment of the standard pipeline, and the wrapper inside it that sees every frame."""
+    inside: list[GroundTruthInfo] = []
 
     def inner(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-        found.append(WithTruth(env, prove=False, keep_before=config.history))
-        return found[0]
+        inside.append(GroundTruthInfo(env, prove=False, keep_before=config.history))
+        return inside[0]
 
-    env = make_env(config.env, config.world, inner, observe)
+    env = make_env(config.env, config.world, inner, None if agent is None else agent.observe)
     try:
-        yield env, found[0]
+        yield env, inside[0]
     finally:
         env.close()
 
@@ -140,108 +149,107 @@ def _opened(config: Config, observe: Wrapper | None) -> Iterator[tuple[gym.Env[A
 def _record_episode(
     config: Config,
     env: gym.Env[Any, Any],
-    truth: WithTruth,
+    truth: GroundTruthInfo,
     episode: int,
     first: int,
-    player: Player | None,
+    agent: Agent | None,
     on_frame: Callable[[int], None],
-) -> folder.Part:
-    """Play one game and write its frames; their numbers begin with `first`."""
-    game, rng = truth.tracker.game, np.random.default_rng([config.seed, episode])
-    wanted = min(_share(config.frames, episode), config.frames - first)
+) -> folder.EpisodePart:
+    """Play an episode and write its frames; their numbers begin with `first`."""
+    game, rng = truth.reader.game, np.random.default_rng([config.seed, episode])
+    phrases = game.all_phrases if config.history else dict(game.phrases)
+    limit = min(_frames_of(config.frames, episode), config.frames - first)
     frames: list[dict[str, Any]] = []
     rejected: Counter[str] = Counter()
     tries = 0
-    for before, picture, scene, changed in _visits(config, env, truth, rng, player):
+    for before, image, scene, intervened in _play_episode(config, env, truth, rng, agent):
         tries += 1
         if scene.problem is not None:
             rejected[scene.problem.partition(" at ")[0]] += 1
         else:
             number = first + len(frames)
-            Image.fromarray(picture).save(folder.image_file(config.path, number))
+            Image.fromarray(image).save(folder.image_file(config.path, number))
             if config.history and before is not None:
                 Image.fromarray(before).save(folder.image_file(config.path, number, "_before"))
             facts = game.facts(scene.slots, scene.event, scene.visible)
-            told = dict(game.phrases) | (dict(game.history) if config.history else {})
-            said = captions(facts, told) if told else []
-            frames.append(folder.frame_record(number, picture.shape[:2], game, scene, facts, said, changed))
+            sentences = captions(facts, phrases) if phrases else []
+            frames.append(folder.frame_record(number, image.shape[:2], game, scene, facts, sentences, intervened))
             if config.history:
                 frames[-1]["image"]["before"] = folder.image_file(config.path, number, "_before").name
             on_frame(number + 1)
-        if len(frames) == wanted:
+        if len(frames) == limit:
             break
     return {"frames": frames, "rejected": dict(rejected), "tries": tries}
 
 
-def _share(frames: int, episode: int) -> int:
-    """How many frames an episode gives, if it is long enough: all nearly alike, so that every split has some."""
-    episodes = min(max(frames // 20, FEWEST), MOST)
-    if episode >= episodes:  # for those that were too short
+def _frames_of(frames: int, episode: int) -> int:
+    """Return the frames of an episode, if it is long enough: nearly equal shares, so that every split has some."""
+    episodes = min(max(frames // 20, MIN_EPISODES), MAX_EPISODES)
+    if episode >= episodes:  # makes up for episodes that were too short
         return -(-frames // episodes)
     return max(frames * (episode + 1) // episodes - frames * episode // episodes, 1)
 
 
-def _visits(
-    config: Config, env: gym.Env[Any, Any], truth: WithTruth, rng: np.random.Generator, player: Player | None
+def _play_episode(
+    config: Config, env: gym.Env[Any, Any], truth: GroundTruthInfo, rng: np.random.Generator, agent: Agent | None
 ) -> Iterator[tuple[np.ndarray | None, np.ndarray, Scene, bool]]:
-    """Frames of one episode: the picture before, the picture, its scene, and whether it was intervened in."""
-    game, action = truth.tracker.game, None
+    """Yield frames of an episode: the image before, the image, its scene, and whether it is an intervention."""
+    game, action = truth.reader.game, None
     obs, _ = env.reset(seed=int(rng.integers(2**31)))
     env.action_space.seed(int(rng.integers(2**31)))
     if config.random_episodes and rng.random() < config.random_episodes:
-        player = None
+        agent = None
     over, step = False, 0
     while not over:
-        chosen = None if player is None else player(np.asarray(obs), step == 0)
-        if player is not None and rng.random() >= config.epsilon:
+        chosen = None if agent is None else agent.act(np.asarray(obs), step == 0)
+        if agent is not None and rng.random() >= config.epsilon:
             action = chosen
-        elif player is not None or action is None or rng.random() >= HOLD:
+        elif agent is not None or action is None or rng.random() >= REPEAT_PROBABILITY:
             action = env.action_space.sample()
         obs, _, terminated, truncated, _ = env.step(action)
         over, step = terminated or truncated, step + 1
         if step % config.every or over:
             continue
         if game.writes and rng.random() < config.interventions:
-            yield *_elsewhere(truth, rng), True
+            yield *_intervened_frame(truth, rng), True
         else:
-            yield truth.before, game.picture(truth), truth.tracker.scene(truth), False
+            yield truth.before, game.image(truth), truth.reader.scene(truth), False
 
 
-def _elsewhere(truth: WithTruth, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Scene]:
-    """A frame with slots written at random; the game then goes on as if nothing had been done."""
-    tracker, game = truth.tracker, truth.tracker.game
-    with Aside(truth, tracker):
-        intervene(truth, tracker, {name: rng.uniform(*game.ranges[name]) for name in game.writes})
-        before = game.picture(truth)
-        intervene(truth, tracker, {})  # one frame more: both pictures show the game after the intervention
-        return before, game.picture(truth), tracker.scene(truth)
+def _intervened_frame(truth: GroundTruthInfo, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Scene]:
+    """Return a frame with slots written at random; the state of the game is restored afterwards."""
+    reader, game = truth.reader, truth.reader.game
+    with restore_state(truth, reader):
+        intervene(truth, reader, {name: rng.uniform(*game.ranges[name]) for name in game.writes})
+        before = game.image(truth)
+        intervene(truth, reader, {})  # one more frame, so that both images show the game after the intervention
+        return before, game.image(truth), reader.scene(truth)
 
 
-def expected_bytes(config: Config, observe: Wrapper | None = None) -> int:
-    """About how large the folder becomes, from one frame."""
+def expected_bytes(config: Config, agent: Agent | None = None) -> int:
+    """Estimate the size of the folder from one frame."""
     game = game_of(config.env)
-    with _opened(config, observe) as (env, truth):
+    with _open_env(config, agent) as (env, truth):
         env.reset(seed=config.seed)
         env.action_space.seed(config.seed)
         for _ in range(20):
             _, _, terminated, truncated, _ = env.step(env.action_space.sample())
             if terminated or truncated:
                 break
-        picture, scene = game.picture(truth), truth.tracker.scene(truth)
-    record = folder.frame_record(0, picture.shape[:2], game, scene, {}, [], False)
-    images = (2 if config.history else 1) * folder.png_bytes(picture)
-    return config.frames * (images + len(json.dumps(record)) + 1_500)  # captions and slots
+        image, scene = game.image(truth), truth.reader.scene(truth)
+    record = folder.frame_record(0, image.shape[:2], game, scene, {}, [], False)
+    image_bytes = (2 if config.history else 1) * folder.png_bytes(image)
+    return config.frames * (image_bytes + len(json.dumps(record)) + 1_500)  # captions and slots
 
 
 def empty_splits(path: Path) -> str:
-    """A line that says which splits of a finished folder have no frames, or ""."""
+    """Return a line that names the empty splits of a complete folder, or ""."""
     splits = json.loads((path / "dataset.json").read_text(encoding="utf-8"))["splits"]
     empty = " and ".join(name for name, frames in splits.items() if not frames)
-    return (
-        f"\nno frames for {empty}: no model can be trained on this folder; {FEWEST} frames or more fill every split"
-        if empty
-        else ""
-    )
+    if not empty:
+        return ""
+    advice = f"no model can be trained on this folder; {MIN_EPISODES} frames or more fill every split"
+    return f"\nno frames for {empty}: {advice}"
 
 
 @command
@@ -257,8 +265,8 @@ def main(argv: list[str] | None = None) -> None:
     about = json.loads((path / "dataset.json").read_text(encoding="utf-8"))
     rejected = sum(about["rejected"].values())
     print(
-        f"{path}: {about['frames']:,} frames ({about['splits']}), {rejected} rejected; see {path / 'sheet.png'}"
-        f"{empty_splits(path)}"
+        f"{path}: {about['frames']:,} frames ({about['splits']}), {rejected} rejected;"
+        f" see {path / contact_sheet.FILE_NAME}{empty_splits(path)}"
     )
 
 

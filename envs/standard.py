@@ -1,4 +1,4 @@
-"""The standard view of an environment, by its observation space: stacks of pixels, or a vector of numbers."""
+"""Standard view of an environment, by its observation space: stacks of pixels, or a vector of numbers."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from envs.config import EnvConfig
 SMALLEST_IMAGE = 32  # a uint8 array with a shorter side is a vector of numbers, not an image
 
 
-class _WithPromisedShape(gym.ObservationWrapper[Any, Any, Any]):
-    """Refuses an observation of another shape than promised, before scaling or flattening hides it."""
+class _CheckedShape(gym.ObservationWrapper[Any, Any, Any]):
+    """Rejects an observation whose shape differs from the space, before scaling or flattening hides it."""
 
     def observation(self, observation: Any) -> Any:
-        promised = self.observation_space.shape
+        expected = self.observation_space.shape
         shape = observation.shape if isinstance(observation, np.ndarray) else np.shape(observation)
-        if shape != promised:
-            raise ValueError(f"an observation has shape {shape}, promised {promised}")
+        if shape != expected:
+            raise ValueError(f"an observation has shape {shape}, its space {expected}")
         return observation
 
 
 def standard_view(env: gym.Env[Any, Any], config: EnvConfig) -> gym.Env[Any, Any]:
     """Wrap a non-Atari environment to show pixels (S*C, H, W) uint8 or a vector (D,) float32, by its observation space.
 
-    Parts of an observation that are no numbers (MiniGrid's mission, in words) are left out. Discrete actions count from
-    0, wherever the environment's own begin.
+    Parts of an observation without numbers (MiniGrid's mission, in words) are left out. Discrete actions count from 0,
+    whatever the first action of the environment is.
     """
     if isinstance(env.action_space, spaces.Discrete) and env.action_space.start != 0:
         start, actions = int(env.action_space.start), spaces.Discrete(int(env.action_space.n))
         env = w.TransformAction(env, lambda action: action + start, actions)
     space = env.observation_space
     if isinstance(space, spaces.Box):
-        env = _WithPromisedShape(env)
+        env = _CheckedShape(env)
     if _is_image(space):
         if config.grayscale and space.shape[-1] == 3:
             env = w.GrayscaleObservation(env)
@@ -47,17 +47,19 @@ def standard_view(env: gym.Env[Any, Any], config: EnvConfig) -> gym.Env[Any, Any
     if not (isinstance(space, spaces.Box) and len(space.shape) == 1):
         env = w.FlattenObservation(env)
     if not isinstance(env.observation_space, spaces.Box):
-        raise ValueError(f"env {env.spec.id if env.spec else env}: observations {space} cannot be made a vector")
+        raise ValueError(
+            f"env {env.spec.id if env.spec else env}: observations {space} cannot be flattened to a vector"
+        )
     if env.observation_space.dtype != np.float32:
-        flat = env.observation_space
+        space = env.observation_space
         with np.errstate(over="ignore"):  # bounds beyond float32 become infinite
-            box = spaces.Box(flat.low.astype(np.float32), flat.high.astype(np.float32), dtype=np.float32)
+            box = spaces.Box(space.low.astype(np.float32), space.high.astype(np.float32), dtype=np.float32)
         env = w.TransformObservation(env, lambda obs: np.asarray(obs, dtype=np.float32), box)
     return env
 
 
 def _has_numbers(space: spaces.Space[Any]) -> bool:
-    """Whether Gymnasium can flatten a part of an observation; it cannot flatten text or an environment's own space."""
+    """Return whether Gymnasium can flatten a part of an observation: not text, nor a custom space."""
     try:
         spaces.utils.flatten_space(space)
     except NotImplementedError:
@@ -68,8 +70,8 @@ def _has_numbers(space: spaces.Space[Any]) -> bool:
 def _is_image(space: spaces.Space[Any]) -> TypeGuard[spaces.Box]:
     if not (isinstance(space, spaces.Box) and space.dtype == np.uint8):
         return False
-    grey_or_channels_last = len(space.shape) == 2 or (len(space.shape) == 3 and space.shape[-1] in (1, 3))
-    return grey_or_channels_last and min(space.shape[:2]) >= SMALLEST_IMAGE
+    gray_or_channels_last = len(space.shape) == 2 or (len(space.shape) == 3 and space.shape[-1] in (1, 3))
+    return gray_or_channels_last and min(space.shape[:2]) >= SMALLEST_IMAGE
 
 
 def stacked(env: gym.Env[Any, Any], config: EnvConfig) -> gym.Env[Any, Any]:
@@ -77,13 +79,13 @@ def stacked(env: gym.Env[Any, Any], config: EnvConfig) -> gym.Env[Any, Any]:
     env = w.FrameStackObservation(env, config.frame_stack, padding_type="zero")
     shape = env.observation_space.shape
     assert shape is not None
-    if len(shape) == 3:  # (S, H, W): grey already
+    if len(shape) == 3:  # (S, H, W): gray already
         return env
     space = spaces.Box(0, 255, channels_first(np.zeros(shape, np.uint8)).shape, np.uint8)
     return w.TransformObservation(env, channels_first, space)
 
 
 def channels_first(stack: np.ndarray) -> np.ndarray:
-    """(..., S, H, W, C) -> (..., S*C, H, W)."""
+    """Move channels into the stack: (..., S, H, W, C) -> (..., S*C, H, W)."""
     *lead, s, h, width, c = stack.shape
     return np.moveaxis(stack, -1, -3).reshape(*lead, s * c, h, width)

@@ -7,12 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pong_models
 import pytest
 
 from agents import play
 from agents.rl.interfaces import Policy
 from agents.training.load import load_policy
 from envs.config import EnvConfig
+from envs.ground_truth.registry import game_of
+from envs.ground_truth.state_reader import observation_names
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs.folder import RunFolder
 
@@ -68,3 +71,18 @@ def test_an_agent_s_play_is_written_as_a_dataset(tmp_path: Path) -> None:
     slots = json.loads((tmp_path / "data" / "annotations" / "slots_train.json").read_text())["annotations"]
     late = [s["slots"]["player_y"] for s in slots if not s["intervened"]][1::2]
     assert max(late) < 60, "always up ends at the top"
+
+
+def test_the_play_of_an_agent_that_observes_detections_is_a_task_of_its_own(tmp_path: Path) -> None:
+    shapes = []
+
+    def act(obs: np.ndarray) -> np.ndarray:
+        shapes.append(obs.shape)
+        return np.zeros(len(obs), np.int64)
+
+    world = EnvConfig(observe=f"detector:{pong_models.run('detect')}")
+    config = play.Config(tmp_path / "run", scenes=tmp_path / "data", frames=20, every=2)
+    play.write_scenes(config, "ALE/Pong-v5", world, Policy(act), "it")
+    task = json.loads((tmp_path / "data" / "dataset.json").read_text())["task"]
+    assert task["fields"]["observe"].startswith("detector ") and str(tmp_path) not in task["text"]
+    assert shapes and set(shapes) == {(1, len(observation_names(game_of("Pong"))))}

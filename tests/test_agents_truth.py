@@ -10,7 +10,7 @@ import gymnasium as gym
 import pytest
 
 from agents import dqn, truth
-from envs.ground_truth.wrappers import WithTruth
+from envs.ground_truth.wrappers import GroundTruthInfo
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -61,7 +61,7 @@ def test_a_trained_agent_plays_and_settings_of_another_version_do_not_stop_it(tm
     assert trained["rejected"] == "0" and int(trained["frames"]) >= 30
 
 
-def test_an_agent_of_another_world_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_agent_of_another_environment_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.json").write_text(json.dumps({"env_id": "CartPole-v1"}))
     for run, message in ((tmp_path / "run", "plays CartPole-v1, not Pong"), (tmp_path / "gone", "gone")):
@@ -82,11 +82,11 @@ def test_rejected_frames_are_counted_by_their_reason() -> None:
     # The first frame of a game is drawn before the paddle.
     assert count.problems and sum(count.problems.values()) < 6
     assert not any(" at " in reason for reason in count.problems)
-    assert isinstance(env.env, WithTruth)
+    assert isinstance(env.env, GroundTruthInfo)
 
 
-def test_a_world_without_truth_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_environment_without_truth_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         truth.main(["--env", "Qbert", "--results-dir", str(tmp_path)])
-    assert stopped.value.code == 2 and "no truth for ALE/Qbert-v5" in capsys.readouterr().err
+    assert stopped.value.code == 2 and "no ground truth for ALE/Qbert-v5" in capsys.readouterr().err
     assert not (tmp_path / "truth.csv").exists()

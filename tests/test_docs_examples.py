@@ -162,7 +162,7 @@ def test_an_object_of_mountaincar_that_is_erased_is_missed() -> None:
     for thing in objects:
         x, y, width, height = thing.box
         erased = screen.copy()
-        erased[y : y + height, x : x + width][thing.mask] = game.ground(state)
+        erased[y : y + height, x : x + width][thing.mask] = game.background(state)
         assert prove(game, state, erased)[1] is not None, thing.category
     env.close()
 

@@ -11,6 +11,7 @@ from gymnasium import spaces
 from envs.config import EnvConfig
 from envs.fingerprint import Fingerprint, fingerprint
 from envs.ground_truth.wrappers import object_view
+from envs.names import resolve
 
 PONG = "ALE/Pong-v5"
 CHANGES: dict[str, Any] = {
@@ -34,7 +35,7 @@ def usual() -> Fingerprint:
     return fingerprint(PONG, EnvConfig())
 
 
-def test_every_setting_of_a_world_is_either_in_the_fingerprint_or_known_to_be_the_learners_own() -> None:
+def test_every_setting_of_a_environment_is_either_in_the_fingerprint_or_known_to_be_the_learners_own() -> None:
     assert {field.name for field in fields(EnvConfig)} == CHANGES.keys() | LEARNER_ONLY.keys()
 
 
@@ -54,6 +55,72 @@ def test_a_setting_left_to_the_id_equals_the_same_setting_given(usual: Fingerpri
     assert usual == fingerprint(PONG, EnvConfig(sticky=0.25, fire_reset=False))
     old = fingerprint("PongNoFrameskip-v4", EnvConfig())
     assert (old.fields["sticky"], old.fields["fire_reset"]) == (0.0, True)
+
+
+OBJECTS = EnvConfig(observe="objects")
+# Text and hash, as of runs recorded long ago.
+RECORDED: list[tuple[str, EnvConfig, dict[str, float], str, str]] = [
+    (PONG, EnvConfig(), {}, "ALE/Pong-v5 sticky 0.25 skip 4 grey 84px stack 4 noop 30 Discrete(6)", "f27ab7e7e417"),
+    (
+        PONG,
+        EnvConfig(),
+        {"epsilon": 0.001},
+        "ALE/Pong-v5 sticky 0.25 skip 4 grey 84px stack 4 noop 30 Discrete(6), epsilon 0.001",
+        "c885d33e624e",
+    ),
+    (
+        PONG,
+        OBJECTS,
+        {},
+        "ALE/Pong-v5 sticky 0.25 skip 4 grey 84px stack 4 noop 30 Discrete(6) seen as objects",
+        "725f6c3e8f05",
+    ),
+    (
+        "PongNoFrameskip-v4",
+        EnvConfig(),
+        {},
+        "PongNoFrameskip-v4 sticky 0.0 skip 4 grey 84px stack 4 noop 30 Discrete(6)",
+        "9895f5819262",
+    ),
+    ("CartPole-v1", EnvConfig(), {}, "CartPole-v1 (4,) Discrete(2)", "ffdc1776af1f"),
+    (
+        "envs.partial:CartPoleNoVelocity-v1",
+        EnvConfig(),
+        {},
+        "envs.partial:CartPoleNoVelocity-v1 (2,) Discrete(2)",
+        "f47ac1e96dac",
+    ),
+    (
+        "envs.known_answers:KnownAnswers/Truncation-v0",
+        EnvConfig(),
+        {},
+        "envs.known_answers:KnownAnswers/Truncation-v0 (3,) Discrete(2)",
+        "bf7054fb7694",
+    ),
+    (
+        "envs.known_controls:KnownControls/Aim-v0",
+        EnvConfig(),
+        {},
+        "envs.known_controls:KnownControls/Aim-v0 (2,) Box(-2.0, 1.0, (1,), float32)",
+        "7e54f95314ed",
+    ),
+]
+
+
+@pytest.mark.parametrize(("env_id", "config", "protocol", "text", "digest"), RECORDED, ids=[r[4] for r in RECORDED])
+def test_runs_recorded_before_keep_their_fingerprint(
+    env_id: str,
+    config: EnvConfig,
+    protocol: dict[str, Any],
+    text: str,
+    digest: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorded_with = {"gymnasium": "1.4", "ale-py": "0.12"}  # part of a task: a later version has other hashes
+    monkeypatch.setattr("envs.fingerprint._minor", recorded_with.__getitem__)
+    view = None if config.observe == "pixels" else object_view(config)
+    task = fingerprint(resolve(env_id), config, view, **protocol)
+    assert (task.text, task.hash) == (text, digest)
 
 
 def test_the_evaluations_rules_are_part_of_it() -> None:
@@ -77,7 +144,7 @@ def test_a_hash_is_twelve_hexadecimal_digits_that_no_order_changes() -> None:
     int(one.hash, 16)
 
 
-def test_worlds_without_pixels_ignore_the_settings_of_pixels() -> None:
+def test_environments_without_pixels_ignore_the_settings_of_pixels() -> None:
     pixels = EnvConfig(image_size=42, frame_stack=2, grayscale=False, sticky=0.5, frame_skip=2)
     assert fingerprint("CartPole-v1", pixels) == fingerprint("CartPole-v1", EnvConfig())
     assert fingerprint("FrozenLake-v1", EnvConfig()).hash != fingerprint("CliffWalking-v1", EnvConfig()).hash

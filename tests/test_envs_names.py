@@ -1,5 +1,7 @@
-"""Names of worlds: every short name leads to a registered id, a wrong one to a hint, and users' own modules work."""
+"""Names of environments: every short name leads to a registered id, a wrong one to a hint; users' modules work."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import gymnasium as gym
@@ -101,6 +103,30 @@ def test_a_users_module_that_fails_is_named_with_its_error(tmp_path: Path, monke
 def test_a_module_that_cannot_be_imported_is_named(name: str) -> None:
     with pytest.raises(UnknownEnvError, match="cannot import module"):
         resolve(name)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "module"),
+    [
+        ("envs.partial:CartPoleNoVelocity-v1", "envs.probes.partially_observable"),
+        ("envs.known_answers:KnownAnswers/Truncation-v0", "envs.probes.values"),
+        ("envs.known_controls:KnownControls/Recall-v0", "envs.probes.policies"),
+    ],
+)
+def test_an_id_recorded_before_its_module_was_moved_is_still_the_same_environment(recorded: str, module: str) -> None:
+    # In a process of its own: here the module may be imported already.
+    code = (
+        "import gymnasium as gym; from envs import names\n"
+        f"assert names.resolve({recorded!r}) == {recorded!r}\n"
+        f"print(type(gym.make({recorded!r}).unwrapped).__module__, names.spec({recorded!r}).id)\n"
+        f"print(names.short_name({recorded!r}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    env_id = recorded.partition(":")[2]
+    assert done.stdout.splitlines()[0].endswith(f" {env_id}")
+    assert done.stdout.splitlines()[1] == env_id.rpartition("/")[2]
+    assert resolve(f"{module}:{env_id}") == f"{module}:{env_id}"
+    assert names.spec(recorded) is names.spec(f"{module}:{env_id}")
 
 
 def test_an_empty_module_name_is_no_module() -> None:

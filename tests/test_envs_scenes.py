@@ -1,47 +1,23 @@
-"""Dataset folders: the same bytes for the same command, whole after a kill, and read by another library."""
+"""Datasets of scenes: the same bytes for the same command, complete after an interruption."""
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from PIL import Image
+from scene_folders import files, pong_folder, read
 
 from envs import scenes
 from envs.config import EnvConfig
-from envs.dataset import coco, folder
-from envs.ground_truth.objects import Object
-
-with contextlib.redirect_stdout(io.StringIO()):
-    from faster_coco_eval import COCO
-    from faster_coco_eval import mask as their_masks
+from envs.dataset import folder
 
 
-def files(path: Path) -> dict[str, bytes]:
-    return {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
-
-
-def read(path: Path, kind: str, split: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((path / "annotations" / f"{kind}_{split}.json").read_text())
-    return content
-
-
-@pytest.fixture(scope="module")
-def pong(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("pong") / "data"
-    return scenes.write(scenes.Config("Pong", frames=40, seed=3, out=path, every=5))
+@pytest.fixture
+def pong() -> Path:
+    return pong_folder()
 
 
 def test_the_same_command_gives_the_same_bytes(pong: Path, tmp_path: Path) -> None:
@@ -69,105 +45,14 @@ def test_a_stopped_command_goes_on_to_the_same_bytes(pong: Path, tmp_path: Path)
 
 @pytest.mark.parametrize("frames", [10, 24, 37, 199, 5_000, 5_013])
 def test_every_split_has_frames_whatever_their_number(frames: int) -> None:
-    shares, given = [], 0
+    shares: list[int] = []
+    given = 0
     while given < frames:
-        shares.append(min(scenes._share(frames, len(shares)), frames - given))
+        shares.append(min(scenes._frames_of(frames, len(shares)), frames - given))
         given += shares[-1]
     assert sum(shares) == frames and min(shares) > 0 and max(shares) - min(shares) <= 1
     assert {folder.split_of(episode) for episode in range(len(shares))} == set(folder.SPLITS)
     assert len(shares) == min(max(frames // 20, 10), 20)
-
-
-def test_a_whole_folder_is_left_as_it_is_and_a_lost_file_is_written_again(pong: Path, tmp_path: Path) -> None:
-    path = tmp_path / "data"
-    shutil.copytree(pong, path)
-    config = scenes.Config("Pong", frames=40, seed=3, out=path, every=5)
-    before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
-    begun: list[int] = []
-    scenes.write(config, on_frame=begun.append)
-    assert begun == [40] and {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before
-    (path / "sheet.png").unlink()
-    (path / "parts").mkdir()  # a command that was stopped while it tidied up
-    scenes.write(config)
-    assert files(path) == files(pong) and not (path / "parts").exists()
-    for lost in ("images/000007.png", "annotations/slots_val.json"):
-        (path / lost).unlink()
-        scenes.write(config)
-        assert files(path) == files(pong)
-
-
-def test_a_folder_of_other_settings_is_left_alone(pong: Path, tmp_path: Path) -> None:
-    before = files(pong)
-    with pytest.raises(ValueError, match=r"holds a dataset of other settings \(frames, seed\)"):
-        scenes.write(scenes.Config("Pong", frames=50, seed=9, out=pong, every=5))
-    assert files(pong) == before
-    (tmp_path / "letter.txt").write_text("mine")
-    with pytest.raises(ValueError, match="is not empty and no dataset"):
-        scenes.write(scenes.Config("Pong", frames=50, out=tmp_path))
-
-
-def test_a_damaged_file_of_a_folder_is_named(pong: Path, tmp_path: Path) -> None:
-    shutil.copytree(pong, tmp_path / "data")
-    about = tmp_path / "data" / "dataset.json"
-    for content in (about.read_text()[:300], "[]"):
-        about.write_text(content)
-        with pytest.raises(ValueError, match=r"dataset\.json is damaged"):
-            scenes.write(scenes.Config("Pong", frames=40, seed=3, out=tmp_path / "data", every=5))
-
-
-def test_ctrl_c_ends_the_command_without_a_traceback(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stop(*_: Any, **__: Any) -> Path:
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(scenes, "write", stop)
-    with pytest.raises(SystemExit) as ended:
-        scenes.main(["--env", "Pong", "--frames", "20", "--out", str(tmp_path / "data")])
-    assert ended.value.code == 130
-    assert capsys.readouterr().err.splitlines() == ["stopped; the same command goes on from here"]
-
-
-def test_episodes_are_whole_in_one_split(pong: Path) -> None:
-    episodes = {split: {i["episode"] for i in read(pong, "instances", split)["images"]} for split in folder.SPLITS}
-    assert all(episodes.values())
-    assert sum(map(len, episodes.values())) == len(set().union(*episodes.values()))
-    about = json.loads((pong / "dataset.json").read_text())
-    assert about["splits"] == {"train": 32, "val": 4, "test": 4} and about["frames"] == 40
-    assert sum(episode["frames"] for episode in about["episodes"]) == 40
-    tries = sum(episode["tries"] for episode in about["episodes"])
-    assert tries == 40 + sum(about["rejected"].values())
-
-
-def test_another_library_reads_the_labels_and_finds_the_pixels(pong: Path) -> None:
-    with contextlib.redirect_stdout(io.StringIO()):
-        theirs = COCO(str(pong / "annotations" / "instances_train.json"))
-    palette = {"ball": (236, 236, 236), "player": (92, 186, 92), "enemy": (213, 130, 74)}
-    seen = set()
-    for image in theirs.loadImgs(theirs.getImgIds()):
-        with Image.open(pong / "images" / image["file_name"]) as file:
-            pixels = np.asarray(file)
-        assert pixels.shape == (image["height"], image["width"], 3) == (210, 160, 3)
-        for thing in theirs.loadAnns(theirs.getAnnIds(imgIds=[image["id"]])):
-            name = theirs.loadCats([thing["category_id"]])[0]["name"]
-            mask = theirs.annToMask(thing).astype(bool)
-            assert (pixels[mask] == palette[name]).all() and mask.sum() == thing["area"]
-            ys, xs = np.nonzero(mask)
-            assert thing["bbox"] == [xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1]
-            seen.add(name)
-    assert seen == set(palette)
-
-
-def test_captions_and_slots_belong_to_their_images(pong: Path) -> None:
-    for split in folder.SPLITS:
-        ids = [image["id"] for image in read(pong, "instances", split)["images"]]
-        said = read(pong, "captions", split)["annotations"]
-        assert [c["image_id"] for c in said] == [i for i in ids for _ in range(5)]
-        slots = read(pong, "slots", split)["annotations"]
-        assert [s["image_id"] for s in slots] == ids
-        for slot, first in zip(slots, said[::5], strict=True):
-            score = f"{slot['slots']['player_score']:.0f} to {slot['slots']['enemy_score']:.0f}"
-            assert f"the score is {score}" in first["caption"] and "flies" not in first["caption"]
 
 
 def test_interventions_are_a_share_and_show_rare_scores(tmp_path: Path) -> None:
@@ -196,31 +81,31 @@ def test_history_keeps_the_frame_before(tmp_path: Path) -> None:
     assert moved > 5
 
 
-def test_a_share_of_a_player_s_episodes_is_random_play(tmp_path: Path) -> None:
+def test_a_share_of_an_agent_s_episodes_is_random_play(tmp_path: Path) -> None:
     def begun(share: float) -> int:
         firsts = []
 
-        def player(obs: np.ndarray, first: bool) -> int:
+        def act(obs: np.ndarray, first: bool) -> int:
             firsts.append(first)
             return 3
 
         out = tmp_path / str(share)
-        scenes.write(scenes.Config("Pong", frames=20, out=out, every=2, random_episodes=share), player)
+        scenes.write(scenes.Config("Pong", frames=20, out=out, every=2, random_episodes=share), scenes.Agent(act, "it"))
         return sum(firsts)
 
     assert (begun(0.0), begun(1.0)) == (10, 0) and 0 < begun(0.5) < 10
 
 
-def test_a_player_gets_the_observations_of_the_standard_pipeline(tmp_path: Path) -> None:
+def test_an_agent_gets_the_observations_of_the_standard_pipeline(tmp_path: Path) -> None:
     shapes, firsts = set(), []
 
-    def player(obs: np.ndarray, first: bool) -> int:
+    def act(obs: np.ndarray, first: bool) -> int:
         shapes.add(obs.shape)
         firsts.append(first)
         return 3
 
     config = scenes.Config("Pong", frames=20, out=tmp_path / "data", every=2, world=EnvConfig(frame_stack=2))
-    path = scenes.write(config, player, who="somebody")
+    path = scenes.write(config, scenes.Agent(act, "somebody"))
     assert shapes == {(2, 84, 84)}
     assert firsts[:5] == [True, False, False, False, True] and sum(firsts) == 10, "two frames of each, two steps apart"
     assert json.loads((path / "dataset.json").read_text())["settings"]["player"] == "somebody"
@@ -250,21 +135,10 @@ def test_splits_without_frames_are_named(
     assert last == said if empty else "see" in last
 
 
-def test_help_names_the_command_and_ends_quietly_when_nobody_reads_it() -> None:
-    command = [sys.executable, "-m", "envs.scenes", "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
-    assert done.stdout.startswith("usage: python -m envs.scenes [-h]")
-    reader, writer = os.pipe()
-    os.close(reader)
-    quiet = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=120)
-    os.close(writer)
-    assert quiet.returncode == 141 and quiet.stderr == ""
-
-
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (["--env", "Qbert"], "no truth for ALE/Qbert-v5"),
+        (["--env", "Qbert"], "no ground truth for ALE/Qbert-v5"),
         (["--env", "Pnog"], "did you mean 'Pong'"),
         (["--interventions", "2"], "interventions is a share"),
         (["--epsilon", "-1"], "epsilon is a share"),
@@ -278,25 +152,3 @@ def test_what_cannot_be_meant_is_one_line(flags: list[str], message: str, capsys
         scenes.main(flags)
     said = capsys.readouterr().err.splitlines()
     assert stopped.value.code == 2 and len(said) == 1 and message in said[0]
-
-
-# ---- run lengths
-
-
-@settings(deadline=None, max_examples=60)
-@given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 9))), st.integers(0, 3), st.integers(0, 3))
-def test_run_lengths_are_those_of_another_library(mask: np.ndarray, x: int, y: int) -> None:
-    if not mask.any():
-        return
-    whole = np.zeros((15, 12), np.uint8)
-    whole[y : y + mask.shape[0], x : x + mask.shape[1]] = mask
-    text = coco.encode((x, y, mask.shape[1], mask.shape[0]), mask, (15, 12))
-    theirs = their_masks.encode(np.asfortranarray(whole))["counts"]
-    assert text == (theirs.decode() if isinstance(theirs, bytes) else theirs)
-    np.testing.assert_array_equal(coco.decode(text, (15, 12)), whole.astype(bool))
-
-
-def test_a_record_counts_categories_from_one() -> None:
-    thing = Object("ball", (2, 3, 2, 1), np.array([[True, True]]))
-    record = coco.annotation(7, 5, 1, thing, (10, 8))
-    assert record["bbox"] == [2, 3, 2, 1] and record["area"] == 2 and record["segmentation"]["size"] == [10, 8]

@@ -1,1 +1,1 @@
-"""Vision models in the loop: detectors as an agent's observation, captions under a video."""
+"""Vision models in the loop: detectors as the observation of an agent, captions below its videos."""

@@ -1,9 +1,9 @@
-"""A trained detector or segmenter as the eyes of an agent: pictures of a game in, boxes of its objects out.
+"""A trained detector or segmenter as the observation of an agent: images of a game in, boxes of its objects out.
 
     python -m agents.dqn --env Pong --observe detector:runs/RUN
 
-`envs/ground_truth/observed_state.py` makes the numbers from the boxes that `observe = "objects"` has from the truth, in
-the same order: an agent trained on the one can be played on the other.
+`envs/ground_truth/observed_state.py` turns the boxes into the numbers that `observe = "objects"` reads from the state,
+in the same order: an agent that was trained on one of the two can be played on the other.
 """
 
 from __future__ import annotations
@@ -12,91 +12,101 @@ import functools
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from envs.ground_truth.objects import Seen
+from envs.ground_truth.objects import Detections
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.load import load_task, weights_digest
 from rl_gen_lab.vision.detection.one_stage import OneStageTask
 from rl_gen_lab.vision.segmentation.task import SegmentationTask
 
-FEWEST_PIXELS = 3  # of an object in a segmentation
-TASKS = {"detector": "detect", "segment": "segment"}
+MIN_PIXELS = 3  # of an object in a segmentation
 
 
-class Watcher:
-    """Eyes by a network. Counts what it has looked at, and the processor time that took: other work does not count."""
+class NetworkDetector:
+    """An object detector by a network; counts its images and their processor time, without that of other programs."""
 
     def __init__(
-        self, name: str, categories: tuple[str, ...], size: tuple[int, int], find: Callable[[Tensor], list[Seen]]
+        self,
+        name: str,
+        categories: tuple[str, ...],
+        size: tuple[int, int],
+        predict: Callable[[Tensor], list[Detections]],
     ):
-        """find: pictures (T, 3, H, W) uint8 -> what is in each; size: (H, W) that they must have."""
+        """predict: images (T, 3, H, W) uint8 -> detections of each; size: required (H, W)."""
         self.name, self.categories, self.size = name, categories, size
-        self._find = find
-        self.pictures, self.seconds = 0, 0.0
+        self._predict = predict
+        self.images, self.seconds = 0, 0.0
 
     @torch.no_grad()
-    def look(self, pictures: np.ndarray) -> list[Seen]:
-        """What is in each picture, (T, H, W, 3) uint8. Raises: ConfigError for another size than was trained on."""
-        if pictures.shape[1:3] != self.size:
-            height, width = pictures.shape[1:3]
-            wanted = f"{self.size[1]} x {self.size[0]}"
-            raise ConfigError(f"{self.name} was trained on pictures of {wanted}, this world shows {width} x {height}")
+    def detect(self, images: np.ndarray) -> list[Detections]:
+        """Return the detections in images (T, H, W, 3) uint8. Raises: ConfigError for images of another size."""
+        if images.shape[1:3] != self.size:
+            height, width = images.shape[1:3]
+            trained = f"{self.size[1]} x {self.size[0]}"
+            raise ConfigError(
+                f"{self.name} was trained on images of {trained}, this environment has {width} x {height}"
+            )
         began = time.process_time()
-        found = self._find(torch.from_numpy(np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))))
+        detections = self._predict(torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2))))
         self.seconds += time.process_time() - began
-        self.pictures += len(pictures)
-        return found
+        self.images += len(images)
+        return detections
 
 
-def detector(source: str) -> Watcher:
-    """The detector of a run folder. Raises: CheckpointError."""
-    return _watcher("detector", source, weights_digest(Path(source)))
+def load_detector(model: str, source: str) -> NetworkDetector:
+    """Load the model of a run folder: a "detector", or a "segment", whose connected components are the objects.
 
-
-def segment(source: str) -> Watcher:
-    """The segmenter of a run folder; every connected piece of a class is an object. Raises: CheckpointError."""
-    return _watcher("segment", source, weights_digest(Path(source)))
+    Raises: CheckpointError.
+    """
+    return _load(model, source, weights_digest(Path(source)))
 
 
 @functools.lru_cache(maxsize=8)
-def _watcher(kind: Literal["detector", "segment"], source: str, weights: str) -> Watcher:
-    """One network for all copies of a world. weights: a digest of them, so that new ones are loaded anew."""
+def _load(model: str, source: str, weights: str) -> NetworkDetector:
+    """Load a network once for all copies of an environment; weights: their digest, so that changed ones are loaded."""
+    task_name, predict = MODELS[model]
     about: dict[str, Any] = RunFolder.open(Path(source)).read_config()
-    task = load_task(Path(source), TASKS[kind])
-    look: Callable[[Any, Tensor], list[Seen]] = _boxes_of if kind == "detector" else _pieces_of
-    name = f"{kind} {about['exp_name'].partition('_')[2]} {weights}"
+    task = load_task(Path(source), task_name)
+    name = f"{model} {about['exp_name'].partition('_')[2]} {weights}"
     height, width = about["image_size"]
-    return Watcher(name, tuple(about["categories"]), (height, width), functools.partial(look, task))
+    return NetworkDetector(name, tuple(about["categories"]), (height, width), functools.partial(predict, task))
 
 
-def _boxes_of(task: OneStageTask, pictures: Tensor) -> list[Seen]:
-    found: list[Seen] = []
-    for one in task.predict(pictures):
-        sure = one.above(task.config.score)
+def _detected_boxes(task: OneStageTask, images: Tensor) -> list[Detections]:
+    detections: list[Detections] = []
+    for prediction in task.predict(images):
+        confident = prediction.above(task.config.score)
         boxes: dict[str, list[tuple[float, float, float, float]]] = {}
-        for (x1, y1, x2, y2), kind in zip(sure.boxes.tolist(), sure.classes.tolist(), strict=True):
-            boxes.setdefault(task.categories[kind], []).append((x1, y1, x2 - x1, y2 - y1))
-        found.append(boxes)
-    return found
+        for (x1, y1, x2, y2), category in zip(confident.boxes.tolist(), confident.classes.tolist(), strict=True):
+            boxes.setdefault(task.categories[category], []).append((x1, y1, x2 - x1, y2 - y1))
+        detections.append(boxes)
+    return detections
 
 
-def _pieces_of(task: SegmentationTask, pictures: Tensor) -> list[Seen]:
-    return [pieces(classes.numpy(), task.categories) for classes in task.predict(pictures)]
+def _segmented_boxes(task: SegmentationTask, images: Tensor) -> list[Detections]:
+    return [component_boxes(classes.numpy(), task.categories) for classes in task.predict(images)]
 
 
-def pieces(classes: np.ndarray, categories: tuple[str, ...]) -> Seen:
-    """Boxes of the connected pieces of each class, the largest first. classes: (H, W) int64, 0 is background."""
-    found: dict[str, list[tuple[float, float, float, float]]] = {}
-    for kind, name in enumerate(categories, 1):
-        _, _, statistics, _ = cv2.connectedComponentsWithStats((classes == kind).astype(np.uint8))
-        large = [row for row in statistics[1:].tolist() if row[cv2.CC_STAT_AREA] >= FEWEST_PIXELS]
+# The task of a run of rl_gen_lab.train, and its predictions as boxes, by the name of the model in `world.observe`.
+MODELS: dict[str, tuple[str, Callable[[Any, Tensor], list[Detections]]]] = {
+    "detector": ("detect", _detected_boxes),
+    "segment": ("segment", _segmented_boxes),
+}
+
+
+def component_boxes(classes: np.ndarray, categories: tuple[str, ...]) -> Detections:
+    """Return boxes of the connected components of each class, largest first. classes: (H, W) int64, 0 is background."""
+    boxes: dict[str, list[tuple[float, float, float, float]]] = {}
+    for index, name in enumerate(categories, 1):
+        _, _, statistics, _ = cv2.connectedComponentsWithStats((classes == index).astype(np.uint8))
+        large = [row for row in statistics[1:].tolist() if row[cv2.CC_STAT_AREA] >= MIN_PIXELS]
         large.sort(key=lambda row: -row[cv2.CC_STAT_AREA])
-        found[name] = [(x, y, w, h) for x, y, w, h, _ in large]
-    return found
+        boxes[name] = [(x, y, w, h) for x, y, w, h, _ in large]
+    return boxes

@@ -25,14 +25,14 @@ PANEL = 220  # width of the panel beside the game, in pixels
 BACKGROUND, INK, BAR, CHOSEN = (24, 26, 31), (222, 226, 230), (86, 110, 142), (240, 160, 60)
 
 
-class Narrator(Protocol):
-    """Comments on what a film shows (`agents/perception/captions.py`)."""
+class Overlay(Protocol):
+    """Annotations of a video (`agents/perception/captions.py`)."""
 
-    def tell(self, picture: np.ndarray) -> np.ndarray:
-        """Look at the game (H, W, 3) uint8; what to show in its place."""
+    def annotate(self, image: np.ndarray) -> np.ndarray:
+        """Return an image of the game (H, W, 3) uint8 with annotations drawn in."""
 
-    def under(self, frame: np.ndarray) -> np.ndarray:
-        """A film frame with the comment below."""
+    def add_strip(self, frame: np.ndarray) -> np.ndarray:
+        """Return a video frame with a strip of text appended below."""
 
 
 def play_episode(
@@ -44,11 +44,11 @@ def play_episode(
     epsilon: float = 0.0,
     max_steps: int = 3_000,
     on_step: Callable[[int], None] | None = None,
-    narrator: Narrator | None = None,
+    overlay: Overlay | None = None,
 ) -> tuple[list[np.ndarray], float, bool]:
     """An episode in full colour of at most `max_steps` agent steps, its return so far, and whether it came to its end.
 
-    Frames are (HEIGHT, W, 3) uint8, or higher by the comment of a narrator.
+    Frames are (HEIGHT, W, 3) uint8, or higher by the strip of an overlay.
     """
     world = without_fire_reset(world)
     env = make_env(name, world)
@@ -61,9 +61,9 @@ def play_episode(
     total, over = 0.0, False
 
     def frame(action: Any, values: np.ndarray | None) -> np.ndarray:
-        picture = _picture(env) if narrator is None else narrator.tell(_picture(env))
+        picture = _picture(env) if overlay is None else overlay.annotate(_picture(env))
         drawn = draw(picture, total, action, values, labels, spread, policy.meaning)
-        return drawn if narrator is None else narrator.under(drawn)
+        return drawn if overlay is None else overlay.add_strip(drawn)
 
     while not over and len(frames) < max_steps:
         batch = np.asarray(obs)[None]

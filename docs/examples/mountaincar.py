@@ -1,6 +1,6 @@
 """MountainCar: from its position to polygons, as its own `render` draws them (600 x 400 px, y upwards in its units).
 
-An example of ground truth for one more environment. It belongs into envs/ground_truth/games/, where it is found by its
+An example of ground truth for one more environment. It belongs in envs/ground_truth/games/, where it is found by its
 name: the short name of the environment in lower case.
 """
 
@@ -14,14 +14,14 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from envs.ground_truth.captions import Facts, third
-from envs.ground_truth.objects import Claim, Game, Slots, Visible, rendered
-from envs.ground_truth.shapes import EDGE, grown, numbered, polygon
+from envs.ground_truth.objects import Claim, Game, Slots, Visible
+from envs.ground_truth.rendering import EDGE, color_indices, dilated, polygon, rendered_image
 
 FIELD = (0, 0, 600, 400)
 BOTTOM = 399  # the lowest row of pixels
 LEFT, RIGHT, GOAL = -1.2, 0.6, 0.5  # positions [units]
 SCALE = 600 / (RIGHT - LEFT)  # pixels per unit
-COLOURS = ((255, 255, 255), (0, 0, 0), (128, 128, 128), (204, 204, 0))
+COLORS = ((255, 255, 255), (0, 0, 0), (128, 128, 128), (204, 204, 0))
 WHITE, BLACK, GRAY, YELLOW = range(4)
 CLEARANCE, WHEEL = 10, 8  # of the car above the track, radius [px]
 
@@ -32,12 +32,12 @@ def state(env: gym.Env[Any, Any]) -> np.ndarray:
 
 
 def screen(env: gym.Env[Any, Any]) -> np.ndarray:
-    """Return (400, 600) uint8 color numbers."""
-    return numbered(rendered(env), COLOURS)
+    """Return (400, 600) uint8 color indices."""
+    return color_indices(rendered_image(env), COLORS)
 
 
-def ground(state: np.ndarray) -> int:
-    """Return the color number of the empty field."""
+def background(state: np.ndarray) -> int:
+    """Return the color index of the empty field."""
     return WHITE
 
 
@@ -54,12 +54,12 @@ def whole_pixel(x: float, y: float) -> tuple[int, int]:
 def track() -> Claim:
     """Return the line of the hills, of which the car hides a part; its smooth edges have any gray.
 
-    `missing` as large as the shape would prove nothing, so `least` asks for the pixels that the car never hides.
+    `missing` as large as the shape would prove nothing, so `min_pixels` asks for the pixels that the car never hides.
     """
     canvas = Image.new("1", FIELD[2:])
     ImageDraw.Draw(canvas).line([on_screen(x) for x in np.linspace(LEFT, RIGHT, 100)], fill=1)
-    shape = grown(grown(np.array(canvas, dtype=bool)))
-    return Claim("track", FIELD, (BLACK, GRAY, EDGE), missing=int(shape.sum()), least=400, inside=shape)
+    shape = dilated(dilated(np.array(canvas, dtype=bool)))
+    return Claim("track", FIELD, (BLACK, GRAY, EDGE), missing=int(shape.sum()), min_pixels=400, shape=shape)
 
 
 def claims(state: np.ndarray) -> list[Claim]:
@@ -79,7 +79,7 @@ def claims(state: np.ndarray) -> list[Claim]:
         polygon("flag", YELLOW, flag),
         Claim("pole", (pole_x, pole_y - 50, 1, 51), (BLACK, EDGE), missing=2),
         *(polygon("wheel", GRAY, wheel) for wheel in wheels),
-        replace(polygon("car", BLACK, car), colours=(BLACK, GRAY, EDGE)),  # its smooth edges have any gray
+        replace(polygon("car", BLACK, car), colors=(BLACK, GRAY, EDGE)),  # its smooth edges have any gray
         track(),
     ]
 
@@ -97,7 +97,7 @@ def facts(slots: Slots, event: str, visible: Visible) -> Facts:
 GAME = Game(
     categories=("flag", "pole", "wheel", "car", "track"),
     field=FIELD,
-    ground=ground,
+    background=background,
     claims=claims,
     slots=slots,
     ranges={"car_x": (0, 600)},
@@ -108,5 +108,5 @@ GAME = Game(
     },
     state=state,
     screen=screen,
-    picture=rendered,
+    image=rendered_image,
 )

@@ -1,1 +1,1 @@
-"""Dataset folders of labelled frames: writing, COCO annotations, contact sheets."""
+"""Dataset folders of labeled frames: writing, COCO annotations, contact sheets."""

@@ -1,4 +1,4 @@
-"""A picture of a dataset to look at: frames with boxes, masks and captions drawn in."""
+"""Contact sheet of a dataset folder: frames with boxes, masks and captions drawn in."""
 
 from __future__ import annotations
 
@@ -14,66 +14,68 @@ from PIL import Image, ImageDraw, ImageFont
 from envs.dataset.coco import Record, decode
 from envs.dataset.folder import SPLITS
 
-FRAMES, COLUMNS, WIDTH = 12, 4, 360  # frames of a sheet; in a row; pixels of one
-CAPTIONS, LETTERS, LINE = 2, 56, 14  # captions under a frame, letters and pixels of their lines
+FILE_NAME = "sheet.png"
+FRAMES, COLUMNS, WIDTH = 12, 4, 360  # frames of a sheet and of a row; width of a frame [px]
+CAPTIONS, LINE_LETTERS, LINE_HEIGHT = 2, 56, 14  # captions below a frame; letters and pixels of their lines
 INK, PAPER = (25, 25, 25), (250, 250, 250)
 TINTS = ((255, 60, 200), (0, 230, 255), (255, 220, 0), (120, 255, 90), (255, 130, 60), (170, 130, 255))
 
 
-def draw_sheet(path: Path) -> Path:
-    """Draw `sheet.png` into a finished dataset folder: frames of all splits, evenly chosen. Returns the file."""
+def draw_contact_sheet(path: Path) -> Path:
+    """Draw `sheet.png` into a complete dataset folder: evenly spaced frames of all splits. Returns the file."""
     frames: list[tuple[str, Record, list[Record], list[str], list[str]]] = []
     for split in SPLITS:
         instances, captions = _read(path, "instances", split), _read(path, "captions", split)
-        things: dict[int, list[Record]] = defaultdict(list)
-        said: dict[int, list[str]] = defaultdict(list)
-        for thing in instances["annotations"]:
-            things[thing["image_id"]].append(thing)
-        for caption in captions["annotations"]:
-            said[caption["image_id"]].append(caption["caption"])
+        objects_of: dict[int, list[Record]] = defaultdict(list)
+        captions_of: dict[int, list[str]] = defaultdict(list)
+        for annotation in instances["annotations"]:
+            objects_of[annotation["image_id"]].append(annotation)
+        for annotation in captions["annotations"]:
+            captions_of[annotation["image_id"]].append(annotation["caption"])
         names = [category["name"] for category in instances["categories"]]
-        frames += [(split, image, things[image["id"]], said[image["id"]], names) for image in instances["images"]]
+        for image in instances["images"]:
+            frames.append((split, image, objects_of[image["id"]], captions_of[image["id"]], names))
     chosen = np.linspace(0, len(frames) - 1, min(FRAMES, len(frames))).round().astype(int)
     cells = [_cell(path, *frames[i]) for i in chosen]
     height = max(cell.height for cell in cells)
     sheet = Image.new("RGB", (COLUMNS * WIDTH, -(-len(cells) // COLUMNS) * height), PAPER)
     for i, cell in enumerate(cells):
         sheet.paste(cell, (i % COLUMNS * WIDTH, i // COLUMNS * height))
-    sheet.save(path / "sheet.png")
-    return path / "sheet.png"
+    sheet.save(path / FILE_NAME)
+    return path / FILE_NAME
 
 
-def _read(path: Path, kind: str, split: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((path / "annotations" / f"{kind}_{split}.json").read_text(encoding="utf-8"))
-    return found
+def _read(path: Path, content: str, split: str) -> dict[str, Any]:
+    records: dict[str, Any] = json.loads((path / "annotations" / f"{content}_{split}.json").read_text(encoding="utf-8"))
+    return records
 
 
 def _cell(
-    path: Path, split: str, image: Record, things: list[Record], said: list[str], names: list[str]
+    path: Path, split: str, image: Record, objects: list[Record], captions: list[str], names: list[str]
 ) -> Image.Image:
-    """One frame: masks tinted, boxes outlined just outside of what they hold, what it is and two captions below."""
+    """Draw a frame: masks tinted, boxes outlined just outside of the objects, below it counts and two captions."""
     with Image.open(path / "images" / image["file_name"]) as file:
         pixels = np.asarray(file.convert("RGB")).copy()
-    for thing in things:
-        mask = decode(thing["segmentation"]["counts"], pixels.shape[:2])
-        tint = np.array(TINTS[(thing["category_id"] - 1) % len(TINTS)])
+    for annotation in objects:
+        mask = decode(annotation["segmentation"]["counts"], pixels.shape[:2])
+        tint = np.array(TINTS[(annotation["category_id"] - 1) % len(TINTS)])
         pixels[mask] = (0.45 * pixels[mask] + 0.55 * tint).astype(np.uint8)
     scale = WIDTH / pixels.shape[1]
-    picture = Image.fromarray(pixels).resize((WIDTH, round(pixels.shape[0] * scale)), Image.Resampling.NEAREST)
-    lines = [f"{split} {image['file_name']} · " + ", ".join(_counts(things, names))]
-    for caption in said[:CAPTIONS]:
-        lines += textwrap.wrap(caption, LETTERS)
-    cell = Image.new("RGB", (WIDTH, picture.height + LINE * (len(lines) + 1)), PAPER)
-    cell.paste(picture)
-    pen, font = ImageDraw.Draw(cell), ImageFont.load_default(12)
-    for thing in things:
-        x, y, w, h = (value * scale for value in thing["bbox"])
-        pen.rectangle((x - 1, y - 1, x + w, y + h), outline=TINTS[(thing["category_id"] - 1) % len(TINTS)])
+    frame = Image.fromarray(pixels).resize((WIDTH, round(pixels.shape[0] * scale)), Image.Resampling.NEAREST)
+    lines = [f"{split} {image['file_name']} · " + ", ".join(_counts(objects, names))]
+    for caption in captions[:CAPTIONS]:
+        lines += textwrap.wrap(caption, LINE_LETTERS)
+    cell = Image.new("RGB", (WIDTH, frame.height + LINE_HEIGHT * (len(lines) + 1)), PAPER)
+    cell.paste(frame)
+    draw, font = ImageDraw.Draw(cell), ImageFont.load_default(12)
+    for annotation in objects:
+        x, y, w, h = (value * scale for value in annotation["bbox"])
+        draw.rectangle((x - 1, y - 1, x + w, y + h), outline=TINTS[(annotation["category_id"] - 1) % len(TINTS)])
     for i, line in enumerate(lines):
-        pen.text((6, picture.height + 4 + LINE * i), line, INK, font)
+        draw.text((6, frame.height + 4 + LINE_HEIGHT * i), line, INK, font)
     return cell
 
 
-def _counts(things: list[Record], names: list[str]) -> list[str]:
-    found = [names[thing["category_id"] - 1] for thing in things]
-    return [f"{found.count(name)} {name}" for name in names if name in found]
+def _counts(objects: list[Record], names: list[str]) -> list[str]:
+    present = [names[annotation["category_id"] - 1] for annotation in objects]
+    return [f"{present.count(name)} {name}" for name in names if name in present]

@@ -1,4 +1,4 @@
-"""The dataset folder on disk: one part an episode while it grows, COCO files when it is whole."""
+"""The dataset folder on disk: one file for each episode while it is recorded, COCO files once it is complete."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ from envs.ground_truth.objects import Game, Scene
 
 FORMAT = 1
 SPLITS = ("train", "val", "test")
-KINDS = ("instances", "captions", "slots")  # of files in annotations/
-Part = dict[str, Any]  # frames: list of records, rejected: reason -> count, tries: frames looked at
+CONTENTS = ("instances", "captions", "slots")  # of the files in annotations/
+EpisodePart = dict[str, Any]  # frames: list of records, rejected: reason -> count, tries: number of inspected frames
 
 
 class FolderError(ValueError):
-    """A folder that is no dataset of these settings, or a damaged one; the message says which."""
+    """The folder is damaged, or holds no dataset of these settings; the message says which."""
 
 
 def split_of(episode: int) -> str:
-    """Of ten episodes, the ninth is for validation and the tenth for the test."""
+    """Return the split of an episode: of ten, the ninth is for validation and the tenth for the test."""
     return {8: "val", 9: "test"}.get(episode % 10, "train")
 
 
-def image_file(path: Path, number: int, suffix: str = "") -> Path:
-    """Where a frame lies."""
-    return path / "images" / f"{number:06d}{suffix}.png"
+def image_file(path: Path, frame: int, suffix: str = "") -> Path:
+    """Return the file of a frame."""
+    return path / "images" / f"{frame:06d}{suffix}.png"
 
 
 def begin(path: Path, settings: dict[str, Any]) -> bool:
-    """Make the folder, or find it as these settings made it: True if it is whole already. Raises: FolderError."""
+    """Make the folder, or reopen one of the same settings. Returns whether it is complete. Raises: FolderError."""
     if path.exists() and not path.is_dir():
-        raise FolderError(f"{path} is a file, no folder; choose another --out")
-    parts, about = path / "parts", path / "dataset.json"
-    mine = json.loads(_text(settings))
-    for file in (about, parts / "settings.json"):
+        raise FolderError(f"{path} is a file, not a folder; choose another --out")
+    parts, summary = path / "parts", path / "dataset.json"
+    wanted = json.loads(_text(settings))
+    for file in (summary, parts / "settings.json"):
         if file.is_file():
             content = _read(file)
-            there = content.get("settings", {}) if file == about else content
-            changed = sorted(key for key in there.keys() | mine.keys() if there.get(key) != mine.get(key))
+            recorded = content.get("settings", {}) if file == summary else content
+            changed = sorted(key for key in recorded.keys() | wanted.keys() if recorded.get(key) != wanted.get(key))
             if changed:
                 raise FolderError(
                     f"{path} holds a dataset of other settings ({', '.join(changed)}); choose another --out"
@@ -56,39 +56,39 @@ def begin(path: Path, settings: dict[str, Any]) -> bool:
             break
     else:
         if path.exists() and any(path.iterdir()):
-            raise FolderError(f"{path} is not empty and no dataset of this program; choose another --out")
-    if about.is_file() and _whole(path, mine):
-        shutil.rmtree(parts, ignore_errors=True)  # of a command that was stopped after its last file but this
+            raise FolderError(f"{path} is not empty and holds no dataset of this program; choose another --out")
+    if summary.is_file() and _is_complete(path, wanted):
+        shutil.rmtree(parts, ignore_errors=True)  # left by a command that was stopped before its last deletion
         return True
     parts.mkdir(parents=True, exist_ok=True)
     (path / "images").mkdir(exist_ok=True)
-    _write(parts / "settings.json", mine)
+    _write(parts / "settings.json", wanted)
     return False
 
 
-def _whole(path: Path, settings: dict[str, Any]) -> bool:
-    """Whether no file of a finished folder was lost."""
+def _is_complete(path: Path, settings: dict[str, Any]) -> bool:
+    """Whether all files of a finished folder are still there."""
     suffixes = ("", "_before") if settings["history"] else ("",)
-    images = [image_file(path, number, suffix) for number in range(settings["frames"]) for suffix in suffixes]
-    labels = [path / "annotations" / f"{kind}_{split}.json" for kind in KINDS for split in SPLITS]
+    images = [image_file(path, frame, suffix) for frame in range(settings["frames"]) for suffix in suffixes]
+    labels = [path / "annotations" / f"{content}_{split}.json" for content in CONTENTS for split in SPLITS]
     return all(file.is_file() for file in [*images, *labels, path / "grammar.json"])
 
 
-def read_part(path: Path, episode: int) -> Part | None:
-    """An episode recorded before, or None."""
+def read_part(path: Path, episode: int) -> EpisodePart | None:
+    """Read an episode recorded before; None if there is none."""
     file = path / "parts" / f"{episode:05d}.json"
     if not file.is_file():
         return None
     return _read(file)
 
 
-def write_part(path: Path, episode: int, part: Part) -> None:
-    """Keep an episode; its images are on disk already."""
+def write_part(path: Path, episode: int, part: EpisodePart) -> None:
+    """Write an episode, whose images are on disk already."""
     _write(path / "parts" / f"{episode:05d}.json", part)
 
 
 def frame_record(
-    number: int,
+    frame: int,
     size: tuple[int, ...],
     game: Game,
     scene: Scene,
@@ -96,23 +96,23 @@ def frame_record(
     captions: list[str],
     intervened: bool,
 ) -> dict[str, Any]:
-    """Everything known of a frame but its place in the split; annotation ids are given when the folder is whole."""
+    """Return the record of a frame; annotation ids are assigned when the folder is complete."""
     height, width = size
-    things = [
-        coco.annotation(0, number, game.categories.index(thing.category) + 1, thing, (height, width))
-        for thing in scene.objects
+    annotations = [
+        coco.annotation(0, frame, game.categories.index(obj.category) + 1, obj, (height, width))
+        for obj in scene.objects
     ]
     slots = {name: None if np.isnan(value) else value for name, value in scene.slots.items()}
     return {
-        "image": {"id": number, "file_name": f"{number:06d}.png", "width": width, "height": height},
-        "annotations": things,
+        "image": {"id": frame, "file_name": f"{frame:06d}.png", "width": width, "height": height},
+        "annotations": annotations,
         "captions": captions,
-        "slots": {"image_id": number, "slots": slots, "event": scene.event, "facts": facts, "intervened": intervened},
+        "slots": {"image_id": frame, "slots": slots, "event": scene.event, "facts": facts, "intervened": intervened},
     }
 
 
-def finish(path: Path, game: Game, task: Fingerprint, settings: dict[str, Any], parts: list[Part]) -> None:
-    """Write the COCO files and dataset.json, and drop the parts."""
+def finish(path: Path, game: Game, task: Fingerprint, settings: dict[str, Any], parts: list[EpisodePart]) -> None:
+    """Write the COCO files and dataset.json, and delete the parts."""
     frames: dict[str, list[dict[str, Any]]] = {split: [] for split in SPLITS}
     rejected: Counter[str] = Counter()
     episodes = []
@@ -123,28 +123,19 @@ def finish(path: Path, game: Game, task: Fingerprint, settings: dict[str, Any], 
         rejected.update(part["rejected"])
         episodes.append({"split": split_of(episode), "frames": len(part["frames"]), "tries": part["tries"]})
     categories = [{"id": i, "name": name, "supercategory": "object"} for i, name in enumerate(game.categories, 1)]
-    for split, chosen in frames.items():
-        images = [frame["image"] for frame in chosen]
-        things = [thing for frame in chosen for thing in frame["annotations"]]
-        said = [{"image_id": f["image"]["id"], "caption": caption} for f in chosen for caption in f["captions"]]
-        about = {"description": f"{task.text}, {split}"}
-        files = {
-            "instances": {"info": about, "images": images, "categories": categories, "annotations": _numbered(things)},
-            "captions": {"info": about, "images": images, "annotations": _numbered(said)},
-            "slots": {"info": about, "images": images, "annotations": [frame["slots"] for frame in chosen]},
-        }
-        for kind, content in files.items():
-            _write(path / "annotations" / f"{kind}_{split}.json", content)
-    told = dict(game.phrases) | (dict(game.history) if settings["history"] else {})
-    _write(path / "grammar.json", {"phrasings": PHRASINGS, "phrases": told})
+    for split, records in frames.items():
+        for content, file in _coco_files(f"{task.text}, {split}", categories, records).items():
+            _write(path / "annotations" / f"{content}_{split}.json", file)
+    phrases = game.all_phrases if settings["history"] else dict(game.phrases)
+    _write(path / "grammar.json", {"phrasings": PHRASINGS, "phrases": phrases})
     summary: dict[str, Any] = {
         "format": FORMAT,
         "task": {"text": task.text, "hash": task.hash, "fields": task.fields},
         "settings": settings,
         "categories": list(game.categories),
         "ranges": game.ranges,
-        "frames": sum(len(chosen) for chosen in frames.values()),
-        "splits": {split: len(chosen) for split, chosen in frames.items()},
+        "frames": sum(len(records) for records in frames.values()),
+        "splits": {split: len(records) for split, records in frames.items()},
         "episodes": episodes,
         "rejected": dict(sorted(rejected.items())),
     }
@@ -152,10 +143,25 @@ def finish(path: Path, game: Game, task: Fingerprint, settings: dict[str, Any], 
     shutil.rmtree(path / "parts")
 
 
-def png_bytes(picture: np.ndarray) -> int:
-    """Size of a picture as a file."""
+def _coco_files(
+    description: str, categories: list[dict[str, Any]], records: list[dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return the contents of the annotation files of a split."""
+    images = [record["image"] for record in records]
+    objects = [annotation for record in records for annotation in record["annotations"]]
+    captions = [{"image_id": r["image"]["id"], "caption": caption} for r in records for caption in r["captions"]]
+    info = {"description": description}
+    return {
+        "instances": {"info": info, "images": images, "categories": categories, "annotations": _numbered(objects)},
+        "captions": {"info": info, "images": images, "annotations": _numbered(captions)},
+        "slots": {"info": info, "images": images, "annotations": [record["slots"] for record in records]},
+    }
+
+
+def png_bytes(image: np.ndarray) -> int:
+    """Return the size of an image as a PNG file [bytes]."""
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "PNG")
+    Image.fromarray(image).save(stream, "PNG")
     return len(stream.getvalue())
 
 
@@ -168,7 +174,7 @@ def _text(value: Any) -> str:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    """A JSON object. Raises FolderError naming a file that is damaged."""
+    """Read a JSON object. Raises: FolderError, naming a damaged file."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -179,7 +185,7 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _write(file: Path, value: Any) -> None:
-    """Whole or not at all."""
+    """Write a JSON file atomically."""
     file.parent.mkdir(parents=True, exist_ok=True)
     new = file.with_name(file.name + ".new")
     new.write_text(_text(value), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What a frame shows: objects with boxes, masks and numbers, from the world's own state, proven against its pixels.
+"""Ground truth of frames: objects with boxes, masks and numbers, from the state, proven against the pixels.
 
-`games/` has one file a world; `docs/truth.md` says how to add one.
+`games/` has one file for each environment; `docs/ground_truth.md` says how to add one.
 """

@@ -1,49 +1,48 @@
-"""What if the ball were elsewhere: write slots into an Atari game's RAM, step once, read the truth of that frame."""
+"""Interventions on Atari games: write slots into RAM, emulate one frame, and read the ground truth of that frame."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gymnasium as gym
 
-from envs.ground_truth.objects import emulator
-from envs.ground_truth.state_reader import Tracker
+from envs.ground_truth.emulator import ale_interface
+from envs.ground_truth.state_reader import StateReader
 
 NOOP = 0
 
 
-def intervene(env: gym.Env[Any, Any], tracker: Tracker, slots: Mapping[str, float]) -> None:
-    """Write slots, then let the game draw one frame without action; `tracker` reads before and after it.
+def intervene(env: gym.Env[Any, Any], reader: StateReader, slots: Mapping[str, float]) -> None:
+    """Write slots, then emulate one frame without action; `reader` reads before and after it.
 
-    The game goes on from there; what it makes of the written values (a ball moves on, a paddle follows its joystick)
-    is what the tracker then reads. Raises: ValueError for a slot that cannot be written.
+    The game goes on from the written values (a ball moves on, a paddle follows its joystick), and the reader reads the
+    result. Raises: ValueError for a slot that cannot be written.
     """
-    ale, writes = emulator(env), tracker.game.writes
+    ale, writes = ale_interface(env), reader.game.writes
     for name, value in slots.items():
         if name not in writes:
             raise ValueError(f"slot {name!r} cannot be written; these can: {', '.join(sorted(writes)) or 'none'}")
         for address, byte in writes[name](value).items():
             ale.setRAM(address, min(max(byte, 0), 255))
-    tracker.read(env)
-    event = tracker.event
+    reader.read(env)
+    event = reader.event
     ale.act(NOOP)
-    tracker.read(env)
-    tracker.event = event  # a written score is not a goal
+    reader.read(env)
+    reader.event = event  # a written score is not a point
 
 
-class Aside:
-    """An excursion: on leaving, game and tracker go on where they were, as if nothing had been done.
+@contextlib.contextmanager
+def restore_state(env: gym.Env[Any, Any], reader: StateReader) -> Iterator[None]:
+    """Restore emulator and reader on leaving the context, as if nothing had happened inside it.
 
-    An emulator's state holds no screen: that of the excursion stays until the next step draws a new one.
+    The state of an emulator holds no screen: the last screen of the context stays until the next step draws a new one.
     """
-
-    def __init__(self, env: gym.Env[Any, Any], tracker: Tracker) -> None:
-        self.ale, self.tracker = emulator(env), tracker
-
-    def __enter__(self) -> None:
-        self._kept = self.ale.cloneState(include_rng=True), self.tracker.slots, self.tracker.event
-
-    def __exit__(self, *error: object) -> None:
-        state, self.tracker.slots, self.tracker.event = self._kept
-        self.ale.restoreState(state)
+    ale = ale_interface(env)
+    state, slots, event = ale.cloneState(include_rng=True), reader.slots, reader.event
+    try:
+        yield
+    finally:
+        reader.slots, reader.event = slots, event
+        ale.restoreState(state)

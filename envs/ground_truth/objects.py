@@ -1,4 +1,4 @@
-"""The words of the truth: what a world's state claims about a frame, and what its pixels prove."""
+"""Vocabulary of ground truth: what the state of an environment claims about a frame, and what its pixels prove."""
 
 from __future__ import annotations
 
@@ -11,35 +11,33 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
+from envs.ground_truth import emulator
+
 Box = tuple[int, int, int, int]  # x, y, width, height [pixels of the native screen], x and y of the upper left corner
-Slots = dict[str, float]  # NaN where there is nothing to say: no ball, no velocity yet
-Visible = Counter[str]  # how many objects of each category a frame shows
-# Boxes that somebody found in a picture, by category, the surest first: x, y, width, height [px].
-Seen = Mapping[str, Sequence[tuple[float, float, float, float]]]
-
-
-class NoPictureError(ValueError):
-    """A world was made without pictures, and its truth needs them; the message says how to make it."""
+Slots = dict[str, float]  # named numbers of a frame; NaN where there is no value: no ball, no velocity yet
+Visible = Counter[str]  # number of objects of each category in a frame
+# Boxes that a detector reports for an image, by category, most confident first: x, y, width, height [px].
+Detections = Mapping[str, Sequence[tuple[float, float, float, float]]]
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What the state says about one object, before the pixels are asked.
+    """What the state says about one object, before its pixels are checked.
 
-    window: where it is drawn, if at all; may reach outside the field. colours: the palette indices it is drawn in.
-    missing: how many pixels of the visible part of the window may show something else. A solid sprite has none, one
-    with a shape has those around it. most: how many pixels it has at most, where the window does not say; least: how
-    many are always in sight, whatever is in front of it.
-    inside: (h, w) bool of the window, the only pixels that may be its own, where its shape is known; None: all of them.
+    window: where it is drawn, if at all; may reach outside the field. colors: palette indices of its pixels.
+    missing: number of pixels of the visible part of the window that may show something else: 0 for a solid sprite, the
+    pixels around its shape for any other. max_pixels: upper bound on its pixels, where the window alone is too loose;
+    min_pixels: pixels that are visible whatever stands in front of it.
+    shape: (h, w) bool of the window, the only pixels that may belong to it, where its shape is known; None: all.
     """
 
     category: str
     window: Box
-    colours: tuple[int, ...]
+    colors: tuple[int, ...]
     missing: int = 0
-    most: int | None = None
-    least: int = 0
-    inside: np.ndarray | None = None
+    max_pixels: int | None = None
+    min_pixels: int = 0
+    shape: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -55,8 +53,8 @@ class Object:
 class Scene:
     """One frame: its objects, its slots, and why the proof failed (None: it holds).
 
-    Objects of a frame that failed are those found before the failure: not to be learned from.
-    event: the last thing that happened in this episode ("" before the first).
+    Objects of a frame that failed are those proven before the failure: no labels to learn from.
+    event: the last event of this episode ("" before the first).
     """
 
     objects: tuple[Object, ...]
@@ -66,99 +64,68 @@ class Scene:
 
     @property
     def visible(self) -> Visible:
-        """How many objects of each category are seen; 0 of those that are not."""
+        """Number of visible objects of each category; 0 for absent ones."""
         return Counter(thing.category for thing in self.objects)
 
 
 @dataclass(frozen=True)
-class Told:
-    """What a player knows without looking: points won and lost in this game so far, lives left (NaN: none are told)."""
+class GameStatus:
+    """What a player knows without looking: points won and lost in this game so far, lives left (NaN: not reported)."""
 
     won: float
     lost: float
     lives: float
 
 
-def emulator(env: gym.Env[Any, Any]) -> Any:
-    """The ALE interface below an Atari world."""
-    return env.unwrapped.ale  # type: ignore[attr-defined]
-
-
-def ram(env: gym.Env[Any, Any]) -> np.ndarray:
-    """RAM of an Atari game: (128,) int64, because positions are differences of bytes and must not wrap around."""
-    found: np.ndarray = emulator(env).getRAM().astype(np.int64)
-    return found
-
-
-def palette_screen(env: gym.Env[Any, Any]) -> np.ndarray:
-    """Screen of an Atari game: (H, W) uint8 palette indices, of the same frame as the RAM."""
-    screen: np.ndarray = emulator(env).getScreen()
-    return screen
-
-
-def rgb_picture(env: gym.Env[Any, Any]) -> np.ndarray:
-    """Picture of an Atari game: (H, W, 3) uint8 RGB, of the same frame as the RAM."""
-    picture: np.ndarray = emulator(env).getScreenRGB()
-    return picture
-
-
-def can_draw(env: gym.Env[Any, Any]) -> None:
-    """Nothing, for a world that draws its picture when asked. Raises: NoPictureError."""
-    if env.render_mode != "rgb_array":
-        name = env.spec.id if env.spec is not None else "this world"
-        raise NoPictureError(f'{name} draws no picture: make it with gym.make("{name}", render_mode="rgb_array")')
-
-
-def rendered(env: gym.Env[Any, Any]) -> np.ndarray:
-    """Picture of a world that is drawn, not emulated: (H, W, 3) uint8 RGB. Raises: NoPictureError."""
-    can_draw(env)
-    return np.asarray(env.render())
-
-
 def no_event(before: Slots, after: Slots) -> str:
-    """For worlds where nothing happens but motion."""
+    """Report no event, for environments with nothing but motion."""
     return ""
 
 
 def no_facts(slots: Slots, event: str, visible: Visible) -> dict[str, str]:
-    """For worlds without captions."""
+    """Report no facts, for environments without captions."""
     return {}
 
 
 @dataclass(frozen=True)
 class Game:
-    """How to read one world: the only thing a file of `games/` defines.
+    """How to read one environment: the only thing that a file of `games/` defines.
 
-    The field is the part of the screen that is explained to the last pixel (where worlds of a family differ in size, of
-    the largest); what lies outside (score digits, walls in a sprite's colour) is not looked at. Every pixel of it that
-    differs from the ground must belong to one claim.
+    The field is the part of the screen that is explained to the last pixel (in a family of environments of several
+    sizes, of the largest); what lies outside (score digits, walls in the color of a sprite) is ignored. Every pixel of
+    the field that differs from the background must belong to one claim.
     """
 
     categories: tuple[str, ...]
     field: Box
     # The empty field: one palette index, or (h, w) of the field, given the state.
-    ground: Callable[[np.ndarray], Any]
-    # What is visible, front to back: where two claims of one colour overlap, the first owns the pixels.
+    background: Callable[[np.ndarray], Any]
+    # Visible objects, front to back: where two claims of one color overlap, the first owns the pixels.
     claims: Callable[[np.ndarray], list[Claim]]
     # Positions, scores, lives, ... from the state.
     slots: Callable[[np.ndarray], Slots]
-    # Smallest and largest value of every slot; `moving` ones get a velocity "<slot>_velocity" besides [per frame].
+    # Smallest and largest value of every slot; `moving` ones also have a velocity "<slot>_velocity" [per frame].
     ranges: Mapping[str, tuple[float, float]]
     moving: tuple[str, ...] = ()
-    # What happened between two frames, from their slots; "" for nothing.
+    # The event between two frames, from their slots; "" for none.
     event: Callable[[Slots, Slots], str] = no_event
     # Slots that can be written: for a value, bytes by RAM address.
     writes: Mapping[str, Callable[[float], dict[int, int]]] = dataclasses.field(default_factory=dict)
-    # The same slots (without velocities) from boxes that somebody found in the field, from what is told, and from the
-    # slots of the look before ({} at first); None: nobody wrote this yet.
-    seen: Callable[[Seen, Told, Slots], Slots] | None = None
-    # What there is to say about a frame: fact -> words, from its slots, the last event and what is visible, because
-    # nothing is said of what is not seen; and how to say it. `history` is what one frame alone cannot show: motion, the
-    # last event.
+    # The same slots (without velocities) from the detections in the field, from the status of the game, and from the
+    # slots of the previous detection ({} at first); None: not implemented for this game.
+    slots_from_detections: Callable[[Detections, GameStatus, Slots], Slots] | None = None
+    # The facts of a frame (fact -> words) from its slots, the last event and the visible objects, because nothing is
+    # said of an object out of sight; and their phrases. `history` has the phrases of what a single frame cannot show:
+    # motion, the last event.
     facts: Callable[[Slots, str, Visible], dict[str, str]] = no_facts
     phrases: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
     history: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
-    # State, screen (H, W) and picture (H, W, 3) uint8 RGB of the same instant.
-    state: Callable[[gym.Env[Any, Any]], np.ndarray] = ram
-    screen: Callable[[gym.Env[Any, Any]], np.ndarray] = palette_screen
-    picture: Callable[[gym.Env[Any, Any]], np.ndarray] = rgb_picture
+    # State, screen (H, W) and image (H, W, 3) uint8 RGB of the same instant.
+    state: Callable[[gym.Env[Any, Any]], np.ndarray] = emulator.ram
+    screen: Callable[[gym.Env[Any, Any]], np.ndarray] = emulator.palette_screen
+    image: Callable[[gym.Env[Any, Any]], np.ndarray] = emulator.rgb_image
+
+    @property
+    def all_phrases(self) -> dict[str, Sequence[str]]:
+        """`phrases` and `history` together."""
+        return dict(self.phrases) | dict(self.history)

@@ -1,8 +1,8 @@
-"""Tiny worlds for policies: what is best is known on paper, for continuous actions and for agents with a memory.
+"""Probe environments for policies: the optimal policy is known on paper, for continuous actions and with a memory.
 
     gymnasium.make_vec("envs.probes.policies:KnownControls/Aim-v0", 4)
 
-They count on Gymnasium's NEXT_STEP autoreset, as those of `envs.probes.values`.
+They assume Gymnasium's NEXT_STEP autoreset, as those of `envs.probes.values`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ AIM, RECALL = (f"{__name__}:KnownControls/{name}-v0" for name in ("Aim", "Recall
 
 
 class Aim(gym.Env[np.ndarray, np.ndarray]):
-    """Two states by turns, each with an action to be hit; an endless walk that is cut after three steps.
+    """Two alternating states, each with a target action; an endless walk that is truncated after three steps.
 
-        0 --reward 1 - a^2--> 1 --reward 1 - (a + 1)^2--> 0 --...--> cut (shows 1)
+        0 --reward 1 - a^2--> 1 --reward 1 - (a + 1)^2--> 0 --...--> truncated (shows 1)
 
     Observations are one-hot states (2,); actions (1,) in [-2, 1], whose middle is neither target.
-    Best: a = TARGETS[state], reward 1 for ever, V = 1 / (1 - g): 5 for g = 0.8. A Gaussian policy around it with
-    standard deviation s far from the bounds has V = (1 - s^2) / (1 - g). If truncation is taken for termination, the
-    best value of the start is 1 + g + g^2 = 2.44.
+    Optimal: a = TARGETS[state], reward 1 forever, V = 1 / (1 - g): 5 for g = 0.8. A Gaussian policy around it with
+    standard deviation s far from the bounds has V = (1 - s^2) / (1 - g). If truncation is mistaken for termination, the
+    optimal value of the start is 1 + g + g^2 = 2.44.
     """
 
     TARGETS = (0.0, -1.0)
@@ -35,13 +35,13 @@ class Aim(gym.Env[np.ndarray, np.ndarray]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """Back to state 0."""
+        """Return to state 0."""
         super().reset(seed=seed, options=options)
         self.steps = 0
         return self._obs(), {}
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Reward by how near the action comes, whatever it is the state changes."""
+        """Reward the action by its squared distance to the target; the state changes whatever the action is."""
         reward = 1.0 - (float(action[0]) - self.TARGETS[self.steps % 2]) ** 2
         self.steps += 1
         return self._obs(), reward, False, self.steps == self.EPISODE_STEPS, {}
@@ -51,12 +51,12 @@ class Aim(gym.Env[np.ndarray, np.ndarray]):
 
 
 class Recall(gym.Env[np.ndarray, np.int64]):
-    """A cue is shown once, then nothing; the last action must be the cue.
+    """A cue is observed once; the last action must repeat it.
 
         cue 0 or 1 (shown in entry 0 or 1) --> nothing --> nothing --reward 1 if a = cue, else 0--> end
 
-    Observations are (3,), entry 2 is 1 where nothing is shown. Best: reward 1 in each episode with a memory, 0.5 on
-    average without one, whatever is done.
+    Observations are (3,); entry 2 is 1 where nothing is shown. Optimal: reward 1 in each episode with a memory; without
+    one, every policy has 0.5 on average.
     """
 
     EPISODE_STEPS = 3
@@ -66,13 +66,13 @@ class Recall(gym.Env[np.ndarray, np.int64]):
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
-        """A new cue."""
+        """Draw a new cue."""
         super().reset(seed=seed, options=options)
         self.steps, self.cue = 0, int(self.np_random.integers(2))
         return self._obs(), {}
 
     def step(self, action: np.int64) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """Only the last action counts."""
+        """Reward the last action alone."""
         self.steps += 1
         over = self.steps == self.EPISODE_STEPS
         return self._obs(), float(over and int(action) == self.cue), over, False, {}
@@ -81,5 +81,5 @@ class Recall(gym.Env[np.ndarray, np.int64]):
         return np.eye(3, dtype=np.float32)[self.cue if self.steps == 0 else 2]
 
 
-for _world in (Aim, Recall):
-    gym.register(f"KnownControls/{_world.__name__}-v0", entry_point=f"{__name__}:{_world.__name__}")
+for _env in (Aim, Recall):
+    gym.register(f"KnownControls/{_env.__name__}-v0", entry_point=f"{__name__}:{_env.__name__}")

@@ -1,1 +1,1 @@
-"""One file a world, named like the world (`space_invaders` for SpaceInvaders), each with a `GAME`."""
+"""One file for each environment, named like it (`space_invaders` for SpaceInvaders), with a `GAME`."""

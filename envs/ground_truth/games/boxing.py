@@ -1,73 +1,76 @@
-"""Boxing. Addresses: AtariARI (Anand et al., 2019); windows by comparing RAM and pixels.
+"""Boxing.
 
-A boxer's arms reach out to either side, so a window is as wide as both arms; the colours tell the boxers apart.
+Source of the addresses: AtariARI (Anand et al., 2019); the windows come from comparing RAM and pixels. The arms of a
+boxer reach out to either side, so a window is as wide as both arms; the boxers differ in color.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from envs.ground_truth.captions import Facts, place
+from envs.ground_truth.captions import EVENT_PHRASES, NO_EVENT, SCORE_PHRASES, Facts, position
+from envs.ground_truth.emulator import decimal_digits
 from envs.ground_truth.objects import Claim, Game, Slots, Visible
 
 FIELD = (32, 36, 96, 141)  # inside the ropes
 GREEN, WHITE, BLACK = 214, 12, 0  # palette indices
 SCORE, RIVAL_SCORE, BOXER_X, RIVAL_X, BOXER_Y, RIVAL_Y = 18, 19, 32, 33, 34, 35  # addresses
-SMALLEST, LARGEST = 240, 500  # pixels of a boxer, however he stands
+MIN_PIXELS, MAX_PIXELS = 240, 500  # of a boxer in any pose
+KNOCK_OUT = 0xC0  # value of a score, for 100 points
 
 
-def ground(ram: np.ndarray) -> int:
-    """The ring."""
+def background(ram: np.ndarray) -> int:
+    """Return the color of the ring."""
     return GREEN
 
 
 def claims(ram: np.ndarray) -> list[Claim]:
-    """White boxer and black boxer: 14 px wide with both arms at the body, 45 to 47 px high."""
-    found = []
-    for name, x, y, colour in (("boxer", BOXER_X, BOXER_Y, WHITE), ("rival", RIVAL_X, RIVAL_Y, BLACK)):
+    """Claim the white and the black boxer: 14 px wide with both arms at the body, 45 to 47 px high."""
+    claimed = []
+    for name, x, y, color in (("boxer", BOXER_X, BOXER_Y, WHITE), ("rival", RIVAL_X, RIVAL_Y, BLACK)):
         window = (int(ram[x]) - 14, int(ram[y]) + 34, 50, 55)
-        found.append(Claim(name, window, (colour,), missing=50 * 55, most=LARGEST, least=SMALLEST))
-    return found
+        claimed.append(Claim(name, window, (color,), missing=50 * 55, max_pixels=MAX_PIXELS, min_pixels=MIN_PIXELS))
+    return claimed
 
 
-def decimal(byte: int) -> float:
-    """A byte that holds two decimal digits; a knock-out is written as C0 and counts 100."""
-    return 100.0 if byte == 0xC0 else float(byte >> 4) * 10 + float(byte & 15)
+def _points(byte: int) -> float:
+    """Decode the score of a boxer."""
+    return 100.0 if byte == KNOCK_OUT else decimal_digits(byte)
 
 
 def slots(ram: np.ndarray) -> Slots:
-    """Middles of the bodies [px] and scores."""
+    """Read the centers of the bodies [px] and the scores."""
     return {
         "boxer_x": float(ram[BOXER_X] + 11),
         "boxer_y": float(ram[BOXER_Y] + 61),
         "rival_x": float(ram[RIVAL_X] + 11),
         "rival_y": float(ram[RIVAL_Y] + 61),
-        "score": decimal(int(ram[SCORE])),
-        "rival_score": decimal(int(ram[RIVAL_SCORE])),
+        "score": _points(int(ram[SCORE])),
+        "rival_score": _points(int(ram[RIVAL_SCORE])),
     }
 
 
 def event(before: Slots, after: Slots) -> str:
-    """A punch that hit."""
+    """Report a punch that hit."""
     if after["score"] > before["score"]:
         return "boxer hit"
     return "rival hit" if after["rival_score"] > before["rival_score"] else ""
 
 
 def facts(slots: Slots, event: str, visible: Visible) -> Facts:
-    """Where the two are, and their scores."""
+    """Describe both boxers and the score."""
     return {
-        "boxer": place(slots["boxer_x"], slots["boxer_y"], FIELD),
-        "rival": place(slots["rival_x"], slots["rival_y"], FIELD),
+        "boxer": position(slots["boxer_x"], slots["boxer_y"], FIELD),
+        "rival": position(slots["rival_x"], slots["rival_y"], FIELD),
         "score": f"{slots['score']:.0f} to {slots['rival_score']:.0f}",
-        "event": event or "nothing yet",
+        "event": event or NO_EVENT,
     }
 
 
 GAME = Game(
     categories=("boxer", "rival"),
     field=FIELD,
-    ground=ground,
+    background=background,
     claims=claims,
     slots=slots,
     ranges={
@@ -96,7 +99,7 @@ GAME = Game(
             "the man in black stands {}",
             "his rival {}",
         ),
-        "score": ("the score is {}", "score {}", "we see a score of {}", "the points are {}", "so far {}"),
+        "score": SCORE_PHRASES,
     },
-    history={"event": ("last was {}", "before {}", "we saw {}", "the last event was {}", "last {}")},
+    history={"event": EVENT_PHRASES},
 )

@@ -1,7 +1,8 @@
-"""MiniGrid and BabyAI, an optional extra: every tile is drawn with and without what stands on it.
+"""MiniGrid and BabyAI, an optional extra: every tile is drawn with and without the object on it.
 
-What a thing adds to its tile is its mask; the picture must show exactly the tiles that the grid says, lit where the
-agent looks. Walls and floors are ground. The worlds differ in size: the field is as large as the largest.
+The mask of an object is its difference to the empty tile; the image must show exactly the tiles of the grid,
+highlighted in the view of the agent. Walls and floors are background. Environments differ in size: the field is as
+large as the largest.
 
     python -m envs.scenes --env minigrid:MiniGrid-DoorKey-8x8-v0 --frames 1000
 """
@@ -15,54 +16,55 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 
-from envs.ground_truth.captions import Facts, place
-from envs.ground_truth.objects import Claim, Game, Slots, Visible, rendered
+from envs.ground_truth.captions import EVENT_PHRASES, NO_EVENT, Facts, position
+from envs.ground_truth.objects import Claim, Game, Slots, Visible
+from envs.ground_truth.rendering import rendered_image
 
 LARGEST = 50  # tiles
 TILE = 32  # px
 FIELD = (0, 0, LARGEST * TILE, LARGEST * TILE)
-WALL, FLOOR, DOOR, KEY, BALL, BOX, GOAL, LAVA = range(2, 10)  # kinds of things, as the grid encodes them
-THINGS = {DOOR: "door", KEY: "key", BALL: "ball", BOX: "box", GOAL: "goal", LAVA: "lava"}
-COLOURS = ("red", "green", "blue", "purple", "yellow", "grey")
+WALL, FLOOR, DOOR, KEY, BALL, BOX, GOAL, LAVA = range(2, 10)  # types of objects, as encoded in the grid
+OBJECTS = {DOOR: "door", KEY: "key", BALL: "ball", BOX: "box", GOAL: "goal", LAVA: "lava"}
+COLORS = ("red", "green", "blue", "purple", "yellow", "grey")
 OPEN, CLOSED, LOCKED = range(3)
-NOBODY = -1
+NO_AGENT = -1
 
 
 def state(env: gym.Env[Any, Any]) -> np.ndarray:
-    """(H + 1, W, 5) int64: for every tile kind, colour, state, direction of the agent there or NOBODY, whether lit.
+    """Return (H + 1, W, 5) int64: type, color and status of each tile, direction of the agent or NO_AGENT, highlight.
 
-    One row more begins with kind and colour of what the agent carries, kind 0 for nothing.
-    Raises: ValueError for a world that is drawn otherwise: in the agent's own view, or in tiles of another size.
+    The last row begins with type and color of the carried object, type 0 for none.
+    Raises: ValueError for an environment that renders the view of the agent, or tiles of another size.
     """
-    world: Any = env.unwrapped
-    if world.agent_pov or world.tile_size != TILE:
-        raise ValueError(f"truth of MiniGrid needs agent_pov=False and tile_size={TILE}")
-    found = np.zeros((world.height + 1, world.width, 5), np.int64)
-    found[:-1, :, :3] = world.grid.encode().transpose(1, 0, 2)
-    found[:-1, :, 3] = NOBODY
-    x, y = world.agent_pos
-    found[y, x, 3] = world.agent_dir
-    if world.highlight:
-        _, seen = world.gen_obs_grid()
-        for i, j in np.argwhere(seen):
-            column, row = _in_the_grid(world, int(i), int(j))
-            if 0 <= column < world.width and 0 <= row < world.height:
-                found[row, column, 4] = 1
-    if world.carrying is not None:
-        found[-1, 0, :2] = world.carrying.encode()[:2]
-    return found
+    grid_env: Any = env.unwrapped
+    if grid_env.agent_pov or grid_env.tile_size != TILE:
+        raise ValueError(f"ground truth of MiniGrid needs agent_pov=False and tile_size={TILE}")
+    values = np.zeros((grid_env.height + 1, grid_env.width, 5), np.int64)
+    values[:-1, :, :3] = grid_env.grid.encode().transpose(1, 0, 2)
+    values[:-1, :, 3] = NO_AGENT
+    x, y = grid_env.agent_pos
+    values[y, x, 3] = grid_env.agent_dir
+    if grid_env.highlight:
+        _, visible = grid_env.gen_obs_grid()
+        for i, j in np.argwhere(visible):
+            column, row = _in_the_grid(grid_env, int(i), int(j))
+            if 0 <= column < grid_env.width and 0 <= row < grid_env.height:
+                values[row, column, 4] = 1
+    if grid_env.carrying is not None:
+        values[-1, 0, :2] = grid_env.carrying.encode()[:2]
+    return values
 
 
-def _in_the_grid(world: Any, i: int, j: int) -> tuple[int, int]:
-    """Column and row of a tile at i to the right, j down, in the view of the agent, who stands below the middle."""
-    ahead, aside = world.agent_view_size - 1 - j, i - world.agent_view_size // 2
-    place = np.asarray(world.agent_pos) + ahead * world.dir_vec + aside * world.right_vec
-    return int(place[0]), int(place[1])
+def _in_the_grid(grid_env: Any, i: int, j: int) -> tuple[int, int]:
+    """Return column and row of tile i, j (right, down) of the view of the agent, which stands at its bottom center."""
+    ahead, right = grid_env.agent_view_size - 1 - j, i - grid_env.agent_view_size // 2
+    tile = np.asarray(grid_env.agent_pos) + ahead * grid_env.dir_vec + right * grid_env.right_vec
+    return int(tile[0]), int(tile[1])
 
 
 def screen(env: gym.Env[Any, Any]) -> np.ndarray:
-    """(H, W) int64: red, green and blue in one number."""
-    return _packed(rendered(env))
+    """Return the screen: (H, W) int64, red, green and blue in one number."""
+    return _packed(rendered_image(env))
 
 
 def _packed(rgb: np.ndarray) -> np.ndarray:
@@ -72,62 +74,62 @@ def _packed(rgb: np.ndarray) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=4_096)
-def _tile(kind: int, colour: int, status: int, agent: int, lit: int) -> np.ndarray:
-    """(32, 32) int64, a tile as MiniGrid draws it."""
+def _tile(type_id: int, color: int, status: int, agent: int, lit: int) -> np.ndarray:
+    """Return a tile as drawn by MiniGrid, (32, 32) int64."""
     from minigrid.core.grid import Grid
     from minigrid.core.world_object import WorldObj
 
-    thing = WorldObj.decode(kind, colour, status)
-    return _packed(Grid.render_tile(thing, None if agent == NOBODY else agent, bool(lit), TILE))
+    content = WorldObj.decode(type_id, color, status)
+    return _packed(Grid.render_tile(content, None if agent == NO_AGENT else agent, bool(lit), TILE))
 
 
-def ground(state: np.ndarray) -> np.ndarray:
-    """(H, W) int64: floors and walls."""
+def background(state: np.ndarray) -> np.ndarray:
+    """Return floors and walls, (H, W) int64."""
     tiles = state[:-1]
     height, width = tiles.shape[:2]
     rows = []
     for row in tiles.tolist():
-        rows.append([_bare(kind, colour, status, lit) for kind, colour, status, _, lit in row])
+        rows.append([_empty_tile(type_id, color, status, lit) for type_id, color, status, _, lit in row])
     return np.array(rows).transpose(0, 2, 1, 3).reshape(height * TILE, width * TILE)
 
 
-def _bare(kind: int, colour: int, status: int, lit: int) -> np.ndarray:
-    """A tile without what stands on it."""
-    return _tile(1, 0, 0, NOBODY, lit) if kind in THINGS else _tile(kind, colour, status, NOBODY, lit)
+def _empty_tile(type_id: int, color: int, status: int, lit: int) -> np.ndarray:
+    """Return a tile without the object on it."""
+    return _tile(1, 0, 0, NO_AGENT, lit) if type_id in OBJECTS else _tile(type_id, color, status, NO_AGENT, lit)
 
 
 @functools.lru_cache(maxsize=4_096)
-def _added(category: str, tile: tuple[int, int, int, int, int], agent: int) -> Claim:
-    """What a thing, or the agent (its direction, else NOBODY), adds to a tile in the upper left corner."""
-    kind, colour, status, _, lit = tile
-    if agent == NOBODY:
-        before, after = _bare(kind, colour, status, lit), _tile(kind, colour, status, NOBODY, lit)
+def _difference(category: str, tile: tuple[int, int, int, int, int], agent: int) -> Claim:
+    """Claim the pixels that an object, or the agent (its direction, else NO_AGENT), changes in the upper left tile."""
+    type_id, color, status, _, lit = tile
+    if agent == NO_AGENT:
+        before, after = _empty_tile(type_id, color, status, lit), _tile(type_id, color, status, NO_AGENT, lit)
     else:
-        before, after = _tile(kind, colour, status, NOBODY, lit), _tile(kind, colour, status, agent, lit)
+        before, after = _tile(type_id, color, status, NO_AGENT, lit), _tile(type_id, color, status, agent, lit)
     changed: np.ndarray = before != after
-    return Claim(category, (0, 0, TILE, TILE), tuple(np.unique(after[changed]).tolist()), inside=changed)
+    return Claim(category, (0, 0, TILE, TILE), tuple(np.unique(after[changed]).tolist()), shape=changed)
 
 
 def claims(state: np.ndarray) -> list[Claim]:
-    """The agent, then what stands on the tiles; 32x32 px at most."""
-    found, under = [], []
+    """Claim the agent, then the objects on the tiles; 32x32 px at most."""
+    agents, objects = [], []
     for row, tiles in enumerate(state[:-1].tolist()):
         for column, tile in enumerate(tiles):
             at = (column * TILE, row * TILE, TILE, TILE)
-            if tile[3] != NOBODY:
-                found.append(replace(_added("agent", tuple(tile), tile[3]), window=at))
-            if tile[0] in THINGS:
-                under.append(replace(_added(THINGS[tile[0]], tuple(tile), NOBODY), window=at))
-    return found + under
+            if tile[3] != NO_AGENT:
+                agents.append(replace(_difference("agent", tuple(tile), tile[3]), window=at))
+            if tile[0] in OBJECTS:
+                objects.append(replace(_difference(OBJECTS[tile[0]], tuple(tile), NO_AGENT), window=at))
+    return agents + objects
 
 
 def slots(state: np.ndarray) -> Slots:
-    """Tiles across and down; middles of the agent and of the goal [px], if there is one; how many things there are.
+    """Read the size in tiles, centers of the agent and of the goal [px], if there is one, and counts of objects.
 
-    direction: 0 right, 1 down, 2 left, 3 up. carries, carries_colour: as the grid encodes them, 0 for nothing.
+    direction: 0 right, 1 down, 2 left, 3 up. carries, carries_colour: as encoded in the grid, 0 for none.
     """
     tiles, carried = state[:-1], state[-1, 0]
-    row, column = np.argwhere(tiles[..., 3] != NOBODY)[0]
+    row, column = np.argwhere(tiles[..., 3] != NO_AGENT)[0]
     goals = np.argwhere(tiles[..., 0] == GOAL)
     goal_y, goal_x = TILE * goals[0] + TILE / 2 if len(goals) else (np.nan, np.nan)
     doors = tiles[..., 2][tiles[..., 0] == DOOR]
@@ -151,7 +153,7 @@ def slots(state: np.ndarray) -> Slots:
 
 
 def event(before: Slots, after: Slots) -> str:
-    """Something taken or put down, a door opened or shut."""
+    """Report an object taken or put down, a door opened or shut."""
     if after["carries"] != before["carries"]:
         return "something taken" if after["carries"] else "something put down"
     if after["open_doors"] != before["open_doors"]:
@@ -160,26 +162,26 @@ def event(before: Slots, after: Slots) -> str:
 
 
 def facts(slots: Slots, event: str, visible: Visible) -> Facts:
-    """Where the agent is, looks and what it carries, where the goal is, and how many doors are open or not."""
+    """Describe position, direction and carried object of the agent, the goal, and the doors."""
     room = (0, 0, int(slots["across"]) * TILE, int(slots["down"]) * TILE)
-    doors = [int(slots[f"{how}_doors"]) for how in ("open", "closed", "locked")]
+    doors = [int(slots[f"{status}_doors"]) for status in ("open", "closed", "locked")]
     carried = (
-        f"a {COLOURS[int(slots['carries_colour'])]} {THINGS[int(slots['carries'])]}" if slots["carries"] else "nothing"
+        f"a {COLORS[int(slots['carries_colour'])]} {OBJECTS[int(slots['carries'])]}" if slots["carries"] else "nothing"
     )
     return {
-        "agent": place(slots["agent_x"], slots["agent_y"], room),
+        "agent": position(slots["agent_x"], slots["agent_y"], room),
         "looks": ("right", "down", "left", "up")[int(slots["direction"])],
         "carries": carried,
-        "goal": "not there" if np.isnan(slots["goal_x"]) else place(slots["goal_x"], slots["goal_y"], room),
+        "goal": "not there" if np.isnan(slots["goal_x"]) else position(slots["goal_x"], slots["goal_y"], room),
         "doors": "{} open and {} closed and {} locked".format(*doors),
-        "event": event or "nothing yet",
+        "event": event or NO_EVENT,
     }
 
 
 GAME = Game(
-    categories=("agent", *THINGS.values()),
+    categories=("agent", *OBJECTS.values()),
     field=FIELD,
-    ground=ground,
+    background=background,
     claims=claims,
     slots=slots,
     ranges={
@@ -210,9 +212,9 @@ GAME = Game(
     },
     history={
         "carries": ("it carries {}", "carrying {}", "we know that it holds {}", "the agent took {}", "in hand {}"),
-        "event": ("last was {}", "before {}", "we saw {}", "the last event was {}", "last {}"),
+        "event": EVENT_PHRASES,
     },
     state=state,
     screen=screen,
-    picture=rendered,
+    image=rendered_image,
 )

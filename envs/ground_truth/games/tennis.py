@@ -1,7 +1,8 @@
-"""Tennis. Addresses: AtariARI (Anand et al., 2019) and ALE's own Tennis.cpp; the rest by comparing RAM and pixels.
+"""Tennis.
 
-The players change sides after odd games, and the side lines with them: those of a half have the colour of the player
-there, who is not seen where he stands in front of one. The lines of the net show neither ball nor shadow.
+Source of the addresses: AtariARI (Anand et al., 2019) and ALE's own Tennis.cpp; the others come from comparing RAM
+and pixels. The players change sides after odd games, and the side lines with them: those of a half have the color of
+its player, who is invisible in front of them. The lines of the net show neither ball nor shadow.
 """
 
 from __future__ import annotations
@@ -10,29 +11,37 @@ import functools
 
 import numpy as np
 
-from envs.ground_truth.captions import Facts, direction, place
+from envs.ground_truth.captions import (
+    BALL_PHRASES,
+    EVENT_PHRASES,
+    MOTION_PHRASES,
+    NO_EVENT,
+    Facts,
+    direction,
+    position,
+)
 from envs.ground_truth.objects import Claim, Game, Slots, Visible
 
-FIELD = (8, 18, 152, 171)  # below the score, above the maker's name
+FIELD = (8, 18, 152, 171)  # below the score, above the name of the maker
 GREEN, WHITE, ORANGE, BLUE, YELLOW, VIOLET = 212, 12, 76, 140, 14, 2  # palette indices
 BALL_X, UPPER_Y, LOWER_Y, UPPER_X, LOWER_X, BALL_Y, SHADOW_Y = 16, 24, 25, 26, 27, 54, 55  # addresses
 POINTS, RIVAL_POINTS, GAMES, RIVAL_GAMES, SWAPPED = 69, 70, 71, 72, 80
-NET = 99  # its uppermost line
-SMALLEST, LARGEST = 60, 110  # pixels of a player, however he stands
-SHADOW_TO_COME = 15  # the address that the next frame takes the shadow from
-NO_BALL = (0, 255)  # of SHADOW_Y: before the first serve, between two points
-CALLED = ("0", "15", "30", "40", "advantage")  # points
+NET = 99  # uppermost line of the net
+MIN_PIXELS, MAX_PIXELS = 60, 110  # of a player in any pose
+SHADOW_Y_NEXT = 15  # address that the next frame reads the shadow from
+NO_BALL = (0, 255)  # values of SHADOW_Y before the first serve and between two points
+POINT_NAMES = ("0", "15", "30", "40", "advantage")
 
 
-def ground(ram: np.ndarray) -> np.ndarray:
-    """The court, (171, 152) uint8."""
+def background(ram: np.ndarray) -> np.ndarray:
+    """Return the empty court, (171, 152) uint8."""
     x, y, w, h = FIELD
     return _court(bool(ram[SWAPPED]))[y : y + h, x : x + w]
 
 
 @functools.cache
 def _court(swapped: bool) -> np.ndarray:
-    """Lines a pixel wide that lean outwards by one every eight lines, white lines, net."""
+    """Draw side lines a pixel wide, which lean outwards by a pixel every eight lines, white lines and net."""
     court = np.full((210, 160), GREEN, np.uint8)
     upper, lower = (BLUE, ORANGE) if swapped else (ORANGE, BLUE)
     for y in range(48, 99):
@@ -48,38 +57,38 @@ def _court(swapped: bool) -> np.ndarray:
 
 
 @functools.cache
-def _hides() -> np.ndarray:
-    """Where ball and shadow are not seen, (210, 160) bool: at the lines, and beside the net too."""
-    hides = _court(False) != GREEN
-    hides[NET : NET + 14] = True
-    return hides
+def _occluding() -> np.ndarray:
+    """Return the pixels that hide ball and shadow, (210, 160) bool: lines, and the height of the net."""
+    occluding = _court(False) != GREEN
+    occluding[NET : NET + 14] = True
+    return occluding
 
 
 def drawn(y: int) -> bool:
-    """Ball and shadow are drawn on odd lines only: where a white line lies, the game writes an even one."""
+    """Whether ball or shadow is drawn: on odd lines only; for a white line the game writes an even one."""
     return bool(y % 2) and 189 - y >= FIELD[1]
 
 
 def claims(ram: np.ndarray) -> list[Claim]:
-    """Ball and its shadow 2x2, a line lower behind the net; players 11 to 16 px wide and 23 px high."""
-    found = []
-    for name, y, colour in (("ball", BALL_Y, YELLOW), ("shadow", SHADOW_Y, VIOLET)):
+    """Claim ball and shadow 2x2, a line lower behind the net; players 11 to 16 px wide and 23 px high."""
+    claimed = []
+    for name, y, color in (("ball", BALL_Y, YELLOW), ("shadow", SHADOW_Y, VIOLET)):
         if not drawn(ram[y]):
             continue
         left, top = int(ram[BALL_X]) - 2, 189 - int(ram[y])
         top += top > NET
-        under = _hides()[max(top, 0) : max(top + 2, 0), max(left, 0) : max(left + 2, 0)]
-        found.append(Claim(name, (left, top, 2, 2), (colour,), int(np.count_nonzero(under))))
+        hidden = _occluding()[max(top, 0) : max(top + 2, 0), max(left, 0) : max(left + 2, 0)]
+        claimed.append(Claim(name, (left, top, 2, 2), (color,), int(np.count_nonzero(hidden))))
     upper, lower = ("rival", "player") if ram[SWAPPED] else ("player", "rival")
     for name, x, top in ((upper, UPPER_X, 166 - ram[UPPER_Y]), (lower, LOWER_X, 167 - ram[LOWER_Y])):
         window = (int(ram[x]) - 2, int(top), 16, 23)
-        colour = ORANGE if name == "player" else BLUE
-        found.append(Claim(name, window, (colour,), missing=16 * 23, most=LARGEST, least=SMALLEST))
-    return found
+        color = ORANGE if name == "player" else BLUE
+        claimed.append(Claim(name, window, (color,), missing=16 * 23, max_pixels=MAX_PIXELS, min_pixels=MIN_PIXELS))
+    return claimed
 
 
 def slots(ram: np.ndarray) -> Slots:
-    """Middles [px]; points (0 to 3 for 0, 15, 30, 40) and games; whether the player, in orange, has the upper half."""
+    """Read centers [px], points (0 to 3 for 0, 15, 30, 40), games, and whether the orange player has the upper half."""
     upper = int(ram[UPPER_X]) + 6, 177 - int(ram[UPPER_Y])
     lower = int(ram[LOWER_X]) + 6, 178 - int(ram[LOWER_Y])
     player, rival = (lower, upper) if ram[SWAPPED] else (upper, lower)
@@ -102,45 +111,45 @@ def slots(ram: np.ndarray) -> Slots:
 
 
 def event(before: Slots, after: Slots) -> str:
-    """A game or a point won, a ball thrown back."""
+    """Report a won game or point, a returned ball."""
     for count, won in (("games", "game"), ("points", "point")):
         for side in ("player", "rival"):
             if after[f"{side}_{count}"] > before[f"{side}_{count}"]:
                 return f"{won} to the {side}"
     if before["shadow_y_velocity"] * after["shadow_y_velocity"] < 0:
-        upwards = after["shadow_y_velocity"] < 0  # away from who has the lower half
+        upwards = after["shadow_y_velocity"] < 0  # away from the player of the lower half
         return "rival hit" if upwards == bool(after["player_above"]) else "player hit"
     return ""
 
 
-def _called(points: int) -> str:
-    return CALLED[min(points, len(CALLED) - 1)]
+def _point_name(points: int) -> str:
+    return POINT_NAMES[min(points, len(POINT_NAMES) - 1)]
 
 
 def facts(slots: Slots, event: str, visible: Visible) -> Facts:
-    """Where ball and players are, the score; and where the ball flies, what happened last."""
+    """Describe ball, players and score; and the direction of the ball and the last event."""
     points = [int(slots[f"{side}_points"]) for side in ("player", "rival")]
     games = [int(slots[f"{side}_games"]) for side in ("player", "rival")]
     ball = "out of sight" if slots["ball_visible"] else "out of play"  # hidden by a player or a line
-    if NET <= slots["ball_y"] < NET + 14:  # not seen there
+    if NET <= slots["ball_y"] < NET + 14:  # where it is not drawn
         ball = "at the net"
     elif visible["ball"] and slots["ball_visible"]:
-        ball = place(slots["ball_x"], slots["ball_y"], FIELD)
+        ball = position(slots["ball_x"], slots["ball_y"], FIELD)
     return {
         "ball": ball,
-        "player": place(slots["player_x"], slots["player_y"], FIELD),
-        "rival": place(slots["rival_x"], slots["rival_y"], FIELD),
-        # The screen shows points, and games as long as nobody has any.
-        "score": f"{_called(points[0])} to {_called(points[1])}"
+        "player": position(slots["player_x"], slots["player_y"], FIELD),
+        "rival": position(slots["rival_x"], slots["rival_y"], FIELD),
+        # The screen shows points, or games while both have none.
+        "score": f"{_point_name(points[0])} to {_point_name(points[1])}"
         if any(points)
         else f"{games[0]} to {games[1]} in games",
         "motion": direction(slots["ball_x_velocity"], slots["shadow_y_velocity"]),
-        "event": event or "nothing yet",
+        "event": event or NO_EVENT,
     }
 
 
 PHRASES = {
-    "ball": ("the ball is {}", "ball {}", "we see the ball {}", "the ball can be found {}", "a ball {}"),
+    "ball": BALL_PHRASES,
     "player": (
         "the orange player is {}",
         "orange {}",
@@ -152,14 +161,14 @@ PHRASES = {
     "score": ("the score is {}", "score {}", "we see a score of {}", "the board says {}", "so far {}"),
 }
 HISTORY = {
-    "motion": ("it flies {}", "going {}", "we see it move {}", "the ball heads {}", "it moves {}"),
-    "event": ("last was {}", "before {}", "we saw {}", "the last event was {}", "last {}"),
+    "motion": MOTION_PHRASES,
+    "event": EVENT_PHRASES,
 }
 
 GAME = Game(
     categories=("ball", "shadow", "player", "rival"),
     field=FIELD,
-    ground=ground,
+    background=background,
     claims=claims,
     slots=slots,
     ranges={
@@ -185,6 +194,6 @@ GAME = Game(
     # Points are drawn when the game counts them, not when they are written.
     writes={
         "ball_x": lambda x: {BALL_X: round(min(max(x, 8), 150)) + 1},
-        "shadow_y": lambda y: {SHADOW_TO_COME: 190 - round(min(max(y, 40), 180)) | 1},
+        "shadow_y": lambda y: {SHADOW_Y_NEXT: 190 - round(min(max(y, 40), 180)) | 1},
     },
 )

@@ -128,7 +128,7 @@ def test_a_learner_without_mistakes_finds_the_right_value(world: str) -> None:
 
 
 @pytest.mark.parametrize("world", KNOWN)
-def test_the_right_value_is_the_best_discounted_return_of_the_uncut_world(world: str) -> None:
+def test_the_right_value_is_the_best_discounted_return_of_the_uncut_environment(world: str) -> None:
     known = KNOWN[world]
     env = gym.make(known.env).unwrapped
     returns = []
@@ -168,12 +168,12 @@ def test_mixed_targets_lie_where_the_huber_loss_is_the_squared_loss(world: str, 
 
 
 @pytest.mark.parametrize("world", KNOWN)
-def test_the_numbers_of_a_world_are_far_enough_apart_to_tell_a_learner_s_mistake(world: str) -> None:
+def test_the_numbers_of_a_environment_are_far_enough_apart_to_tell_a_learner_s_mistake(world: str) -> None:
     numbers = sorted([KNOWN[world].value, *KNOWN[world].mistakes.values()])
     assert min(b - a for a, b in pairwise(numbers)) > 0.3
 
 
-def test_every_mistake_has_a_world_and_every_world_names_its_mistakes() -> None:
+def test_every_mistake_has_a_environment_and_every_environment_names_its_mistakes() -> None:
     assert {mistake for _, mistake in CASES} == set(MISTAKES)
 
 
@@ -195,7 +195,7 @@ def test_the_derivation_in_the_docstring_ends_in_the_numbers_of_known(world: str
 
 
 @pytest.mark.parametrize("world", KNOWN)
-def test_worlds_keep_the_contract_of_gymnasium(world: str) -> None:
+def test_environments_keep_the_contract_of_gymnasium(world: str) -> None:
     env = gym.make(KNOWN[world].env)
     check_env(env.unwrapped, skip_render_check=True)
 

@@ -13,7 +13,7 @@ from envs.probes.policies import AIM, RECALL, Aim, Recall
 # Aim's bounds are not symmetric on purpose.
 @pytest.mark.filterwarnings("ignore:.*symmetric and normalized:UserWarning")
 @pytest.mark.parametrize("world", [AIM, RECALL])
-def test_worlds_keep_the_contract_of_gymnasium(world: str) -> None:
+def test_environments_keep_the_contract_of_gymnasium(world: str) -> None:
     check_env(gym.make(world).unwrapped, skip_render_check=True)
 
 

@@ -9,7 +9,7 @@ import pong_models
 import pytest
 
 from agents import play
-from agents.perception.captions import EVERY, STRIP, WORD_FRAMES, Narrator, laid_out
+from agents.perception.captions import CAPTION_FRAMES, STRIP_HEIGHT, WORD_FRAMES, CaptionOverlay, word_layout
 from agents.rl.interfaces import Policy
 from agents.training.video import HEIGHT, play_episode
 from envs.config import EnvConfig
@@ -24,41 +24,41 @@ def test_words_stand_as_in_the_sentence_and_break_at_the_width() -> None:
     said = words("ab, cd 12.")
     assert said == ["ab", ",", "cd", "1", "2", "."]
     lengths = [20.0, 5.0, 20.0, 10.0, 10.0, 5.0]
-    assert laid_out(said, lengths, 5, 1000) == [(0, 0), (20, 0), (30, 0), (55, 0), (65, 0), (75, 0)]
-    assert laid_out(said, lengths, 5, 50) == [(0, 0), (20, 0), (30, 0), (0, 1), (10, 1), (20, 1)]
+    assert word_layout(said, lengths, 5, 1000) == [(0, 0), (20, 0), (30, 0), (55, 0), (65, 0), (75, 0)]
+    assert word_layout(said, lengths, 5, 50) == [(0, 0), (20, 0), (30, 0), (0, 1), (10, 1), (20, 1)]
 
 
 def test_it_says_what_the_captioner_says_in_one_phrasing_with_one_word_lit() -> None:
-    narrator = Narrator(pong_models.run("caption"))
+    overlay = CaptionOverlay(pong_models.run("caption"))
     images = data.load(pong_models.folder()).splits["train"].images
     pictures = [np.ascontiguousarray(image.permute(1, 2, 0).numpy()) for image in images]
     expected = open_captioner(pong_models.run("caption")).predict(images[:1])
-    shown = narrator.tell(pictures[0])
-    assert shown.shape == pictures[0].shape and sentence(narrator.said) == expected[0]
-    narrator.said, narrator._opening = ["the", "ball", "."], narrator._begin("the ball is at the left.")
-    assert [narrator.caption.vocabulary.words[i] for i in narrator._opening] == ["the", "ball", "is"]
-    frame = narrator.under(np.zeros((100, 200, 3), np.uint8))
-    assert frame.shape == (100 + STRIP, 200, 3)
+    shown = overlay.annotate(pictures[0])
+    assert shown.shape == pictures[0].shape and sentence(overlay.words) == expected[0]
+    overlay.words, overlay._opening = ["the", "ball", "."], overlay._opening_of("the ball is at the left.")
+    assert [overlay.captioner.vocabulary.words[i] for i in overlay._opening] == ["the", "ball", "is"]
+    frame = overlay.add_strip(np.zeros((100, 200, 3), np.uint8))
+    assert frame.shape == (100 + STRIP_HEIGHT, 200, 3)
     lit = (np.abs(frame[100:].astype(int) - HEAT).sum(-1) < 60).nonzero()[1]
     assert lit.min() > 0 and lit.max() < 40, "only the first word"
-    narrator.frames = 2 * EVERY * WORD_FRAMES  # a frame at which it looks again
-    narrator.tell(pictures[5])
-    assert narrator.said[:3] == ["the", "ball", "is"]
+    overlay.frames = 2 * CAPTION_FRAMES * WORD_FRAMES  # a frame at which it looks again
+    overlay.annotate(pictures[5])
+    assert overlay.words[:3] == ["the", "ball", "is"]
 
 
 def test_a_film_with_a_comment_is_higher_by_it() -> None:
-    narrator = Narrator(pong_models.run("caption"))
+    overlay = CaptionOverlay(pong_models.run("caption"))
     policy = Policy(lambda obs: np.zeros(len(obs), np.int64))
-    frames, *_ = play_episode("Pong", EnvConfig(observe="objects"), policy, 1, max_steps=4, narrator=narrator)
-    assert len(frames) == 5 and {frame.shape[0] for frame in frames} == {HEIGHT + STRIP}
-    assert narrator.frames == 5
+    frames, *_ = play_episode("Pong", EnvConfig(observe="objects"), policy, 1, max_steps=4, overlay=overlay)
+    assert len(frames) == 5 and {frame.shape[0] for frame in frames} == {HEIGHT + STRIP_HEIGHT}
+    assert overlay.frames == 5
 
 
-def test_other_worlds_and_other_runs_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_other_environments_and_other_runs_are_refused(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="a run of 'detect', not of 'caption'"):
-        Narrator(pong_models.run("detect"))
-    with pytest.raises(ConfigError, match=r"captions pictures of 160 x 210, CartPole-v1 shows 600 x 400"):
-        Narrator(pong_models.run("caption")).check("CartPole-v1", EnvConfig())
+        CaptionOverlay(pong_models.run("detect"))
+    with pytest.raises(ConfigError, match=r"captions images of 160 x 210, those of CartPole-v1 are 600 x 400"):
+        CaptionOverlay(pong_models.run("caption")).check("CartPole-v1", EnvConfig())
     with pytest.raises(SystemExit) as caught:
         play.main([str(pong_models.run("detect")), "--captioner", str(tmp_path)])
     assert caught.value.code == 2 and "which cannot be played" in capsys.readouterr().err

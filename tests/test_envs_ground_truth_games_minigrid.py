@@ -16,14 +16,14 @@ from envs.factory import make_vec
 from envs.ground_truth.objects import Scene
 from envs.ground_truth.registry import game_of
 from envs.ground_truth.verify import prove
-from envs.ground_truth.wrappers import WithTruth
+from envs.ground_truth.wrappers import GroundTruthInfo
 
 pytest.importorskip("minigrid", reason="an optional extra: pip install -e '.[minigrid]'")
 IDS = ("DoorKey-8x8-v0", "LavaCrossingS9N2-v0", "Fetch-8x8-N3-v0", "ObstructedMaze-1Dlhb-v0")
 
 
 def play(env_id: str, steps: int, seed: int = 0) -> Iterator[tuple[Any, Scene]]:
-    env = WithTruth(gym.make(env_id, render_mode="rgb_array"))
+    env = GroundTruthInfo(gym.make(env_id, render_mode="rgb_array"))
     _, info = env.reset(seed=seed)
     env.action_space.seed(seed)
     for _ in range(steps):
@@ -40,7 +40,7 @@ def test_grid_and_pixels_prove_each_other(name: str) -> None:
     for env, scene in play(f"minigrid:MiniGrid-{name}", 60):
         assert scene.problem is None
         screen, owner = game.screen(env), np.zeros(game.screen(env).shape, int)
-        drawn = game.ground(game.state(env)).copy()
+        drawn = game.background(game.state(env)).copy()
         for thing in scene.objects:
             x, y, w, h = thing.box
             drawn[y : y + h, x : x + w][thing.mask] = screen[y : y + h, x : x + w][thing.mask]
@@ -70,7 +70,7 @@ def test_a_speck_a_missing_key_and_a_door_in_another_state_are_noticed() -> None
     for category, message in (("key", "key fills 0 of"), ("door", "door fills 0 of")):
         x, y, w, h = next(t.box for t in scene.objects if t.category == category)
         gone = screen.copy()
-        gone[y : y + h, x : x + w] = game.ground(state)[y : y + h, x : x + w]
+        gone[y : y + h, x : x + w] = game.background(state)[y : y + h, x : x + w]
         assert message in str(prove(game, state, gone)[1])
     lie = state.copy()
     door = tuple(np.argwhere(state[:-1, :, 0] == 4)[0])
@@ -79,7 +79,7 @@ def test_a_speck_a_missing_key_and_a_door_in_another_state_are_noticed() -> None
 
 
 def test_what_is_carried_and_opened_is_told() -> None:
-    env = WithTruth(gym.make("minigrid:MiniGrid-DoorKey-5x5-v0", render_mode="rgb_array"))
+    env = GroundTruthInfo(gym.make("minigrid:MiniGrid-DoorKey-5x5-v0", render_mode="rgb_array"))
     env.reset(seed=0)
     world: Any = env.unwrapped
     key = next(
@@ -93,12 +93,12 @@ def test_what_is_carried_and_opened_is_told() -> None:
 
 
 def test_another_view_is_refused() -> None:
-    env = WithTruth(gym.make("minigrid:MiniGrid-Empty-5x5-v0", render_mode="rgb_array", agent_pov=True))
+    env = GroundTruthInfo(gym.make("minigrid:MiniGrid-Empty-5x5-v0", render_mode="rgb_array", agent_pov=True))
     with pytest.raises(ValueError, match="agent_pov=False"):
         env.reset(seed=0)
 
 
-def test_a_dataset_of_a_family_s_world_and_its_numbers_for_agents(tmp_path: Path) -> None:
+def test_a_dataset_of_a_family_s_environment_and_its_numbers_for_agents(tmp_path: Path) -> None:
     config = scenes.Config("minigrid:MiniGrid-DoorKey-5x5-v0", frames=20, out=tmp_path / "data", every=3)
     path = scenes.write(config)
     said = json.loads((path / "annotations" / "captions_train.json").read_text())["annotations"][0]["caption"]

@@ -1,0 +1,104 @@
+"""Dataset folders on disk: splits, labels, refused and damaged folders."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scene_folders import files, pong_folder, read
+
+from envs import scenes
+from envs.dataset import folder
+
+with contextlib.redirect_stdout(io.StringIO()):
+    from faster_coco_eval import COCO
+
+
+@pytest.fixture
+def pong() -> Path:
+    return pong_folder()
+
+
+def test_a_whole_folder_is_left_as_it_is_and_a_lost_file_is_written_again(pong: Path, tmp_path: Path) -> None:
+    path = tmp_path / "data"
+    shutil.copytree(pong, path)
+    config = scenes.Config("Pong", frames=40, seed=3, out=path, every=5)
+    before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
+    begun: list[int] = []
+    scenes.write(config, on_frame=begun.append)
+    assert begun == [40] and {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before
+    (path / "sheet.png").unlink()
+    (path / "parts").mkdir()  # a command that was stopped while it tidied up
+    scenes.write(config)
+    assert files(path) == files(pong) and not (path / "parts").exists()
+    for lost in ("images/000007.png", "annotations/slots_val.json"):
+        (path / lost).unlink()
+        scenes.write(config)
+        assert files(path) == files(pong)
+
+
+def test_a_folder_of_other_settings_is_left_alone(pong: Path, tmp_path: Path) -> None:
+    before = files(pong)
+    with pytest.raises(ValueError, match=r"holds a dataset of other settings \(frames, seed\)"):
+        scenes.write(scenes.Config("Pong", frames=50, seed=9, out=pong, every=5))
+    assert files(pong) == before
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(ValueError, match="is not empty and holds no dataset"):
+        scenes.write(scenes.Config("Pong", frames=50, out=tmp_path))
+
+
+def test_a_damaged_file_of_a_folder_is_named(pong: Path, tmp_path: Path) -> None:
+    shutil.copytree(pong, tmp_path / "data")
+    about = tmp_path / "data" / "dataset.json"
+    for content in (about.read_text()[:300], "[]"):
+        about.write_text(content)
+        with pytest.raises(ValueError, match=r"dataset\.json is damaged"):
+            scenes.write(scenes.Config("Pong", frames=40, seed=3, out=tmp_path / "data", every=5))
+
+
+def test_episodes_are_whole_in_one_split(pong: Path) -> None:
+    episodes = {split: {i["episode"] for i in read(pong, "instances", split)["images"]} for split in folder.SPLITS}
+    assert all(episodes.values())
+    assert sum(map(len, episodes.values())) == len(set().union(*episodes.values()))
+    about = json.loads((pong / "dataset.json").read_text())
+    assert about["splits"] == {"train": 32, "val": 4, "test": 4} and about["frames"] == 40
+    assert sum(episode["frames"] for episode in about["episodes"]) == 40
+    tries = sum(episode["tries"] for episode in about["episodes"])
+    assert tries == 40 + sum(about["rejected"].values())
+
+
+def test_another_library_reads_the_labels_and_finds_the_pixels(pong: Path) -> None:
+    with contextlib.redirect_stdout(io.StringIO()):
+        theirs = COCO(str(pong / "annotations" / "instances_train.json"))
+    palette = {"ball": (236, 236, 236), "player": (92, 186, 92), "enemy": (213, 130, 74)}
+    seen = set()
+    for image in theirs.loadImgs(theirs.getImgIds()):
+        with Image.open(pong / "images" / image["file_name"]) as file:
+            pixels = np.asarray(file)
+        assert pixels.shape == (image["height"], image["width"], 3) == (210, 160, 3)
+        for thing in theirs.loadAnns(theirs.getAnnIds(imgIds=[image["id"]])):
+            name = theirs.loadCats([thing["category_id"]])[0]["name"]
+            mask = theirs.annToMask(thing).astype(bool)
+            assert (pixels[mask] == palette[name]).all() and mask.sum() == thing["area"]
+            ys, xs = np.nonzero(mask)
+            assert thing["bbox"] == [xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1]
+            seen.add(name)
+    assert seen == set(palette)
+
+
+def test_captions_and_slots_belong_to_their_images(pong: Path) -> None:
+    for split in folder.SPLITS:
+        ids = [image["id"] for image in read(pong, "instances", split)["images"]]
+        said = read(pong, "captions", split)["annotations"]
+        assert [c["image_id"] for c in said] == [i for i in ids for _ in range(5)]
+        slots = read(pong, "slots", split)["annotations"]
+        assert [s["image_id"] for s in slots] == ids
+        for slot, first in zip(slots, said[::5], strict=True):
+            score = f"{slot['slots']['player_score']:.0f} to {slot['slots']['enemy_score']:.0f}"
+            assert f"the score is {score}" in first["caption"] and "flies" not in first["caption"]
