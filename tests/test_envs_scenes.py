@@ -144,7 +144,7 @@ def test_splits_without_frames_are_named(
         (["--epsilon", "-1"], "epsilon is a share"),
         (["--frames", "0"], "at least 1"),
         (["--random-episodes", "1.5"], "random_episodes is a share"),
-        (["--observe", "objects"], "random play looks at nothing"),
+        (["--observe", "objects"], "random play observes nothing"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
