@@ -53,8 +53,8 @@ class EnvConfig:
     max_episode_frames: int = MAX_EPISODE_FRAMES
 
     def __post_init__(self) -> None:
-        kind, colon, source = self.observe.partition(":")
-        if self.observe not in ("pixels", "objects") and not (kind in DETECTOR_KINDS and colon and source):
+        model, colon, source = self.observe.partition(":")
+        if self.observe not in ("pixels", "objects") and not (model in DETECTOR_KINDS and colon and source):
             known = ", ".join(["pixels", "objects", *(f"{name}:RUN" for name in DETECTOR_KINDS)])
             raise ValueError(f"world.observe must be one of {known}, not {self.observe!r}")
         if self.sticky is not None and not 0.0 <= self.sticky < 1.0:

@@ -94,7 +94,7 @@ def _import(module: str) -> None:
 
 
 def is_atari(env_id: str) -> bool:
-    """Whether ale-py runs the environment (`ALE/Pong-v5`, `PongNoFrameskip-v4`, ...)."""
+    """Return whether ale-py runs the environment (`ALE/Pong-v5`, `PongNoFrameskip-v4`, ...)."""
     entry_point = spec(env_id).entry_point
     return isinstance(entry_point, str) and entry_point.startswith("ale_py")
 

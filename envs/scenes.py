@@ -257,7 +257,7 @@ def main(argv: list[str] | None = None) -> None:
     """Write a dataset folder."""
     config = cli(Config, argv)
     if config.world.observe != "pixels":
-        raise ValueError("random play looks at nothing: leave out --observe (scenes of an agent: agents.play --scenes)")
+        raise ValueError("random play observes nothing: leave out --observe (scenes of an agent: agents.play --scenes)")
     size = expected_bytes(config)
     print(f"{config.path}: {config.frames:,} frames of {config.env}, about {size / 1e6:,.0f} MB", flush=True)
     with Bar(f"recording {config.env}", config.frames, "frames") as bar:

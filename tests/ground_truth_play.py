@@ -23,7 +23,7 @@ IDS = sorted(env_id for env_id in names.aliases().values() if game_name(env_id) 
 
 
 def play(env_id: str, frames: int, seed: int = 0) -> Iterator[tuple[Any, Scene]]:
-    """Lazy random play, frame by frame; worlds that are drawn are slow, and give a tenth of the frames."""
+    """Lazy random play, frame by frame; rendered environments are slow, and give a tenth of the frames."""
     rng = np.random.default_rng(seed)
     atari = names.is_atari(env_id)
     env = GroundTruthInfo(gym.make(env_id, **({"frameskip": 1} if atari else {"render_mode": "rgb_array"})))
@@ -41,9 +41,9 @@ def play(env_id: str, frames: int, seed: int = 0) -> Iterator[tuple[Any, Scene]]
 
 def bare(game: Game, env: Any) -> np.ndarray:
     """The field with nothing in it, (h, w)."""
-    picture = np.empty((game.field[3], game.field[2]), game.screen(env).dtype)
-    picture[:] = game.background(game.state(env))
-    return picture
+    field = np.empty((game.field[3], game.field[2]), game.screen(env).dtype)
+    field[:] = game.background(game.state(env))
+    return field
 
 
 def place_of(thing: Object, field: Box) -> tuple[slice, slice]:

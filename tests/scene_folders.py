@@ -15,8 +15,8 @@ def files(path: Path) -> dict[str, bytes]:
     return {str(file.relative_to(path)): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
 
 
-def read(path: Path, kind: str, split: str) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((path / "annotations" / f"{kind}_{split}.json").read_text())
+def read(path: Path, content_name: str, split: str) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((path / "annotations" / f"{content_name}_{split}.json").read_text())
     return content
 
 

@@ -21,7 +21,7 @@ class Tiny(gym.Env[Any, Any]):
     def __init__(self, space: spaces.Space[Any], actions: spaces.Space[Any] | None = None) -> None:
         self.observation_space = space
         self.action_space = spaces.Discrete(3) if actions is None else actions
-        self.seen: list[Any] = []
+        self.actions: list[Any] = []
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
@@ -32,13 +32,13 @@ class Tiny(gym.Env[Any, Any]):
 
     def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
         assert self.action_space.contains(action), action
-        self.seen.append(action)
+        self.actions.append(action)
         self.steps += 1
         return self.observation_space.sample(), 1.0, self.steps >= 5, False, {}
 
 
 class Words(spaces.Space[str]):
-    """A kind of space that Gymnasium cannot flatten, like MiniGrid's missions."""
+    """A space that Gymnasium cannot flatten, like MiniGrid's missions."""
 
     def sample(self, mask: Any = None, probability: Any = None) -> str:
         return "open the door"

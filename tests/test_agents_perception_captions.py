@@ -1,4 +1,4 @@
-"""A captioner's comment: what it says of a frame, where its words stand, where it glows, whom it refuses."""
+"""Captions over a video: the sentence of a frame, the layout of its words, their highlighting, refused runs."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from rl_gen_lab.data.vocabulary import sentence, words
 from rl_gen_lab.vision.captioning.attention_map import HEAT
 
 
-def test_words_stand_as_in_the_sentence_and_break_at_the_width() -> None:
-    said = words("ab, cd 12.")
-    assert said == ["ab", ",", "cd", "1", "2", "."]
+def test_words_are_laid_out_as_in_the_sentence_and_break_at_the_width() -> None:
+    text = words("ab, cd 12.")
+    assert text == ["ab", ",", "cd", "1", "2", "."]
     lengths = [20.0, 5.0, 20.0, 10.0, 10.0, 5.0]
-    assert word_layout(said, lengths, 5, 1000) == [(0, 0), (20, 0), (30, 0), (55, 0), (65, 0), (75, 0)]
-    assert word_layout(said, lengths, 5, 50) == [(0, 0), (20, 0), (30, 0), (0, 1), (10, 1), (20, 1)]
+    assert word_layout(text, lengths, 5, 1000) == [(0, 0), (20, 0), (30, 0), (55, 0), (65, 0), (75, 0)]
+    assert word_layout(text, lengths, 5, 50) == [(0, 0), (20, 0), (30, 0), (0, 1), (10, 1), (20, 1)]
 
 
-def test_it_says_what_the_captioner_says_in_one_phrasing_with_one_word_lit() -> None:
+def test_a_frame_has_the_sentence_of_the_captioner_in_one_phrasing_with_one_word_highlighted() -> None:
     overlay = CaptionOverlay(pong_models.run("caption"))
     images = data.load(pong_models.folder()).splits["train"].images
-    pictures = [np.ascontiguousarray(image.permute(1, 2, 0).numpy()) for image in images]
+    frames = [np.ascontiguousarray(image.permute(1, 2, 0).numpy()) for image in images]
     expected = open_captioner(pong_models.run("caption")).predict(images[:1])
-    shown = overlay.annotate(pictures[0])
-    assert shown.shape == pictures[0].shape and sentence(overlay.words) == expected[0]
+    shown = overlay.annotate(frames[0])
+    assert shown.shape == frames[0].shape and sentence(overlay.words) == expected[0]
     overlay.words, overlay._opening = ["the", "ball", "."], overlay._opening_of("the ball is at the left.")
     assert [overlay.captioner.vocabulary.words[i] for i in overlay._opening] == ["the", "ball", "is"]
     frame = overlay.add_strip(np.zeros((100, 200, 3), np.uint8))
     assert frame.shape == (100 + STRIP_HEIGHT, 200, 3)
     lit = (np.abs(frame[100:].astype(int) - HEAT).sum(-1) < 60).nonzero()[1]
     assert lit.min() > 0 and lit.max() < 40, "only the first word"
-    overlay.frames = 2 * CAPTION_FRAMES * WORD_FRAMES  # a frame at which it looks again
-    overlay.annotate(pictures[5])
+    overlay.frames = 2 * CAPTION_FRAMES * WORD_FRAMES  # a frame with a new caption
+    overlay.annotate(frames[5])
     assert overlay.words[:3] == ["the", "ball", "is"]
 
 
-def test_a_film_with_a_comment_is_higher_by_it() -> None:
+def test_a_video_with_captions_is_higher_by_their_strip() -> None:
     overlay = CaptionOverlay(pong_models.run("caption"))
     policy = Policy(lambda obs: np.zeros(len(obs), np.int64))
     frames, *_ = play_episode("Pong", EnvConfig(observe="objects"), policy, 1, max_steps=4, overlay=overlay)

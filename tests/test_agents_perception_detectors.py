@@ -36,24 +36,24 @@ def as_trained(task: str) -> tuple[Task, data.Dataset]:
     return built, dataset
 
 
-def test_a_saved_detector_finds_what_the_trained_one_found() -> None:
+def test_a_saved_detector_predicts_as_after_its_training() -> None:
     trained, dataset = as_trained("detect")
     images = dataset.splits["test"].images
     saved = load_task(pong_models.run("detect"), "detect")
     assert isinstance(trained, OneStageTask) and isinstance(saved, OneStageTask)
     with torch.no_grad():
-        expected, found = trained.predict(images), saved.predict(images)
+        expected, predicted = trained.predict(images), saved.predict(images)
     assert sum(len(one.boxes) for one in expected) > 0
-    for one, other in zip(expected, found, strict=True):
+    for one, other in zip(expected, predicted, strict=True):
         torch.testing.assert_close(one.boxes, other.boxes)
         assert torch.equal(one.classes, other.classes)
     detector = detectors.load_detector("detector", str(pong_models.run("detect")))
-    (seen, _) = detector.detect(images.permute(0, 2, 3, 1).numpy())
+    (detections, _) = detector.detect(images.permute(0, 2, 3, 1).numpy())
     sure = expected[0].above(0.1)
     for i, name in enumerate(dataset.categories):
         boxes = sure.boxes[sure.classes == i]
         sides = torch.cat((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), 1)
-        torch.testing.assert_close(torch.tensor(seen.get(name, [])).reshape(-1, 4), sides)
+        torch.testing.assert_close(torch.tensor(detections.get(name, [])).reshape(-1, 4), sides)
     assert detector.images >= 2 and detector.seconds > 0
 
 
@@ -68,7 +68,7 @@ def test_a_model_is_known_by_its_weights_not_by_the_bytes_of_its_file(tmp_path: 
     assert weights_digest(run) != known
 
 
-def test_a_saved_segmenter_sees_what_the_trained_one_saw() -> None:
+def test_a_saved_segmenter_predicts_as_after_its_training() -> None:
     trained, dataset = as_trained("segment")
     images = dataset.splits["test"].images
     saved = load_task(pong_models.run("segment"), "segment")

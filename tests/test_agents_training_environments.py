@@ -31,7 +31,7 @@ SHORT += ["--wandb.mode", "disabled", "--checkpoint-every-env-steps", "16"]
         ("ppo", ppo.main, "segment", "segment", ["--rollout-steps", "4", "--minibatch-size", "8"]),
     ],
 )
-def test_an_agent_learns_resumes_and_plays_through_a_model(
+def test_an_agent_learns_resumes_and_plays_with_a_model_as_its_observation(
     agent: str, main: Callable[[list[str]], None], model: str, task: str, flags: list[str], tmp_path: Path
 ) -> None:
     source = f"{model}:{pong_models.run(task)}"
@@ -39,8 +39,8 @@ def test_an_agent_learns_resumes_and_plays_through_a_model(
     (folder,) = tmp_path.iterdir()
     about = RunFolder.open(folder).read_config()
     assert about["config"]["world"]["observe"] == source
-    seen = str(about["fingerprint"]["fields"]["observe"])
-    assert seen.startswith(model) and str(tmp_path) not in seen and "seen as" in about["fingerprint"]["text"]
+    observer = str(about["fingerprint"]["fields"]["observe"])
+    assert observer.startswith(model) and str(tmp_path) not in observer and "seen as" in about["fingerprint"]["text"]
     main(["--resume", str(folder), "--total-env-steps", "32"])
     result = RunFolder.open(folder).read_result()
     assert result["status"] == "finished" and result["total_env_steps"] == 32
@@ -57,7 +57,7 @@ def test_an_agent_learns_resumes_and_plays_through_a_model(
     observation.main([str(folder), "--episodes", "1", "--results-dir", str(tmp_path / "results")])
     with (tmp_path / "results" / "observation.csv").open(newline="") as handle:
         rows = list(csv.DictReader(handle))
-    assert [row["source"] for row in rows] == ["truth", seen], "the same detector again: the row is replaced"
+    assert [row["source"] for row in rows] == ["truth", observer], "the same detector again: the row is replaced"
     assert rows[0]["cpu_ms_per_picture"] == "" and float(rows[1]["cpu_ms_per_picture"]) > 0
     assert rows[1]["fingerprint"] == about["fingerprint"]["hash"] != rows[0]["fingerprint"]
     assert rows[1]["source_on_test_split"].startswith("f1 " if task == "detect" else "miou ")

@@ -163,7 +163,7 @@ def always(action: int) -> Policy:
     return Policy(lambda obs: np.full(len(obs), action))
 
 
-def test_a_environment_that_cannot_be_drawn_is_filmed_all_the_same(blind: str) -> None:
+def test_a_world_that_cannot_be_drawn_is_filmed_all_the_same(blind: str) -> None:
     policy = Policy(
         lambda obs: np.full(len(obs), 2), lambda obs: np.tile(np.array([1, 2, 3], np.float32), (len(obs), 1))
     )

@@ -85,7 +85,7 @@ def test_rejected_frames_are_counted_by_their_reason() -> None:
     assert isinstance(env.env, GroundTruthInfo)
 
 
-def test_a_environment_without_truth_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_environment_without_truth_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         truth.main(["--env", "Qbert", "--results-dir", str(tmp_path)])
     assert stopped.value.code == 2 and "no ground truth for ALE/Qbert-v5" in capsys.readouterr().err

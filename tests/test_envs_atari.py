@@ -21,9 +21,9 @@ from envs.factory import make_env, make_vec
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
-        ("Pong", {}),  # a whole game
-        ("Breakout", {}),  # a whole game
-        ("Breakout", {"grayscale": False}),  # a whole game
+        ("Pong", {}),  # a complete game
+        ("Breakout", {}),  # a complete game
+        ("Breakout", {"grayscale": False}),  # a complete game
         ("Pong", {"grayscale": False, "image_size": 96, "frame_stack": 2, "max_episode_frames": 300}),
         ("Pong", {"image_size": 42, "frame_stack": 3, "max_episode_frames": 300}),
         ("Breakout", {"frame_stack": 1, "frame_skip": 1, "max_episode_frames": 100}),
@@ -38,13 +38,13 @@ def test_the_vector_env_shows_and_pays_what_gymnasiums_wrappers_do(name: str, se
     vec, env = make_vec(name, 1, config), make_env(name, config)
     assert vec.single_observation_space == env.observation_space
     assert vec.single_action_space == env.action_space
-    chance = np.random.default_rng(4)
+    rng = np.random.default_rng(4)
     (obs, _), (expected, _) = vec.reset(seed=1), env.reset(seed=1)
     np.testing.assert_array_equal(obs[0], expected)
     over, steps, moved, total = False, 0, 0, 0.0
     while not over:
         before = obs
-        action = int(chance.integers(vec.single_action_space.n))
+        action = int(rng.integers(vec.single_action_space.n))
         obs, reward, terminated, truncated, _ = vec.step(np.array([action]))
         expected, *outcome, _ = env.step(action)
         np.testing.assert_array_equal(obs[0], expected, err_msg=f"step {steps}")
@@ -87,8 +87,8 @@ def test_a_stack_begins_with_zeros_and_grows_frame_by_frame() -> None:
 def test_rewards_are_never_clipped_and_games_of_many_points_show_it() -> None:
     vec = make_vec("MsPacman", 1, EnvConfig(**PLAIN))
     vec.reset(seed=0)
-    chance = np.random.default_rng(0)
-    rewards = [float(vec.step(chance.integers(9, size=1))[1][0]) for _ in range(200)]
+    rng = np.random.default_rng(0)
+    rewards = [float(vec.step(rng.integers(9, size=1))[1][0]) for _ in range(200)]
     assert max(rewards) >= 10.0
     vec.close()
 
@@ -167,8 +167,8 @@ def test_fire_begins_a_game_of_the_older_ids_only() -> None:
     for fire in (False, True):
         vec = make_vec("Breakout", 1, EnvConfig(**(PLAIN | {"fire_reset": fire}), frame_stack=1))
         vec.reset(seed=1)
-        pictures = [vec.step(np.array([0]))[0] for _ in range(12)]
-        ball_moves.append(any((a != b).any() for a, b in itertools.pairwise(pictures[2:])))
+        images = [vec.step(np.array([0]))[0] for _ in range(12)]
+        ball_moves.append(any((a != b).any() for a, b in itertools.pairwise(images[2:])))
         vec.close()
     assert ball_moves == [False, True]
     with pytest.raises(ValueError, match=r"cannot begin its games with FIRE here: add --world\.fire-reset False"):

@@ -22,12 +22,12 @@ with contextlib.redirect_stdout(io.StringIO()):
 def test_run_lengths_are_those_of_another_library(mask: np.ndarray, x: int, y: int) -> None:
     if not mask.any():
         return
-    whole = np.zeros((15, 12), np.uint8)
-    whole[y : y + mask.shape[0], x : x + mask.shape[1]] = mask
+    mask_in_image = np.zeros((15, 12), np.uint8)
+    mask_in_image[y : y + mask.shape[0], x : x + mask.shape[1]] = mask
     text = coco.encode((x, y, mask.shape[1], mask.shape[0]), mask, (15, 12))
-    theirs = their_masks.encode(np.asfortranarray(whole))["counts"]
+    theirs = their_masks.encode(np.asfortranarray(mask_in_image))["counts"]
     assert text == (theirs.decode() if isinstance(theirs, bytes) else theirs)
-    np.testing.assert_array_equal(coco.decode(text, (15, 12)), whole.astype(bool))
+    np.testing.assert_array_equal(coco.decode(text, (15, 12)), mask_in_image.astype(bool))
 
 
 def test_a_record_counts_categories_from_one() -> None:

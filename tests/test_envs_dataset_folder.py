@@ -77,7 +77,7 @@ def test_another_library_reads_the_labels_and_finds_the_pixels(pong: Path) -> No
     with contextlib.redirect_stdout(io.StringIO()):
         theirs = COCO(str(pong / "annotations" / "instances_train.json"))
     palette = {"ball": (236, 236, 236), "player": (92, 186, 92), "enemy": (213, 130, 74)}
-    seen = set()
+    categories = set()
     for image in theirs.loadImgs(theirs.getImgIds()):
         with Image.open(pong / "images" / image["file_name"]) as file:
             pixels = np.asarray(file)
@@ -88,17 +88,17 @@ def test_another_library_reads_the_labels_and_finds_the_pixels(pong: Path) -> No
             assert (pixels[mask] == palette[name]).all() and mask.sum() == thing["area"]
             ys, xs = np.nonzero(mask)
             assert thing["bbox"] == [xs.min(), ys.min(), np.ptp(xs) + 1, np.ptp(ys) + 1]
-            seen.add(name)
-    assert seen == set(palette)
+            categories.add(name)
+    assert categories == set(palette)
 
 
 def test_captions_and_slots_belong_to_their_images(pong: Path) -> None:
     for split in folder.SPLITS:
         ids = [image["id"] for image in read(pong, "instances", split)["images"]]
-        said = read(pong, "captions", split)["annotations"]
-        assert [c["image_id"] for c in said] == [i for i in ids for _ in range(5)]
+        captions = read(pong, "captions", split)["annotations"]
+        assert [c["image_id"] for c in captions] == [i for i in ids for _ in range(5)]
         slots = read(pong, "slots", split)["annotations"]
         assert [s["image_id"] for s in slots] == ids
-        for slot, first in zip(slots, said[::5], strict=True):
+        for slot, first in zip(slots, captions[::5], strict=True):
             score = f"{slot['slots']['player_score']:.0f} to {slot['slots']['enemy_score']:.0f}"
             assert f"the score is {score}" in first["caption"] and "flies" not in first["caption"]

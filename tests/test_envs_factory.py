@@ -20,13 +20,13 @@ from envs.factory import make_env, make_vec
 
 def play(vec: Any, seed: int, steps: int) -> tuple[np.ndarray, ...]:
     """Observations, rewards and ends of `steps` vector steps; the actions depend on nothing."""
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     first, _ = vec.reset(seed=seed)
-    found = [(first, np.zeros(len(first)), np.zeros(len(first), bool), np.zeros(len(first), bool))]
+    steps_taken = [(first, np.zeros(len(first)), np.zeros(len(first), bool), np.zeros(len(first), bool))]
     for _ in range(steps):
-        obs, reward, terminated, truncated, _ = vec.step(chance.integers(vec.single_action_space.n, size=vec.num_envs))
-        found.append((obs, reward, terminated, truncated))
-    return tuple(np.stack(column) for column in zip(*found, strict=True))
+        obs, reward, terminated, truncated, _ = vec.step(rng.integers(vec.single_action_space.n, size=vec.num_envs))
+        steps_taken.append((obs, reward, terminated, truncated))
+    return tuple(np.stack(column) for column in zip(*steps_taken, strict=True))
 
 
 @pytest.mark.parametrize(("name", "frames"), [("Pong", 100), ("CartPole", None)])
@@ -107,14 +107,14 @@ def test_every_classic_environment_steps(name: str) -> None:
     vec.close()
 
 
-def test_a_environment_that_cannot_be_drawn_can_be_made() -> None:
+def test_an_environment_that_cannot_be_drawn_can_be_made() -> None:
     with registered(space=spaces.Discrete(2)) as name:
         assert make_env(name).render_mode is None
     assert make_env("CartPole").render_mode == "rgb_array"
 
 
 @pytest.mark.parametrize(("cap", "last"), [(9, True), (10, False)])
-def test_a_environment_without_a_limit_of_its_own_ends_all_the_same(cap: int, last: bool) -> None:
+def test_an_environment_without_a_limit_of_its_own_ends_all_the_same(cap: int, last: bool) -> None:
     vec = make_vec("CliffWalking-v1", 2, EnvConfig(max_episode_frames=cap))
     vec.reset(seed=1)
     truncated = [vec.step(np.zeros(2, dtype=np.int64))[3].all() for _ in range(9)]  # up, against the wall
@@ -136,7 +136,7 @@ def test_a_seed_makes_two_vector_environments_the_same(name: str) -> None:
     assert not np.array_equal(shown[0], shown[2])
 
 
-def test_a_users_own_module_is_a_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_users_own_module_is_an_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "module_of_a_world.py").write_text(
         "import gymnasium as gym\n"
         "gym.register('Mine-v3', entry_point='gymnasium.envs.classic_control:CartPoleEnv', max_episode_steps=7)\n"

@@ -35,7 +35,7 @@ def usual() -> Fingerprint:
     return fingerprint(PONG, EnvConfig())
 
 
-def test_every_setting_of_a_environment_is_either_in_the_fingerprint_or_known_to_be_the_learners_own() -> None:
+def test_every_setting_of_an_environment_is_either_in_the_fingerprint_or_known_to_be_the_learners_own() -> None:
     assert {field.name for field in fields(EnvConfig)} == CHANGES.keys() | LEARNER_ONLY.keys()
 
 
@@ -160,11 +160,11 @@ def test_three_grey_frames_are_not_one_frame_in_colour() -> None:
     gym.register("test/Picture-v0", entry_point=f"{__name__}:Picture")
     try:
         grey = fingerprint("test/Picture-v0", EnvConfig(grayscale=True, frame_stack=3))
-        colour = fingerprint("test/Picture-v0", EnvConfig(grayscale=False, frame_stack=1))
+        rgb = fingerprint("test/Picture-v0", EnvConfig(grayscale=False, frame_stack=1))
         small = fingerprint("test/Picture-v0", EnvConfig(grayscale=False, frame_stack=1, image_size=42))
     finally:
         gym.registry.pop("test/Picture-v0")
-    assert len({grey.hash, colour.hash, small.hash}) == 3
+    assert len({grey.hash, rgb.hash, small.hash}) == 3
 
 
 def test_the_limit_of_an_episode_is_part_of_the_task_where_it_is_ours() -> None:

@@ -33,29 +33,31 @@ def test_directions_have_y_downwards() -> None:
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_captions_are_read_back_as_the_facts_they_tell(env_id: str) -> None:
-    game, seen, heard = game_of(env_id), set(), set[str]()
-    told = game.all_phrases
+    game, distinct, described = game_of(env_id), set(), set[str]()
+    phrases = game.all_phrases
     for i, (_, scene) in enumerate(play(env_id, 600, seed=8)):
         if i % 20 and names.is_atari(env_id):
             continue
         facts = {
-            fact: words for fact, words in game.facts(scene.slots, scene.event, scene.visible).items() if fact in told
+            fact: words
+            for fact, words in game.facts(scene.slots, scene.event, scene.visible).items()
+            if fact in phrases
         }
-        seen.add(tuple(facts.values()))
-        heard |= set(facts)
-        for caption in captions(facts, told):
-            assert facts_in(caption, {fact: list(patterns) for fact, patterns in told.items()}) == facts
-    assert len(seen) > 1 and heard == set(told)
+        distinct.add(tuple(facts.values()))
+        described |= set(facts)
+        for caption in captions(facts, phrases):
+            assert facts_in(caption, {fact: list(patterns) for fact, patterns in phrases.items()}) == facts
+    assert len(distinct) > 1 and described == set(phrases)
 
 
 @pytest.mark.parametrize("name", supported())
 def test_every_fact_of_a_game_can_be_said_in_five_ways_that_differ(name: str) -> None:
     game: Game = importlib.import_module(f"envs.ground_truth.games.{name}").GAME
-    told = game.all_phrases
-    for fact, patterns in told.items():
+    phrases = game.all_phrases
+    for fact, patterns in phrases.items():
         assert len(patterns) == PHRASINGS and all(p.count("{}") == 1 for p in patterns), fact
         assert len(set(patterns)) == PHRASINGS, fact
-    every = [pattern for patterns in told.values() for pattern in patterns]
+    every = [pattern for patterns in phrases.values() for pattern in patterns]
     assert len(set(every)) == len(every), "a phrase says which fact it tells"
-    facts = dict.fromkeys(told, "xyz")
-    assert len(set(captions(facts, told))) == PHRASINGS
+    facts = dict.fromkeys(phrases, "xyz")
+    assert len(set(captions(facts, phrases))) == PHRASINGS

@@ -17,7 +17,7 @@ def test_breakout_bricks_are_those_of_the_screen() -> None:
             intervene(env, env.reader, {"bricks": float(i % 100)})
             scene, screen = env.reader.scene(env), ale_interface(env).getScreen()
             corners = {thing.box[:2] for thing in scene.objects if thing.category == "brick"}
-            # A brick is seen by its four corners, a ball covers two of them at most.
+            # A brick is recognized by its four corners, a ball covers two of them at most.
             for row in range(6):
                 for column in range(18):
                     x, y = 8 + 8 * column, 57 + 6 * row

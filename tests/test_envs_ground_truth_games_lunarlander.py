@@ -14,14 +14,14 @@ from envs.ground_truth.wrappers import GroundTruthInfo
 pytestmark = pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")
 
 
-def test_of_a_lander_out_of_sight_nothing_else_is_told() -> None:
+def test_a_lander_out_of_sight_has_no_other_facts() -> None:
     env = GroundTruthInfo(gym.make("LunarLander-v3", render_mode="rgb_array"))
     _, info = env.reset(seed=0)
-    world, game = env.unwrapped, env.reader.game
+    lunar, game = env.unwrapped, env.reader.game
     phrases = set(game.phrases)
     scene = info["objects"]
     assert set(game.facts(scene.slots, scene.event, scene.visible)) >= phrases
-    for body in (world.lander, *world.legs):  # type: ignore[attr-defined]
+    for body in (lunar.lander, *lunar.legs):  # type: ignore[attr-defined]
         body.position = (10.0, 30.0)
     env.reader.read(env)
     scene = env.reader.scene(env)
@@ -33,7 +33,7 @@ def test_of_a_lander_out_of_sight_nothing_else_is_told() -> None:
 
 
 def test_the_image_of_a_lander_is_the_same_until_it_moves() -> None:
-    """Gymnasium lets sparks fade whenever it draws: a frame must not depend on how often it is looked at."""
+    """Gymnasium lets sparks fade whenever it draws: a frame must not depend on how often it is rendered."""
     sparks = 0
     for env, scene in play("LunarLander-v3", 300, seed=9):
         game = env.reader.game

@@ -50,14 +50,14 @@ def test_grid_and_pixels_prove_each_other(name: str) -> None:
 
 
 def test_boxes_are_where_the_grid_has_things() -> None:
-    seen = set()
+    categories = set()
     for env, scene in play("minigrid:MiniGrid-DoorKey-8x8-v0", 40, seed=1):
         grid = env.unwrapped.grid
         there = {(c.type, i, j) for i in range(8) for j in range(8) if (c := grid.get(i, j)) and c.type != "wall"}
         there.add(("agent", *map(int, env.unwrapped.agent_pos)))
         assert {(t.category, t.box[0] // 32, t.box[1] // 32) for t in scene.objects} == there
-        seen |= {t.category for t in scene.objects}
-    assert seen == {"agent", "door", "key", "goal"}
+        categories |= {t.category for t in scene.objects}
+    assert categories == {"agent", "door", "key", "goal"}
 
 
 def test_a_speck_a_missing_key_and_a_door_in_another_state_are_noticed() -> None:
@@ -78,18 +78,21 @@ def test_a_speck_a_missing_key_and_a_door_in_another_state_are_noticed() -> None
     assert prove(game, lie, screen)[1] is not None
 
 
-def test_what_is_carried_and_opened_is_told() -> None:
+def test_a_carried_object_is_a_slot_an_event_and_a_fact() -> None:
     env = GroundTruthInfo(gym.make("minigrid:MiniGrid-DoorKey-5x5-v0", render_mode="rgb_array"))
     env.reset(seed=0)
-    world: Any = env.unwrapped
+    grid_env: Any = env.unwrapped
     key = next(
-        world.grid.get(i, j) for i in range(5) for j in range(5) if getattr(world.grid.get(i, j), "type", "") == "key"
+        grid_env.grid.get(i, j)
+        for i in range(5)
+        for j in range(5)
+        if getattr(grid_env.grid.get(i, j), "type", "") == "key"
     )
-    world.carrying = key
+    grid_env.carrying = key
     _, _, _, _, info = env.step(6)  # done: nothing moves
     scene = info["objects"]
     assert scene.event == "something taken" and scene.slots["carries"] == 5
-    assert game_of(world.spec.id).facts(scene.slots, scene.event, scene.visible)["carries"] == "a yellow key"
+    assert game_of(grid_env.spec.id).facts(scene.slots, scene.event, scene.visible)["carries"] == "a yellow key"
 
 
 def test_another_view_is_refused() -> None:
@@ -98,11 +101,11 @@ def test_another_view_is_refused() -> None:
         env.reset(seed=0)
 
 
-def test_a_dataset_of_a_family_s_environment_and_its_numbers_for_agents(tmp_path: Path) -> None:
+def test_a_dataset_of_an_environment_of_a_family_and_its_numbers_for_agents(tmp_path: Path) -> None:
     config = scenes.Config("minigrid:MiniGrid-DoorKey-5x5-v0", frames=20, out=tmp_path / "data", every=3)
     path = scenes.write(config)
-    said = json.loads((path / "annotations" / "captions_train.json").read_text())["annotations"][0]["caption"]
-    assert said.startswith("the agent is") and "the doors are" in said
+    caption = json.loads((path / "annotations" / "captions_train.json").read_text())["annotations"][0]["caption"]
+    assert caption.startswith("the agent is") and "the doors are" in caption
     vec = make_vec("minigrid:MiniGrid-DoorKey-5x5-v0", 2)
     obs, _ = vec.reset(seed=0)
     assert obs.shape == (2, 7 * 7 * 3 + 4), "the view and the direction, without the mission"

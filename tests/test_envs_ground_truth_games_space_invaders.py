@@ -29,7 +29,7 @@ def test_space_invaders_score_is_the_sum_of_rewards() -> None:
 
 
 def test_space_invaders_shots_are_where_they_are_seen() -> None:
-    seen: Counter[str] = Counter()
+    matched: Counter[str] = Counter()
     for _, scene in play("ALE/SpaceInvaders-v5", 800, seed=3):
         slots = scene.slots
         flying = [(slots[f"{name}_x"], slots[f"{name}_y"]) for name in ("missile", "bomb_0", "bomb_1")]
@@ -38,10 +38,10 @@ def test_space_invaders_shots_are_where_they_are_seen() -> None:
             places = {"missile": flying[:1], "bomb": flying[1:]}.get(thing.category, [])
             near = [place for place in places if place[0] == x and abs(y + h / 2 - place[1]) <= 8]
             # One that hit something is drawn once more, when it is in flight no longer.
-            seen[thing.category] += bool(near)
-            seen[f"{thing.category} ended"] += bool(places) and not near
-    assert seen["missile"] > 100 and seen["bomb"] > 100
-    assert seen["missile ended"] < 0.1 * seen["missile"] and seen["bomb ended"] < 0.1 * seen["bomb"]
+            matched[thing.category] += bool(near)
+            matched[f"{thing.category} ended"] += bool(places) and not near
+    assert matched["missile"] > 100 and matched["bomb"] > 100
+    assert matched["missile ended"] < 0.1 * matched["missile"] and matched["bomb ended"] < 0.1 * matched["bomb"]
 
 
 def test_a_mother_ship_is_seen_when_it_flies_and_missed_when_it_is_erased() -> None:
@@ -71,11 +71,11 @@ def test_a_mother_ship_is_seen_when_it_flies_and_missed_when_it_is_erased() -> N
     env.close()
 
 
-def test_a_cannon_that_blinks_is_told_to_be_out_of_sight() -> None:
-    said: Counter[tuple[bool, bool]] = Counter()
+def test_a_blinking_cannon_is_described_as_out_of_sight() -> None:
+    combinations: Counter[tuple[bool, bool]] = Counter()
     for env, scene in play("ALE/SpaceInvaders-v5", 200, seed=1):
         facts = env.reader.game.facts(scene.slots, scene.event, scene.visible)
         green = bool((env.reader.game.screen(env)[185:195] == 196).any())
         assert scene.slots["cannon_visible"] == green
-        said[green, facts["cannon"] == "out of sight"] += 1
-    assert set(said) == {(True, False), (False, True)} and min(said.values()) > 30
+        combinations[green, facts["cannon"] == "out of sight"] += 1
+    assert set(combinations) == {(True, False), (False, True)} and min(combinations.values()) > 30

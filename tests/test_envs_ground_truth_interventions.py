@@ -14,7 +14,7 @@ from envs.ground_truth.wrappers import GroundTruthInfo
 
 
 @pytest.mark.parametrize("env_id", [i for i in IDS if game_of(i).writes])
-def test_written_positions_are_seen_and_leave_no_trace(env_id: str) -> None:
+def test_written_slots_are_on_the_screen_and_leave_no_trace(env_id: str) -> None:
     rng, proven, tries = np.random.default_rng(0), 0, 0
     untouched = play(env_id, 400, seed=5)
     for i, (env, scene) in enumerate(play(env_id, 400, seed=5)):

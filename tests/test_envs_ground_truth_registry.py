@@ -11,11 +11,11 @@ from envs.ground_truth.registry import FAMILIES, NoGroundTruthError, game_of, su
 from envs.ground_truth.wrappers import object_view
 
 
-def test_every_file_of_games_reads_a_environment() -> None:
+def test_every_file_of_games_reads_an_environment() -> None:
     assert {game_name(env_id) for env_id in IDS} == set(supported()) - set(FAMILIES.values())
 
 
-def test_a_environment_without_truth_is_named_with_those_that_have_it() -> None:
+def test_an_environment_without_ground_truth_is_named_with_those_that_have_it() -> None:
     with pytest.raises(NoGroundTruthError, match=r"no ground truth for ALE/Qbert-v5: known are .*breakout.*pong"):
         game_of("Qbert")
     with pytest.raises(NoGroundTruthError):
@@ -23,5 +23,5 @@ def test_a_environment_without_truth_is_named_with_those_that_have_it() -> None:
         make_vec("Qbert", 1, config, observe=object_view(config))
 
 
-def test_older_ids_of_a_game_have_the_same_truth() -> None:
+def test_older_ids_of_a_game_have_the_same_ground_truth() -> None:
     assert game_of("PongNoFrameskip-v4") is game_of("Pong")

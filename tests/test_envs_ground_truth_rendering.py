@@ -14,12 +14,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning"
 
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "LunarLander-v3"])
-def test_a_environment_made_without_images_is_told_how_to_make_it(env_id: str) -> None:
+def test_an_environment_made_without_images_names_the_way_to_make_it(env_id: str) -> None:
     with pytest.raises(
         NoImageError, match=rf'{env_id} renders no image: make it with gym.make\("{env_id}", render_mode='
     ):
         GroundTruthInfo(gym.make(env_id))
-    env = GroundTruthInfo(gym.make(env_id), prove=False)  # slots need no picture
+    env = GroundTruthInfo(gym.make(env_id), prove=False)  # slots need no image
     env.reset(seed=0)
     with pytest.raises(NoImageError, match="renders no image"):
         env.reader.scene(env)

@@ -25,7 +25,7 @@ def test_velocity_is_the_difference_of_two_reads() -> None:
     assert moved > 50
 
 
-def test_a_point_is_told_until_something_else_happens() -> None:
+def test_a_point_is_the_event_until_another_event() -> None:
     events = [(scene.slots["enemy_score"], scene.event) for _, scene in play("ALE/Pong-v5", 700)]
     first = next(i for i, (score, _) in enumerate(events) if score == 1)
     assert all(event in ("", "player hit", "enemy hit") for _, event in events[:first])
@@ -39,12 +39,12 @@ def test_objects_are_scaled_and_absent_ones_are_zero() -> None:
         "ball_x": 40.0,
         "player_y_velocity": -4.0,
     }
-    seen = dict(zip(observation_names(game), observation_vector(game, slots).tolist(), strict=True))
-    assert seen["ball_visible"] == 1.0 and seen["ball_x"] == -0.5 and seen["player_y_velocity"] == -0.5
-    assert seen["enemy_y"] == 0.0
+    observed = dict(zip(observation_names(game), observation_vector(game, slots).tolist(), strict=True))
+    assert observed["ball_visible"] == 1.0 and observed["ball_x"] == -0.5 and observed["player_y_velocity"] == -0.5
+    assert observed["enemy_y"] == 0.0
 
 
-def test_the_tracker_proves_the_frame_it_read() -> None:
+def test_the_reader_proves_the_frame_it_read() -> None:
     env = gym.make("ALE/Pong-v5", frameskip=1)
     env.reset(seed=0)
     reader = StateReader(replace(game_of("Pong"), moving=(), event=no_event))

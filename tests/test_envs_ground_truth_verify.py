@@ -65,13 +65,13 @@ def test_a_speck_is_noticed(env_id: str) -> None:
         assert "unexplained" in str(prove(game, game.state(env), dirty)[1])
 
 
-# Always or often at an edge of the field, and yet whole.
+# Always or often at an edge of the field, and yet complete.
 STANDING = ("cannon", "counter", "score", "paddle", "rival", "track", "ground")
 
 
 @pytest.mark.parametrize("env_id", IDS)
-def test_every_object_that_is_erased_is_missed(env_id: str) -> None:
-    """Unless it is cut off by an edge of the field: of what comes in or leaves, no pixel may be seen yet."""
+def test_every_object_that_is_erased_fails_the_proof(env_id: str) -> None:
+    """Unless it is cut off by an edge of the field: an object that enters or leaves may have no visible pixel."""
     game, atari = game_of(env_id), names.is_atari(env_id)
     x, y, w, h = game.field
     tried: Counter[str] = Counter()

@@ -18,19 +18,19 @@ PONG = game_of("Pong")
 
 
 def test_objects_as_observation_keep_gymnasium_s_contract() -> None:
-    seen = []
+    episodes = []
     for _ in range(2):
         env = PassiveEnvChecker(ObjectObservation(gym.make("ALE/Pong-v5", frameskip=1), frame_skip=4, noop_max=30))
         obs, _ = env.reset(seed=7)
         env.action_space.seed(7)
-        seen.append([obs])
+        episodes.append([obs])
         for _ in range(100):
             obs, *_ = env.step(env.action_space.sample())
             assert obs in env.observation_space
-            seen[-1].append(obs)
+            episodes[-1].append(obs)
         env.close()
-    np.testing.assert_array_equal(*seen)
-    assert len(np.unique(seen[0], axis=0)) > 80
+    np.testing.assert_array_equal(*episodes)
+    assert len(np.unique(episodes[0], axis=0)) > 80
 
 
 @pytest.mark.parametrize("name", ["Pong", "Breakout"])

@@ -1,4 +1,4 @@
-"""Every number of the known-answer worlds, found again by an exact tabular solver on recorded vector steps."""
+"""Every number of the probes for values, computed again by an exact tabular solver on recorded vector steps."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gymnasium.utils.env_checker import check_env
 from envs.factory import make_vec
 from envs.probes.values import KNOWN, MISTAKES
 
-CASES = [(world, mistake) for world, known in KNOWN.items() for mistake in known.mistakes]
+CASES = [(probe, mistake) for probe, known in KNOWN.items() for mistake in known.mistakes]
 RECORDED_EPISODES = 8
 
 
@@ -31,12 +31,12 @@ class Slot:
     dummy: bool
 
 
-def record(world: str) -> list[Slot]:
+def record(probe: str) -> list[Slot]:
     """Whole episodes with their dummy steps; the record repeats from there, so it may be read as a ring.
 
     Each kind of episode is played equally often with each action, so that means over the record are exact.
     """
-    vec = make_vec(KNOWN[world].env, 1)
+    vec = make_vec(KNOWN[probe].env, 1)
     obs, _ = vec.reset(seed=0)
     slots: list[Slot] = []
     episode, dummy = 0, False
@@ -65,7 +65,7 @@ class Window:
 
 def windows(slots: list[Slot], gamma: float, n: int, mistake: str | None) -> list[Window]:
     """Every n-step window of the record, under a mistake."""
-    found = []
+    targets = []
     for start, first in enumerate(slots):
         if first.dummy and mistake != "stores_dummy_step":
             continue
@@ -90,20 +90,20 @@ def windows(slots: list[Slot], gamma: float, n: int, mistake: str | None) -> lis
             discount = 0.0
         if last.truncated and mistake == "bootstraps_from_next_episode":
             end = slots[(start + length + 1) % len(slots)].state
-        found.append(Window(first.state, first.action, reward, discount, end))
-    return found
+        targets.append(Window(first.state, first.action, reward, discount, end))
+    return targets
 
 
-def solve(found: list[Window]) -> tuple[dict[tuple[int, int], float], float]:
+def solve(targets: list[Window]) -> tuple[dict[tuple[int, int], float], float]:
     """Q-values at the fixed point of averaging every target of a state and action; largest |target - Q| there."""
     by_pair = defaultdict(list)
-    for window in found:
+    for window in targets:
         by_pair[window.state, window.action].append(window)
     q = dict.fromkeys(by_pair, 0.0)
 
     def target(window: Window) -> float:
         values = [q[window.end, action] for action in (0, 1) if (window.end, action) in q]
-        assert values or window.discount == 0.0, f"{window} is valued by a state that is never learned"
+        assert values or window.discount == 0.0, f"{window} bootstraps from a state that is never learned"
         return window.reward + window.discount * max(values, default=0.0)
 
     for _ in range(3_000):
@@ -113,30 +113,30 @@ def solve(found: list[Window]) -> tuple[dict[tuple[int, int], float], float]:
         if change < 1e-13:
             break
     assert change < 1e-12
-    return q, max(abs(target(w) - q[w.state, w.action]) for w in found)
+    return q, max(abs(target(w) - q[w.state, w.action]) for w in targets)
 
 
 def start_value(q: dict[tuple[int, int], float]) -> float:
     return max(value for (state, _), value in q.items() if state == 0)
 
 
-@pytest.mark.parametrize("world", KNOWN)
-def test_a_learner_without_mistakes_finds_the_right_value(world: str) -> None:
-    known = KNOWN[world]
-    q, _ = solve(windows(record(world), known.gamma, known.n_step, None))
+@pytest.mark.parametrize("probe", KNOWN)
+def test_a_learner_without_mistakes_finds_the_right_value(probe: str) -> None:
+    known = KNOWN[probe]
+    q, _ = solve(windows(record(probe), known.gamma, known.n_step, None))
     assert start_value(q) == pytest.approx(known.value, abs=1e-9)
 
 
-@pytest.mark.parametrize("world", KNOWN)
-def test_the_right_value_is_the_best_discounted_return_of_the_uncut_environment(world: str) -> None:
-    known = KNOWN[world]
+@pytest.mark.parametrize("probe", KNOWN)
+def test_the_right_value_is_the_best_discounted_return_of_the_uncut_environment(probe: str) -> None:
+    known = KNOWN[probe]
     env = gym.make(known.env).unwrapped
     returns = []
     for action in (0, 1):
         total = 0.0
         env.reset(seed=0)
         for _ in range(2):  # both kinds of episode, where there are two
-            for t in range(500):  # steps go on over a truncation: the world has no end there
+            for t in range(500):  # steps go on over a truncation: the dynamics have no end there
                 _, reward, terminated, _, _ = env.step(action)
                 total += known.gamma**t * float(reward) / 2
                 if terminated:
@@ -147,33 +147,33 @@ def test_the_right_value_is_the_best_discounted_return_of_the_uncut_environment(
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7])
-@pytest.mark.parametrize("world", ["truncation", "n_step", "episode_tail"])
-def test_where_actions_do_not_matter_the_right_value_is_that_of_every_n(world: str, n: int) -> None:
-    q, _ = solve(windows(record(world), KNOWN[world].gamma, n, None))
-    assert start_value(q) == pytest.approx(KNOWN[world].value, abs=1e-9)
+@pytest.mark.parametrize("probe", ["truncation", "n_step", "episode_tail"])
+def test_where_actions_do_not_matter_the_right_value_is_that_of_every_n(probe: str, n: int) -> None:
+    q, _ = solve(windows(record(probe), KNOWN[probe].gamma, n, None))
+    assert start_value(q) == pytest.approx(KNOWN[probe].value, abs=1e-9)
 
 
-@pytest.mark.parametrize(("world", "mistake"), CASES)
-def test_each_mistake_converges_to_its_own_number(world: str, mistake: str) -> None:
-    known = KNOWN[world]
-    q, _ = solve(windows(record(world), known.gamma, known.n_step, mistake))
+@pytest.mark.parametrize(("probe", "mistake"), CASES)
+def test_each_mistake_converges_to_its_own_number(probe: str, mistake: str) -> None:
+    known = KNOWN[probe]
+    q, _ = solve(windows(record(probe), known.gamma, known.n_step, mistake))
     assert start_value(q) == pytest.approx(known.mistakes[mistake], abs=1e-9)
 
 
-@pytest.mark.parametrize(("world", "mistake"), CASES)
-def test_mixed_targets_lie_where_the_huber_loss_is_the_squared_loss(world: str, mistake: str) -> None:
-    known = KNOWN[world]
-    _, largest_error = solve(windows(record(world), known.gamma, known.n_step, mistake))
+@pytest.mark.parametrize(("probe", "mistake"), CASES)
+def test_mixed_targets_lie_where_the_huber_loss_is_the_squared_loss(probe: str, mistake: str) -> None:
+    known = KNOWN[probe]
+    _, largest_error = solve(windows(record(probe), known.gamma, known.n_step, mistake))
     assert largest_error < 0.9
 
 
-@pytest.mark.parametrize("world", KNOWN)
-def test_the_numbers_of_a_environment_are_far_enough_apart_to_tell_a_learner_s_mistake(world: str) -> None:
-    numbers = sorted([KNOWN[world].value, *KNOWN[world].mistakes.values()])
+@pytest.mark.parametrize("probe", KNOWN)
+def test_the_numbers_of_an_environment_are_far_enough_apart_to_tell_a_learner_s_mistake(probe: str) -> None:
+    numbers = sorted([KNOWN[probe].value, *KNOWN[probe].mistakes.values()])
     assert min(b - a for a, b in pairwise(numbers)) > 0.3
 
 
-def test_every_mistake_has_a_environment_and_every_environment_names_its_mistakes() -> None:
+def test_every_mistake_has_an_environment_and_every_environment_names_its_mistakes() -> None:
     assert {mistake for _, mistake in CASES} == set(MISTAKES)
 
 
@@ -184,9 +184,9 @@ def test_bootstrapping_through_termination_prefers_the_wrong_action() -> None:
     assert right[0, 1] > right[0, 0] and wrong[0, 0] > wrong[0, 1]
 
 
-@pytest.mark.parametrize("world", KNOWN)
-def test_the_derivation_in_the_docstring_ends_in_the_numbers_of_known(world: str) -> None:
-    known = KNOWN[world]
+@pytest.mark.parametrize("probe", KNOWN)
+def test_the_derivation_in_the_docstring_ends_in_the_numbers_of_known(probe: str) -> None:
+    known = KNOWN[probe]
     text = gym.make(known.env).unwrapped.__doc__ or ""
     written = [float(number) for number in re.findall(r"\d+\.?\d*", text)]
     for name, value in {"Right": known.value, **known.mistakes}.items():
@@ -194,9 +194,9 @@ def test_the_derivation_in_the_docstring_ends_in_the_numbers_of_known(world: str
         assert min(abs(number - value) for number in written) < 0.0006 * max(1.0, value), (name, value)
 
 
-@pytest.mark.parametrize("world", KNOWN)
-def test_environments_keep_the_contract_of_gymnasium(world: str) -> None:
-    env = gym.make(KNOWN[world].env)
+@pytest.mark.parametrize("probe", KNOWN)
+def test_environments_keep_the_contract_of_gymnasium(probe: str) -> None:
+    env = gym.make(KNOWN[probe].env)
     check_env(env.unwrapped, skip_render_check=True)
 
 

@@ -39,7 +39,7 @@ def test_a_stopped_command_goes_on_to_the_same_bytes(pong: Path, tmp_path: Path)
     assert len(list((tmp_path / "data" / "parts").glob("0*.json"))) == 4  # four frames an episode
     begun: list[int] = []
     scenes.write(config, on_frame=begun.append)
-    assert 15 not in begun and 17 in begun, "whole episodes are not recorded again"
+    assert 15 not in begun and 17 in begun, "complete episodes are not recorded again"
     assert files(tmp_path / "data") == files(pong)
 
 
@@ -105,10 +105,10 @@ def test_an_agent_gets_the_observations_of_the_standard_pipeline(tmp_path: Path)
         return 3
 
     config = scenes.Config("Pong", frames=20, out=tmp_path / "data", every=2, world=EnvConfig(frame_stack=2))
-    path = scenes.write(config, scenes.Agent(act, "somebody"))
+    path = scenes.write(config, scenes.Agent(act, "climber"))
     assert shapes == {(2, 84, 84)}
     assert firsts[:5] == [True, False, False, False, True] and sum(firsts) == 10, "two frames of each, two steps apart"
-    assert json.loads((path / "dataset.json").read_text())["settings"]["player"] == "somebody"
+    assert json.loads((path / "dataset.json").read_text())["settings"]["player"] == "climber"
 
 
 def test_the_command_says_how_large_before_and_how_many_after(
@@ -116,9 +116,9 @@ def test_the_command_says_how_large_before_and_how_many_after(
 ) -> None:
     scenes.main(["--env", "Breakout", "--frames", "20", "--every", "2", "--out", str(tmp_path / "data")])
     first, *_, last = capsys.readouterr().out.splitlines()  # lines of progress between them on a slow machine
-    said = float(first.rpartition("about ")[2].split()[0])
+    shown = float(first.rpartition("about ")[2].split()[0])
     size = sum(len(content) for content in files(tmp_path / "data").values()) / 1e6
-    assert "20 frames of Breakout" in first and said >= 0
+    assert "20 frames of Breakout" in first and shown >= 0
     assert "20 frames ({'train': 16, 'val': 2, 'test': 2})" in last
     with Image.open(tmp_path / "data" / "sheet.png") as sheet:
         assert sheet.size > (1400, 1000)
@@ -131,8 +131,8 @@ def test_splits_without_frames_are_named(
 ) -> None:
     scenes.main(["--env", "Pong", "--frames", str(frames), "--every", "2", "--out", str(tmp_path / "data")])
     last = capsys.readouterr().out.splitlines()[-1]
-    said = f"no frames for {empty}: no model can be trained on this folder; 10 frames or more fill every split"
-    assert last == said if empty else "see" in last
+    shown = f"no frames for {empty}: no model can be trained on this folder; 10 frames or more fill every split"
+    assert last == shown if empty else "see" in last
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,11 @@ def test_splits_without_frames_are_named(
         (["--epsilon", "-1"], "epsilon is a share"),
         (["--frames", "0"], "at least 1"),
         (["--random-episodes", "1.5"], "random_episodes is a share"),
-        (["--observe", "objects"], "random play looks at nothing"),
+        (["--observe", "objects"], "random play observes nothing"),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(flags: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         scenes.main(flags)
-    said = capsys.readouterr().err.splitlines()
-    assert stopped.value.code == 2 and len(said) == 1 and message in said[0]
+    shown = capsys.readouterr().err.splitlines()
+    assert stopped.value.code == 2 and len(shown) == 1 and message in shown[0]

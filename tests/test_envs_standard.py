@@ -33,15 +33,15 @@ def test_parts_of_an_observation_without_numbers_are_left_out() -> None:
         (spaces.Box(-1, 1, (3,), np.float32), 3),
         (spaces.Box(-1, 1, (), np.float32), 1),
         (spaces.Box(-1, 1, (2, 3), np.float64), 6),
-        (spaces.Box(0, 255, (128,), np.uint8), 128),  # the memory of a machine, no picture
-        (spaces.Box(0, 255, (7, 7, 3), np.uint8), 147),  # too small for a picture
+        (spaces.Box(0, 255, (128,), np.uint8), 128),  # the memory of a machine, no image
+        (spaces.Box(0, 255, (7, 7, 3), np.uint8), 147),  # too small for a image
         (spaces.Box(np.array([-FLOAT_MAX, 0.0]), np.array([FLOAT_MAX, 1.0]), dtype=np.float64), 2),
         (spaces.Dict(a=spaces.Discrete(3), b=spaces.Box(-1, 1, (2, 2), np.float64)), 7),
         (spaces.Tuple((spaces.Box(0, 1, (3,)), spaces.Discrete(2))), 5),
     ],
     ids=str,
 )
-def test_what_is_no_image_becomes_a_float_vector(space: spaces.Space[Any], width: int) -> None:
+def test_any_other_observation_becomes_a_float_vector(space: spaces.Space[Any], width: int) -> None:
     if isinstance(space, spaces.Box) and space.dtype == np.float64 and FLOAT_MAX in space.high:
         space.sample = lambda *_: np.array([1.0, 0.5])  # type: ignore[method-assign]
     with registered(space=space) as name:
@@ -63,7 +63,7 @@ def test_a_discrete_observation_is_one_hot() -> None:
 
 
 @pytest.mark.parametrize(("shape", "channels"), [((40, 50, 3), 3), ((40, 50, 1), 1), ((40, 50), 1)])
-def test_a_image_is_scaled_stacked_and_put_channels_first(shape: tuple[int, ...], channels: int) -> None:
+def test_an_image_is_scaled_stacked_and_put_channels_first(shape: tuple[int, ...], channels: int) -> None:
     with registered(space=spaces.Box(0, 255, shape, np.uint8)) as name:
         config = EnvConfig(grayscale=False, image_size=40, frame_stack=2)
         vec, alone, raw = make_vec(name, 1, config), make_env(name, config), gym.make(name)
@@ -74,16 +74,16 @@ def test_a_image_is_scaled_stacked_and_put_channels_first(shape: tuple[int, ...]
         raw.reset(seed=1)
         for _ in range(3):
             obs, *_ = vec.step(np.array([0]))
-            picture = np.asarray(raw.step(0)[0]).reshape(40, 50, channels)
+            image = np.asarray(raw.step(0)[0]).reshape(40, 50, channels)
             # Rows keep their number: means over columns survive the scaling of the width, to rounding.
-            expected = picture.mean(axis=1).T  # (C, 40)
+            expected = image.mean(axis=1).T  # (C, 40)
             np.testing.assert_allclose(obs[0, -channels:].mean(axis=2), expected, atol=1.5)
         grey = make_vec(name, 1, EnvConfig(frame_stack=3))
         assert grey.reset(seed=1)[0].shape == (1, 3, 84, 84)
 
 
 @pytest.mark.filterwarnings("ignore:.*WARN:UserWarning")  # Gymnasium's own checker warns first
-def test_a_image_of_another_size_than_promised_is_refused_and_not_scaled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_of_another_size_than_its_space_is_refused_and_not_scaled(monkeypatch: pytest.MonkeyPatch) -> None:
     with registered(space=spaces.Box(0, 255, (40, 50, 3), np.uint8)) as name:
         vec = make_vec(name, 1)
         vec.reset(seed=1)
@@ -92,7 +92,7 @@ def test_a_image_of_another_size_than_promised_is_refused_and_not_scaled(monkeyp
             vec.step(np.array([0]))
 
 
-def test_the_frames_of_a_image_move_through_the_stack_oldest_first() -> None:
+def test_the_frames_of_an_image_move_through_the_stack_oldest_first() -> None:
     with registered(space=spaces.Box(0, 255, (40, 40, 3), np.uint8)) as name:
         vec = make_vec(name, 1, EnvConfig(grayscale=False, image_size=40, frame_stack=3))
         raw = gym.make(name)
@@ -111,7 +111,7 @@ def test_actions_count_from_zero_wherever_the_environments_own_begin() -> None:
         vec.reset(seed=1)
         vec.step(np.array([0, 1, 2]))
         envs: Any = vec
-        assert [env.unwrapped.seen for env in envs.envs] == [[-1], [0], [1]]
+        assert [env.unwrapped.actions for env in envs.envs] == [[-1], [0], [1]]
 
 
 def test_observations_that_fit_no_vector_are_refused_by_name() -> None:

@@ -67,7 +67,7 @@ def begin(path: Path, settings: dict[str, Any]) -> bool:
 
 
 def _is_complete(path: Path, settings: dict[str, Any]) -> bool:
-    """Whether all files of a finished folder are still there."""
+    """Return whether all files of a finished folder are still there."""
     suffixes = ("", "_before") if settings["history"] else ("",)
     images = [image_file(path, frame, suffix) for frame in range(settings["frames"]) for suffix in suffixes]
     labels = [path / "annotations" / f"{content}_{split}.json" for content in CONTENTS for split in SPLITS]

@@ -67,7 +67,7 @@ def write_bricks(count: float) -> dict[int, int]:
 
 
 def ball_visible(ram: np.ndarray) -> bool:
-    """Whether a ball is drawn: not before FIRE is pressed, nor below the lines of the paddle."""
+    """Return whether a ball is drawn: not before FIRE is pressed, nor below the lines of the paddle."""
     return bool(0 < ram[BALL_Y] < 187)
 
 

@@ -37,7 +37,7 @@ def background(ram: np.ndarray) -> int:
 
 
 def ball_visible(ram: np.ndarray) -> bool:
-    """Whether a ball is drawn: not between a point and the next serve."""
+    """Return whether a ball is drawn: not between a point and the next serve."""
     return bool(ram[BALL_Y] != 0 and 49 <= ram[BALL_X] < 209)
 
 
@@ -72,7 +72,7 @@ def slots(ram: np.ndarray) -> Slots:
 
 
 def slots_from_detections(detections: Detections, status: GameStatus, before: Slots) -> Slots:
-    """Read slots from boxes. An undetected paddle stays in place; an enemy at the top has left the field."""
+    """Read slots from boxes. An undetected paddle stays in place; an enemy last seen at the top is above it."""
     enemy_before = before.get("enemy_y", 0.0)
     ball = next(iter(detections["ball"]), None)
     return {

@@ -35,12 +35,12 @@ def background(ram: np.ndarray) -> int:
 
 
 def cannon_visible(ram: np.ndarray) -> bool:
-    """Whether the cannon is drawn: until play begins it blinks, eight frames on and eight off."""
+    """Return whether the cannon is drawn: until play begins it blinks, eight frames on and eight off."""
     return bool(ram[MODE] != WAITING or ram[TURN] & 8)
 
 
 def ship_visible(ram: np.ndarray) -> bool:
-    """Whether the mother ship flies or bursts."""
+    """Return whether the mother ship flies or bursts."""
     return bool(ram[SHIP_FLIES] & 4)
 
 

@@ -65,7 +65,7 @@ def _occluding() -> np.ndarray:
 
 
 def drawn(y: int) -> bool:
-    """Whether ball or shadow is drawn: on odd lines only; for a white line the game writes an even one."""
+    """Return whether ball or shadow is drawn: on odd lines only; for a white line the game writes an even one."""
     return bool(y % 2) and 189 - y >= FIELD[1]
 
 
