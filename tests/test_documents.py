@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import tyro
+from test_architecture import ROOMS
 
 from agents import results
 
@@ -253,3 +254,16 @@ def test_the_tables_of_readme_and_pages_are_those_of_the_recorded_results(monkey
 @pytest.mark.parametrize(("flag", "there"), [("--eval.episodes", True), ("--eval.epi", False), ("--nothing", False)])
 def test_a_flag_without_a_value_is_looked_up_in_the_help(flag: str, there: bool) -> None:
     assert is_in_help("agents.dqn", flag) is there
+
+
+def test_the_rooms_of_the_rules_are_those_of_the_architecture() -> None:
+    rows = re.findall(r"^\| `agents/(\w+)/` \| [^|]* \| ([^|]*) \|$", text("CONTRIBUTING.md"), re.MULTILINE)
+    written = {room: set(re.findall(r"\w+", allowed)) - {"nothing", "else"} for room, allowed in rows}
+    assert written == ROOMS
+
+
+def test_the_readme_maps_every_folder_of_code() -> None:
+    folders = {file.parent for package in PACKAGES for file in (ROOT / package).glob("*/__init__.py")}
+    (folder_map,) = re.findall(r"^## Folders\n+```\n(.*?)^```", text("README.md"), re.MULTILINE | re.DOTALL)
+    missing = [folder.name for folder in folders if f" {folder.name}/" not in folder_map]
+    assert not missing

@@ -2,16 +2,18 @@
 
     python -m docs.examples.counting --data datasets/pong_300_0 --epochs 3
 
-A backbone's last map, averaged over its positions, gives a rate for each category; the counts are taken for draws from
-Poisson distributions of these rates. Source: Cameron & Trivedi 1998, "Regression analysis of count data", section 3.2.
+The network predicts a density at each position of a backbone's last map; the sum over an area is the expected number of
+objects there. Source: Lempitsky & Zisserman 2010, "Learning to count objects in images", section 3; here the counts of
+whole images are enough, with the likelihood of a Poisson distribution.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -75,18 +77,20 @@ class Config:
 
 
 class CountNetwork(nn.Module):
-    """A backbone's last map, averaged, and a linear layer."""
+    """Densities of objects on a backbone's last map."""
 
     def __init__(self, backbone: Convolutional, categories: int) -> None:
         super().__init__()
         self.backbone = backbone
-        self.log_rates = nn.Linear(backbone.feature_maps[-1].channels, categories)
+        last = backbone.feature_maps[-1]
+        self.density = nn.Conv2d(last.channels, categories, 1)
+        with torch.no_grad():  # about one object in an image
+            cast(Tensor, self.density.bias).fill_(-math.log(last.height * last.width))
 
     def forward(self, images: Tensor) -> Tensor:
-        """images: (B, C, H, W) uint8 -> logarithm of the expected count of each category, (B, K) float32."""
-        features = self.backbone.maps(images)[-1]
-        log_rates: Tensor = self.log_rates(features.mean((2, 3))).float()
-        return log_rates
+        """images: (B, C, H, W) uint8 -> expected number of objects of each category, (B, K) float32, above 0."""
+        densities: Tensor = self.density(self.backbone.maps(images)[-1])
+        return F.softplus(densities.float()).sum((2, 3))
 
 
 class CountingTask:
@@ -109,11 +113,12 @@ class CountingTask:
     def loss(self, split: Split, indices: Tensor) -> dict[str, Tensor]:
         """Negative log-likelihood [nats] of the counts, averaged over images and categories. indices: (B,) int64."""
         counts = torch.stack([self.counts(split, index) for index in indices.tolist()]).to(self.device)
-        return {"loss": F.poisson_nll_loss(self.network(split.images[indices].to(self.device)), counts, full=True)}
+        expected = self.network(split.images[indices].to(self.device))
+        return {"loss": F.poisson_nll_loss(expected, counts, log_input=False, full=True)}
 
     def predict(self, images: Tensor) -> Tensor:
-        """images: (B, C, H, W) uint8 -> the nearest whole number to each rate, (B, K) float32, on the CPU."""
-        counts: Tensor = self.network(images.to(self.device)).exp().round().cpu()
+        """images: (B, C, H, W) uint8 -> number of objects of each category, (B, K) float32, whole, on the CPU."""
+        counts: Tensor = self.network(images.to(self.device)).round().cpu()
         return counts
 
     def evaluate(self, split: Split, on_image: Callable[[int], None]) -> dict[str, float]:
