@@ -308,7 +308,7 @@ def test_bfloat16_learns_nearly_what_float32_learns() -> None:
     assert torch.allclose(exact, rough, atol=5e-4)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.gpu
 @pytest.mark.filterwarnings("ignore:Synchronization debug mode")  # torch says that it does not see every wait
 def test_an_update_on_a_gpu_never_waits_for_the_host() -> None:
     for exponent in (0.0, 0.5):

@@ -1,4 +1,4 @@
-"""Films of an agent at play, with its action values or probabilities drawn beside the game."""
+"""Videos of an agent at play, with its action values or probabilities drawn beside the game."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rl_gen_lab.cli.errors import SaveError
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.runs.files import save_errors
 
-HEIGHT = 320  # of a film, in pixels
+HEIGHT = 320  # of a video, in pixels
 PANEL = 220  # width of the panel beside the game, in pixels
 BACKGROUND, INK, BAR, CHOSEN = (24, 26, 31), (222, 226, 230), (86, 110, 142), (240, 160, 60)
 
@@ -46,60 +46,60 @@ def play_episode(
     on_step: Callable[[int], None] | None = None,
     overlay: Overlay | None = None,
 ) -> tuple[list[np.ndarray], float, bool]:
-    """An episode in full colour of at most `max_steps` agent steps, its return so far, and whether it came to its end.
+    """Return the frames of one episode of at most `max_steps` agent steps, its return so far, and whether it ended.
 
     Frames are (HEIGHT, W, 3) uint8, or higher by the strip of an overlay.
     """
     world = without_fire_reset(world)
     env = make_env(name, world)
     labels = action_names(name, env.action_space, world)
-    coin = Generators(seed).numpy("film")
+    exploration = Generators(seed).numpy("film")
     env.action_space.seed(seed)
     frames: list[np.ndarray] = []
-    spread = (np.inf, -np.inf)
+    limits = (np.inf, -np.inf)
     obs, _ = env.reset(seed=seed)
-    total, over = 0.0, False
+    total, done = 0.0, False
 
     def frame(action: Any, values: np.ndarray | None) -> np.ndarray:
-        picture = _picture(env) if overlay is None else overlay.annotate(_picture(env))
-        drawn = draw(picture, total, action, values, labels, spread, policy.meaning)
+        image = _render(env) if overlay is None else overlay.annotate(_render(env))
+        drawn = draw(image, total, action, values, labels, limits, policy.meaning)
         return drawn if overlay is None else overlay.add_strip(drawn)
 
-    while not over and len(frames) < max_steps:
+    while not done and len(frames) < max_steps:
         batch = np.asarray(obs)[None]
-        chosen, said = policy.choose(batch, np.array([not frames]))
-        action = chosen[0] if coin.random() >= epsilon else env.action_space.sample()
-        values = None if said is None else said[0]
+        chosen, scores = policy.choose(batch, np.array([not frames]))
+        action = chosen[0] if exploration.random() >= epsilon else env.action_space.sample()
+        values = None if scores is None else scores[0]
         if policy.meaning == "probability":
-            spread = (0.0, 1.0)
+            limits = (0.0, 1.0)
         elif values is not None:
-            spread = (min(spread[0], float(values.min())), max(spread[1], float(values.max())))
+            limits = (min(limits[0], float(values.min())), max(limits[1], float(values.max())))
         frames.append(frame(action, values))
         obs, reward, terminated, truncated, _ = env.step(action)
         total += float(reward)
-        over = terminated or truncated
+        done = terminated or truncated
         if on_step is not None:
             on_step(len(frames))
     if frames:
         frames.append(frame(None, None))
     env.close()
-    return frames, total, over
+    return frames, total, done
 
 
 def in_words(frames: list[np.ndarray], total: float, whole: bool) -> str:
-    """What a film from `play_episode` shows."""
+    """Return a caption for the video of `play_episode`."""
     if whole:
         return f"film of one episode, return {total:g}"
     return f"film of the first {len(frames) - 1:,} steps of an episode that was cut off there, return so far {total:g}"
 
 
-def _picture(env: gym.Env[Any, Any]) -> np.ndarray:
-    """What the world shows of itself, (H, W, 3) uint8; black where it cannot show anything."""
+def _render(env: gym.Env[Any, Any]) -> np.ndarray:
+    """Return the rendered environment, (H, W, 3) uint8; black where it cannot be rendered."""
     return np.asarray(env.render()) if env.render_mode == "rgb_array" else np.zeros((HEIGHT, HEIGHT, 3), np.uint8)
 
 
 def action_names(name: str, space: spaces.Space[Any], world: EnvConfig) -> list[str]:
-    """What the actions are called: the joystick's words for Atari games, numbers elsewhere."""
+    """Return the names of the actions: those of the emulator for Atari games, numbers elsewhere."""
     if not isinstance(space, spaces.Discrete):
         return []
     env_id = names.resolve(name)
@@ -111,42 +111,40 @@ def action_names(name: str, space: spaces.Space[Any], world: EnvConfig) -> list[
 
 
 def draw(
-    picture: np.ndarray,
+    image: np.ndarray,
     total: float,
     action: Any,
     values: np.ndarray | None,
     labels: list[str],
-    spread: tuple[float, float],
+    limits: tuple[float, float],
     meaning: Literal["Q-value", "probability"] = "Q-value",
 ) -> np.ndarray:
-    """A film frame: the game at HEIGHT pixels, beside it the return so far and a bar for the value of each action.
+    """Return a video frame: the game, beside it the return so far and a bar for the value of each action.
 
-    picture: (H, W, 3) uint8; values: (A,) or None; spread: the ends of the bars, for Q-values the smallest and largest
-    of the episode so far; meaning: what the values are. Returns (HEIGHT, W', 3) uint8 with even W'.
+    image: (H, W, 3) uint8; values: (A,) or None; limits: values at the two ends of a bar, for Q-values the smallest and
+    largest of the episode so far; meaning: what the values are. Returns (HEIGHT, W', 3) uint8 with even W'.
     """
-    height, width = picture.shape[:2]
-    scaled = Image.fromarray(picture).resize(
-        (round(width * HEIGHT / height) // 2 * 2, HEIGHT), Image.Resampling.NEAREST
-    )
+    height, width = image.shape[:2]
+    scaled = Image.fromarray(image).resize((round(width * HEIGHT / height) // 2 * 2, HEIGHT), Image.Resampling.NEAREST)
     canvas = Image.new("RGB", (scaled.width + PANEL, HEIGHT), BACKGROUND)
     canvas.paste(scaled, (0, 0))
-    pen = ImageDraw.Draw(canvas)
+    drawing = ImageDraw.Draw(canvas)
     font, small = ImageFont.load_default(15), ImageFont.load_default(12)
     left = scaled.width + 14
-    pen.text((left, 12), f"return {total:g}", INK, font)
+    drawing.text((left, 12), f"return {total:g}", INK, font)
     if values is not None:
         best = "value of the state" if meaning == "Q-value" else "probability of the best"
-        pen.text((left, 36), f"{best} {values.max():.2f}", INK, small)
-        low, high = spread
+        drawing.text((left, 36), f"{best} {values.max():.2f}", INK, small)
+        low, high = limits
         row = min(28, (HEIGHT - 80) // max(len(values), 1))
         for i, value in enumerate(values):
             y = 66 + i * row
             chosen = action is not None and i == int(action)
             share = (float(value) - low) / (high - low) if high > low else 1.0
             label = labels[i] if i < len(labels) else str(i)
-            pen.text((left, y), label, CHOSEN if chosen else INK, small)
+            drawing.text((left, y), label, CHOSEN if chosen else INK, small)
             end = left + 88 + round(share * (PANEL - 88 - 28))
-            pen.rectangle((left + 88, y + 2, max(end, left + 90), y + max(row - 8, 3)), CHOSEN if chosen else BAR)
+            drawing.rectangle((left + 88, y + 2, max(end, left + 90), y + max(row - 8, 3)), CHOSEN if chosen else BAR)
     return np.asarray(canvas)
 
 
@@ -172,10 +170,10 @@ def write_mp4(path: Path, frames: list[np.ndarray], fps: int = 30) -> None:
     writer.send(None)
     for frame in frames:
         writer.send(np.ascontiguousarray(frame))
-    writer.close()  # says nothing of a disk that was full
-    if b"moov" not in path.read_bytes():  # the index of a film, which ffmpeg writes last
+    writer.close()  # does not report a full disk
+    if b"moov" not in path.read_bytes():  # the index of the file, which ffmpeg writes last
         path.unlink()
-        raise SaveError(f"could not write {path}: the film is not whole. Is the disk full?")
+        raise SaveError(f"could not write {path}: the video is incomplete. Is the disk full?")
 
 
 def write_gif(path: Path, frames: list[np.ndarray], fps: int = 15, max_frames: int = 240, scale: float = 1.0) -> None:
