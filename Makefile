@@ -3,6 +3,7 @@
 #   make pong             train our DQN on Pong;  make pong ARGS="--seed 2"
 #   make test             format check, lint, types, tests
 #   make PYTHON=python3.12 ...   choose the interpreter
+#   make test JOBS=8      processes that run the tests side by side, of about 700 MB each
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,11 +13,12 @@ EXTRAS := lab,sb3,dashboard,dev
 OPTIONAL := minigrid==3.2.0 mujoco==3.15.0
 PYTHON ?=
 ARGS ?=
+JOBS ?= 2
 
 .DEFAULT_GOAL := help
-# Parts of the test run: the quick ones, all of them. The slowest are named at the end.
+# Whole test runs: in several processes, the slowest tests named at the end.
+WHOLE := -n $(JOBS) --durations=20
 QUICK := -m "not slow"
-SLOWEST := --durations=20
 # The commit that `make same-weights` compares with.
 BASE ?= HEAD
 .PHONY: help setup cartpole pong results check test format-check lint types unit same-weights format lock clean
@@ -64,13 +66,13 @@ check: $(READY) ## before a commit: format check, lint, types, quick tests (at m
 	@$(MAKE) --no-print-directory format-check
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory types
-	@$(MAKE) --no-print-directory unit ARGS='$(QUICK) $(SLOWEST) $(ARGS)'
+	@$(MAKE) --no-print-directory unit ARGS='$(WHOLE) $(QUICK) $(ARGS)'
 
 test: $(READY) ## what CI runs: format check, lint, types, all tests
 	@$(MAKE) --no-print-directory format-check
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory types
-	@$(MAKE) --no-print-directory unit ARGS='$(SLOWEST) $(ARGS)'
+	@$(MAKE) --no-print-directory unit ARGS='$(WHOLE) $(ARGS)'
 
 format-check: $(READY)
 	$(BIN)/ruff format --check .

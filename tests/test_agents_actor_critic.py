@@ -32,6 +32,7 @@ def test_the_loss_of_actor_critic_by_hand() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_further_steps_of_the_critic_leave_the_policy_alone_and_bring_the_value_nearer_to_its_targets() -> None:
     def after_one_update(value_updates: int) -> Any:
         agent, rollout = make_agent(replace(A2C, shared_backbone=False, value_updates=value_updates))

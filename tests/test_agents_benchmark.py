@@ -92,6 +92,7 @@ def test_the_flags_of_a_cell_are_read_by_ours_and_by_the_reference(monkeypatch: 
             module.main([*job.command()[3:], "--wandb.mode", "disabled"])
 
 
+@pytest.mark.slow
 def test_cells_are_recorded_as_they_finish_and_never_run_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     runs = Runs(monkeypatch)
     benchmark.main(flags(tmp_path, "--agents", "ppo", "sb3:ppo"))
@@ -116,6 +117,7 @@ def test_a_finished_run_without_a_row_is_recorded_and_not_run_again(
     assert len(runs.started) == len(rows(tmp_path)) == 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [["--env-steps", "5000"], ["--minutes", "2"], ["--agents", "ppo --clip 0.1"]])
 def test_another_budget_or_setting_is_another_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: list[str]
@@ -126,6 +128,7 @@ def test_another_budget_or_setting_is_another_cell(
     assert len(runs.started) == 4 and len({row["what"] for row in rows(tmp_path)}) > 2
 
 
+@pytest.mark.slow
 def test_a_failed_cell_costs_only_itself_and_is_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -155,6 +158,7 @@ def test_a_stopped_benchmark_keeps_what_is_finished_and_goes_on(
     assert len(rows(tmp_path)) == 4
 
 
+@pytest.mark.slow
 def test_cells_where_the_reference_is_ahead_are_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

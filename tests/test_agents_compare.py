@@ -56,6 +56,7 @@ def test_arguments_that_cannot_be_meant_are_refused(arguments: dict[str, Any], m
         Config(**arguments)
 
 
+@pytest.mark.slow
 def test_command_writes_page_figure_and_numbers(six_runs: list[Path], tmp_path: Path) -> None:
     out = tmp_path / "comparisons"
     compare.main([*map(str, six_runs), "--out", str(out), "--wandb.mode", "offline"])

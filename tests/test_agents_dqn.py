@@ -82,6 +82,7 @@ def weights_after(config: Config, updates: int = 3, space: spaces.Box = VECTOR) 
     return torch.cat([p.detach().flatten() for p in agent.online.parameters()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "change",
     [

@@ -15,6 +15,8 @@ from agents.rl.replay import FLAGS, Batch, Replay, ReplayConfig
 from envs.probes.values import KNOWN, MISTAKES
 from rl_gen_lab.cli.settings import DeviceConfig
 
+pytestmark = pytest.mark.slow
+
 UPDATES, TOLERANCE = 1_200, 0.08
 CASES = [(world, mistake) for world, answer in KNOWN.items() for mistake in answer.mistakes]
 

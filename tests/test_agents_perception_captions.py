@@ -28,6 +28,7 @@ def test_words_are_laid_out_as_in_the_sentence_and_break_at_the_width() -> None:
     assert word_layout(text, lengths, 5, 50) == [(0, 0), (20, 0), (30, 0), (0, 1), (10, 1), (20, 1)]
 
 
+@pytest.mark.slow
 def test_a_frame_has_the_sentence_of_the_captioner_in_one_phrasing_with_one_word_highlighted() -> None:
     overlay = CaptionOverlay(pong_models.run("caption"))
     images = data.load(pong_models.folder()).splits["train"].images

@@ -41,6 +41,7 @@ def test_a_folder_that_cannot_take_an_agent_s_play_is_one_line(tmp_path: Path) -
             play.write_scenes(replace(config, scenes=folder), "ALE/Pong-v5", EnvConfig(), Policy(np.zeros_like), "it")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", ["best", "last"])
 def test_a_folder_records_which_network_played(
     which: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -56,6 +57,7 @@ def test_a_folder_records_which_network_played(
     assert "\nno frames for val and test: no model can be trained on this folder; 10 frames" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_agent_s_play_is_written_as_a_dataset(tmp_path: Path) -> None:
     seen = []
 
@@ -73,6 +75,7 @@ def test_an_agent_s_play_is_written_as_a_dataset(tmp_path: Path) -> None:
     assert max(late) < 60, "always up ends at the top"
 
 
+@pytest.mark.slow
 def test_the_play_of_an_agent_that_observes_detections_is_a_task_of_its_own(tmp_path: Path) -> None:
     shapes = []
 

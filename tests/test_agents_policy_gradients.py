@@ -80,6 +80,7 @@ CHANGES: list[tuple[Any, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("plain", "change"), CHANGES, ids=[f"{type(c).__module__[7:]}-{'-'.join(d)}" for c, d in CHANGES]
 )
@@ -104,6 +105,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("plain", [A2C, PPO, REINFORCE], ids=list(AGENTS))
 def test_continuous_actions_and_pixels_are_learned_from(plain: Any, kind: str) -> None:
@@ -185,6 +187,7 @@ TINY = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("agent", AGENTS)
 def test_a_run_leaves_its_whole_record_and_its_agent_can_be_played(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], agent: str

@@ -17,6 +17,8 @@ from agents import actor_critic, ppo, reinforce
 from agents.training.cli import parse
 from agents.training.evaluate import evaluate
 
+pytestmark = pytest.mark.slow
+
 SEEDS = (1, 2)
 # Actions are sampled while scoring: that of an untrained policy is nearly uniform and scores 22, whereas the likeliest
 # action of some untrained network balances the pole by chance (275 was seen).

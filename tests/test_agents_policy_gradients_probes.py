@@ -22,6 +22,8 @@ from envs.probes.policies import AIM, RECALL, Aim
 from envs.probes.values import KNOWN
 from rl_gen_lab.cli.settings import DeviceConfig
 
+pytestmark = pytest.mark.slow
+
 TOLERANCE = 0.08
 COMMON: dict[str, Any] = {
     "seed": 1,

@@ -17,6 +17,8 @@ from agents.training import session
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
 
+pytestmark = pytest.mark.slow
+
 SHORT = [
     "--preset", "defaults", "--total-env-steps", "900", "--checkpoint-every-env-steps", "300",
     "--eval.every-env-steps", "450", "--eval.episodes", "2", "--eval.final-episodes", "2",

@@ -83,6 +83,7 @@ def test_adapter_keeps_the_vec_env_contract_on_pixels() -> None:
     again.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("game", "skip", "steps", "same_pixels"),
     # SB3 takes the maximum of two frames in colour and makes it grey, ALE the other way round: where a sprite of one

@@ -27,6 +27,7 @@ def test_importing_reports_loads_nothing_heavy(statement: str) -> None:
     assert loaded_after(statement) == "[]"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flag", ["--help", "--check"])
 def test_the_command_of_results_loads_nothing_heavy(flag: str) -> None:
     code = f"""

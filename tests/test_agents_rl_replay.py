@@ -239,6 +239,7 @@ def property_test(examples: int) -> settings:
     )
 
 
+@pytest.mark.slow
 @property_test(100)
 @given(case=cases(), alpha=st.sampled_from([0.0, 0.0, 0.6]))
 def test_every_sample_equals_the_brute_force_reference_and_every_transition_is_sampled(
@@ -552,6 +553,7 @@ print(replay.size_bytes, psutil.Process().memory_info().rss - before)
 """
 
 
+@pytest.mark.slow
 def test_a_filled_memory_takes_what_it_says() -> None:
     # In a process of its own: this one may fill the arrays from memory that earlier tests freed.
     done = subprocess.run([sys.executable, "-c", FILL], capture_output=True, text=True, check=True, cwd=CHECKOUT)

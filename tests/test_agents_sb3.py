@@ -78,6 +78,7 @@ RUNS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("algo", RUNS)
 def test_a_run_leaves_the_same_record_as_our_agents(algo: str, tmp_path: Path) -> None:
     flags, metrics = RUNS[algo]
@@ -122,6 +123,7 @@ def test_minutes_end_a_run_in_the_middle_of_a_rollout(tmp_path: Path) -> None:
 # ---- what a user can get wrong
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("flags", "message"),
     [

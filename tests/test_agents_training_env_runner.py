@@ -188,6 +188,7 @@ def test_points_end_no_value_in_worlds_without_an_emulator() -> None:
     rollout.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fire", [False, True])
 def test_stacks_built_from_remembered_frames_are_the_stacks_that_the_world_showed(fire: bool) -> None:
     world = EnvConfig(max_episode_frames=160, fire_reset=fire, image_size=42, frame_stack=4, grayscale=not fire)
@@ -261,6 +262,7 @@ def test_receiving_needs_sending() -> None:
 # ---- exact continuation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "world"), [("Pong", EnvConfig(max_episode_frames=120)), ("CartPole", EnvConfig())])
 def test_a_loaded_rollout_goes_on_exactly_as_the_one_that_was_saved(name: str, world: EnvConfig) -> None:
     rollout = VectorEnvRunner(name, 2, world, Generators(5))

@@ -24,6 +24,7 @@ SHORT += ["--eval.every-env-steps", "0", "--eval.episodes", "1", "--eval.final-e
 SHORT += ["--wandb.mode", "disabled", "--checkpoint-every-env-steps", "16"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("agent", "main", "model", "task", "flags"),
     [

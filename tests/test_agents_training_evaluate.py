@@ -216,6 +216,7 @@ def test_epsilon_is_drawn_for_each_copy_and_step(monkeypatch: pytest.MonkeyPatch
     assert (ones.sum(axis=0) == 0).mean() < 0.1
 
 
+@pytest.mark.slow
 def test_evaluation_counts_unclipped_returns_and_leaves_the_training_worlds_alone() -> None:
     world = EnvConfig(max_episode_frames=100, noop_max=5)
     rollout, twin = (VectorEnvRunner("Pong", 1, world, Generators(9)) for _ in range(2))

@@ -65,6 +65,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return run("dqn", tmp_path_factory.mktemp("trained"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("agent", AGENTS)
 def test_every_agent_keeps_a_frozen_backbone_of_another_run_and_learns_its_heads(
     tmp_path: Path, trained: RunFolder, agent: str
@@ -102,6 +103,7 @@ def test_fine_tuning_moves_the_backbone_and_a_small_factor_moves_it_less(tmp_pat
 
 
 # Adam with two groups and a target network, two optimizers, RMSProp; PPO's optimizer is made as DQN's.
+@pytest.mark.slow
 @pytest.mark.parametrize("agent", ["dqn", "reinforce", "actor_critic"])
 def test_an_interrupted_run_resumes_exactly_without_the_file_it_began_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained: RunFolder, agent: str
@@ -130,6 +132,7 @@ def test_an_interrupted_run_resumes_exactly_without_the_file_it_began_from(
     assert load_policy(stopped, "last").act(np.zeros((1, 4), np.float32)).shape == (1,)
 
 
+@pytest.mark.slow
 def test_frozen_convolutions_stay_and_the_layer_behind_them_learns(tmp_path: Path) -> None:
     small = ["--backbone", "small"]
     source = run("actor_critic", tmp_path, *PONG, *small)

@@ -73,6 +73,7 @@ def stop_at(monkeypatch: pytest.MonkeyPatch, env_steps: int) -> None:
     monkeypatch.setattr(session.RecordedRun, "running", running)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop", [90, 300, 501], ids=["before-learning", "at-a-checkpoint", "between-checkpoints"])
 def test_an_interrupted_cartpole_run_resumes_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
@@ -90,6 +91,7 @@ def test_an_interrupted_cartpole_run_resumes_exactly(
     assert_same(only_run(tmp_path / "whole"), only_run(tmp_path / "stopped"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 2, 3], ids=["first", "second", "final"])
 def test_a_run_interrupted_in_an_evaluation_resumes_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
@@ -123,6 +125,7 @@ def test_a_run_interrupted_in_an_evaluation_resumes_exactly(
     assert_same(only_run(tmp_path / "whole"), stopped)
 
 
+@pytest.mark.slow
 def test_an_interrupted_game_resumes_exactly_and_shows_what_it_repeats(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -141,6 +144,7 @@ def test_an_interrupted_game_resumes_exactly_and_shows_what_it_repeats(
     assert_same(only_run(tmp_path / "whole"), only_run(tmp_path / "stopped"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_games_are_repeated_stops_at_once_and_changes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -183,6 +187,7 @@ def wait_for_checkpoint(root: Path, process: subprocess.Popen[str], seconds: flo
 LONGER = [*CARTPOLE, *SHORT, "--total-env-steps", "3000", "--checkpoint-every-env-steps", "600"]
 
 
+@pytest.mark.slow
 def test_a_run_killed_without_warning_resumes_exactly(tmp_path: Path) -> None:
     process = start(LONGER, tmp_path / "killed")
     wait_for_checkpoint(tmp_path / "killed", process)
@@ -195,6 +200,7 @@ def test_a_run_killed_without_warning_resumes_exactly(tmp_path: Path) -> None:
     assert_same(only_run(tmp_path / "whole"), killed)
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_prints_the_command_that_resumes(tmp_path: Path) -> None:
     process = start(LONGER, tmp_path)
     wait_for_checkpoint(tmp_path, process)
@@ -206,6 +212,7 @@ def test_sigterm_saves_and_prints_the_command_that_resumes(tmp_path: Path) -> No
     assert json.loads(run.result_file.read_text())["status"] == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_resumed_run_may_be_longer_but_not_otherwise_different(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -220,6 +227,7 @@ def test_a_resumed_run_may_be_longer_but_not_otherwise_different(
     assert run.read_result()["total_env_steps"] == 1200
 
 
+@pytest.mark.slow
 def test_a_longer_run_that_is_stopped_goes_on_to_its_new_end_by_the_command_it_prints(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -238,6 +246,7 @@ def test_a_longer_run_that_is_stopped_goes_on_to_its_new_end_by_the_command_it_p
     assert run.read_config()["config"]["run"]["resume"] is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["cut short", "another task", "another algorithm", "another network", "missing"])
 def test_a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_overwritten(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: str

@@ -263,6 +263,7 @@ def test_a_run_stops_when_its_minutes_are_spent(tmp_path: Path) -> None:
     assert RunFolder.open(path).read_result()["total_env_steps"] < 600
 
 
+@pytest.mark.slow
 def test_evaluation_does_not_change_what_is_learned(tmp_path: Path) -> None:
     for every in ("0", "100"):
         dqn.main([*TINY, "--runs-dir", str(tmp_path / every), "--eval.every-env-steps", every])

@@ -259,7 +259,7 @@ def test_a_film_that_is_cut_short_by_a_full_disk_is_no_film(tmp_path: Path, monk
             yield
 
     monkeypatch.setattr("imageio_ffmpeg.write_frames", cut_short)
-    with pytest.raises(SaveError, match="not whole"):
+    with pytest.raises(SaveError, match="incomplete"):
         write_mp4(tmp_path / "film.mp4", [np.zeros((8, 8, 3), np.uint8)] * 3)
     assert not list(tmp_path.iterdir())
 

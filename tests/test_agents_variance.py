@@ -105,6 +105,7 @@ def test_the_same_seed_measures_the_same_and_another_another() -> None:
     assert qualities() == qualities() != qualities("--seed", "2")
 
 
+@pytest.mark.slow
 def test_a_run_of_another_size_of_picture_is_refused_by_naming_the_layers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,6 +119,7 @@ def test_a_run_of_another_size_of_picture_is_refused_by_naming_the_layers(
     assert "conv.0.mean" in refusal(capsys, "--out", str(tmp_path / "out"), *flags)
 
 
+@pytest.mark.slow
 def test_the_policy_of_a_run_is_measured_and_others_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

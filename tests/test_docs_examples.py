@@ -211,6 +211,7 @@ def test_the_backbone_learns_under_a_vision_model(tmp_path: Path) -> None:
     assert json.loads((run / "result.json").read_text())["status"] == "finished"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_with_mobilenet")
 def test_the_backbone_learns_under_an_agent(tmp_path: Path) -> None:
     short = ["--total-env-steps", "64", "--num-envs", "2", "--rollout-steps", "16", "--minibatch-size", "16"]

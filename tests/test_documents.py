@@ -161,6 +161,7 @@ def test_a_command_that_is_wrong_is_noticed(line: str, monkeypatch: pytest.Monke
         check_command(line, monkeypatch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_every_flag_named_in_prose_exists(document: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for code in inline_code(document):
@@ -245,6 +246,7 @@ def test_docstring_examples_run(module: str) -> None:
     assert failures == 0
 
 
+@pytest.mark.slow
 def test_the_tables_of_readme_and_pages_are_those_of_the_recorded_results(monkeypatch: pytest.MonkeyPatch) -> None:
     text("README.md")
     monkeypatch.chdir(ROOT)

@@ -18,6 +18,7 @@ from envs.config import EnvConfig
 from envs.factory import make_env, make_vec
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "settings"),
     [
@@ -114,6 +115,7 @@ def share_that_never_moved(name: str, config: EnvConfig, trials: int) -> float:
     return float(np.mean([(obs == still).all(axis=(1, 2, 3)) for obs in last[2:]]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "probability", "trials"),
     [("Pong", 0.25, 120), ("PongNoFrameskip-v4", 0.0, 20)],

@@ -6,12 +6,14 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 from scene_folders import pong_folder
 
 from envs.dataset.contact_sheet import COLUMNS, FRAMES, PAPER, TINTS, WIDTH, draw_contact_sheet
 
 
+@pytest.mark.slow
 def test_a_sheet_shows_twelve_frames_in_rows_of_four_with_tinted_objects(tmp_path: Path) -> None:
     path = shutil.copytree(pong_folder(), tmp_path / "data")
     before = (path / "sheet.png").read_bytes()

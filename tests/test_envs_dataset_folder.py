@@ -25,6 +25,7 @@ def pong() -> Path:
     return pong_folder()
 
 
+@pytest.mark.slow
 def test_a_whole_folder_is_left_as_it_is_and_a_lost_file_is_written_again(pong: Path, tmp_path: Path) -> None:
     path = tmp_path / "data"
     shutil.copytree(pong, path)

@@ -31,6 +31,7 @@ def test_directions_have_y_downwards() -> None:
     assert direction(np.nan, 0) == "nowhere"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env_id", IDS)
 def test_captions_are_read_back_as_the_facts_they_tell(env_id: str) -> None:
     game, distinct, described = game_of(env_id), set(), set[str]()

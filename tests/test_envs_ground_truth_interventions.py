@@ -13,6 +13,7 @@ from envs.ground_truth.registry import game_of
 from envs.ground_truth.wrappers import GroundTruthInfo
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env_id", [i for i in IDS if game_of(i).writes])
 def test_written_slots_are_on_the_screen_and_leave_no_trace(env_id: str) -> None:
     rng, proven, tries = np.random.default_rng(0), 0, 0

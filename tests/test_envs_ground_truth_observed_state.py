@@ -52,6 +52,7 @@ class FeedingGroundTruth(GroundTruthInfo):
         return info
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("env_id", "fire"), [("ALE/Pong-v5", None), ("ALE/Breakout-v5", 1)])
 def test_slots_from_the_proven_objects_are_those_of_the_state(env_id: str, fire: int | None) -> None:
     game = game_of(env_id)

@@ -18,6 +18,7 @@ from envs.ground_truth.verify import prove
 pytestmark = pytest.mark.filterwarnings("ignore:builtin type:DeprecationWarning")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env_id", IDS)
 def test_state_and_pixels_of_a_game_prove_each_other(env_id: str) -> None:
     problems = [scene.problem for _, scene in play(env_id, 1_000)]
@@ -26,6 +27,7 @@ def test_state_and_pixels_of_a_game_prove_each_other(env_id: str) -> None:
     assert len(failed) <= share * len(problems), failed[:5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env_id", IDS)
 def test_masks_and_ground_together_are_the_whole_field(env_id: str) -> None:
     """Drawn anew from nothing but ground and masks, in the colours of the screen, every frame is the screen."""
@@ -49,6 +51,7 @@ def test_masks_and_ground_together_are_the_whole_field(env_id: str) -> None:
         np.testing.assert_array_equal(drawn, screen[y0 : y0 + h, x0 : x0 + w])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env_id", IDS)
 def test_a_speck_is_noticed(env_id: str) -> None:
     game = game_of(env_id)
@@ -69,6 +72,7 @@ def test_a_speck_is_noticed(env_id: str) -> None:
 STANDING = ("cannon", "counter", "score", "paddle", "rival", "track", "ground")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("env_id", IDS)
 def test_every_object_that_is_erased_fails_the_proof(env_id: str) -> None:
     """Unless it is cut off by an edge of the field: an object that enters or leaves may have no visible pixel."""

@@ -33,6 +33,7 @@ def test_objects_as_observation_keep_gymnasium_s_contract() -> None:
     assert len(np.unique(episodes[0], axis=0)) > 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["Pong", "Breakout"])
 def test_vector_and_single_environments_see_the_same_objects(name: str) -> None:
     config = EnvConfig(observe="objects", sticky=0.0, noop_max=0)

@@ -20,6 +20,7 @@ def pong() -> Path:
     return pong_folder()
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_bytes(pong: Path, tmp_path: Path) -> None:
     again = scenes.write(scenes.Config("Pong", frames=40, seed=3, out=tmp_path / "again", every=5))
     other = scenes.write(scenes.Config("Pong", frames=40, seed=4, out=tmp_path / "other", every=5))
@@ -27,6 +28,7 @@ def test_the_same_command_gives_the_same_bytes(pong: Path, tmp_path: Path) -> No
     assert files(other)["images/000007.png"] != files(pong)["images/000007.png"]
 
 
+@pytest.mark.slow
 def test_a_stopped_command_goes_on_to_the_same_bytes(pong: Path, tmp_path: Path) -> None:
     config = scenes.Config("Pong", frames=40, seed=3, out=tmp_path / "data", every=5)
 
@@ -55,6 +57,7 @@ def test_every_split_has_frames_whatever_their_number(frames: int) -> None:
     assert len(shares) == min(max(frames // 20, 10), 20)
 
 
+@pytest.mark.slow
 def test_interventions_are_a_share_and_show_rare_scores(tmp_path: Path) -> None:
     path = scenes.write(scenes.Config("Pong", frames=40, out=tmp_path / "data", every=5, interventions=0.9))
     slots = [s for split in folder.SPLITS for s in read(path, "slots", split)["annotations"]]
@@ -63,6 +66,7 @@ def test_interventions_are_a_share_and_show_rare_scores(tmp_path: Path) -> None:
     assert max(s["slots"]["player_score"] for s in slots if not s["intervened"]) < 3
 
 
+@pytest.mark.slow
 def test_history_keeps_the_frame_before(tmp_path: Path) -> None:
     path = scenes.write(scenes.Config("Pong", frames=20, out=tmp_path / "data", every=30, history=True))
     moved = 0
@@ -81,6 +85,7 @@ def test_history_keeps_the_frame_before(tmp_path: Path) -> None:
     assert moved > 5
 
 
+@pytest.mark.slow
 def test_a_share_of_an_agent_s_episodes_is_random_play(tmp_path: Path) -> None:
     def begun(share: float) -> int:
         firsts = []
@@ -96,6 +101,7 @@ def test_a_share_of_an_agent_s_episodes_is_random_play(tmp_path: Path) -> None:
     assert (begun(0.0), begun(1.0)) == (10, 0) and 0 < begun(0.5) < 10
 
 
+@pytest.mark.slow
 def test_an_agent_gets_the_observations_of_the_standard_pipeline(tmp_path: Path) -> None:
     shapes, firsts = set(), []
 
@@ -111,6 +117,7 @@ def test_an_agent_gets_the_observations_of_the_standard_pipeline(tmp_path: Path)
     assert json.loads((path / "dataset.json").read_text())["settings"]["player"] == "climber"
 
 
+@pytest.mark.slow
 def test_the_command_says_how_large_before_and_how_many_after(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,6 +132,7 @@ def test_the_command_says_how_large_before_and_how_many_after(
     assert scenes.expected_bytes(scenes.Config("Breakout", frames=20)) / 1e6 == pytest.approx(size, rel=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("frames", "empty"), [(3, "val and test"), (9, "test"), (10, "")])
 def test_splits_without_frames_are_named(
     frames: int, empty: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

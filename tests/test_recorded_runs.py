@@ -39,6 +39,7 @@ def weights_of(run: RunFolder, name: str) -> set[str]:
         return set(file.keys())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", AGENTS)
 def test_an_agent_resumes_with_its_own_settings(recorded: Path, name: str) -> None:
     run = run_of(recorded, name)
@@ -64,6 +65,7 @@ def test_agents_are_compared(recorded: Path, tmp_path: Path, capsys: pytest.Capt
     assert "ppo" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["segment_unet", "caption_attention"])
 def test_a_vision_run_that_was_interrupted_resumes(recorded: Path, name: str) -> None:
     run = run_of(recorded, name)

@@ -22,6 +22,7 @@ def test_an_unknown_name_gets_the_known_ones_and_the_nearest() -> None:
     assert all(name in str(caught.value) for name in BACKBONES)
 
 
+@pytest.mark.slow
 def test_names_are_known_without_torch_and_a_family_is_imported_when_it_is_built() -> None:
     code = """
 import sys, rl_gen_lab.backbones as b

@@ -34,6 +34,7 @@ def test_a_backbone_that_does_not_fit_is_refused_unbuilt(monkeypatch: pytest.Mon
     assert made and not any(made)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "choices"),
     [

@@ -21,6 +21,7 @@ def numbers(generators: Generators) -> list[float]:
     ]
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_numbers_in_any_order_and_in_another_process() -> None:
     first = numbers(Generators(3))
     other = Generators(3)

@@ -23,6 +23,7 @@ def pong(tmp_path_factory: pytest.TempPathFactory) -> data.Dataset:
     return data.load(scenes.write(scenes.Config("Pong", frames=40, every=12, out=path, history=True)))
 
 
+@pytest.mark.slow
 def test_our_own_folder_is_read_whole(pong: data.Dataset) -> None:
     assert pong.categories == ("ball", "player", "enemy")
     assert {name: len(split) for name, split in pong.splits.items()} == {"train": 32, "val": 4, "test": 4}

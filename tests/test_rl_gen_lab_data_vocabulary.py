@@ -20,6 +20,7 @@ def pong(tmp_path_factory: pytest.TempPathFactory) -> data.Dataset:
     return data.load(scenes.write(scenes.Config("Pong", frames=40, every=12, out=path, history=True)))
 
 
+@pytest.mark.slow
 def test_captions_say_the_facts_of_their_image(pong: data.Dataset) -> None:
     for split in pong.splits.values():
         for label in split.labels:

@@ -98,6 +98,7 @@ def killed_at_line(number: int, folder: Path) -> bool:
     return os.WIFSIGNALED(status)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("before", ["nothing", "a checkpoint", "a kill between the renames"])
 def test_killed_at_any_line_the_old_or_the_new_checkpoint_loads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str

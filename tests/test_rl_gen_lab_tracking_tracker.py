@@ -209,6 +209,7 @@ def test_a_full_disk_is_said_once_and_training_goes_on(
     assert [row["global_step"] for row in read_back(run).history] == [1, 2, 3]
 
 
+@pytest.mark.slow
 def test_the_last_points_of_a_killed_run_are_in_both_records(tmp_path: Path) -> None:
     code = """if True:
         import pathlib, sys, time

@@ -35,6 +35,7 @@ def run(tmp_path: Path) -> RunFolder:
     return RunFolder.create(tmp_path / "runs", "dqn", "Pong", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["a" * 40, "too short"])
 def test_a_key_without_a_network_goes_offline_in_one_line(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], key: str

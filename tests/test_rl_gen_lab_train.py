@@ -34,6 +34,7 @@ def test_flags_and_run_folders_are_read_without_torch(statement: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [SEGMENT, CAPTION])
 def test_a_run_of_an_earlier_version_is_resumed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(RECORDED / name, tmp_path / name)

@@ -38,6 +38,7 @@ def test_a_backbone_without_choices_serves_and_the_saved_model_says_the_same(tas
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", get_args(Model))
 def test_every_detector_is_loaded_from_its_run_and_finds_the_same(model: Model, tmp_path: Path) -> None:
     base = config(tmp_path / "runs", task="detect")

@@ -46,6 +46,7 @@ def test_a_run_leaves_its_record_and_measures_the_test_split_once(
         training_run.train(config(tmp_path, resume=run.path))
 
 
+@pytest.mark.slow
 def test_frames_of_a_game_are_learned_from_their_files(tmp_path: Path) -> None:
     path = scenes.write(scenes.Config("Pong", frames=20, every=8, out=tmp_path / "pong"))
     flags = ["segment", "--data", str(path), "--runs-dir", str(tmp_path / "runs"), "--wandb.mode", "disabled"]

@@ -16,6 +16,7 @@ from rl_gen_lab.training.config import Config
 from rl_gen_lab.training.tasks import TASKS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["caption", "classify", "detect", "localize", "segment"])
 def test_labels_are_smoothed_where_that_is_asked_for(task: Any, tmp_path: Path) -> None:
     base = Config(task=task)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pong_models
+import pytest
 from PIL import Image
 
 from rl_gen_lab import caption
@@ -28,6 +29,7 @@ def test_it_glows_where_it_is_looked_at_and_nowhere_when_everywhere_is_alike() -
     assert even[15, 35, 0] < heat(GREY, faint)[15, 35, 0] < shown[15, 35, 0], "a little more than the others glows less"
 
 
+@pytest.mark.slow
 def test_a_training_leaves_pictures_with_a_panel_for_every_word() -> None:
     run = RunFolder.open(pong_models.run("caption"))
     files = sorted((run.path / "pictures").glob("attention_val_*.png"))

@@ -28,6 +28,7 @@ from rl_gen_lab.vision.captioning.network import Encoding, State
 from rl_gen_lab.vision.captioning.task import CaptioningTask
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["attention", "plain"])
 def test_eight_pictures_are_told_by_heart(model: str) -> None:
     caption = task(model)
@@ -101,6 +102,7 @@ def test_pictures_without_captions_are_refused() -> None:
         CaptioningTask(CaptionConfig(), vision_data.dataset(), CPU)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = scenes.write(scenes.Config("Pong", frames=20, every=8, out=tmp_path / "pong"))
 

@@ -22,6 +22,7 @@ def task(model: str) -> OneStageTask:
     return OneStageTask(DetectConfig(model, choices=SMALL, shapes=3), vision_data.dataset(), CPU)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["ssd", "yolo"])
 def test_eight_pictures_are_learned_by_heart(model: str) -> None:
     loss, found = vision_data.learn_by_heart(task(model), 100, 5e-3)

@@ -38,6 +38,7 @@ def task(model: Model) -> TwoStageTask:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "updates", "f1", "ap"),
     [

@@ -18,6 +18,7 @@ CPU = torch.device("cpu")
 SMALL = BackboneConfig(width=8, stages=3, depth=1, first_stride=1, norm="batch")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("config", "updates", "bar"),
     [
