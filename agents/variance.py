@@ -9,13 +9,13 @@ variance.png, variance.csv and a W&B run into comparisons/variance__<env>__<time
 
 from __future__ import annotations
 
-import csv
 import time
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 
 from agents.analysis.gradient_estimators import Quality
 from agents.analysis.gradient_quality import ESTIMATORS, MeasurementConfig, measure
+from agents.reports.store import write_csv
 from agents.reports.variance import VarianceRow, draw_variance
 from agents.training.cli import cli, command
 from agents.training.environments import task_fingerprint
@@ -75,8 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     title = f"{env_id}, {whose}: {config.batches} batches of {config.episodes} episodes"
     draw_variance(figure_rows(qualities), title, folder / "variance.png")
     rows = table(qualities)
-    with (folder / "variance.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([COLUMNS, *rows])
+    write_csv(folder / "variance.csv", COLUMNS, [dict(zip(COLUMNS, row, strict=True)) for row in rows])
     for row in [list(COLUMNS), *rows]:
         print("  ".join(f"{cell:>13}" for cell in row))
     tracker = Tracker.start(

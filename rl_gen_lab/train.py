@@ -20,7 +20,7 @@ from pathlib import Path
 
 from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.cli.flags import parse_flags, peek_flag
+from rl_gen_lab.cli.flags import parse_flags, peek_flag, refuse_other_flags
 from rl_gen_lab.cli.values import from_dict
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.config import Config
@@ -32,13 +32,10 @@ def read_config(argv: list[str] | None) -> Config:
     resume = peek_flag(argv, "resume")
     if resume is None:
         return parse_flags(Config, argv, description=__doc__)
-    for word in argv:
-        flag = word.partition("=")[0].replace("_", "-")
-        if flag.startswith("--") and flag not in ("--resume", "--total-minutes"):
-            raise ConfigError(f"{flag} cannot be changed in a resumed run; --total-minutes can")
     path = Path(resume)
     config = from_dict(Config, RunFolder.open(path).read_config()["config"])
-    minutes = peek_flag(argv, "total-minutes") or peek_flag(argv, "total_minutes")
+    refuse_other_flags([word for word in argv if word != config.task], ("--resume", "--total-minutes"))
+    minutes = peek_flag(argv, "total-minutes")
     try:
         return replace(config, resume=path, total_minutes=config.total_minutes if minutes is None else float(minutes))
     except ValueError as error:

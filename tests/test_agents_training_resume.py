@@ -218,7 +218,7 @@ def test_a_resumed_run_may_be_longer_but_not_otherwise_different(
 ) -> None:
     dqn.main([*CARTPOLE, *SHORT, "--runs-dir", str(tmp_path)])
     run = only_run(tmp_path)
-    for words, said in ((["--gamma", "0.5"], "--gamma cannot be changed"), (["again"], "'again'")):
+    for words, said in ((["--gamma", "0.5"], "--gamma cannot be changed"), (["again"], "unexpected argument 'again'")):
         with pytest.raises(SystemExit) as exit_:
             dqn.main(["--resume", str(run.path), *words])
         assert exit_.value.code == 2

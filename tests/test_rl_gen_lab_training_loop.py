@@ -107,8 +107,8 @@ def test_another_seed_is_another_order(tmp_path: Path) -> None:
     assert not same(final(only_run(tmp_path / "a")), final(only_run(tmp_path / "b")))
 
 
-def test_a_loss_that_is_nan_stops_with_the_last_checkpoint_kept(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_loss_that_is_nan_stops_with_the_last_checkpoint_kept_and_is_not_to_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hooked(monkeypatch, lambda count, losses: losses if count < 6 else {"loss": losses["loss"] * torch.nan})
     with pytest.raises(DivergedError, match="became nan at update 6"):
@@ -117,6 +117,7 @@ def test_a_loss_that_is_nan_stops_with_the_last_checkpoint_kept(
     assert load_state(run.checkpoints / "latest")["updates"] == 4  # of the first epoch's end
     assert all(weight.isfinite().all() for weight in final(run).values())
     assert run.read_result()["status"] == "failed"
+    assert "resume with" not in capsys.readouterr().out  # it would end there again
 
 
 def test_training_stops_when_validation_no_longer_rises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

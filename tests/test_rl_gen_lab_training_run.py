@@ -17,6 +17,7 @@ from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.training import run as training_run
 from rl_gen_lab.training.loop import Loop
+from rl_gen_lab.vision.segmentation.config import SegmentConfig
 
 
 def test_a_run_leaves_its_record_and_measures_the_test_split_once(
@@ -71,10 +72,25 @@ def test_what_cannot_be_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     training_run.train(config(tmp_path / "runs", epochs=1))
     run = only_run(tmp_path / "runs")
     assert "--epochs cannot be changed" in refused("--resume", str(run.path), "--epochs", "9")
+    assert "unexpected argument 'again'" in refused("--resume", str(run.path), "again")
     (run.path / "result.json").unlink()
     other = config(tmp_path, data=vision_data.write(tmp_path / "other", seed=1), resume=run.path)
     with pytest.raises(CheckpointError, match="was trained with data"):
         training_run.train(other)
+
+
+def test_a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    training_run.train(config(tmp_path / "runs", epochs=1))
+    run = only_run(tmp_path / "runs")
+    (run.path / "result.json").unlink()
+    before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
+    other = config(tmp_path, resume=run.path, epochs=2, segment=SegmentConfig(model="fcn"))
+    with pytest.raises(CheckpointError, match="does not fit this program"):
+        training_run.train(other)
+    assert "resume with" not in capsys.readouterr().out
+    assert {file: file.read_bytes() for file in before} == before
 
 
 def test_a_run_is_not_resumed_on_other_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,13 +1,12 @@
 """The folder of a comparison: figure, numbers and page."""
 
-import json
 import time
 from pathlib import Path
 
 from agents.reports.comparison import Comparison, to_json
 from agents.reports.figure import write_figure
 from agents.reports.html import write_page
-from rl_gen_lab.runs.files import save_errors
+from rl_gen_lab.runs.files import save_errors, write_json
 
 
 def write_comparison(comparison: Comparison, out: Path, env: str) -> Path:
@@ -29,6 +28,6 @@ def write_comparison(comparison: Comparison, out: Path, env: str) -> Path:
         folder.mkdir(parents=True)
         figure = folder / "learning_curves.png"
         write_figure(comparison, figure)
-        (folder / "comparison.json").write_text(json.dumps(to_json(comparison), indent=1) + "\n", encoding="utf-8")
+        write_json(folder / "comparison.json", to_json(comparison))
         write_page(comparison, figure, folder / "index.html")
     return folder

@@ -64,7 +64,7 @@ def parse(config_class: type[AgentConfigT], agent: str, argv: list[str] | None) 
         candidates.append("atari")
     else:
         _refuse_flags_without_use(env_id, argv)
-    observe = peek_flag(argv, "observe") or _look(argv, "world.observe")
+    observe = peek_flag(argv, "observe") or peek_flag(argv, "world.observe")
     if observe not in (None, "pixels"):  # other numbers, other networks
         candidates = [f"{candidates[0]}_objects"]
     return load(config_class, argv, agent=agent, presets_dir=PRESETS, preset_candidates=candidates)
@@ -75,7 +75,3 @@ def _refuse_flags_without_use(env_id: str, argv: list[str]) -> None:
         setting = word.partition("=")[0].replace("-", "_").removeprefix("__")
         if setting.startswith("world.") and setting.partition(".")[2].removeprefix("no_") in OF_ATARI:
             raise ConfigError(f"{word.partition('=')[0]} is for Atari games; {env_id} is none")
-
-
-def _look(argv: list[str], flag: str) -> str | None:
-    return peek_flag(argv, flag) or peek_flag(argv, flag.replace("-", "_"))

@@ -7,10 +7,13 @@ so that --help and a wrong flag answer at once.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from agents.training.cli import command, parse
 from agents.training.config import AgentConfig
+
+if TYPE_CHECKING:
+    from agents.rl.interfaces import TrainingRun
 
 ConfigT = TypeVar("ConfigT", bound=AgentConfig)
 
@@ -19,7 +22,7 @@ ConfigT = TypeVar("ConfigT", bound=AgentConfig)
 def launch(
     algo: str,
     config_class: type[ConfigT],
-    train: Callable[[ConfigT, Any], None],
+    train: Callable[[ConfigT, TrainingRun], None],
     argv: list[str] | None,
     *,
     exp_name: Callable[[ConfigT], str] | None = None,

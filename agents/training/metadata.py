@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +16,7 @@ from rl_gen_lab.runs import provenance
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A run, resolved from its settings: nobody need look up names or the task again.
+    """A run resolved from its settings: its names and its task.
 
     algo: name of the algorithm, e.g. "dqn" or "sb3_dqn"; env_id: full Gymnasium id; short_name: e.g. "Pong"; task: the
     fingerprint of what is scored.
@@ -45,9 +43,5 @@ class RunSpec:
             "exp_name": self.algo,
             "seed": self.config.seed,
             "fingerprint": {"text": self.task.text, "hash": self.task.hash, "fields": self.task.fields},
-            "versions": provenance.versions(),
-            "hardware": provenance.hardware(),
-            "commit": provenance.git_commit(),
-            "command": [f"python -m agents.{module_of(self.algo)}", *sys.argv[1:]],
-            "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            **provenance.of_run(f"agents.{module_of(self.algo)}"),
         }

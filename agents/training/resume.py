@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from agents.training.config import AgentConfig
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
-from rl_gen_lab.cli.flags import peek_flag
+from rl_gen_lab.cli.flags import peek_flag, refuse_other_flags
 from rl_gen_lab.cli.shell import python, shell
 from rl_gen_lab.cli.values import from_dict
 from rl_gen_lab.runs.folder import RunFolder
@@ -40,8 +40,8 @@ def resumed_config(config_class: type[ConfigT], agent: str, path: Path, argv: li
     if command != own:
         raise CheckpointError(f"{path} is a run of agents.{command}, not of agents.{own}")
     saved = from_dict(config_class, described["config"], str(path))
-    _refuse_other_flags(argv)
-    steps, minutes = _look(argv, "total-env-steps"), _look(argv, "total-minutes")
+    refuse_other_flags(argv, ("--resume", *LIMITS))
+    steps, minutes = peek_flag(argv, "total-env-steps"), peek_flag(argv, "total-minutes")
     run = replace(saved.run, resume=path)
     try:
         if minutes is not None:
@@ -50,23 +50,6 @@ def resumed_config(config_class: type[ConfigT], agent: str, path: Path, argv: li
     except ValueError as error:
         raise ConfigError(f"--total-env-steps and --total-minutes take numbers: {error}") from error
     return replace(saved, run=run, total_env_steps=total)
-
-
-def _refuse_other_flags(argv: list[str]) -> None:
-    known = sorted({"--resume", *LIMITS})
-    rest = iter(argv)
-    for word in rest:
-        flag = word.partition("=")[0].replace("_", "-")
-        if flag.startswith("--") and flag not in known:
-            raise ConfigError(f"{flag} cannot be changed in a resumed run; {', '.join(known)} can")
-        if not flag.startswith("--"):
-            raise ConfigError(f"what is '{word}' to a resumed run? Known: {', '.join(known)}")
-        if "=" not in word:
-            next(rest, None)  # its value
-
-
-def _look(argv: list[str], flag: str) -> str | None:
-    return peek_flag(argv, flag) or peek_flag(argv, flag.replace("-", "_"))
 
 
 def load_checkpoint(run: RunFolder, spec: RunSpec) -> dict[str, Any]:

@@ -23,9 +23,10 @@ from agents.training.metadata import RunSpec
 from agents.training.resume import changed_limits, keep_limits, load_checkpoint, resume_command
 from agents.training.run_log import RunLog, start_tracker
 from agents.training.scores import Scores
-from rl_gen_lab.cli.errors import CheckpointError, ConfigError, DivergedError, SaveError
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.compute.memory_budget import free_bytes
+from rl_gen_lab.runs.ending import can_resume, failure, fitting_checkpoint, keep_result
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.guards import keep_state, refuse_nonfinite_weights
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED, Interrupt
@@ -35,12 +36,12 @@ from rl_gen_lab.tracking.tracker import Tracker
 class RecordedRun:
     """A `TrainingRun` of one agent with a run folder. Use as a context manager; `launch` sets the three attributes.
 
-    env_runner: None where the algorithm makes its own environments.
+    Where the algorithm makes its own environments, `env_runner` stays unset.
     """
 
     device: torch.device
     generators: Generators
-    env_runner: EnvRunner | None = None
+    _env_runner: EnvRunner | None = None
 
     def __init__(self, spec: RunSpec) -> None:
         """Open or make the run folder. Raises UserError subclasses for what a user can mend."""
@@ -67,6 +68,16 @@ class RecordedRun:
     # ---- used by the agents' loops
 
     @property
+    def env_runner(self) -> EnvRunner:
+        """The environments to train in."""
+        assert self._env_runner is not None
+        return self._env_runner
+
+    @env_runner.setter
+    def env_runner(self, runner: EnvRunner) -> None:
+        self._env_runner = runner
+
+    @property
     def free_bytes(self) -> int:
         """The memory that is free on the device now."""
         return free_bytes(self.device)
@@ -90,7 +101,7 @@ class RecordedRun:
         checkpoint of another version of this program or its settings.
         """
         self.parts: dict[str, Stateful] = {name: agent}
-        if self.env_runner is not None:
+        if self._env_runner is not None:
             self.parts["seeds"] = self.generators
         self.network = network
         if self.saved is not None:
@@ -137,8 +148,8 @@ class RecordedRun:
         while self.next_checkpoint <= self.log.env_steps:
             self.next_checkpoint += self.config.run.checkpoint_every_env_steps
         state: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
-        if self.env_runner is not None:
-            state["rollout"] = self.env_runner.state_dict()
+        if self._env_runner is not None:
+            state["rollout"] = self._env_runner.state_dict()
         progress = self.log.state_dict() | self.scores.state_dict() | {"next_checkpoint": self.next_checkpoint}
         state |= {"session": progress, "algo": self.spec.algo, "fingerprint": vars(self.spec.task)}
         keep_state(self.run, state, when, self.display.say)
@@ -155,7 +166,7 @@ class RecordedRun:
                 self.scores.evaluate(env_steps)
         final = None if self.interrupt.asked else self.scores.final(env_steps)
         if final is None:
-            self._write_result(self._result("interrupted"))
+            keep_result(self.run, self._result("interrupted"), self.display.say)
             return
         self.run.write_result(self._result("finished") | {"final_eval": final.to_dict()})
         self.scores.publish(final, env_steps)
@@ -164,12 +175,6 @@ class RecordedRun:
         scores = {"best_eval": self.scores.best, "solved": self.scores.solved}
         return {"status": status} | self.log.totals() | scores
 
-    def _write_result(self, result: dict[str, Any]) -> None:
-        try:
-            self.run.write_result(result)
-        except SaveError as error:
-            self.display.say(f"the result is not on disk: {error}")
-
     # ---- details
 
     def _evaluate_if_due(self) -> None:
@@ -177,18 +182,14 @@ class RecordedRun:
             self.scores.evaluate(self.log.env_steps)
 
     def _load(self, saved: dict[str, Any]) -> None:
-        try:
+        with fitting_checkpoint(self.run):
             self.log.load_state_dict(saved["session"])
             self.scores.load_state_dict(saved["session"])
             self.next_checkpoint = saved["session"]["next_checkpoint"]
             for name, part in self.parts.items():
                 part.load_state_dict(saved[name])
-            if self.env_runner is not None:
-                self.env_runner.load_state_dict(saved["rollout"], self._show_repetition)
-        except (KeyError, ValueError, RuntimeError) as error:  # what torch and dictionaries say of what does not fit
-            raise CheckpointError(
-                f"{self.run.checkpoints / 'latest'} does not fit this program and {self.run.config_file}: {error}"
-            ) from error
+            if self._env_runner is not None:
+                self._env_runner.load_state_dict(saved["rollout"], self._show_repetition)
 
     def _show_repetition(self, done: int, total: int) -> None:
         self.display.pause(self.log.env_steps, f"repeating the games up to here: {done:,} of {total:,} vector steps")
@@ -217,17 +218,16 @@ class RecordedRun:
         self.interrupt.__exit__(kind, error, trace)
         refused = self.saved is not None  # the checkpoint to resume from: what is in the folder stays as it is
         if error is not None and not refused:
-            self._write_result(self._result("failed") | {"error": f"{type(error).__name__}: {error}"})
-        resumable = (not refused or isinstance(error, KeyboardInterrupt)) and (self.run.checkpoints / "latest").is_dir()
-        hopeless = isinstance(error, DivergedError)  # a resumed run is the same run: it would end there again
-        if (error is not None or self.interrupt.asked) and resumable and not hopeless:
+            keep_result(self.run, self._result("failed") | failure(error), self.display.say)
+        unfinished = error is not None or self.interrupt.asked
+        if unfinished and (not refused or isinstance(error, KeyboardInterrupt)) and can_resume(self.run, error):
             limits = changed_limits(self.run, self.config) if refused else []
             self.display.say(f"resume with: {resume_command(self.spec.algo, self.run, *limits)}")
-        self.tracker.finish(0 if error is None and not self.interrupt.asked else 1)
+        self.tracker.finish(int(unfinished))
         impossible = isinstance(error, ConfigError | CheckpointError)  # settings, or weights to start from
         if impossible and self.config.run.resume is None and self.log.env_steps == 0:
             shutil.rmtree(self.run.path, ignore_errors=True)  # the run never started; its folder is empty
-        if self.env_runner is not None:
-            self.env_runner.close()
+        if self._env_runner is not None:
+            self._env_runner.close()
         if self.interrupt.asked and error is None:
             raise SystemExit(EXIT_INTERRUPTED)

@@ -44,8 +44,23 @@ def parse_flags(
 
 
 def peek_flag(argv: Sequence[str] | None, name: str) -> str | None:
-    """Return the value of flag `--name` before the flags are parsed; None when it is absent."""
-    return take_flag(list(sys.argv[1:] if argv is None else argv), name)[1]
+    """Return the value of flag `--name`, with hyphens or underscores, before the flags are parsed; None when absent."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    return take_flag(words, name.replace("_", "-"))[1] or take_flag(words, name.replace("-", "_"))[1]
+
+
+def refuse_other_flags(argv: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse all of a resumed run's command line but the known flags, each with its value. Raises: ConfigError."""
+    allowed = ", ".join(known)
+    rest = iter(argv)
+    for word in rest:
+        flag = word.partition("=")[0].replace("_", "-")
+        if not flag.startswith("--"):
+            raise ConfigError(f"unexpected argument '{word}': a resumed run takes {allowed}")
+        if flag not in known:
+            raise ConfigError(f"{flag} cannot be changed in a resumed run; {allowed} can")
+        if "=" not in word:
+            next(rest, None)  # its value
 
 
 def take_flag(argv: list[str], name: str) -> tuple[list[str], str | None]:

@@ -6,12 +6,25 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
 from rl_gen_lab.cli.lazy import torch
 
 DISTRIBUTIONS = ("torch", "numpy", "gymnasium", "ale-py", "wandb", "stable-baselines3", "tyro", "safetensors")
+
+
+def of_run(module: str) -> dict[str, Any]:
+    """Return the provenance in a run's config.json; module: the command, as in `python -m MODULE`."""
+    return {
+        "versions": versions(),
+        "hardware": hardware(),
+        "commit": git_commit(),
+        "command": [f"python -m {module}", *sys.argv[1:]],
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
 
 
 def hardware() -> dict[str, str | int | float]:

@@ -22,6 +22,7 @@ from rl_gen_lab.compute.optimizers import Schedule, make_optimizer
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.data.dataset import Split
 from rl_gen_lab.runs.checkpoints import load_weights
+from rl_gen_lab.runs.ending import can_resume, failure, fitting_checkpoint, keep_result
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.guards import keep_state, keep_weights, refuse_nonfinite_losses, refuse_nonfinite_weights
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED, Interrupt
@@ -62,7 +63,7 @@ class Loop:
         self.epoch = self.batch = self.updates = self.best_epoch = 0
         self.best: float | None = None
         self._interrupt = Interrupt(self.display.say)
-        self._finished = False
+        self._finished = self._loading = False
 
     # ---- training
 
@@ -91,7 +92,7 @@ class Loop:
         else:
             with contextlib.suppress(_StoppedError):
                 return self._finish()
-        self.run_folder.write_result(self._result("interrupted"))
+        keep_result(self.run_folder, self._result("interrupted"), self.display.say)
         return {}
 
     def order(self, epoch: int) -> Tensor:
@@ -120,14 +121,13 @@ class Loop:
         self.optimizer.step()
         if due:
             numbers = {f"losses/{name}": float(value.detach()) for name, value in losses.items()}
-            rate = self.optimizer.param_groups[0]["lr"]
-            status = {"charts/learning_rate": rate, "charts/epoch": self.epoch, "losses/grad_norm": float(norm)}
-            self.tracker.log(numbers | status, self.updates)
+            numbers |= {"charts/epoch": self.epoch, "losses/grad_norm": float(norm)}
+            numbers["charts/learning_rate"] = self.optimizer.param_groups[0]["lr"]
+            self.tracker.log(numbers, self.updates)
         self.schedule.after_update()
         if self.display.due(self.updates):
-            text = f"epoch {self.epoch + 1} · loss {float(losses['loss'].detach()):.4g}"
-            if self.best is not None:
-                text += f" · best val {self.task.target_metric} {self.best:.4f}"
+            best = "" if self.best is None else f" · best val {self.task.target_metric} {self.best:.4f}"
+            text = f"epoch {self.epoch + 1} · loss {float(losses['loss'].detach()):.4g}{best}"
             minutes = self.config.total_minutes
             left = None if minutes is None else max(60 * minutes - self.tracker.wall_seconds, 0.0)
             self.display.update(self.updates, text, left)
@@ -153,8 +153,7 @@ class Loop:
         if self.best is None or value > self.best:
             self.best, self.best_epoch = value, self.epoch
             self._save_best()
-        elapsed = clock(self.tracker.wall_seconds)
-        self.display.say(f"epoch {self.epoch} · {elapsed} · val {_formatted(metrics)}")
+        self.display.say(f"epoch {self.epoch} · {clock(self.tracker.wall_seconds)} · val {_formatted(metrics)}")
 
     def _finish(self) -> dict[str, Any]:
         if self.best is None or self.batch:  # the time was up within an epoch; the best weights are loaded below
@@ -163,8 +162,7 @@ class Loop:
             self._validate()
             self.save()
         best_file = self.run_folder.checkpoints / "best.safetensors"
-        weights, _ = load_weights(best_file)
-        self.task.network.load_state_dict(weights)
+        self.task.network.load_state_dict(load_weights(best_file)[0])
         result = self._result("finished") | {"val": self.measure("val"), "test": self.measure("test")}
         result["latency_ms"] = measure_latency_ms(self.task, self.splits["test"], self.config.device, self.device)
         self.run_folder.write_result(result)
@@ -200,14 +198,18 @@ class Loop:
         keep_state(self.run_folder, state | random_state(self.device), when, self.display.say)
 
     def load(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint of `save`. Raises: CheckpointError when it is of another task or other data."""
+        """Continue from a checkpoint of `save`. Raises: CheckpointError for one that does not fit."""
+        self._loading = True
         check_identity(state, self.identity, self.run_folder)
-        for name in COUNTERS:
-            setattr(self, name, state[name])
-        self.task.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        restore_random_state(state, self.device)
+        with fitting_checkpoint(self.run_folder):
+            for name in COUNTERS:
+                setattr(self, name, state[name])
+            self.task.network.load_state_dict(state["network"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.schedule.load_state_dict(state["schedule"])
+            restore_random_state(state, self.device)
+        self._loading = False
+        self.run_folder.truncate_metrics(self.updates)
         self.display.say(f"resumed in epoch {self.epoch + 1}, at update {self.updates:,}")
 
     def _save_best(self) -> None:
@@ -227,15 +229,15 @@ class Loop:
     ) -> None:
         self.display.__exit__(error_type, error, trace)
         self._interrupt.__exit__(error_type, error, trace)
-        interrupted = self._interrupt.asked
-        if error is not None and not self._finished:
-            self.run_folder.write_result(self._result("failed") | {"error": f"{type(error).__name__}: {error}"})
-        has_checkpoint = (self.run_folder.checkpoints / "latest").exists()
-        if (error is not None or interrupted) and not self._finished and has_checkpoint:
+        unfinished = error is not None or self._interrupt.asked
+        lost = unfinished and not (self._finished or self._loading)
+        if error is not None and lost:
+            keep_result(self.run_folder, self._result("failed") | failure(error), self.display.say)
+        if lost and can_resume(self.run_folder, error):
             command = shell(python(), "-m", "rl_gen_lab.train", "--resume", self.run_folder.path)
             self.display.say(f"resume with: {command}")
-        self.tracker.finish(0 if error is None and not interrupted else 1)
-        if interrupted and error is None:
+        self.tracker.finish(int(unfinished))
+        if unfinished and error is None:
             sys.exit(EXIT_INTERRUPTED)
 
 

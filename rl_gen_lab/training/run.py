@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from typing import Any
 
 import torch
@@ -45,7 +43,6 @@ def train(config: Config) -> dict[str, Any]:
         run.write_config(describe(config, algo, name, identity, dataset, task) | {"pixels": pixels})
     else:
         run = RunFolder.open(config.resume)
-        run.truncate_metrics(int(checkpoint["updates"]))
     tracker = Tracker.start(
         run,
         config.wandb,
@@ -105,9 +102,5 @@ def describe(
         "images": {name: len(split) for name, split in dataset.splits.items()},
         "image_size": list(dataset.splits["train"].images.shape[2:]),
         **getattr(task, "run_metadata", {}),
-        "versions": provenance.versions(),
-        "hardware": provenance.hardware(),
-        "commit": provenance.git_commit(),
-        "command": ["python -m rl_gen_lab.train", *sys.argv[1:]],
-        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **provenance.of_run("rl_gen_lab.train"),
     }
