@@ -45,12 +45,12 @@ DOOR = "agents.training.launch"
 # How far a reader may be sent through the checkout's own imports, up to the door: files (with `__init__`) and lines.
 READERS = {"dqn": (20, 2_000), "ppo": (24, 2_100), "actor_critic": (24, 2_100), "reinforce": (24, 2_100)}
 LONGEST_FILE, LONGEST_CLASS = 320, 200
-# Tests of several modules. Every other test file is named after its module, with a further word where there are several.
+# Tests of several modules. Every other test file is named after its module, with a further word where it has several.
 SUITES = (
     *("agents_policy_gradients", "agents_reports", "architecture", "docs_examples", "docs_metrics", "documents"),
     *("recorded_runs", "rl_gen_lab_backbones", "rl_gen_lab_vision"),
 )
-# Modules without a test file of their own: settings, protocols, the games' tables of addresses (verified frame by frame)
+# Modules without a test file of their own: settings, protocols, the tables of the games (verified frame by frame)
 # and parts that are tested through the module that uses them.
 TESTED_BY_OTHERS = re.compile(
     r"\w+_(config|interfaces|task|objects|colors|models|smoothing)|envs_ground_truth_games_\w+"

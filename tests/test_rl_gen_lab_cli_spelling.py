@@ -7,7 +7,7 @@ import pytest
 
 from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.cli.presets import load
-from rl_gen_lab.cli.spelling import current_flags, current_keys
+from rl_gen_lab.cli.spelling import current_flags, current_keys, current_spelling, earlier_spelling
 from rl_gen_lab.cli.values import from_dict, to_dict
 
 
@@ -37,9 +37,24 @@ def test_flags_and_not_their_values_are_respelled() -> None:
     assert parse_flags(Config, flags) == EVERYTHING
 
 
+def test_a_flag_that_never_existed_is_left_as_it_was_typed() -> None:
+    words = ["--normalise-obss", "--normalised", "--init.standardise-x"]
+    assert current_flags(words) == words
+
+
+@pytest.mark.parametrize("name", ["normalise_advantages", "policy.normalise_obs", "standardise", "seed", "normalize"])
+def test_the_earlier_spelling_is_the_inverse(name: str) -> None:
+    assert earlier_spelling(current_spelling(name)) == name
+
+
 def test_keys_at_any_depth_and_not_their_values_are_respelled() -> None:
-    old = {"name": "normalise", "standardise": True, "policy": {"normalise_obs": True}, "list": [{"normalise": 1}]}
-    assert current_keys(old)["list"] == [{"normalize": 1}]
+    old = {
+        "name": "normalise",
+        "standardise": True,
+        "policy": {"normalise_obs": True},
+        "list": [{"normalise_rewards": 1}],
+    }
+    assert current_keys(old)["list"] == [{"normalize_rewards": 1}]
     del old["list"]
     assert from_dict(Config, old) == EVERYTHING
     assert to_dict(EVERYTHING)["policy"] == {"normalize_obs": True}

@@ -1,5 +1,7 @@
 """The start of a run at W&B: its mode and its group."""
 
+import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -86,3 +88,11 @@ def test_a_variable_that_wandb_itself_trips_over_starts_and_is_left_as_it_was(
     with start(run, mode="auto") as tracker:
         assert tracker.mode == "offline"
     assert os.environ["WANDB_MODE"] == variable
+
+
+def test_runs_from_before_a_setting_was_respelled_are_in_the_same_group() -> None:
+    values = {"gamma": 0.9, "policy.normalize_obs": True, "standardize": False}
+    earlier = {"gamma": 0.9, "policy.normalise_obs": True, "standardise": False}
+    assert (
+        wandb_init.settings_hash(values) == hashlib.sha256(json.dumps(earlier, sort_keys=True).encode()).hexdigest()[:8]
+    )

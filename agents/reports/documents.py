@@ -61,7 +61,11 @@ class Document:
             if form not in FORMS:
                 known = ", ".join(f"NAME:{form}" if form else "NAME" for form in FORMS)
                 raise ResultsError(f"{self.path}: unknown form in <!-- results:{name} -->; known: {known}")
-            body = FORMS[form](self.results_dir / f"{stem}.csv", self.path.parent)
+            file = self.results_dir / f"{stem}.csv"
+            try:
+                body = FORMS[form](file, self.path.parent)
+            except (KeyError, ValueError) as error:  # a column that is absent, a cell that is no number
+                raise ResultsError(f"{file} has a missing column or a cell that is not a number: {error}") from error
             if body != match["body"]:
                 stale.append(name)
             return f"<!-- results:{name} -->\n{body}<!-- /results:{name} -->"

@@ -1,11 +1,21 @@
 """Settings that older commands, presets and run folders spell with an s: `normalise_obs` is `normalize_obs` now."""
 
+import re
 from typing import Any
+
+# The last part of a setting's dotted name, or of a flag with or without "no".
+EARLIER = re.compile(r"(^|[.-]|no[_-])(normali|standardi)se(?=$|[_-](?:obs|advantages|rewards)$)")
+CURRENT = re.compile(r"(^|\.)(normalize_(?:obs|advantages|rewards)|standardize)$")
 
 
 def current_spelling(name: str) -> str:
     """Return the name of a setting, or a flag, as it is spelled now."""
-    return name.replace("normalise", "normalize").replace("standardise", "standardize")
+    return EARLIER.sub(r"\1\2ze", name)
+
+
+def earlier_spelling(name: str) -> str:
+    """Return the dotted name of a setting as earlier versions spelled it."""
+    return CURRENT.sub(lambda match: match[0].replace("ize", "ise"), name)
 
 
 def current_flags(argv: list[str]) -> list[str]:

@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from rl_gen_lab.cli.errors import ConfigError, suggest
 from rl_gen_lab.cli.settings import WandbConfig, WandbMode
+from rl_gen_lab.cli.spelling import earlier_spelling
 from rl_gen_lab.runs.files import plain, replace_file
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.provenance import git_commit
@@ -131,8 +132,12 @@ def run_id(run: RunFolder) -> str:
 
 
 def settings_hash(flat_config: dict[str, Any]) -> str:
-    """Hash the settings that the runs of a group share: all but the seed and those of W&B."""
-    common = {key: value for key, value in flat_config.items() if key != "seed" and not key.startswith("wandb.")}
+    """Hash the settings that the runs of a group share: all but the seed and those of W&B.
+
+    Names are hashed as earlier versions spelled them, so that runs of then and now are one group.
+    """
+    shared = {key: value for key, value in flat_config.items() if key != "seed" and not key.startswith("wandb.")}
+    common = {earlier_spelling(key): value for key, value in shared.items()}
     return hashlib.sha256(json.dumps(plain(common), sort_keys=True).encode()).hexdigest()[:8]
 
 
