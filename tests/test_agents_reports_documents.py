@@ -1,6 +1,5 @@
 """Generated parts of documents are made from the CSVs; everything else stays."""
 
-import csv
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ from result_rows import cartpole_row, recorded, rows_of
 from agents.reports.benchmark_figure import write_figure
 from agents.reports.documents import Document, stale_figures
 from agents.reports.recorded_runs import record
-from agents.reports.store import ResultsError, write_csv
+from agents.reports.store import ResultsError, read_csv, write_csv
 from agents.reports.tables import table
 
 
@@ -63,7 +62,7 @@ def test_broken_markers_are_refused(tmp_path: Path, readme: str, message: str) -
 
 def test_a_cell_that_is_no_number_is_refused_with_its_file(tmp_path: Path) -> None:
     file = recorded(tmp_path, seeds=(1,))
-    lines = list(csv.DictReader(file.open(newline="")))
-    write_csv(file, list(lines[0]), [lines[0] | {"minutes": "x"}])
+    columns, (row,) = read_csv(file)
+    write_csv(file, columns, [row | {"steps_per_second": "x"}])
     with pytest.raises(ResultsError, match=r"pong\.csv has a missing column or a cell that is not a number"):
         document(tmp_path / "README.md", "<!-- results:pong -->\n<!-- /results:pong -->", file.parent).render()
