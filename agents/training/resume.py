@@ -60,7 +60,7 @@ def _refuse_other_flags(argv: list[str]) -> None:
         if flag.startswith("--") and flag not in known:
             raise ConfigError(f"{flag} cannot be changed in a resumed run; {', '.join(known)} can")
         if not flag.startswith("--"):
-            raise ConfigError(f"what is '{word}' to a resumed run? Known: {', '.join(known)}")
+            raise ConfigError(f"unexpected argument '{word}' in a resumed run; {', '.join(known)} can be changed")
         if "=" not in word:
             next(rest, None)  # its value
 
