@@ -312,7 +312,7 @@ def test_help_describes_each_group_of_settings_by_its_own_words(name: str, capsy
     with pytest.raises(SystemExit):
         importlib.import_module(f"agents.{name}").main(["--help"])
     words = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    for own in ("How agents are scored: in environments of their own", "How a run appears in Weights & Biases."):
+    for own in ("Evaluation settings; evaluations have environments", "Weights & Biases settings."):
         assert own in words
     assert ("Resuming is not exact: Stable-Baselines3 saves no generator" in words) == (name == "sb3")
     assert "The environments of our agents restart there" in words and "Those of agents.sb3 play on" in words
