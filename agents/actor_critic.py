@@ -151,7 +151,7 @@ class A2C:
         actor.learned = parts | {"losses/value": mean_value, "losses/grad_norm": norm}
 
     def _fit_value(self, target: Tensor, mask: Tensor, learning_rate: float) -> None:
-        """Make further updates of the critic alone towards its targets (T, N)."""
+        """Make further updates of the critic alone toward its targets (T, N)."""
         c, actor = self.config, self.actor
         obs = actor.buffer.obs[:-1].flatten(0, 1)
         for _ in range(c.value_updates - 1):

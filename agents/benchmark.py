@@ -42,7 +42,7 @@ ALL_AGENTS = (*OUR_AGENTS, *(f"sb3:{algo}" for algo in SB3_AGENTS))
 
 @dataclass(frozen=True)
 class Config:
-    """Which cells of a suite to run, and within what limits."""
+    """Settings of a benchmark: cells of a suite and limits."""
 
     # Which tasks (agents/reports/tasks.py), and how they are evaluated (agents/experiments/suites.py).
     suite: Literal["classic", "pixels"] = "classic"
@@ -100,7 +100,7 @@ class Cell:
         return {"agent": job.agent.exp_name, "env_id": job.env_id, "seed": str(job.seed), "what": self.what}
 
     def is_in(self, rows: Sequence[Row]) -> bool:
-        """Whether one of the rows records this cell."""
+        """Return whether one of the rows records this cell."""
         flags = user_flags(self.job.agent.flags)
         return any(self.key.items() <= row.items() and user_flags(row["command"].split()) == flags for row in rows)
 

@@ -5,7 +5,7 @@
 Deviations from the paper, each a field of `Config`:
 1. N environments step together, and the learner works while they are emulated.
 2. n-step returns (Sutton & Barto 2018, chapter 7), double Q-learning (van Hasselt et al. 2016), dueling heads (Wang et
-   al. 2016), prioritised replay (Schaul et al. 2016), soft target averaging (Lillicrap et al. 2016).
+   al. 2016), prioritized replay (Schaul et al. 2016), soft target averaging (Lillicrap et al. 2016).
 3. Adam instead of RMSProp; the Huber loss is the paper's clipped error.
 4. Frames may be standardized by statistics of the first steps (`standardize`), not only divided by 255.
 5. n may shrink during training (Schwarzer et al. 2023, "Bigger, better, faster").

@@ -41,7 +41,7 @@ QUALITY = {"detector": "f1", "segment": "miou"}
 
 @dataclass(frozen=True)
 class Config:
-    """Which agent plays, and from which sources of observation."""
+    """Settings of a comparison of observation sources."""
 
     # Run folder of a trained agent.
     run: Annotated[Path, tyro.conf.Positional]

@@ -1,4 +1,4 @@
-"""Watch a trained agent: evaluate it on fresh seeds and film it, with its action values or probabilities as bars.
+"""Watch a trained agent: evaluate it on fresh seeds; record a video with its action values or probabilities as bars.
 
     python -m agents.play runs/dqn__Pong__1__20260101-120000
 
@@ -40,7 +40,7 @@ from rl_gen_lab.runs.folder import RunFolder
 
 @dataclass(frozen=True)
 class Config:
-    """Which agent to watch, and for how long."""
+    """Settings of a recorded play: agent, episodes and outputs."""
 
     # Run folder of a trained agent.
     run: Annotated[Path, tyro.conf.Positional]
@@ -52,11 +52,11 @@ class Config:
     seed: int = 1_000_000
     # Probability of a random action (None: as in the run's own evaluations).
     epsilon: float | None = None
-    # Agent steps in the film, at most.
+    # Agent steps in the video, at most.
     film_steps: int = 3_000
-    # Run folder of a trained captioner that comments on the film.
+    # Run folder of a trained captioner that comments on the video.
     captioner: Path | None = None
-    # Write labelled frames of its play into this folder instead.
+    # Write labeled frames of its play into this folder instead.
     scenes: Path | None = None
     # How many of them, ...
     frames: int = 5_000
@@ -101,12 +101,12 @@ def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who
             path = scenes.write(wanted, agent, lambda done: display.update(done, ""))
     except FolderError as error:
         raise ConfigError(str(error).replace("--out", "--scenes")) from error
-    print(f"{config.frames:,} labelled frames of {who}: {path}; see {path / 'sheet.png'}{scenes.empty_splits(path)}")
+    print(f"{config.frames:,} labeled frames of {who}: {path}; see {path / 'sheet.png'}{scenes.empty_splits(path)}")
 
 
 @command
 def main(argv: list[str] | None = None) -> None:
-    """Evaluate and film a trained agent."""
+    """Evaluate a trained agent and record a video."""
     config = cli(Config, argv)
     run = RunFolder.open(config.run)
     saved = run.read_config()
@@ -138,7 +138,7 @@ def main(argv: list[str] | None = None) -> None:
         f"{saved['exp_name']} ({config.which}): {returns.mean():.2f} ± {returns.std():.2f} over {len(returns)} episodes"
         f" (min {returns.min():g}, max {returns.max():g}), epsilon {epsilon:g}, seed {config.seed}"
     )
-    with ProgressDisplay("filming", config.film_steps, "steps") as display:
+    with ProgressDisplay("recording the video", config.film_steps, "steps") as display:
         shown = play_episode(
             env,
             world,
@@ -149,10 +149,10 @@ def main(argv: list[str] | None = None) -> None:
             on_step=lambda n: display.update(n, ""),
             overlay=overlay,
         )
-    film = run.videos / ("play.mp4" if overlay is None else "captioned.mp4")
-    write_mp4(film, shown[0])
-    write_gif(film.with_suffix(".gif"), shown[0])
-    print(f"{in_words(*shown)}: {film} and {film.with_suffix('.gif')}")
+    video = run.videos / ("play.mp4" if overlay is None else "captioned.mp4")
+    write_mp4(video, shown[0])
+    write_gif(video.with_suffix(".gif"), shown[0])
+    print(f"{in_words(*shown)}: {video} and {video.with_suffix('.gif')}")
 
 
 if __name__ == "__main__":

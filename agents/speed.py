@@ -45,7 +45,7 @@ Agent = Literal["dqn", "actor_critic", "ppo"]
 
 @dataclass(frozen=True)
 class Config:
-    """Which agents to time, on what work, and how often."""
+    """Settings of a speed measurement: agents, work and repetitions."""
 
     # Environment; with pixels the network takes most of the time, with vectors everything around it.
     env: str = "Pong"
@@ -180,21 +180,21 @@ def time_agent(config: Config, agent: Agent) -> list[dict[str, object]]:
 
 def measure_replay(config: Config) -> list[dict[str, object]]:
     """Fill a replay memory with real frames; return the row of results/replay_memory.csv."""
-    rollout = VectorEnvRunner(config.env, config.num_envs, EnvConfig(), Generators(0), threads=int(hardware()["cores"]))
-    shape = rollout.observation_space.shape
+    runner = VectorEnvRunner(config.env, config.num_envs, EnvConfig(), Generators(0), threads=int(hardware()["cores"]))
+    shape = runner.observation_space.shape
     assert shape is not None
     before = psutil.Process().memory_info().rss
     replay = Replay(TRANSITIONS, config.num_envs, (1, *shape[1:]), torch.uint8, shape[0], torch.device("cpu"))
     rng = np.random.default_rng(0)
     with ProgressDisplay("filling the replay memory", TRANSITIONS, "steps") as display:
         for done in range(0, TRANSITIONS, config.num_envs):
-            step, _ = rollout.step(rng.integers(rollout.action_space.n, size=config.num_envs))  # type: ignore[attr-defined]
+            step, _ = runner.step(rng.integers(runner.action_space.n, size=config.num_envs))  # type: ignore[attr-defined]
             flags = (step.terminated, step.truncated, step.value_ends, step.first, step.dummy)
             arrays = (np.ascontiguousarray(step.obs[:, -1:]), step.action, step.reward, *flags)
             replay.push(*(torch.from_numpy(array) for array in arrays))
             display.update(done, "")
     growth = psutil.Process().memory_info().rss - before
-    rollout.close()
+    runner.close()
     row = {
         "transitions": TRANSITIONS,
         "arrays_gb": round(replay.size_bytes / 1e9, 3),

@@ -33,7 +33,7 @@ from rl_gen_lab.runs.folder import RunFolder
 
 @dataclass(frozen=True)
 class Config:
-    """Which environment and policy to verify, and for how long."""
+    """Settings of a verification: environment, policy and frames."""
 
     # An environment of envs/ground_truth/games.
     env: str = "Pong"

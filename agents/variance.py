@@ -1,4 +1,4 @@
-"""What a baseline buys: variance and bias of the policy gradient under each baseline, each discount, each lambda.
+"""Bias and variance of the policy gradient by baseline, discount and lambda.
 
     python -m agents.variance --env CartPole
 

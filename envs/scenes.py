@@ -57,7 +57,7 @@ class Agent:
 
 @dataclass(frozen=True)
 class Config:
-    """What to record."""
+    """Settings of a recorded data set."""
 
     # Any environment of envs/ground_truth/games.
     env: str = "Pong"
@@ -217,7 +217,7 @@ def _play_episode(
 
 
 def _intervened_frame(truth: GroundTruthInfo, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Scene]:
-    """Return a frame with slots written at random; the state of the game is restored afterwards."""
+    """Return a frame with slots written at random; the state of the game is restored afterward."""
     reader, game = truth.reader, truth.reader.game
     with restore_state(truth, reader):
         intervene(truth, reader, {name: rng.uniform(*game.ranges[name]) for name in game.writes})

@@ -86,8 +86,8 @@ def test_adapter_keeps_the_vec_env_contract_on_pixels() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("game", "skip", "steps", "same_pixels"),
-    # SB3 takes the maximum of two frames in colour and makes it grey, ALE the other way round: where a sprite of one
-    # colour flickers over another the two differ. In Boxing nothing does; at skip 1 there is no maximum.
+    # SB3 takes the maximum of two frames in color and makes it gray, ALE the other way round: where a sprite of one
+    # color flickers over another the two differ. In Boxing nothing does; at skip 1 there is no maximum.
     [("MsPacman", 4, 600, False), ("Boxing", 4, 250, True), ("MsPacman", 1, 250, True), ("Pong", 1, 250, True)],
 )
 def test_same_game_as_sb3s_make_atari_env(game: str, skip: int, steps: int, same_pixels: bool) -> None:

@@ -131,7 +131,7 @@ def test_minutes_end_a_run_in_the_middle_of_a_rollout(tmp_path: Path) -> None:
         ("--algo dqn --env Pong --backbone natur", "nature"),
         ("--algo dqn --env CartPole --dqn.buffer-size 10000000000", "at most .* fit"),
         ("--algo ppo --env Pong --normalize", "normalize is for vectors"),
-        ("--algo ppo --env Pong --world.no-grayscale", "grey only"),
+        ("--algo ppo --env Pong --world.no-grayscale", "gray only"),
         ("--algo a2c --env CartPole --precision bfloat16", "float32"),
         ("--algo a2c --env CartPoel", "CartPole"),
         ("--algo sac --env CartPole", "dqn"),

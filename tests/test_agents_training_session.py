@@ -287,7 +287,7 @@ def test_play_scores_and_films_a_saved_agent(tmp_path: Path, capsys: pytest.Capt
     mean = float(np.mean(scored["returns"]))
     said = capsys.readouterr().out
     assert f"dqn (best): {mean:.2f} ±" in said  # the same agent on the same seeds
-    assert "film of the first 5 steps of an episode that was cut off there, return so far 5: " in said
+    assert "video of the first 5 steps of an episode that was cut off there, return so far 5: " in said
 
 
 def test_a_world_that_cannot_be_drawn_costs_the_film_and_not_the_run(
@@ -298,7 +298,7 @@ def test_a_world_that_cannot_be_drawn_costs_the_film_and_not_the_run(
 
     monkeypatch.setattr(evaluator, "play_episode", broken)
     dqn.main([*TINY, "--film", "--runs-dir", str(tmp_path)])
-    assert "no film: ZeroDivisionError: no picture" in capsys.readouterr().out
+    assert "no video: ZeroDivisionError: no picture" in capsys.readouterr().out
     (path,) = tmp_path.iterdir()
     assert RunFolder.open(path).read_result()["status"] == "finished"
 
@@ -312,7 +312,7 @@ def test_help_describes_each_group_of_settings_by_its_own_words(name: str, capsy
     with pytest.raises(SystemExit):
         importlib.import_module(f"agents.{name}").main(["--help"])
     words = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    for own in ("How agents are scored: in environments of their own", "How a run appears in Weights & Biases."):
+    for own in ("Evaluation settings; evaluations have environments", "Weights & Biases settings."):
         assert own in words
     assert ("Resuming is not exact: Stable-Baselines3 saves no generator" in words) == (name == "sb3")
     assert "The environments of our agents restart there" in words and "Those of agents.sb3 play on" in words

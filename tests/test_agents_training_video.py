@@ -212,7 +212,7 @@ def test_probabilities_are_drawn_from_nothing_to_one_and_a_memory_hears_of_each_
 def test_an_episode_of_cartpole_ends_where_the_pole_falls() -> None:
     frames, total, whole = play_episode("CartPole", EnvConfig(), always(0), 3)
     assert total == len(frames) - 1 and whole
-    assert in_words(frames, total, whole) == f"film of one episode, return {total:g}"
+    assert in_words(frames, total, whole) == f"video of one episode, return {total:g}"
     assert 8 <= total <= 11
     assert len({frame.tobytes() for frame in frames}) == len(frames)
     again, *_ = play_episode("CartPole", EnvConfig(), always(0), 3)
@@ -222,7 +222,7 @@ def test_an_episode_of_cartpole_ends_where_the_pole_falls() -> None:
 def test_a_film_is_cut_at_its_length_and_epsilon_one_does_not_listen_to_the_policy(blind: str) -> None:
     frames, total, whole = play_episode("CartPole", EnvConfig(), always(0), 3, max_steps=3)
     assert len(frames) == 4 and not whole
-    said = "film of the first 3 steps of an episode that was cut off there, return so far 3"
+    said = "video of the first 3 steps of an episode that was cut off there, return so far 3"
     assert in_words(frames, total, whole) == said
     totals = {play_episode(blind, EnvConfig(), always(0), seed, epsilon=1.0)[1] for seed in range(6)}
     assert len(totals) > 1

@@ -173,5 +173,5 @@ def test_a_missing_film_is_said_once_and_metrics_go_on(run: RunFolder, capsys: p
         tracker.model(run.path / "none.safetensors", {}, [])
         tracker.log({"charts/SPS": 5.0}, 3)
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 2 and "show a film" in lines[0] and "keep a model" in lines[1]
+    assert len(lines) == 2 and "show a video" in lines[0] and "keep a model" in lines[1]
     assert [row["global_step"] for row in read_back(run).history] == [3]

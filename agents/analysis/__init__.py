@@ -1,1 +1,1 @@
-"""What an agent's learning is made of: gradient estimators and their bias and variance."""
+"""Gradient estimators: bias and variance."""

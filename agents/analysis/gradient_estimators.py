@@ -23,11 +23,11 @@ Kind = Literal["whole return", "none", "mean", "constant", "leave-one-out", "lea
 
 @dataclass(frozen=True)
 class Estimator:
-    """What multiplies the score of an action.
+    """Weight of an action's score.
 
     whole return: the episode's return, rewards before the action too (Williams 1992). none: the return-to-go. mean,
     constant, leave-one-out, learned: the same less the mean of the batch, a number known beforehand, for each time step
-    the mean of the other episodes, or a value network. gae: generalised advantages at `lambda_` (1: as learned).
+    the mean of the other episodes, or a value network. gae: generalized advantages at `lambda_` (1: as learned).
     """
 
     kind: Kind
@@ -55,7 +55,7 @@ def returns_to_go(episodes: Episodes, gamma: float) -> Tensor:
 
 
 def advantages(estimator: Estimator, episodes: Episodes, value: Tensor | None, constant: float) -> Tensor:
-    """What multiplies each score, (T, E), 0 after an episode's end.
+    """Return the advantages, (T, E), 0 after an episode's end.
 
     value: (T, E), of the observations, for `learned` and `gae`; constant: for `constant`. Both at the estimator's
     gamma.
@@ -131,7 +131,7 @@ def moments(estimates: Iterable[Tensor]) -> Moments:
 
 @dataclass(frozen=True)
 class Quality:
-    """How good an estimator is, all relative to the length of the true gradient.
+    """Bias, variance and cosine similarity of an estimator, relative to the length of the true gradient.
 
     variance: of an estimate from one batch, summed over parameters, as a share of the squared length; bias: length of
     (mean - truth), the noise of both taken off; cosine: of the mean with the truth; noise: what a bias of 0 would look

@@ -55,7 +55,7 @@ REFERENCE = Estimator("learned")  # without bias, for the value was fitted to ot
 
 @dataclass(frozen=True)
 class MeasurementConfig:
-    """Which policy is measured, and from how many episodes."""
+    """Settings of a measurement of gradient quality: policy and episodes."""
 
     # Short name ("CartPole"), Gymnasium id, or module:Id-v0.
     env: str = "CartPole"

@@ -1,4 +1,4 @@
-"""Training runs that are to exist: which agent on which environment, the command that makes it, and where it is found.
+"""Jobs: training runs to make, their commands and folders.
 
 A finished run is found again by what it is (agent, environment, seed, limits, flags), so that it is never made twice.
 """
@@ -76,7 +76,7 @@ def user_flags(words: Sequence[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Job:
-    """A run that is to exist."""
+    """A training run to make."""
 
     agent: AgentSpec
     # Environment, by short name or id.

@@ -29,8 +29,8 @@ class LearnerEnv:
         self.env_id = names.resolve(name)
         self.num_envs = num_envs
         if names.is_atari(self.env_id) and not world.grayscale:
-            # Gymnasium's TransformObservation, which puts the colours first, has no same-step autoreset.
-            raise ConfigError("Stable-Baselines3 plays Atari in grey only: leave out world.grayscale = false")
+            # Gymnasium's TransformObservation, which puts the colors first, has no same-step autoreset.
+            raise ConfigError("Stable-Baselines3 plays Atari in gray only: leave out world.grayscale = false")
         self.vec = make_vec(name, num_envs, world, autoreset="same_step")
         self.observation_space = self.vec.single_observation_space
         self.action_space = self.vec.single_action_space
@@ -77,8 +77,8 @@ class LearnerEnv:
         self._lengths += 1
         ended, points = terminated | truncated, self._points_end_value & (reward != 0)
         lost = self._lives_lost(info, ended) | (points & ~ended)
-        value_goes_on = truncated & ~terminated & ~points
-        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": bool(t)} for t in value_goes_on]
+        bootstraps = truncated & ~terminated & ~points
+        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": bool(t)} for t in bootstraps]
         for i in np.flatnonzero(lost):
             infos[i]["terminal_observation"] = obs[i].copy()
         self.episodes = []

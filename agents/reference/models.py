@@ -75,8 +75,8 @@ class SB3Policy(nn.Module):
             return obs
         scale = np.sqrt(self.obs_var.numpy() + self.normalizer.epsilon)
         limit = self.normalizer.clip_obs
-        centred: np.ndarray = obs - self.obs_mean.numpy()
-        return np.clip(centred / scale, -limit, limit).astype(np.float32)
+        centered: np.ndarray = obs - self.obs_mean.numpy()
+        return np.clip(centered / scale, -limit, limit).astype(np.float32)
 
     @torch.no_grad()
     def values(self, obs: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ def figure_of(file: Path) -> Path:
 
 
 def is_current(file: Path) -> bool:
-    """Whether the figure beside a CSV shows these rows; a CSV without rows needs none. Raises: ResultsError."""
+    """Return whether the figure beside a CSV shows these rows; no rows need none. Raises: ResultsError."""
     if not read_runs(file):
         return True
     try:

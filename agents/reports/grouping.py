@@ -1,4 +1,4 @@
-"""Which runs may be compared, and which of them are the same agent with the same settings."""
+"""Grouping of comparable runs by agent and settings."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,7 +49,7 @@ def check_comparable(runs: Sequence[RunRecord]) -> None:
 
 
 def group_runs(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
-    """Group runs by agent; an agent with several configurations gives several groups, labelled by the differences."""
+    """Group runs by agent; an agent with several configurations gives several groups, labeled by the differences."""
     settings: dict[Path, dict[str, Any]] = {}
     for run in runs:
         flat = flatten(run.config["config"])

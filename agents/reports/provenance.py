@@ -1,4 +1,4 @@
-"""Where a recorded number comes from: machine, versions, commit, date and the command that repeats it."""
+"""Provenance of recorded numbers: machine, versions, commit, date and the command that repeats it."""
 
 import re
 import sys

@@ -59,7 +59,7 @@ class RunRecord:
 
     @property
     def solved(self) -> bool:
-        """Whether the run stopped because it had solved the task."""
+        """Return whether the run stopped because it had solved the task."""
         return bool(self.result.get("solved"))
 
     @property

@@ -37,7 +37,7 @@ class EpisodeBuffer:
 
     @property
     def full(self) -> bool:
-        """Whether every environment has played its episode."""
+        """Return whether every environment has played its episode."""
         return bool(self.done.all())
 
     def push(self, step: Step, action: Tensor) -> None:

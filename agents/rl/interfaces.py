@@ -1,4 +1,4 @@
-"""What the parts of an agent and its training run know of each other: values that pass between them, and protocols.
+"""Values and protocols shared by agents and training runs.
 
 An agent's `train(config, run)` is typed against `TrainingRun` alone, so that a command
 and a test can run it alike.
@@ -18,7 +18,7 @@ from rl_gen_lab.cli.lazy import torch
 
 @dataclass(frozen=True)
 class Step:
-    """What happened after `action` was taken in `obs`, for N environments.
+    """A vector step of N environments: observation, action, reward, ends.
 
     obs: (N, ...) before the action; action: (N,) or (N, A); reward: (N,) float32 as the learner sees it (clipped if
     the settings say so); terminated, truncated: (N,) bool; value_ends: (N,) bool, the value ends but not the episode: a
@@ -129,7 +129,7 @@ class EnvRunner(Protocol):
 
 
 class TrainingRun(Protocol):
-    """What a training loop may ask of the run it belongs to.
+    """The training run, as a training loop sees it.
 
     env_runner: the environments, made as configured; generators: the run's randomness; device: where to compute.
     """

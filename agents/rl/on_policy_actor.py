@@ -132,7 +132,7 @@ class NetworkSettings(Protocol):
 
     @property
     def shared_backbone(self) -> bool:
-        """Whether policy and value share the network up to their heads."""
+        """Return whether policy and value share the network up to their heads."""
 
     @property
     def lstm_units(self) -> int:

@@ -29,7 +29,7 @@ def to_tensor(array: np.ndarray, device: torch.device) -> Tensor:
 
 
 def lerp_parameters(target: nn.Module, source: nn.Module, share: float) -> None:
-    """Move the target's parameters towards the source's, in place; share 1 copies them. Buffers stay as they are.
+    """Move the target's parameters toward the source's, in place; share 1 copies them. Buffers stay as they are.
 
     Source: Lillicrap et al. 2016, "Continuous control with deep reinforcement learning", section 3.
     """
@@ -108,7 +108,7 @@ def _backwards(*rows: Tensor) -> Iterator[tuple[Tensor, ...]]:
 
 
 def gae(reward_t: Tensor, discount_t: Tensor, value_tm1: Tensor, value_t: Tensor, lambda_t: Tensor) -> Tensor:
-    """Generalised advantage estimates: sums of TD errors, each discounted by (discount * lambda)^k; no gradient.
+    """Generalized advantage estimates: sums of TD errors, each discounted by (discount * lambda)^k; no gradient.
 
     Source: Schulman et al. 2016, "High-dimensional continuous control using generalized advantage estimation", eq. 16,
     computed as the lambda-return minus the value, which is the same.
@@ -134,8 +134,8 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
 
 def standardize(x: Tensor, mask: Tensor) -> Tensor:
     """x with mean 0 and standard deviation 1 over the entries where mask is 1. x, mask: same shape, float."""
-    centred = x - masked_mean(x, mask)
-    return centred / (masked_mean(centred.square(), mask).sqrt() + 1e-8)
+    centered = x - masked_mean(x, mask)
+    return centered / (masked_mean(centered.square(), mask).sqrt() + 1e-8)
 
 
 def policy_gradient_loss(log_prob: Tensor, advantage: Tensor, mask: Tensor) -> Tensor:

@@ -28,15 +28,15 @@ class PolicySettings(Protocol):
 
     @property
     def normalize_obs(self) -> bool:
-        """Whether observations are standardized."""
+        """Return whether observations are standardized."""
 
     @property
     def squash(self) -> bool:
-        """Whether continuous actions are squashed into their bounds."""
+        """Return whether continuous actions are squashed into their bounds."""
 
     @property
     def state_dependent_std(self) -> bool:
-        """Whether the standard deviation of continuous actions is a function of the observation."""
+        """Return whether the standard deviation of continuous actions is a function of the observation."""
 
     @property
     def log_std_start(self) -> float:

@@ -5,7 +5,7 @@ environments share one cursor, because in NEXT_STEP autoreset every environment 
 step: the slot after an episode's end (`dummy`) holds the true last observation, so a truncated episode is bootstrapped
 from what was really seen, and no window ever needs to cross a reset.
 
-100,000 transitions of 84x84 grey take 100,000 x 7,056 bytes = 0.71 GB. On a GPU nothing here waits for the host.
+100,000 transitions of 84x84 gray take 100,000 x 7,056 bytes = 0.71 GB. On a GPU nothing here waits for the host.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ class ReplayTooLargeError(ConfigError):
 
 @dataclass(frozen=True)
 class ReplayConfig:
-    """What is remembered and how it is sampled."""
+    """Replay memory and sampling settings."""
 
     # Transitions kept, over all environments.
     capacity: int = 100_000
-    # Exponent of |TD error| in prioritised replay; 0 samples uniformly.
+    # Exponent of |TD error| in prioritized replay; 0 samples uniformly.
     priority_exponent: float = 0.0
-    # Exponent of the importance weights that correct prioritised sampling; 1 corrects fully.
+    # Exponent of the importance weights that correct prioritized sampling; 1 corrects fully.
     priority_beta: float = 0.4
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ class Replay:
     """Ring of `capacity` transitions of N environments; the last `frame_stack` frames are stacked when sampled.
 
     frame_shape: shape of one stored observation, (C, H, W) uint8 or (D,) float32; frame_stack: S, 1 for vectors.
-    priority_exponent: alpha of prioritised replay, 0 for uniform (Schaul et al. 2016, "Prioritized experience
+    priority_exponent: alpha of prioritized replay, 0 for uniform (Schaul et al. 2016, "Prioritized experience
     replay", eq. 1). free_bytes: memory that is free on the device.
     Raises: ReplayTooLargeError.
     """
@@ -170,11 +170,11 @@ class Replay:
     ) -> Batch:
         """Draw a minibatch, with replacement.
 
-        beta: exponent of the importance weights of prioritised replay, normalized by their maximum in the batch
+        beta: exponent of the importance weights of prioritized replay, normalized by their maximum in the batch
         (Schaul et al. 2016, section 3.4).
         """
         if self.priority_exponent:
-            index, weight = self._draw_prioritised(batch_size, n_step, generator, beta)
+            index, weight = self._draw_prioritized(batch_size, n_step, generator, beta)
         else:
             index, weight = self._draw_uniform(batch_size, n_step, generator)
         reward_t, discount_t, end = self._n_step(index, n_step, gamma)
@@ -189,11 +189,11 @@ class Replay:
         oldest = (self.cursor - self.size) % self.length
         index = (draws + (oldest + lowest) * self.num_envs) % (self.length * self.num_envs)
         real = ~self.flags[index, FLAGS.index("dummy")]
-        # Real transitions to the front, in the order drawn: uniform over them, at no host synchronisation.
+        # Real transitions to the front, in the order drawn: uniform over them, at no host synchronization.
         order = torch.argsort(real, descending=True, stable=True)[:batch_size]
         return index[order], real[order].float()
 
-    def _draw_prioritised(
+    def _draw_prioritized(
         self, batch_size: int, n_step: int, generator: torch.Generator, beta: float
     ) -> tuple[Tensor, Tensor]:
         lowest, count = self._window(n_step)

@@ -66,7 +66,7 @@ class RolloutBuffer:
 
     @property
     def full(self) -> bool:
-        """Whether T rows are stored."""
+        """Return whether T rows are stored."""
         return self.length == self.steps
 
     def push(self, step: Step, action: Tensor) -> None:
@@ -141,7 +141,7 @@ def sequences(x: Tensor, length: int) -> Tensor:
 
 @dataclass(frozen=True)
 class SequenceBatch:
-    """Sequences of a rollout, (L, S, ...), with what the policy that collected it said of them.
+    """Sequences of a rollout, (L, S, ...), with the outputs of the policy that collected it.
 
     obs: (L, S, ...); first: (L, S) bool; state: (2, S, units) before obs[0], or None; action: (L, S) or (L, S, A);
     log_prob_old, value_old, advantage, target, mask: (L, S) float32.

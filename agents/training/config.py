@@ -17,7 +17,7 @@ from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
 
 @dataclass(frozen=True)
 class EvalConfig:
-    """How agents are scored: in environments of their own, with seeds of their own."""
+    """Evaluation settings; evaluations have environments and seeds of their own."""
 
     # Agent steps between evaluations during training; 0: only at the end.
     every_env_steps: int = 50_000
@@ -41,7 +41,7 @@ class EvalConfig:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """When a run ends, and what it leaves behind."""
+    """Run limits and outputs."""
 
     # Stop after this many minutes of training, evaluations included.
     total_minutes: float | None = None
@@ -57,7 +57,7 @@ class RunConfig:
     runs_dir: Path = Path("runs")
     # Continue this run folder from its last checkpoint.
     resume: Path | None = None
-    # Film the final agent.
+    # Record a video of the final agent.
     film: bool = True
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""When the agent of a run is evaluated, and the episodes themselves: evaluations, the final one, the video."""
+"""Evaluation schedule and evaluation episodes, the final ones and the video included."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Evaluator:
         self.evaluations, self.next_eval, self.next_eager_eval, self.last_eval = 0, self.every, 0, -1
 
     def due(self, env_steps: int, recent: Sequence[float]) -> bool:
-        """Whether to evaluate now: by the steps, or earlier if recent returns suggest that the target is reached."""
+        """Return whether to evaluate now: by steps, or earlier if recent returns suggest that the target is reached."""
         return env_steps >= self.next_eval or self._looks_solved(env_steps, recent)
 
     def _looks_solved(self, env_steps: int, recent: Sequence[float]) -> bool:
@@ -59,11 +59,11 @@ class Evaluator:
         seed = self.seeds.integer("final_evaluation")
         return self._play(policy, self.config.eval.final_episodes, seed, "final evaluation", env_steps)[0]
 
-    def film(self, policy: Policy, path: Path, env_steps: int) -> str:
-        """Film the first episode of the final evaluation; return what it shows. Raises what the environment raises."""
+    def record_video(self, policy: Policy, path: Path, env_steps: int) -> str:
+        """Record the first final evaluation episode; return a caption. Raises: what the environment raises."""
 
         def show(done: int) -> None:
-            self.display.pause(env_steps, f"filming: {done:,} steps")
+            self.display.pause(env_steps, f"recording the video: {done:,} steps")
 
         c, seed = self.config, self.seeds.integer("final_evaluation")
         shown = play_episode(c.env, c.world, policy, seed, epsilon=c.eval.epsilon, on_step=show)

@@ -1,4 +1,4 @@
-"""What a run is, resolved once from its settings, and what it writes down about itself."""
+"""Resolved specification and metadata of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run reports while it trains: finished episodes, metrics of the updates, speed, and its progress bar."""
+"""Training metrics and progress of a run: finished episodes, metrics of the updates, speed, progress bar."""
 
 from __future__ import annotations
 

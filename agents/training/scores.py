@@ -1,4 +1,4 @@
-"""How good the agent of a run is: its evaluations, the best weights so far, the final score and the video."""
+"""Evaluations, best weights, final score and video of a run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Scores:
         self.policy, self.network, self.tracker = policy, network, tracker
 
     def due(self, env_steps: int, recent: Sequence[float]) -> bool:
-        """Whether to evaluate now. recent: returns of the last training episodes."""
+        """Return whether to evaluate now. recent: returns of the last training episodes."""
         return self.evaluator.due(env_steps, recent)
 
     def evaluate(self, env_steps: int) -> None:
@@ -82,11 +82,11 @@ class Scores:
             return None
 
     def publish(self, final: Evaluation, env_steps: int) -> None:
-        """Log the final score, film the agent and log its weights."""
+        """Log the final score, record a video of the agent and log its weights."""
         scores = final.to_dict()
         self.tracker.summary({"final/return_mean": scores["return_mean"]})
         if self.spec.config.run.film:
-            self._film(env_steps)
+            self._record_video(env_steps)
         self.display.say(
             f"done: {np.mean(final.returns):.2f} ± {np.std(final.returns):.2f} over {len(final.returns)} fresh episodes"
             f" after {env_steps:,} steps and {clock(self.tracker.wall_seconds)}; see {self.run.path}"
@@ -95,13 +95,13 @@ class Scores:
             metadata = {"global_step": env_steps, **{k: scores[k] for k in ("return_mean", "return_std")}}
             self.tracker.model(self.run.checkpoints / "best.safetensors", metadata, ["best"])
 
-    def _film(self, env_steps: int) -> None:
+    def _record_video(self, env_steps: int) -> None:
         path = self.run.videos / "final.mp4"
         try:
-            words = self.evaluator.film(self.policy, path, env_steps)
+            words = self.evaluator.record_video(self.policy, path, env_steps)
             self.tracker.video("videos/final", path, env_steps)
         except Exception as error:  # an environment that cannot be rendered costs the video, never the finished run
-            self.display.say(f"no film: {type(error).__name__}: {error}")
+            self.display.say(f"no video: {type(error).__name__}: {error}")
         else:
             self.display.say(f"{words}: {path}")
 

@@ -157,7 +157,7 @@ class RecordedRun:
     # ---- the end
 
     def end(self) -> None:
-        """Save everything; unless the run was interrupted, score and film the best agent and write the result."""
+        """Save everything; unless the run was interrupted, score and record the best agent and write the result."""
         self.save()
         env_steps, recent = self.log.env_steps, self.log.recent
         if not self.interrupt.asked:

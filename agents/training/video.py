@@ -89,8 +89,8 @@ def play_episode(
 def in_words(frames: list[np.ndarray], total: float, whole: bool) -> str:
     """Return a caption for the video of `play_episode`."""
     if whole:
-        return f"film of one episode, return {total:g}"
-    return f"film of the first {len(frames) - 1:,} steps of an episode that was cut off there, return so far {total:g}"
+        return f"video of one episode, return {total:g}"
+    return f"video of the first {len(frames) - 1:,} steps of an episode that was cut off there, return so far {total:g}"
 
 
 def _render(env: gym.Env[Any, Any]) -> np.ndarray:

@@ -22,7 +22,7 @@ Detections = Mapping[str, Sequence[tuple[float, float, float, float]]]
 
 @dataclass(frozen=True)
 class Claim:
-    """What the state says about one object, before its pixels are checked.
+    """Claimed object of the state, before its pixels are checked.
 
     window: where it is drawn, if at all; may reach outside the field. colors: palette indices of its pixels.
     missing: number of pixels of the visible part of the window that may show something else: 0 for a solid sprite, the
@@ -70,7 +70,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class GameStatus:
-    """What a player knows without looking: points won and lost in this game so far, lives left (NaN: not reported)."""
+    """Points won and lost in this game so far, lives left (NaN: not reported)."""
 
     won: float
     lost: float
@@ -89,7 +89,7 @@ def no_facts(slots: Slots, event: str, visible: Visible) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Game:
-    """How to read one environment: the only thing that a file of `games/` defines.
+    """Reader of one environment: the only thing that a file of `games/` defines.
 
     The field is the part of the screen that is explained to the last pixel (in a family of environments of several
     sizes, of the largest); what lies outside (score digits, walls in the color of a sprite) is ignored. Every pixel of

@@ -57,7 +57,7 @@ class ScaledConv2d(nn.Conv2d):
         return F.conv2d(x.to(weight.dtype) - self.mean, weight, self.bias, self.stride, self.padding)
 
     def _folds(self, x: Tensor) -> bool:
-        """Whether to fold frames (space to depth): on a CPU, where strides divide the kernel and the frame.
+        """Return whether to fold frames (space to depth): on a CPU, where strides divide the kernel and the frame.
 
         The CPU computes a weight's gradient three times faster for many channels and few pixels than for the 4 channels
         and 8x8 pixels of the Nature network. Without gradients folding gains nothing.

@@ -14,7 +14,7 @@ WandbMode = Literal["auto", "online", "offline", "disabled"]
 
 @dataclass(frozen=True)
 class DeviceConfig:
-    """Where and how to compute."""
+    """Device settings."""
 
     # auto (CUDA where there is one, else CPU), cpu, cuda, cuda:1 ...
     device: str = "auto"
@@ -33,7 +33,7 @@ class DeviceConfig:
 
     @property
     def bfloat16(self) -> bool:
-        """Whether forward and backward passes are computed in bfloat16 here."""
+        """Return whether forward and backward passes are computed in bfloat16 here."""
         return self.precision == "bfloat16" or (self.precision == "auto" and multiplies_bfloat16(self.device))
 
     def autocast(self, device: torch.device) -> torch.autocast:
@@ -43,7 +43,7 @@ class DeviceConfig:
 
 @dataclass(frozen=True)
 class WandbConfig:
-    """How a run appears in Weights & Biases."""
+    """Weights & Biases settings."""
 
     # auto: the environment variable WANDB_MODE if set, else online where a key exists, else offline.
     mode: WandbMode = "auto"
@@ -59,7 +59,7 @@ class WandbConfig:
 
 @cache  # it is asked before every pass
 def multiplies_bfloat16(device: str) -> bool:
-    """Whether the processor of that name ("auto", "cpu", "cuda" ...) has instructions for bfloat16."""
+    """Return whether the processor of that name ("auto", "cpu", "cuda" ...) has instructions for bfloat16."""
     if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device not in ("auto", "cpu"):

@@ -1,4 +1,4 @@
-"""Where the arithmetic runs, with how many threads, and the memory that it took."""
+"""Device, threads and peak memory."""
 
 import ctypes
 import resource

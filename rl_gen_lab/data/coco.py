@@ -148,7 +148,7 @@ def _refuse_duplicates(file: Path, what: str, ids: list[Any]) -> None:
 
 
 def _is_slot(value: Any) -> bool:
-    """Whether the value is a finite number or, where it is not known, None."""
+    """Return whether the value is a finite number or, where it is not known, None."""
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value))
 
 

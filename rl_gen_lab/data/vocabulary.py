@@ -33,7 +33,7 @@ def sentence(tokens: Iterable[str]) -> str:
 
 
 def joined(before: str, word: str) -> bool:
-    """Whether two tokens of `words` are written without a space: digits of a number, or a mark behind anything."""
+    """Return whether two tokens of `words` join without a space: digits of a number, or a mark behind anything."""
     return (before.isdigit() and word.isdigit()) or not re.match(r"\w", word)
 
 

@@ -1,4 +1,4 @@
-"""What a run must survive or refuse while it trains: a full disk, and losses or weights that are not finite."""
+"""Checks for non-finite losses and weights; checkpoint writing on a full disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a number comes from: the machine, the versions, the commit."""
+"""Provenance of a run: machine, versions, commit."""
 
 from __future__ import annotations
 

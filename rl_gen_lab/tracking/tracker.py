@@ -113,7 +113,7 @@ class Tracker:
         """Show an mp4 or GIF file. W&B only: the file itself is the local record."""
         suffix = path.suffix.removeprefix(".")
         self.session.attempt(
-            "show a film", lambda wandb, _: self._row({name: wandb.Video(str(path), format=suffix)}, global_step)
+            "show a video", lambda wandb, _: self._row({name: wandb.Video(str(path), format=suffix)}, global_step)
         )
 
     def image(self, name: str, path: Path, global_step: int) -> None:

@@ -78,7 +78,7 @@ def sections() -> dict[str, list[Panel]]:
             Scalar("Worst episode", "eval/return_min"),
             Scalar("Best episode", "eval/return_max"),
         ],
-        "Agents playing": [Media("Films of the final agents", ("videos/final",))],
+        "Agents playing": [Media("Videos of the final agents", ("videos/final",))],
         "Losses": [
             Line("TD loss", ("losses/td_loss",)),
             Line("Q-values", ("losses/q_values",)),

@@ -27,7 +27,7 @@ FIGURES = 4  # of validation images, drawn at the end
 def train(config: Config) -> dict[str, Any]:
     """Train as configured and return the content of result.json. Raises: UserError."""
     if config.data is None:
-        raise ConfigError("which images? Name a folder: --data FOLDER (python -m envs.scenes writes one)")
+        raise ConfigError("--data is missing: name a folder, --data FOLDER (python -m envs.scenes writes one)")
     device = devices.setup(config.device)
     dataset = data.load(config.data)
     identity = {"task": config.task, "data": data.labels_digest(config.data)}

@@ -106,7 +106,7 @@ def draw_comparison(image: Tensor, true: Marks, predicted: Marks, categories: Se
     width, height = panels[0].size
     canvas = Image.new("RGB", (2 * width + 3 * MARGIN, height + 3 * LINE + 2 * MARGIN), BACKGROUND)
     drawing, font = ImageDraw.Draw(canvas), ImageFont.load_default(13)
-    for i, (name, panel, marks) in enumerate(zip(("true", "found"), panels, (true, predicted), strict=True)):
+    for i, (name, panel, marks) in enumerate(zip(("true", "predicted"), panels, (true, predicted), strict=True)):
         x = MARGIN + i * (width + MARGIN)
         texts = marks.texts if len(marks.texts) != len(marks.categories) or not marks.categories else ()
         drawing.text((x, MARGIN // 2), f"{name}{': ' * bool(texts)}{', '.join(texts)}", INK, font)

@@ -56,7 +56,7 @@ def draw(caption: CaptioningTask, image: Tensor, sentence: Sentence, true: Seque
     height, width = pixels.shape[0] + LINE + 8, pixels.shape[1] + 8
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
-    lines = [f"said: {caption.vocabulary.decode(sentence.words)}", *(f"true: {text}" for text in true)]
+    lines = [f"generated: {caption.vocabulary.decode(sentence.words)}", *(f"true: {text}" for text in true)]
     font = ImageFont.load_default(14)
     canvas = Image.new("RGB", (columns * width, rows * height + len(lines) * LINE + 12), BACKGROUND)
     drawing = ImageDraw.Draw(canvas)
