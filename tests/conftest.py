@@ -1,9 +1,12 @@
 """What every test gets: no account, no network, nothing written outside its own folder, one thread."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+
+from rl_gen_lab.tracking import wandb_init
 
 
 @pytest.fixture(autouse=True)
@@ -15,6 +18,19 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     torch.set_num_threads(1)
+
+
+@pytest.fixture
+def without_machine_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what W&B measures about the machine: it only costs time here."""
+    real = wandb_init.settings
+
+    def fast(library: Any) -> Any:
+        settings = real(library)
+        settings.x_disable_stats = settings.x_disable_meta = settings.x_disable_machine_info = True
+        return settings
+
+    monkeypatch.setattr("rl_gen_lab.tracking.wandb_session.settings", fast)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

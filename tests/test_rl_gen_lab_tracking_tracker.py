@@ -16,22 +16,10 @@ from tracked_runs import ROOT, read_back, read_finished, start
 from rl_gen_lab.cli.errors import SaveError
 from rl_gen_lab.runs.checkpoints import save_weights
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.tracking import wandb_init
 from rl_gen_lab.tracking.tracker import Tracker, WandbConfig
 from rl_gen_lab.tracking.wandb_reader import find_logs, read_wandb_run
 
-
-@pytest.fixture(autouse=True)
-def _no_machine_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out what W&B measures about the machine: it only costs time here."""
-    real = wandb_init.settings
-
-    def fast(library: Any) -> Any:
-        settings = real(library)
-        settings.x_disable_stats = settings.x_disable_meta = settings.x_disable_machine_info = True
-        return settings
-
-    monkeypatch.setattr("rl_gen_lab.tracking.wandb_session.settings", fast)
+pytestmark = pytest.mark.usefixtures("without_machine_statistics")
 
 
 @pytest.fixture

@@ -3,26 +3,11 @@
 import struct
 import zlib
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rl_gen_lab.cli.errors import CheckpointError
-from rl_gen_lab.tracking import wandb_init
 from rl_gen_lab.tracking.wandb_reader import CHUNK_HEAD, HEADER, read_records
-
-
-@pytest.fixture(autouse=True)
-def _no_machine_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out what W&B measures about the machine: it only costs time here."""
-    real = wandb_init.settings
-
-    def fast(library: Any) -> Any:
-        settings = real(library)
-        settings.x_disable_stats = settings.x_disable_meta = settings.x_disable_machine_info = True
-        return settings
-
-    monkeypatch.setattr("rl_gen_lab.tracking.wandb_session.settings", fast)
 
 
 def write_log(file: Path, payloads: list[bytes]) -> None:
