@@ -23,7 +23,7 @@ def coco_folder(path: Path, images: int = 20, change: Callable[[dict[str, Any]],
         Image.fromarray(pixels).save(path / "images" / f"{i}.png")
         labels["images"].append({"id": 100 + i, "file_name": f"{i}.png", "width": W, "height": H})
         cat = {"counts": [H + 2, 3, H - 3, 3, H * W - 2 * H - 5], "size": [H, W]}
-        things = [(17, [1, 2, 2, 3], cat)] + [(3, [4.0, 0.5, 3.0, 4.0], [[4, 1, 6, 1, 6, 4, 4, 4]])] * (i % 2)
+        things = [(17, [1, 2, 2, 3], cat)] + [(3, [4.0, 0.5, 3.0, 4.0], [[4, 1, 7, 1, 7, 5, 4, 5]])] * (i % 2)
         for category, box, mask in things:
             thing = {"image_id": 100 + i, "category_id": category, "bbox": box, "segmentation": mask}
             labels["annotations"].append(thing | {"id": len(labels["annotations"]), "iscrowd": 0})

@@ -14,7 +14,7 @@ from PIL import Image
 
 from envs import scenes
 from rl_gen_lab.data import dataset as data
-from rl_gen_lab.data.coco import DataError
+from rl_gen_lab.data.records import DataError
 
 
 @pytest.fixture(scope="module")

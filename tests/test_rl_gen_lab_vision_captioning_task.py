@@ -17,9 +17,9 @@ from torch import Tensor
 from envs import scenes
 from rl_gen_lab import train
 from rl_gen_lab.cli.settings import WandbConfig
-from rl_gen_lab.data.coco import DataError
 from rl_gen_lab.data.dataset import Split
-from rl_gen_lab.data.vocabulary import BEGIN, END
+from rl_gen_lab.data.records import DataError
+from rl_gen_lab.data.vocabulary import BEGIN, END, PADDING, UNKNOWN
 from rl_gen_lab.runs.checkpoints import load_state
 from rl_gen_lab.training import run as training_run
 from rl_gen_lab.training.config import Config as TrainConfig
@@ -90,6 +90,50 @@ def test_a_split_without_facts_is_measured_by_exact_matches(without: str) -> Non
     assert "slot_accuracy" not in found and found["forcing_gap"] == found["forced/exact_match"] - found["exact_match"]
     dataset = replace(dataset, splits=dataset.splits | {without: mute})
     assert CaptioningTask(CaptionConfig("plain", choices=SMALL, units=8), dataset, CPU).target_metric == "exact_match"
+
+
+def test_a_word_that_training_never_shows_is_measured_as_never_right() -> None:
+    dataset = captioned()
+    val = dataset.splits["val"]
+    new = tuple(
+        replace(label, captions=("Ball zenithal, paddle low.",), facts={"ball": "zenithal"}) for label in val.labels
+    )
+    odd = replace(dataset, splits=dataset.splits | {"val": Split("val", val.images, new)})
+    settings = CaptionConfig("attention", choices=SMALL, units=8)
+    torch.manual_seed(0)
+    before = CaptioningTask(settings, dataset, CPU)
+    torch.manual_seed(0)
+    caption = CaptioningTask(settings, odd, CPU)
+    assert before.notes == [] and caption.notes == [
+        "2 of 2 val captions have words that no train caption has: zenithal"
+    ]
+    weights = caption.network.state_dict()
+    assert all(torch.equal(weight, weights[name]) for name, weight in before.network.state_dict().items())
+    with torch.no_grad():
+        found = caption.evaluate(odd.splits["val"], lambda done: None)
+        losses = caption.loss(odd.splits["val"], torch.arange(2))
+        (forced,) = caption.predict_forced(val.images[:1], new[0].captions)
+    assert found["exact_match"] == found["forced/exact_match"] == found["slot_accuracy"] == 0
+    assert all(value == value for value in found.values()) and losses["loss"].isfinite(), "an unknown word is no target"
+    assert "unk" not in forced and len(forced.split()) >= 1
+
+
+def test_an_unknown_word_is_fed_as_no_word_at_all() -> None:
+    caption = task("attention")
+    images = captioned().splits["val"].images[:1]
+    known = caption.vocabulary.encode("Ball high, paddle low.")
+    padded, unknown = ([*known[:2], number, *known[3:]] for number in (PADDING, UNKNOWN))
+    with torch.no_grad():
+        by_padding, by_unknown = (caption.network(images, torch.tensor([row]))[0] for row in (padded, unknown))
+    assert torch.equal(by_padding, by_unknown)
+
+
+def test_an_exact_match_is_of_words_not_of_spaces() -> None:
+    caption = task("plain")
+    label = replace(captioned().splits["val"].labels[0], captions=(" Ball  high , paddle low .\n",))
+    split = Split("val", captioned().splits["val"].images[:1], (label,))
+    assert caption._fact_scores(["ball high, paddle low."], split)["exact_match"] == 1
+    assert caption._fact_scores(["ball high, paddle."], split)["exact_match"] == 0
 
 
 def test_facts_that_no_phrase_tells_are_not_asked_for() -> None:

@@ -15,8 +15,8 @@ from rl_gen_lab import train
 from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
 from rl_gen_lab.compute.optimizers import OptimizerConfig
-from rl_gen_lab.data.coco import DataError
 from rl_gen_lab.data.dataset import Split
+from rl_gen_lab.data.records import DataError
 from rl_gen_lab.runs.checkpoints import load_state
 from rl_gen_lab.training import run as training_run
 from rl_gen_lab.training.config import Config

@@ -35,7 +35,7 @@ def write(path: Path, images: int = 20, seed: int = 0) -> Path:
                 continue
             x, y = int(rng.integers(16 * (number - 1), 16 * number - w)), int(rng.integers(4, H - h))
             pixels[y : y + h, x : x + w] = colour
-            corners = [x, y, x + w - 1, y, x + w - 1, y + h - 1, x, y + h - 1]
+            corners = [x, y, x + w, y, x + w, y + h, x, y + h]
             thing = {"id": len(labels["annotations"]), "image_id": i, "category_id": number, "iscrowd": 0}
             labels["annotations"].append(thing | {"bbox": [x, y, w, h], "area": w * h, "segmentation": [corners]})
         Image.fromarray(pixels).save(path / "images" / f"{i}.png")

@@ -4,152 +4,172 @@
     FOLDER/annotations/captions_train.json, slots_train.json    optional: sentences, numbers and facts of each image
     FOLDER/images/...                                           or FOLDER/train/..., FOLDER/train2017/..., FOLDER/...
 
-A missing split is taken from train: whole episodes where images name theirs, else single images. An image that shows a
+The split of a file is told by a word of its name: instances_val2017.json, test-dev.json; train where there is none. A
+missing split is taken from train: whole episodes where images name theirs, else single images. An image that shows a
 crowd (`"iscrowd": 1`: objects that were not annotated one by one) is left out: its members would be learned as
 background, and a detection of them counted as a false positive.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from collections import Counter, defaultdict
+import re
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from rl_gen_lab.data.images import find_image
+from rl_gen_lab.data.labels import (
+    SPLITS,
+    Corrections,
+    ImageAnnotation,
+    ObjectAnnotation,
+    check_images,
+    check_objects,
+    correct,
+)
+from rl_gen_lab.data.records import (
+    DataError,
+    Record,
+    as_number,
+    is_printable,
+    read_object,
+    records,
+    refuse_duplicates,
+    short,
+)
 
-from rl_gen_lab.cli.errors import UserError
-from rl_gen_lab.data import masks
-
-SPLITS = ("train", "val", "test")
 NOT_ANNOTATIONS = ("dataset.json", "grammar.json")  # written by `envs.scenes` beside its annotations
-MAX_PIXELS = 100_000_000  # of an image: more than any camera's, and its masks still fit into memory
-MASK_BEYOND_BOX = 2.0  # pixels by which a mask may exceed its box: boxes drawn by hand are not exact
 HELD_OUT = {8: "val", 9: "test"}  # of every ten groups of train, where these splits are missing
+SPLIT_WORDS = {
+    "train": {"train", "training", "trainset", "trainval"},
+    "val": {"val", "valid", "validation", "valset", "minival", "eval", "evaluation"},
+    "test": {"test", "testing", "testset", "testdev"},
+}
 
 
-class DataError(UserError):
-    """A dataset is missing, damaged or inconsistent."""
-
-
-@dataclass(frozen=True)
-class ObjectAnnotation:
-    """An annotated object. box: x1, y1, x2, y2 [px]; category: from 0; segmentation: as in the file, or None."""
-
-    id: int
-    category: int
-    box: tuple[float, float, float, float]
-    segmentation: Any
-
-
-@dataclass(frozen=True)
-class ImageAnnotation:
-    """The annotations of an image. slots, facts: empty where the folder has none; episode: None where it is not named.
-
-    previous: file of the previous frame, where the folder keeps it.
-    """
-
-    file: Path
-    previous: Path | None
-    height: int
-    width: int
-    episode: Any
-    objects: tuple[ObjectAnnotation, ...]
-    captions: tuple[str, ...]
-    slots: dict[str, float | None]
-    facts: dict[str, str]
-
-
-def read_labels(path: Path) -> tuple[tuple[str, ...], dict[str, list[ImageAnnotation]], int]:
-    """Read the names of the K categories, the annotations of each split, and the number of images left out as crowds.
+def read_labels(path: Path) -> tuple[tuple[str, ...], dict[str, list[ImageAnnotation]], Corrections]:
+    """Read the names of the K categories, the annotations of each split, and what was corrected in them.
 
     Raises DataError for a folder that nothing can be learned from.
     """
-    if not path.is_dir():
-        raise DataError(f"there is no folder {path}")
-    files = sorted((path / "annotations").glob("instances*.json")) or sorted(
-        set(path.glob("*.json")) - {path / name for name in NOT_ANNOTATIONS}
-    )
+    files = label_files(path)
     if not files:
         raise DataError(f"{path} has no labels: no annotations/instances_*.json in it")
     categories: tuple[str, ...] | None = None
     labels: dict[str, list[ImageAnnotation]] = {name: [] for name in SPLITS}
-    crowded = 0
+    crowded = empty = clipped = 0
     for file in files:
-        split = next((name for name in SPLITS if name in file.stem), "train")
         names, images, left_out = _read_file(path, file)
         if categories is not None and names != categories:
             raise DataError(f"{file} has categories {', '.join(names)}, other files {', '.join(categories)}")
         categories = names
-        labels[split] += images
+        labels[split_of(file.stem)] += images
         crowded += left_out
     assert categories is not None
     _hold_out(labels)
-    _check(path, categories, labels, crowded)
-    return categories, labels, crowded
+    check_images(path, labels, crowded)
+    for name in SPLITS:
+        labels[name], corrections = correct(labels[name])
+        empty, clipped = empty + corrections.empty, clipped + corrections.clipped
+    check_objects(path, categories, labels)
+    return categories, labels, Corrections(crowded, empty, clipped)
+
+
+def label_files(path: Path) -> list[Path]:
+    """Return the files with the annotations of a folder, in the order of their names. Raises DataError."""
+    try:
+        if not path.is_dir():
+            raise DataError(f"there is no folder {path}")
+    except OSError as error:  # a name that is too long, a folder that is locked
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    return sorted((path / "annotations").glob("instances*.json")) or sorted(
+        set(path.glob("*.json")) - {path / name for name in NOT_ANNOTATIONS}
+    )
+
+
+def split_of(stem: str) -> str:
+    """Return the split that a file's name tells by a whole word: the first of train, val, test; train without one.
+
+    >>> split_of("instances_val2017"), split_of("instances_latest"), split_of("Test-Dev"), split_of("interval")
+    ('val', 'train', 'test', 'train')
+    """
+    found = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", stem)}
+    return next((split for split, names in SPLIT_WORDS.items() if names & found), "train")
 
 
 def _read_file(path: Path, file: Path) -> tuple[tuple[str, ...], list[ImageAnnotation], int]:
     content = read_object(file)
-    for key in ("images", "annotations", "categories"):
-        if not isinstance(content.get(key), list):
-            raise DataError(f"{file} is not in COCO's format: it has no list of {key}")
-    try:
-        categories = sorted(content["categories"], key=lambda category: category["id"])
-        names = tuple(str(category["name"]) for category in categories)
-        _refuse_duplicates(file, "category", [category["id"] for category in categories])
-        _refuse_duplicates(file, "image", [record["id"] for record in content["images"]])
-        index = {category["id"]: i for i, category in enumerate(categories)}
-        objects: dict[Any, list[ObjectAnnotation]] = defaultdict(list)
-        crowded: set[Any] = set()
-        for record in content["annotations"]:
-            if record["category_id"] not in index:
-                raise DataError(f"{file}: annotation {record['id']} has the unknown category {record['category_id']}")
-            if record.get("iscrowd", 0) not in (0, 1):
-                raise DataError(f"{file}: iscrowd of annotation {record['id']} is neither 0 nor 1")
-            if record.get("iscrowd", 0):
-                crowded.add(record["image_id"])
-            x, y, w, h = (float(value) for value in record["bbox"])
-            box, segmentation = (x, y, x + w, y + h), record.get("segmentation")
-            annotation = ObjectAnnotation(record["id"], index[record["category_id"]], box, segmentation)
-            objects[record["image_id"]].append(annotation)
-        captions = _read_beside(file, "captions", "caption", str)
-        slots = _read_beside(file, "slots", "slots", dict, _is_slot)
-        facts = _read_beside(file, "slots", "facts", dict, lambda value: isinstance(value, str))
-        labels = [
-            ImageAnnotation(
-                file=_find_image(path, file, record["file_name"]),
-                previous=_find_image(path, file, record["before"]) if "before" in record else None,
-                height=int(record["height"]),
-                width=int(record["width"]),
-                episode=record.get("episode"),
-                objects=tuple(objects.pop(record["id"], ())),
-                captions=tuple(captions[record["id"]]),
-                slots=(slots[record["id"]] or [{}])[0],
-                facts=(facts[record["id"]] or [{}])[0],
-            )
-            for record in content["images"]
-        ]
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise DataError(f"{file} is not in COCO's format: {type(error).__name__} {error}") from error
-    if objects:
-        raise DataError(f"{file}: annotation {next(iter(objects.values()))[0].id} is of an image that is not listed")
-    kept = [label for label, record in zip(labels, content["images"], strict=True) if record["id"] not in crowded]
+    images, annotations = records(file, content, "images"), records(file, content, "annotations")
+    index, names = _read_categories(records(file, content, "categories"))
+    refuse_duplicates(images)
+    refuse_duplicates(annotations)
+    objects: dict[Any, list[ObjectAnnotation]] = {image.content["id"]: [] for image in images}
+    crowded: set[Any] = set()
+    for record in annotations:
+        category, image = record.id("category_id"), record.id("image_id")
+        if category not in index:
+            raise record.error(f"has the unknown category {short(category)}")
+        if image not in objects:
+            raise record.error("is of an image that is not listed")
+        if record.content.get("iscrowd", 0) not in (0, 1):
+            raise DataError(f"{file}: iscrowd of {record.what} is neither 0 nor 1")
+        if record.content.get("iscrowd", 0):
+            crowded.add(image)
+        annotation = ObjectAnnotation(record.content["id"], index[category], record.box("bbox"), _segmentation(record))
+        objects[image].append(annotation)
+    captions = _read_beside(file, "captions", "caption", str)
+    slots = _read_beside(file, "slots", "slots", dict, lambda value: value is None or _is_number(value))
+    facts = _read_beside(file, "slots", "facts", dict, lambda value: isinstance(value, str) and is_printable(value))
+    places = (path / "images", path / file.stem.removeprefix("instances_"), path)
+    labels = [
+        ImageAnnotation(
+            file=find_image(path, places, record.text("file_name"), record.error),
+            previous=find_image(path, places, record.text("before"), record.error)
+            if record.content.get("before") is not None
+            else None,
+            height=record.side("height"),
+            width=record.side("width"),
+            episode=None if record.content.get("episode") is None else record.id("episode"),
+            objects=tuple(objects[record.content["id"]]),
+            captions=tuple(captions[record.content["id"]]),
+            slots=(slots[record.content["id"]] or [{}])[0],
+            facts=(facts[record.content["id"]] or [{}])[0],
+        )
+        for record in images
+    ]
+    kept = [label for label, record in zip(labels, images, strict=True) if record.content["id"] not in crowded]
     return names, kept, len(labels) - len(kept)
 
 
-def _refuse_duplicates(file: Path, what: str, ids: list[Any]) -> None:
-    for number, times in Counter(ids).items():
-        if times > 1:
-            raise DataError(f"{file}: {what} {number} is listed {times} times")
+def _read_categories(entries: list[Record]) -> tuple[dict[Any, int], tuple[str, ...]]:
+    """Return the index of each category's id, in the order of the ids, and the names.
+
+    Two of one name are refused: they would share their metrics, and a model would be asked to tell them apart.
+    """
+    refuse_duplicates(entries)
+    if len({isinstance(entry.content["id"], str) for entry in entries}) > 1:
+        raise entries[0].error("has an id of another type than others have: either all are numbers, or all are text")
+    entries = sorted(entries, key=lambda entry: entry.content["id"])
+    ids: dict[str, Any] = {}
+    for entry in entries:
+        name, id_ = entry.text("name"), entry.content["id"]
+        if name in ids:
+            raise entry.error(f"has the name of category {short(ids[name])}, {short(name)}: rename or merge them")
+        ids[name] = id_
+    return {id_: index for index, id_ in enumerate(ids.values())}, tuple(ids)
 
 
-def _is_slot(value: Any) -> bool:
-    """Return whether the value is a finite number or, where it is not known, None."""
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value))
+def _segmentation(record: Record) -> Any:
+    """Return the mask of an annotation as it is written; None without one: some tools write [], others [[]]."""
+    value = record.content.get("segmentation")
+    if value is not None and not isinstance(value, list | dict):
+        raise record.error(f"has the segmentation {short(value)}, which is neither polygons nor run lengths")
+    return [part for part in value if part != []] or None if isinstance(value, list) else value
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, str) and as_number(value) is not None
 
 
 def _read_beside(
@@ -161,32 +181,23 @@ def _read_beside(
     """
     values: dict[Any, list[Any]] = defaultdict(list)
     file = instances.with_name(instances.name.replace("instances", name))
-    if file == instances or not file.is_file():
+    if file == instances or not file.exists():
         return values
-    records = read_object(file).get("annotations")
-    if not isinstance(records, list):
-        raise DataError(f"{file} is not in COCO's format: it has no list of annotations")
-    for i, record in enumerate(records):
-        if not isinstance(record, dict) or "image_id" not in record or not isinstance(record.get(key), type_):
+    for i, record in enumerate(records(file, read_object(file), "annotations")):
+        value: Any = record.content.get(key)
+        if "image_id" not in record.content or not isinstance(value, type_):
             raise DataError(
                 f"{file}: annotation {i} (counted from 0) lacks image_id, or {key!r} is missing or no {type_.__name__}"
             )
-        for item, value in record[key].items() if is_valid else ():
-            if is_valid and not is_valid(value):
+        image = record.id("image_id")
+        if isinstance(value, str) and not is_printable("".join(value.split())):
+            raise DataError(f"{file}: image {short(image)}: its {key} {short(value)} has characters that are no text")
+        for item, part in value.items() if isinstance(value, dict) else ():
+            if is_valid and not is_valid(part):
                 expected = "a number or null" if key == "slots" else "text"
-                raise DataError(
-                    f"{file}: image {record['image_id']}: {item!r} of its {key} is {value!r}, not {expected}"
-                )
-        values[record["image_id"]].append(record[key])
+                raise DataError(f"{file}: image {short(image)}: {item!r} of its {key} is {short(part)}, not {expected}")
+        values[image].append(value)
     return values
-
-
-def _find_image(path: Path, labels: Path, name: str) -> Path:
-    folders = (path / "images", path / labels.stem.removeprefix("instances_"), path)
-    for folder in folders:
-        if (folder / name).is_file():
-            return folder / name
-    raise DataError(f"{labels} names the image {name}, which lies in none of {', '.join(map(str, folders))}")
 
 
 def _hold_out(labels: dict[str, list[ImageAnnotation]]) -> None:
@@ -201,80 +212,3 @@ def _hold_out(labels: dict[str, list[ImageAnnotation]]) -> None:
         split = HELD_OUT.get(group % 10, "train")
         (labels[split] if split in missing else kept).append(label)
     labels["train"] = kept
-
-
-def read_object(file: Path) -> dict[str, Any]:
-    """Read a JSON object. Raises DataError naming the file when it is missing or damaged."""
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"cannot read {file}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{file} is damaged or was cut short: {error}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{file} does not hold a JSON object")
-    return content
-
-
-# ---- checks
-
-
-def _check(path: Path, categories: tuple[str, ...], labels: dict[str, list[ImageAnnotation]], crowded: int) -> None:
-    images = [label for name in SPLITS for label in labels[name]]
-    for name in SPLITS:
-        if not labels[name]:
-            left = f" ({crowded} images were left out, for they show crowds)" if crowded else ""
-            raise DataError(
-                f"{path} has no images for {name}: at least ten images or episodes are needed to split{left}"
-            )
-        if categories and not any(label.objects for label in labels[name]):
-            raise DataError(f"{path}: no {name} image shows an object; a model could not be measured")
-    if not categories:
-        raise DataError(f"{path} names no categories: there is nothing to learn")
-    for index, category in enumerate(categories):
-        if not any(item.category == index for label in labels["train"] for item in label.objects):
-            raise DataError(
-                f"{path}: no training image shows a {category!r}; a class without examples cannot be learned"
-            )
-    for file, times in Counter(label.file for label in images).items():
-        if times > 1:
-            raise DataError(f"{file} is listed {times} times; an image belongs to one split, once")
-    first = images[0]
-    for label in images:
-        if (label.height, label.width) != (first.height, first.width):
-            raise DataError(
-                f"{label.file} is {label.width} x {label.height} and {first.file} is {first.width} x {first.height};"
-                " all images must be of one size"
-            )
-    if min(first.height, first.width) < 1 or first.height * first.width > MAX_PIXELS:
-        raise DataError(f"{first.file} cannot be of {first.width} x {first.height} pixels, as its labels say")
-    for label in images:
-        for item in label.objects:
-            x1, y1, x2, y2 = item.box
-            if not (0 <= x1 < x2 <= label.width and 0 <= y1 < y2 <= label.height):
-                raise DataError(
-                    f"{label.file}: the box of annotation {item.id} ({x1:g}, {y1:g} to {x2:g}, {y2:g}) is empty or not"
-                    f" inside the image of {label.width} x {label.height}"
-                )
-            if item.segmentation:
-                _check_mask(label, item, mask_of(label, item))
-
-
-def _check_mask(label: ImageAnnotation, item: ObjectAnnotation, mask: np.ndarray) -> None:
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
-        raise DataError(f"{label.file}: the mask of annotation {item.id} is empty")
-    x1, y1, x2, y2 = item.box
-    beyond = max(x1 - columns[0], y1 - rows[0], columns[-1] + 1 - x2, rows[-1] + 1 - y2)
-    if beyond > MASK_BEYOND_BOX:
-        raise DataError(f"{label.file}: the mask of annotation {item.id} lies {beyond:g} pixels outside its box")
-
-
-def mask_of(label: ImageAnnotation, item: ObjectAnnotation) -> np.ndarray:
-    """Decode the mask of an object in its image: (H, W) bool. Raises DataError."""
-    if not item.segmentation:
-        raise DataError(f"{label.file}: annotation {item.id} has no mask")
-    try:
-        return masks.decode(item.segmentation, label.height, label.width)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{label.file}: annotation {item.id}: {error}") from error

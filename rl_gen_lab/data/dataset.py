@@ -7,16 +7,21 @@ line that names the file or the object.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from rl_gen_lab.data.coco import DataError, ImageAnnotation, mask_of, read_labels, read_object
+from rl_gen_lab.compute import memory_budget
+from rl_gen_lab.data.coco import read_labels
+from rl_gen_lab.data.images import read_image
+from rl_gen_lab.data.labels import Corrections, ImageAnnotation, mask_of
+from rl_gen_lab.data.records import DataError, read_bytes, read_object
 
+LONGEST_NAME = 200  # bytes of an image's name in that of another file; file systems allow 255 altogether
 MAX_BYTES = 8_000_000_000  # of all images together, in memory
 
 
@@ -34,6 +39,13 @@ class Split:
     def evenly_spaced(self, count: int) -> list[int]:
         """Return the indices of `count` images, evenly spaced over the split."""
         return [int(i) for i in np.linspace(0, len(self) - 1, min(count, len(self))).round()]
+
+    def name_of(self, index: int) -> str:
+        """Return a name for files about an image: that of its own file, with its index where that is not enough."""
+        stem = self.labels[index].file.stem
+        if len(os.fsencode(stem)) <= LONGEST_NAME and sum(label.file.stem == stem for label in self.labels) == 1:
+            return stem
+        return f"{os.fsencode(stem)[:LONGEST_NAME].decode(errors='ignore')}_{index}"
 
     def boxes(self, index: int) -> tuple[Tensor, Tensor]:
         """Return the boxes (M, 4) float32, x1 y1 x2 y2 [px], of an image and their categories (M,) int64."""
@@ -78,8 +90,8 @@ class Dataset:
     """A folder of annotated images. categories: K names.
 
     mean, std: (3,) float32 of the training images, for pixels scaled to [0, 1]. grammar: phrases of each fact
-    (`rl_gen_lab.data.vocabulary`), empty for folders without. crowded: number of images left out as crowds
-    (`rl_gen_lab.data.coco`). sizes: of the training objects, where these themselves are not available.
+    (`rl_gen_lab.data.vocabulary`), empty for folders without. corrections: what was not taken as it stands in the
+    files. sizes: of the training objects, where these themselves are not available.
     """
 
     path: Path
@@ -88,7 +100,7 @@ class Dataset:
     mean: Tensor
     std: Tensor
     grammar: dict[str, list[str]]
-    crowded: int = 0
+    corrections: Corrections = field(default_factory=Corrections)
     sizes: ObjectSizes | None = None
 
     def absent_categories(self, split: str) -> list[str]:
@@ -99,7 +111,7 @@ class Dataset:
 
 def load(path: Path) -> Dataset:
     """Read a dataset folder into memory and check it. Raises DataError."""
-    categories, labels, crowded = read_labels(path)
+    categories, labels, corrections = read_labels(path)
     splits = {name: Split(name, _read_images(part), tuple(part)) for name, part in labels.items()}
     mean, std = channel_statistics(splits["train"].images)
     file = path / "grammar.json"
@@ -109,14 +121,14 @@ def load(path: Path) -> Dataset:
     for fact, patterns in grammar.items():
         if not isinstance(patterns, list) or not all(isinstance(text, str) and "{}" in text for text in patterns):
             raise DataError(f"{file}: the phrases of {fact!r} are no list of sentences with {{}} in them")
-    return Dataset(path, categories, splits, mean, std, grammar, crowded)
+    return Dataset(path, categories, splits, mean, std, grammar, corrections)
 
 
 def labels_digest(path: Path) -> str:
-    """Hash the annotation files of a dataset folder: 12 hex digits."""
+    """Hash the annotation files of a dataset folder: 12 hex digits. Raises DataError for one that cannot be read."""
     hashed = hashlib.sha256()
     for file in sorted((path / "annotations").glob("*.json")) or sorted(path.glob("*.json")):
-        hashed.update(file.name.encode() + b"\0" + file.read_bytes())
+        hashed.update(os.fsencode(file.name) + b"\0" + read_bytes(file))
     return hashed.hexdigest()[:12]
 
 
@@ -131,10 +143,7 @@ def pixels_digest(dataset: Dataset) -> str:
         hashed.update(split.images.contiguous().numpy().data)
         for label in split.labels:
             if label.previous is not None:
-                try:
-                    hashed.update(label.previous.read_bytes())
-                except OSError as error:
-                    raise DataError(f"cannot read {label.previous}: {error.strerror}") from error
+                hashed.update(read_bytes(label.previous))
     return hashed.hexdigest()[:12]
 
 
@@ -157,8 +166,10 @@ def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
 def _read_images(labels: list[ImageAnnotation], previous: bool = False) -> Tensor:
     height, width = labels[0].height, labels[0].width
     size = len(labels) * 3 * height * width
-    if size > MAX_BYTES:
-        raise DataError(f"{len(labels)} images of {width} x {height} need {size / 1e9:.0f} GB of memory; use fewer")
+    free = memory_budget.USABLE_SHARE * memory_budget.free_bytes(torch.device("cpu"))
+    if size > min(MAX_BYTES, free):
+        need = f"{len(labels)} images of {width} x {height} need {size / 1e9:.1f} GB of memory"
+        raise DataError(f"{need}, at most {min(MAX_BYTES, free) / 1e9:.1f} GB can be had; use fewer or smaller ones")
     images = torch.empty((len(labels), 3, height, width), dtype=torch.uint8)
     for i, label in enumerate(labels):
         file = label.previous if previous else label.file
@@ -166,17 +177,3 @@ def _read_images(labels: list[ImageAnnotation], previous: bool = False) -> Tenso
             raise DataError(f"the frame before {label.file} is not kept; write the folder with --history")
         images[i] = torch.from_numpy(read_image(file, height, width))
     return images
-
-
-def read_image(file: Path, height: int, width: int) -> np.ndarray:
-    """Read an image, (3, H, W) uint8 RGB. Raises DataError for a file that is damaged, no image or of another size."""
-    try:
-        with Image.open(file) as image:
-            if image.mode.startswith(("I", "F")):  # which Pillow would cut off at 255
-                raise DataError(f"{file} has more than 8 bits a channel; save it with 8")
-            pixels = np.asarray(image.convert("RGB"))
-    except (OSError, UnidentifiedImageError, SyntaxError) as error:  # SyntaxError: how Pillow names a broken PNG
-        raise DataError(f"{file} is damaged or was cut short: {error}") from error
-    if pixels.shape[:2] != (height, width):
-        raise DataError(f"{file} is {pixels.shape[1]} x {pixels.shape[0]}, its labels say {width} x {height}")
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1))

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from rl_gen_lab.data.coco import DataError
 from rl_gen_lab.data.dataset import Dataset
+from rl_gen_lab.data.records import DataError, short
 
 SPECIAL = ("<pad>", "<begin>", "<end>")
 PADDING, BEGIN, END = range(3)  # their numbers
+# <unk>, a word that no training caption has: no number of the vocabulary, so that it is fed to a network as no word at
+# all (`vision.captioning.network`), never its answer, and right for none.
+UNKNOWN = -1
+MAX_WORDS = 1_000  # of a caption: a book is none
 
 
 def words(caption: str) -> list[str]:
@@ -49,15 +54,11 @@ class Vocabulary:
         return len(self.words)
 
     def encode(self, caption: str) -> list[int]:
-        """Return the numbers of a caption, begin and end included. Raises DataError for words unknown to training."""
-        tokens = words(caption)
-        unknown = sorted({word for word in tokens if word not in self.numbers})
-        if unknown:
-            raise DataError(f"the caption {caption!r} has words that no training caption has: {', '.join(unknown)}")
-        return [BEGIN, *(self.numbers[word] for word in tokens), END]
+        """Return the numbers of a caption, begin and end included; `UNKNOWN` for words that it does not have."""
+        return [BEGIN, *(self.numbers.get(word, UNKNOWN) for word in words(caption)), END]
 
     def decode(self, numbers: Iterable[int]) -> str:
-        """Return the sentence of these numbers, up to the first end."""
+        """Return the sentence of these numbers, up to the first end; unknown words are left out."""
         tokens = []
         for number in numbers:
             if number == END:
@@ -68,7 +69,7 @@ class Vocabulary:
 
 
 def vocabulary(dataset: Dataset) -> Vocabulary:
-    """Build the vocabulary of the train split; every image must have a caption of these words. Raises DataError."""
+    """Build the vocabulary of the train split. Raises DataError unless every image has a caption, all of words."""
     known = Vocabulary(caption for label in dataset.splits["train"].labels for caption in label.captions)
     if len(known) == len(SPECIAL):
         raise DataError(f"{dataset.path} has no captions to learn from: no annotations/captions_train.json")
@@ -76,14 +77,26 @@ def vocabulary(dataset: Dataset) -> Vocabulary:
         for label in split.labels:
             if not label.captions:
                 raise DataError(f"{dataset.path}, {name}, {label.file.name}: the image has no caption")
-            try:
-                for caption in label.captions:
-                    if not words(caption):
-                        raise DataError(f"the caption {caption!r} has no words")
-                    known.encode(caption)
-            except DataError as error:
-                raise DataError(f"{dataset.path}, {name}, {label.file.name}: {error}") from error
+            for caption in label.captions:
+                if not 0 < (length := len(words(caption))) <= MAX_WORDS:
+                    problem = f"has {length:,} words, not up to {MAX_WORDS:,}" if length else "has no words"
+                    raise DataError(
+                        f"{dataset.path}, {name}, {label.file.name}: the caption {short(caption)} {problem}"
+                    )
     return known
+
+
+def describe_unknown(known: Vocabulary, dataset: Dataset) -> list[str]:
+    """Return a sentence for each split with captions of words that training never shows."""
+    said = []
+    for name, split in dataset.splits.items():
+        captions = [caption for label in split.labels for caption in label.captions]
+        new = Counter(word for caption in captions for word in words(caption) if word not in known.numbers)
+        if new:
+            count = sum(UNKNOWN in known.encode(caption) for caption in captions)
+            some = ", ".join(word for word, _ in new.most_common(3)) + (", ..." if len(new) > 3 else "")
+            said.append(f"{count:,} of {len(captions):,} {name} captions have words that no train caption has: {some}")
+    return said
 
 
 def facts_in(caption: str, phrases: Mapping[str, Sequence[str]]) -> dict[str, str]:

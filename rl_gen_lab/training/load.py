@@ -10,8 +10,8 @@ import torch
 
 from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.cli.values import from_dict
-from rl_gen_lab.data.coco import SPLITS, ImageAnnotation, ObjectAnnotation
 from rl_gen_lab.data.dataset import Dataset, ObjectSizes, Split
+from rl_gen_lab.data.labels import SPLITS, ImageAnnotation, ObjectAnnotation
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.config import Config
@@ -71,7 +71,7 @@ def placeholder_dataset(path: Path, metadata: dict[str, Any]) -> Dataset:
     """
     height, width = metadata["image_size"]
     categories, vocabulary = tuple(metadata["categories"]), metadata.get("vocabulary", [])
-    outline = [[0, 0, width, 0, width, height, 0, height]]
+    whole_image = {"size": [height, width], "counts": [0, height * width]}
     grammar = metadata.get("grammar", {})
     label = ImageAnnotation(
         file=path,
@@ -79,7 +79,7 @@ def placeholder_dataset(path: Path, metadata: dict[str, Any]) -> Dataset:
         height=height,
         width=width,
         episode=None,
-        objects=tuple(ObjectAnnotation(i, i, (0, 0, width, height), outline) for i in range(len(categories))),
+        objects=tuple(ObjectAnnotation(i, i, (0, 0, width, height), whole_image) for i in range(len(categories))),
         captions=(" ".join(vocabulary[3:]),) if vocabulary else (),
         slots={},
         facts=dict.fromkeys(grammar, ""),

@@ -82,8 +82,8 @@ def _print_summary(loop: Loop, config: Config, dataset: data.Dataset) -> None:
     for name in ("val", "test"):
         if absent := dataset.absent_categories(name):
             loop.display.say(f"no {name} image shows {' or '.join(absent)}: {name} says nothing about it")
-    if dataset.crowded:
-        loop.display.say(f"left out, for they show crowds (iscrowd): {dataset.crowded:,} images")
+    for sentence in (*dataset.corrections.describe(), *getattr(loop.task, "notes", ())):
+        loop.display.say(sentence)
     loop.display.say(f"run folder {loop.run_folder.path}")
     loop.tracker.print_dashboard_hint()
 

@@ -15,7 +15,8 @@ from rl_gen_lab.data.dataset import Split
 class Task(Protocol):
     """A network with its loss and its metrics. target_metric: the validation metric to maximize.
 
-    A task may have `run_metadata`, values that a saved run needs beside its configuration and its weights.
+    A task may have `run_metadata`, values that a saved run needs beside its configuration and its weights, and `notes`,
+    sentences about its data that are printed before it is trained.
     """
 
     target_metric: str

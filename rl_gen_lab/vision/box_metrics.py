@@ -73,16 +73,14 @@ def average_precision(
     size: tuple[int, int],
     masks: tuple[Sequence[Sequence[Any]], Sequence[Sequence[Any]]] | None = None,
 ) -> dict[str, float]:
-    """Compute COCO's `ap` (mean over IoU 0.5 to 0.95), `ap50`, `ap50/CATEGORY`; nothing without faster-coco-eval.
+    """Compute COCO's `ap` (mean over IoU 0.5 to 0.95), `ap50`, `ap50/CATEGORY`.
 
     Unlike COCO, up to `MAX_DETECTIONS` objects an image count, not 100: a wall has more bricks.
     size: (H, W) of the images; masks: `run_lengths` of the detections and of the truth, image by image, whose overlaps
     are then measured instead of those of boxes. Source: Lin et al. 2014; computed by faster-coco-eval.
     """
-    try:
-        from faster_coco_eval import COCO, COCOeval_faster
-    except ImportError:
-        return {}
+    from faster_coco_eval import COCO, COCOeval_faster  # late: it imports OpenCV where that is installed
+
     images = [{"id": i, "height": size[0], "width": size[1]} for i in range(len(truth))]
     classes = [{"id": i, "name": name} for i, name in enumerate(categories)]
     detected = ([None] * len(image.boxes) for image in detections) if masks is None else masks[0]
@@ -113,11 +111,9 @@ def average_precision(
 
 
 def run_lengths(masks: Tensor) -> Sequence[Any]:
-    """Encode masks (M, H, W) bool for `average_precision`; each is None without faster-coco-eval."""
-    try:
-        from faster_coco_eval.core import mask as coder
-    except ImportError:
-        return [None] * len(masks)
+    """Encode masks (M, H, W) bool for `average_precision`."""
+    from faster_coco_eval.core import mask as coder
+
     return [coder.encode(np.asfortranarray(mask, dtype=np.uint8)) for mask in masks.numpy()]
 
 

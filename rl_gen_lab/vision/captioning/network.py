@@ -44,7 +44,10 @@ class Captioner(nn.Module):
         return (features, self.by_feature(features)), (hidden.tanh(), cell.tanh())
 
     def step(self, words: Tensor, encoding: Encoding, state: State) -> tuple[Tensor, Tensor, State]:
-        """words: (B,) int64 -> logits (B, V) of the next word, attention (B, P), the new state."""
+        """words: (B,) int64 -> logits (B, V) of the next word, attention (B, P), the new state.
+
+        A word below `PADDING` (`data.vocabulary.UNKNOWN`) is embedded as padding is: by zeros.
+        """
         features, keys = encoding
         if self.uses_attention:
             energy = self.score((keys + self.by_state(state[0])[:, None]).tanh())
@@ -52,7 +55,7 @@ class Captioner(nn.Module):
         else:
             attention = torch.full_like(features[..., 0], 1 / features.shape[1])
         context = self.gate(state[0]).sigmoid() * torch.bmm(attention[:, None].to(features.dtype), features)[:, 0]
-        word = self.embed(words)
+        word = self.embed(words.clamp(min=PADDING))
         hidden, cell = self.lstm(torch.cat((word, context), -1), state)
         return self.head(torch.cat((hidden, context, word), -1)), attention, (hidden, cell)
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from rl_gen_lab.backbones.maps import SMALL_CHANNELS, build_for
 from rl_gen_lab.compute.memory_budget import refuse_weights
 from rl_gen_lab.data.dataset import Dataset, Split
-from rl_gen_lab.data.vocabulary import PADDING, facts_in, vocabulary, words
+from rl_gen_lab.data.vocabulary import PADDING, describe_unknown, facts_in, vocabulary, words
 from rl_gen_lab.vision.captioning.config import CaptionConfig
 from rl_gen_lab.vision.captioning.decoding import Sentence, beam_search, greedy_search
 from rl_gen_lab.vision.captioning.metrics import bleu, cider
@@ -28,9 +28,10 @@ class CaptioningTask:
     target_metric = "slot_accuracy"
 
     def __init__(self, config: CaptionConfig, dataset: Dataset, device: torch.device) -> None:
-        """Raises: DataError for a folder without captions or with words that training never shows; ConfigError."""
+        """Raises: DataError for a folder where not every image has a caption; ConfigError."""
         self.config, self.device, self.grammar = config, device, dataset.grammar
         self.vocabulary = vocabulary(dataset)
+        self.notes = describe_unknown(self.vocabulary, dataset)
         evaluated = [dataset.splits[name].labels for name in ("val", "test")]
         if not all(any(self._stated(label.facts) for label in labels) for labels in evaluated):
             self.target_metric = "exact_match"  # captions without a grammar: no facts can be read from them
@@ -55,7 +56,7 @@ class CaptioningTask:
             targets.append(torch.tensor(self.vocabulary.encode(caption)))
         sentences = nn.utils.rnn.pad_sequence(targets, batch_first=True).to(self.device)
         logits, attention = self.network(split.images[indices].to(self.device), sentences, self.config.bptt_words)
-        next_words = sentences[:, 1:]
+        next_words = sentences[:, 1:].clamp(min=PADDING)  # an unknown word is no target
         is_word = next_words > PADDING
         entropy = F.cross_entropy(
             logits.float().transpose(1, 2),
@@ -84,7 +85,10 @@ class CaptioningTask:
         return [self.vocabulary.decode(sentence.words) for sentence in self.generate(images)]
 
     def predict_forced(self, images: Tensor, captions: Sequence[str]) -> list[str]:
-        """Predict each next word from the true words before it (teacher forcing), as text."""
+        """Predict each next word from the true words before it (teacher forcing), as text.
+
+        Captions may have words that training never shows: another word is predicted in their place.
+        """
         rows = [torch.tensor(self.vocabulary.encode(caption)) for caption in captions]
         given = nn.utils.rnn.pad_sequence(rows, batch_first=True).to(self.device)
         logits, _ = self.network(images.to(self.device), given)
@@ -124,7 +128,7 @@ class CaptioningTask:
             right += sum(stated.get(fact) == value for fact, value in true.items())
             total += len(true)
             all_right += stated == true
-            exact += sentence in [caption.lower() for caption in label.captions]
+            exact += words(sentence) in [words(caption) for caption in label.captions]
         scores = {"exact_match": exact / len(split)}
         return scores | ({"slot_accuracy": right / total, "all_slots": all_right / len(split)} if total else {})
 

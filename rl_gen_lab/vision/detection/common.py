@@ -74,7 +74,7 @@ def evaluate_detector(
     split: Split,
     on_image: Callable[[int], None],
 ) -> dict[str, float]:
-    """Compute the F1 of centers (also of each category) and, where faster-coco-eval is installed, average precision.
+    """Compute the F1 of centers (also of each category) and average precision.
 
     Of models that predict masks also their average precision (`mask_ap`, `mask_ap50`). `quality`, the mean of F1 and
     the average precisions, decides which weights are best: F1 soon stays at 1 while boxes become ever more exact.

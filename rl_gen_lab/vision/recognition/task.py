@@ -10,8 +10,8 @@ from torch.nn import functional as F
 
 from rl_gen_lab.backbones.maps import build_for
 from rl_gen_lab.cli.errors import ConfigError, suggest
-from rl_gen_lab.data.coco import DataError
 from rl_gen_lab.data.dataset import Dataset, Split
+from rl_gen_lab.data.records import DataError
 from rl_gen_lab.vision.box_metrics import Detections, average_precision, center_f1
 from rl_gen_lab.vision.boxes import centers, iou
 from rl_gen_lab.vision.recognition.config import ClassifyConfig, LocalizeConfig
