@@ -9,7 +9,15 @@ import pong_models
 import pytest
 
 from agents import play
-from agents.perception.captions import CAPTION_FRAMES, STRIP_HEIGHT, WORD_FRAMES, CaptionOverlay, word_layout
+from agents.perception.captions import (
+    CAPTION_FRAMES,
+    LINE_HEIGHT,
+    STRIP_HEIGHT,
+    WORD_FRAMES,
+    CaptionOverlay,
+    place_words,
+    word_layout,
+)
 from agents.rl.interfaces import Policy
 from agents.training.video import HEIGHT, play_episode
 from envs.config import EnvConfig
@@ -18,6 +26,7 @@ from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.data import dataset as data
 from rl_gen_lab.data.vocabulary import sentence, words
 from rl_gen_lab.vision.captioning.attention_map import HEAT
+from rl_gen_lab.vision.colors import BACKGROUND
 
 
 def test_words_are_laid_out_as_in_the_sentence_and_break_at_the_width() -> None:
@@ -26,6 +35,31 @@ def test_words_are_laid_out_as_in_the_sentence_and_break_at_the_width() -> None:
     lengths = [20.0, 5.0, 20.0, 10.0, 10.0, 5.0]
     assert word_layout(text, lengths, 5, 1000) == [(0, 0), (20, 0), (30, 0), (55, 0), (65, 0), (75, 0)]
     assert word_layout(text, lengths, 5, 50) == [(0, 0), (20, 0), (30, 0), (0, 1), (10, 1), (20, 1)]
+
+
+def test_a_sentence_that_does_not_fit_ends_in_an_ellipsis() -> None:
+    def place(text: str, lines: int) -> list[tuple[str, float, int]]:
+        return place_words(words(text), lambda part: 10.0 * len(part), 100, lines)
+
+    whole = [("ab", 0, 0), ("cd", 30, 0), ("efgh", 60, 0), ("ij", 0, 1)]
+    assert place("ab cd efgh ij", 2) == whole
+    assert place("ab cd efgh ij", 1) == [("ab", 0, 0), ("cd...", 30, 0)]
+    assert place("ab cd efgh ij kl mnop qr", 2) == [*whole[:3], ("ij", 0, 1), ("kl...", 30, 1)]
+    assert place("ab supercalifragilistic", 2) == [("ab", 0, 0), ("superca...", 0, 1)]
+    assert place("", 2) == []
+    digits = place("7" * 60, 3)
+    assert {line for _, _, line in digits} == {0, 1, 2} and all(x + 10 * len(part) <= 110 for part, x, _ in digits)
+    assert digits[-1][0] == "7..."
+
+
+def test_no_letter_is_drawn_below_the_strip_however_bad_the_captioner() -> None:
+    overlay = CaptionOverlay(pong_models.run("caption"))
+    for said in ("the ball is at the left and " * 12, "7" * 60, "floccinaucinihilipilification" * 4):
+        overlay.words = words(said)
+        strip = overlay.add_strip(np.zeros((100, 320, 3), np.uint8))[100:]
+        inked = (np.abs(strip.astype(int) - BACKGROUND).sum(-1) > 60).nonzero()
+        assert inked[0].max() < STRIP_HEIGHT - 4 and inked[1].max() < 320 - 2
+        assert inked[0].max() > LINE_HEIGHT * (len(said) > 150), "more than one line"
 
 
 @pytest.mark.slow

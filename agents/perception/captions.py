@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from agents.training.environments import make_env
 from envs.config import EnvConfig
 from rl_gen_lab.caption import open_captioner
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.data.vocabulary import joined, words
+from rl_gen_lab.data.vocabulary import UNKNOWN, joined, words
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.vision.captioning.attention_map import HEAT, attention_grid, heat
 from rl_gen_lab.vision.colors import BACKGROUND, INK
@@ -24,6 +24,8 @@ CAPTION_FRAMES = 3  # video frames between two captions
 WORD_FRAMES = 6  # video frames for which a word is highlighted
 STRIP_HEIGHT = 72  # of the text [px]
 LINE_HEIGHT, MARGIN = 20, 10
+LINES = STRIP_HEIGHT // LINE_HEIGHT
+ELLIPSIS = "..."
 
 
 class CaptionOverlay:
@@ -75,9 +77,8 @@ class CaptionOverlay:
         canvas = Image.new("RGB", (frame.shape[1], frame.shape[0] + STRIP_HEIGHT), BACKGROUND)
         canvas.paste(Image.fromarray(frame), (0, 0))
         draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(15)
-        lengths = [draw.textlength(word, font) for word in self.words]
-        layout = word_layout(self.words, lengths, draw.textlength(" ", font), frame.shape[1] - 2 * MARGIN)
-        for i, (word, (x, line)) in enumerate(zip(self.words, layout, strict=True)):
+        placed = place_words(self.words, lambda text: draw.textlength(text, font), frame.shape[1] - 2 * MARGIN)
+        for i, (word, x, line) in enumerate(placed):
             corner = (MARGIN + x, frame.shape[0] + 6 + line * LINE_HEIGHT)
             draw.text(corner, word, HEAT if i == self.highlighted else INK, font)
         return np.asarray(canvas)
@@ -87,19 +88,46 @@ class CaptionOverlay:
         patterns = [pattern for patterns in self.captioner.grammar.values() for pattern in patterns]
         openings = [pattern.partition("{}")[0] for pattern in patterns]
         matching = [opening for opening in openings if sentence.startswith(opening.lower())]
-        return self.captioner.vocabulary.encode(max(matching, key=len, default=""))[1:-1]
+        numbers = self.captioner.vocabulary.encode(max(matching, key=len, default=""))[1:-1]
+        return [] if UNKNOWN in numbers else numbers  # a phrase that ends within a word
+
+
+def place_words(
+    text: Sequence[str], length_of: Callable[[str], float], width: float, lines: int = LINES
+) -> list[tuple[str, float, int]]:
+    """Break words into at most `lines` lines: each word with its x [px] and its line.
+
+    What does not fit, words of the sentence or letters of a word, becomes an ellipsis. length_of: of a text [px].
+    """
+    shown = [_cut(word, length_of, width) for word in text]
+    layout = word_layout(text, [length_of(word) for word in shown], length_of(" "), width)
+    placed = [(word, x, line) for word, (x, line) in zip(shown, layout, strict=True) if line < lines]
+    if len(placed) == len(shown):
+        return placed
+    while placed and placed[-1][1] + length_of(placed[-1][0] + ELLIPSIS) > width:
+        placed.pop()
+    word, x, line = placed.pop() if placed else ("", 0.0, 0)
+    return [*placed, (word + ELLIPSIS, x, line)]
+
+
+def _cut(word: str, length_of: Callable[[str], float], width: float) -> str:
+    """Shorten a word that is wider than a line."""
+    if length_of(word) <= width:
+        return word
+    kept = next((n for n in range(len(word) - 1, 0, -1) if length_of(word[:n] + ELLIPSIS) <= width), 1)
+    return word[:kept] + ELLIPSIS
 
 
 def word_layout(text: Sequence[str], lengths: Sequence[float], space: float, width: float) -> list[tuple[float, int]]:
-    """Break words into lines: x [px] and line of each word. `joined` words and signs stay together."""
+    """Break words into lines: x [px] and line of each word. `joined` words and signs stay together, where they fit."""
     layout: list[tuple[float, int]] = []
     x, line = 0.0, 0
     for i, length in enumerate(lengths):
         together = i > 0 and joined(text[i - 1], text[i])
         if i > 0 and not together:
             x += space
-            if x + length > width:
-                x, line = 0.0, line + 1
+        if i > 0 and x + length > width + MARGIN * together:  # a sign may stand in the margin
+            x, line = 0.0, line + 1
         layout.append((x, line))
         x += length
     return layout

@@ -22,6 +22,7 @@ from rl_gen_lab.vision.segmentation.task import SegmentationTask
 DrawableTask = OneStageTask | TwoStageTask | SegmentationTask | RecognitionTask
 TINTS = ((255, 60, 200), (0, 230, 255), (255, 220, 0), (120, 255, 90), (255, 130, 60), (170, 130, 255))
 HEIGHT, LINE, MARGIN = 420, 17, 6  # pixels: of an image, about (enlarged by whole numbers), of a text line, around
+MAX_WIDTH = 2_000  # pixels of an enlarged image
 MAX_SCORES = 20  # boxes of an image up to which their scores are written: more would hide the objects
 OPACITY = 0.6  # of the color of a class over its pixels
 
@@ -88,7 +89,7 @@ def draw_marks(image: Tensor, marks: Marks) -> Image.Image:
                 mask = (marks.classes == class_).numpy()
                 tint = OPACITY * np.array(TINTS[(class_ - 1) % len(TINTS)])
                 pixels[mask] = ((1 - OPACITY) * pixels[mask] + tint).astype(np.uint8)
-    scale = max(1, round(HEIGHT / pixels.shape[0]))
+    scale = max(1, min(round(HEIGHT / pixels.shape[0]), MAX_WIDTH // pixels.shape[1]))
     panel = Image.fromarray(pixels.repeat(scale, 0).repeat(scale, 1))
     drawing, font = ImageDraw.Draw(panel), ImageFont.load_default(11)
     texts = marks.texts if len(marks.texts) == len(marks.categories) else ["" for _ in marks.categories]
@@ -113,8 +114,13 @@ def draw_comparison(image: Tensor, true: Marks, predicted: Marks, categories: Se
         canvas.paste(panel, (x, MARGIN + LINE))
     x = MARGIN
     for category, name in enumerate(categories):
-        drawing.text((x, height + LINE + 2 * MARGIN), name, TINTS[category % len(TINTS)], font)
-        x += int(drawing.textlength(name, font)) + 14
+        end = x + int(drawing.textlength(name, font)) + 14
+        is_cut = category > 0 and end > canvas.width
+        color = INK if is_cut else TINTS[category % len(TINTS)]
+        drawing.text((x, height + LINE + 2 * MARGIN), "..." if is_cut else name, color, font)
+        if is_cut:
+            break
+        x = end
     return canvas
 
 
@@ -126,6 +132,6 @@ def write(task: DrawableTask, split: Split, indices: Sequence[int], folder: Path
         predictions = predicted_marks(task, split.images[list(indices)])
     files = []
     for index, marks in zip(indices, predictions, strict=True):
-        files.append(folder / f"found_{split.name}_{split.labels[index].file.stem}.png")
+        files.append(folder / f"found_{split.name}_{split.name_of(index)}.png")
         draw_comparison(split.images[index], true_marks(task, split, index), marks, task.categories).save(files[-1])
     return files

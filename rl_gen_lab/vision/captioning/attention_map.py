@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ SATURATION = 4.0  # attention, in multiples of its mean, that is drawn at full h
 LINE = 18  # pixels of a line of text
 COLUMNS = 8
 PANEL_HEIGHT = 240  # pixels, about; images are enlarged by whole numbers
+MAX_PANEL = 640  # pixels of a side of a panel; larger images are reduced
+TEXT_LINES = 4  # of a sentence
 
 
 def heat(image: np.ndarray, attention: np.ndarray) -> np.ndarray:
@@ -48,24 +51,29 @@ def draw(caption: CaptioningTask, image: Tensor, sentence: Sentence, true: Seque
     image: (3, H, W) uint8.
     """
     pixels = np.ascontiguousarray(image.permute(1, 2, 0).numpy())
-    scale = max(1, round(PANEL_HEIGHT / pixels.shape[0]))
+    scale = max(1, min(round(PANEL_HEIGHT / pixels.shape[0]), MAX_PANEL // pixels.shape[1]))
     pixels = pixels.repeat(scale, 0).repeat(scale, 1)
+    if (factor := -(-max(pixels.shape[:2]) // MAX_PANEL)) > 1:  # a panel for each word of a photo would be too much
+        pixels = np.asarray(Image.fromarray(pixels).reduce(factor))
     names = [caption.vocabulary.words[word] for word in sentence.words]
     maps = attention_grid(caption, sentence.attention)
     panels = [(pixels, "")] + [(heat(pixels, map_), name) for name, map_ in zip(names, maps, strict=True)]
     height, width = pixels.shape[0] + LINE + 8, pixels.shape[1] + 8
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
-    lines = [f"generated: {caption.vocabulary.decode(sentence.words)}", *(f"true: {text}" for text in true)]
     font = ImageFont.load_default(14)
+    letters = int((columns * width - 12) / font.getlength("n"))
+    texts = [f"generated: {caption.vocabulary.decode(sentence.words)}", *(f"true: {text}" for text in true)]
+    inks = {text: INK if i == 0 else QUIET_INK for i, text in enumerate(texts)}
+    lines = [(line, ink) for text, ink in inks.items() for line in textwrap.wrap(text, letters, max_lines=TEXT_LINES)]
     canvas = Image.new("RGB", (columns * width, rows * height + len(lines) * LINE + 12), BACKGROUND)
     drawing = ImageDraw.Draw(canvas)
     for i, (panel, name) in enumerate(panels):
         x, y = i % columns * width + 4, i // columns * height + 4
         canvas.paste(Image.fromarray(panel), (x, y + LINE))
         drawing.text((x, y), name, INK, font)
-    for i, line in enumerate(lines):
-        drawing.text((6, rows * height + 6 + i * LINE), line, INK if i == 0 else QUIET_INK, font)
+    for i, (line, ink) in enumerate(lines):
+        drawing.text((6, rows * height + 6 + i * LINE), line, ink, font)
     return canvas
 
 
@@ -78,7 +86,7 @@ def write(caption: CaptioningTask, split: Split, indices: Sequence[int], folder:
         sentences = caption.generate(split.images[list(indices)])
     for index, sentence in zip(indices, sentences, strict=True):
         label = split.labels[index]
-        file = folder / f"attention_{split.name}_{label.file.stem}.png"
+        file = folder / f"attention_{split.name}_{split.name_of(index)}.png"
         draw(caption, split.images[index], sentence, label.captions[:1]).save(file)
         files.append((file, caption.vocabulary.decode(sentence.words)))
     return files

@@ -29,8 +29,9 @@ class SegmentationTask:
         """Raises: DataError where objects have no masks, ConfigError."""
         self.config, self.device, self.categories = config, device, dataset.categories
         self.network: nn.Module = make_network(config, dataset).to(device)
+        number = torch.uint8 if len(self.categories) < 256 else torch.int16
         self.targets = {
-            name: torch.stack([split.semantic(i).to(torch.uint8) for i in range(len(split))])
+            name: torch.stack([split.semantic(i).to(number) for i in range(len(split))])
             for name, split in dataset.splits.items()
         }
         counts = torch.bincount(self.targets["train"].flatten(), minlength=1 + len(self.categories)).float()
