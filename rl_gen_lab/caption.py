@@ -21,6 +21,7 @@ from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.data import dataset as data
+from rl_gen_lab.data.vocabulary import describe_unknown
 from rl_gen_lab.look import open_split
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.load import load_task
@@ -70,6 +71,8 @@ def main(argv: list[str] | None = None) -> None:
         part = data.Split(split.name, split.images[:count], split.labels[:count])
         with ProgressDisplay(f"captioning {config.split}", count, "images") as display, torch.no_grad():
             metrics = caption.evaluate(part, lambda done: display.update(done, ""))
+        for sentence in describe_unknown(caption.vocabulary, [part]):
+            print(sentence)
         print(f"{config.split}, {count:,} images, beam {caption.config.beam}:")
         print("\n".join(f"  {name} {value:.4f}" for name, value in metrics.items()))
     chosen = split.evenly_spaced(config.pictures)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -27,6 +28,21 @@ def test_the_command_gives_the_figures_of_the_training(tmp_path: Path, capsys: p
     assert len(list((run / "pictures").glob("attention_test_*.png"))) == 1
     caption.main([str(run), "--beam", "3", "--images", "1", "--pictures", "0"])
     assert "val, 1 images, beam 3" in capsys.readouterr().out
+
+
+def test_words_of_another_folder_that_the_captioner_never_saw_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own"
+    shutil.copytree(pong_models.folder(), own)
+    file = own / "annotations" / "captions_val.json"
+    captions = json.loads(file.read_text())
+    for record in captions["annotations"]:
+        record["caption"] = "An aurochs."
+    file.write_text(json.dumps(captions))
+    caption.main([str(pong_models.run("caption")), "--data", str(own), "--pictures", "0"])
+    said = capsys.readouterr().out
+    assert "val captions have words that no train caption has: a" in said and "exact_match 0.0000" in said
 
 
 def test_what_is_no_captioner_is_one_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

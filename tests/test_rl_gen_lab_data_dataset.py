@@ -99,6 +99,36 @@ def test_files_that_are_missing_or_cut_short_are_named(tmp_path: Path) -> None:
         data.load(own)
 
 
+def test_a_box_lies_on_its_object_in_a_photo_that_was_stored_lying(tmp_path: Path) -> None:
+    own = coco_folder(tmp_path / "own")
+    scene = np.zeros((H, W, 3), np.uint8)
+    scene[2:5, 1:3] = 255  # the cat
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise
+    lying = Image.fromarray(scene).transpose(Image.Transpose.ROTATE_90)
+    lying.save(own / "images" / "3.png", exif=exif)
+    train = data.load(own).splits["train"]
+    cat = train.masks(3)[0]
+    assert (train.images[3][:, cat] == 255).all() and (train.images[3][:, ~cat] == 0).all()
+
+
+def test_an_annotation_file_that_cannot_be_read_has_no_digest(tmp_path: Path) -> None:
+    own = coco_folder(tmp_path / "own")
+    assert len(data.labels_digest(own)) == 12
+    (own / "annotations" / "more.json").mkdir()
+    with pytest.raises(DataError, match=r"more\.json is not a file"):
+        data.labels_digest(own)
+
+
+def test_more_images_than_memory_holds_are_refused_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = coco_folder(tmp_path / "own")
+    monkeypatch.setattr(data.memory_budget, "free_bytes", lambda device: 1_000)
+    with pytest.raises(DataError, match=r"16 images of 8 x 6 need 0\.0 GB of memory, at most 0\.0 GB can be had"):
+        data.load(own)
+
+
 def test_images_are_spread_evenly_over_a_split() -> None:
     train = vision_data.dataset().splits["train"]
     assert train.evenly_spaced(3) == [0, 8, 15] and train.evenly_spaced(0) == []

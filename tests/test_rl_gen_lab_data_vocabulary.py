@@ -62,7 +62,7 @@ def test_captions_of_unknown_words_are_counted(tmp_path: Path) -> None:
     dataset = write_captions(own, said)
     known = vocabulary(dataset)
     assert known.words == ["<pad>", "<begin>", "<end>", "a", "cat"], "as without such captions"
-    assert describe_unknown(known, dataset) == [
+    assert describe_unknown(known, dataset.splits.values()) == [
         "2 of 2 val captions have words that no train caption has: lynx, or, ocelot"
     ]
 
@@ -70,7 +70,8 @@ def test_captions_of_unknown_words_are_counted(tmp_path: Path) -> None:
 def test_a_caption_without_words_names_its_image(tmp_path: Path) -> None:
     own = coco_folder(tmp_path / "own")
     said: list[dict[str, object]] = [{"image_id": 100 + i, "caption": "a cat\n"} for i in range(20)]
-    assert describe_unknown(vocabulary(write_captions(own, said)), data.load(own)) == []
+    written = write_captions(own, said)
+    assert describe_unknown(vocabulary(written), written.splits.values()) == []
     said[8]["caption"] = "  "
     with pytest.raises(DataError, match=r"val, 8\.png: the caption '  ' has no words"):
         vocabulary(write_captions(own, said))

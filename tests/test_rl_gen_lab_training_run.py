@@ -57,6 +57,27 @@ def test_frames_of_a_game_are_learned_from_their_files(tmp_path: Path) -> None:
     assert {"iou/player", "iou/enemy", "accuracy"} <= result["test"].keys()
 
 
+def test_what_is_corrected_in_a_folder_is_said_and_what_is_broken_makes_no_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = vision_data.write(tmp_path / "own")
+    file = path / "annotations" / "instances.json"
+    labels = json.loads(file.read_text())
+    labels["annotations"][0]["bbox"][2] = 0
+    x, y, width, height = labels["annotations"][1]["bbox"]
+    labels["annotations"][1]["bbox"] = [-0.0001, y, x + width, height]
+    file.write_text(json.dumps(labels))
+    training_run.train(config(tmp_path / "runs", data=path, epochs=1))
+    said = capsys.readouterr().out
+    assert "left out, for their box or mask covers nothing of the image: 1 objects" in said
+    assert "cut off at the borders of their image: 1 boxes" in said
+    (path / "images" / "3.png").write_bytes(b"no picture")
+    with pytest.raises(SystemExit) as caught:
+        train.main(["segment", "--data", str(path), "--runs-dir", str(tmp_path / "none"), "--wandb.mode", "disabled"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert caught.value.code == 2 and "3.png is damaged" in line and not (tmp_path / "none").exists()
+
+
 def test_what_cannot_be_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def refused(*flags: str) -> str:
         with pytest.raises(SystemExit) as caught:

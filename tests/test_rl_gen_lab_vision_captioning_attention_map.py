@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import caption_models
 import numpy as np
 import pong_models
 import pytest
+import torch
 from PIL import Image
 
 from rl_gen_lab import caption
 from rl_gen_lab.data import dataset as data
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.vision.captioning.attention_map import DIM, PANEL_HEIGHT, draw, heat
+from rl_gen_lab.vision.captioning.attention_map import (
+    DIM,
+    LINE,
+    MAX_PANEL,
+    PANEL_HEIGHT,
+    TEXT_LINES,
+    draw,
+    heat,
+)
+from rl_gen_lab.vision.colors import BACKGROUND
 
 GREY = np.full((40, 40, 3), 100, np.uint8)
 
@@ -42,3 +53,17 @@ def test_a_training_leaves_pictures_with_a_panel_for_every_word() -> None:
     assert picture.height > -(-panels // 8) * (210 * round(PANEL_HEIGHT / 210)) and picture.width >= 8 * 160
     with Image.open(files[0]) as saved:
         assert saved.width == picture.width
+
+
+def test_a_long_sentence_is_wrapped_and_a_large_image_reduced() -> None:
+    captioner = caption_models.task("attention")
+    image = torch.full((3, 40, 32), 90, dtype=torch.uint8)
+    with torch.no_grad():
+        (told,) = captioner.generate(image[None], captioner.vocabulary.encode("ball high")[1:-1])
+    short, long = (draw(captioner, image, told, (text,)) for text in ("a ball", "a very long tale of a ball " * 6))
+    assert long.width == short.width and LINE < long.height - short.height <= TEXT_LINES * LINE
+    inked = (np.abs(np.asarray(long).astype(int) - BACKGROUND).sum(-1) > 60)[-TEXT_LINES * LINE :].any(0).nonzero()[0]
+    assert inked.max() < long.width - 4, "no word is cut off"
+    for height, width in ((2_000, 1_000), (2, 3_000), (1, 1)):
+        panel = draw(captioner, torch.zeros(3, height, width, dtype=torch.uint8), told)
+        assert panel.width <= 8 * (MAX_PANEL + 8) and panel.height < 10 * (MAX_PANEL + 2 * LINE)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -35,6 +37,19 @@ def test_eight_pictures_are_learned_by_heart(config: SegmentConfig, updates: int
     loss, found = vision_data.learn_by_heart(task, updates, 1e-2)
     assert loss < 0.05
     assert found["miou"] > bar and found["accuracy"] > 0.98, found
+
+
+def test_more_than_255_categories_keep_their_numbers() -> None:
+    dataset = vision_data.dataset()
+    many = replace(dataset, categories=tuple(f"c{i}" for i in range(300)))
+    train = dataset.splits["train"]
+    labels = tuple(
+        replace(label, objects=tuple(replace(item, category=item.category + 290) for item in label.objects))
+        for label in train.labels
+    )
+    splits = dataset.splits | {"train": replace(train, labels=labels)}
+    task = SegmentationTask(SegmentConfig("fcn", width=4), replace(many, splits=splits), CPU)
+    assert set(task.targets["train"].unique().tolist()) == {0, 291, 292}
 
 
 def test_intersection_over_union_is_that_of_the_sets_of_pixels() -> None:

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import torch
+import vision_data
 
+from rl_gen_lab.backbones.config import BackboneConfig
+from rl_gen_lab.data.dataset import Split
 from rl_gen_lab.vision.box_metrics import Detections
-from rl_gen_lab.vision.visualize import HEIGHT, TINTS, Marks, _detection_marks, draw_comparison, draw_marks
+from rl_gen_lab.vision.segmentation.config import SegmentConfig
+from rl_gen_lab.vision.segmentation.task import SegmentationTask
+from rl_gen_lab.vision.visualize import (
+    HEIGHT,
+    MAX_WIDTH,
+    TINTS,
+    Marks,
+    _detection_marks,
+    draw_comparison,
+    draw_marks,
+    write,
+)
 
 GREY = torch.full((3, 42, 30), 100, dtype=torch.uint8)
 
@@ -43,3 +60,34 @@ def test_words_of_the_whole_picture_stand_above_it() -> None:
     silent, said = (Marks(torch.zeros(0, 4), (), words) for words in ((), ("ball 0.98",)))
     plain, told = (np.asarray(draw_comparison(GREY, silent, found, ("ball",))) for found in (silent, said))
     assert plain.shape == told.shape and (plain[:20] != told[:20]).any() and (plain[20:] == told[20:]).all()
+
+
+def test_an_image_of_any_shape_gives_a_picture_of_a_size_that_can_be_drawn() -> None:
+    nothing = Marks(torch.zeros(0, 4), (), ())
+    for height, width in ((1, 1), (2, 5_000), (3, 3), (1, 40)):
+        image = torch.zeros(3, height, width, dtype=torch.uint8)
+        panel = draw_marks(image, nothing)
+        assert panel.width <= max(MAX_WIDTH, width) and panel.height <= HEIGHT
+
+
+def test_a_legend_that_does_not_fit_ends_in_an_ellipsis() -> None:
+    nothing = Marks(torch.zeros(0, 4), (), ())
+    few, many = (
+        np.asarray(draw_comparison(GREY, nothing, nothing, [f"category {i}" for i in range(count)])).astype(int)
+        for count in (2, 300)
+    )
+    assert few.shape == many.shape
+    right = (many[-40:] - few[-40:]).any((0, 2)).nonzero()[0]
+    assert right.max() < few.shape[1] - 2, "no name is cut in two"
+
+
+def test_pictures_of_images_with_one_name_or_a_very_long_one_are_kept_apart(tmp_path: Path) -> None:
+    split = vision_data.dataset().splits["train"]
+    files = (Path("a/1.png"), Path("b/1.png"), Path("\u00e4" * 120 + ".png"), Path("4.png"))
+    labels = tuple(replace(label, file=file) for label, file in zip(split.labels, files, strict=False))
+    odd = Split("train", split.images[:4], labels)
+    assert [odd.name_of(i) for i in range(4)] == ["1_0", "1_1", "\u00e4" * 100 + "_2", "4"]
+    choices = BackboneConfig(width=4, stages=2, depth=1, norm="batch")
+    task = SegmentationTask(SegmentConfig("unet", choices=choices), vision_data.dataset(), torch.device("cpu"))
+    written = write(task, odd, range(4), tmp_path)
+    assert len(set(written)) == 4 and all(file.is_file() for file in written)

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from rl_gen_lab.data.dataset import Dataset
+from rl_gen_lab.data.dataset import Dataset, Split
 from rl_gen_lab.data.records import DataError, short
 
 SPECIAL = ("<pad>", "<begin>", "<end>")
@@ -86,16 +86,18 @@ def vocabulary(dataset: Dataset) -> Vocabulary:
     return known
 
 
-def describe_unknown(known: Vocabulary, dataset: Dataset) -> list[str]:
+def describe_unknown(known: Vocabulary, splits: Iterable[Split]) -> list[str]:
     """Return a sentence for each split with captions of words that training never shows."""
     said = []
-    for name, split in dataset.splits.items():
+    for split in splits:
         captions = [caption for label in split.labels for caption in label.captions]
         new = Counter(word for caption in captions for word in words(caption) if word not in known.numbers)
         if new:
             count = sum(UNKNOWN in known.encode(caption) for caption in captions)
             some = ", ".join(word for word, _ in new.most_common(3)) + (", ..." if len(new) > 3 else "")
-            said.append(f"{count:,} of {len(captions):,} {name} captions have words that no train caption has: {some}")
+            said.append(
+                f"{count:,} of {len(captions):,} {split.name} captions have words that no train caption has: {some}"
+            )
     return said
 
 

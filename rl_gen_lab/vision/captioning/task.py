@@ -31,7 +31,7 @@ class CaptioningTask:
         """Raises: DataError for a folder where not every image has a caption; ConfigError."""
         self.config, self.device, self.grammar = config, device, dataset.grammar
         self.vocabulary = vocabulary(dataset)
-        self.notes = describe_unknown(self.vocabulary, dataset)
+        self.notes = describe_unknown(self.vocabulary, dataset.splits.values())
         evaluated = [dataset.splits[name].labels for name in ("val", "test")]
         if not all(any(self._stated(label.facts) for label in labels) for labels in evaluated):
             self.target_metric = "exact_match"  # captions without a grammar: no facts can be read from them
