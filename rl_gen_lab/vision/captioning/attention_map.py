@@ -16,6 +16,7 @@ from rl_gen_lab.vision.captioning.decoding import Sentence
 from rl_gen_lab.vision.captioning.task import CaptioningTask
 from rl_gen_lab.vision.colors import BACKGROUND, INK, QUIET_INK
 
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 HEAT = (255, 220, 60)
 DIM, GLOW = 0.6, 0.65  # brightness that the image keeps; share of its color that the strongest heat replaces
 SATURATION = 4.0  # attention, in multiples of its mean, that is drawn at full heat if none is larger
@@ -62,19 +63,25 @@ def draw(caption: CaptioningTask, image: Tensor, sentence: Sentence, true: Seque
     columns = min(COLUMNS, len(panels))
     rows = -(-len(panels) // columns)
     font = ImageFont.load_default(14)
-    letters = int((columns * width - 12) / font.getlength("n"))
-    texts = [f"generated: {caption.vocabulary.decode(sentence.words)}", *(f"true: {text}" for text in true)]
-    inks = {text: INK if i == 0 else QUIET_INK for i, text in enumerate(texts)}
-    lines = [(line, ink) for text, ink in inks.items() for line in textwrap.wrap(text, letters, max_lines=TEXT_LINES)]
+    generated = wrap(f"generated: {caption.vocabulary.decode(sentence.words)}", font, columns * width - 12)
+    lines = generated + [line for text in true for line in wrap(f"true: {text}", font, columns * width - 12)]
     canvas = Image.new("RGB", (columns * width, rows * height + len(lines) * LINE + 12), BACKGROUND)
     drawing = ImageDraw.Draw(canvas)
     for i, (panel, name) in enumerate(panels):
         x, y = i % columns * width + 4, i // columns * height + 4
         canvas.paste(Image.fromarray(panel), (x, y + LINE))
         drawing.text((x, y), name, INK, font)
-    for i, (line, ink) in enumerate(lines):
+    for i, line in enumerate(lines):
+        ink = INK if i < len(generated) else QUIET_INK
         drawing.text((6, rows * height + 6 + i * LINE), line, ink, font)
     return canvas
+
+
+def wrap(text: str, font: Font, width: int) -> list[str]:
+    """Break a text into at most `TEXT_LINES` lines of `width` pixels; what does not fit becomes an ellipsis."""
+    share = width / max(font.getlength(text), 1)
+    letters = len(text) if share >= 1 else max(1, int(0.9 * share * len(text)))  # of a line: some letters are wide
+    return textwrap.wrap(text, letters, max_lines=TEXT_LINES, placeholder="..."[:letters])
 
 
 def write(caption: CaptioningTask, split: Split, indices: Sequence[int], folder: Path) -> list[tuple[Path, str]]:
