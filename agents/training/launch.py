@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from agents.training.cli import command, parse
 from agents.training.config import AgentConfig
+from agents.training.resume import nothing_left
 
 if TYPE_CHECKING:
     from agents.rl.interfaces import TrainingRun
@@ -36,6 +37,8 @@ def launch(
     line and exit code 2.
     """
     config = parse(config_class, algo, argv)
+    if nothing_left(config):
+        return
 
     import torch
 

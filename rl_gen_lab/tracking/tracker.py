@@ -99,6 +99,10 @@ class Tracker:
         """Seconds since the start of the run, with those before it was resumed."""
         return time.monotonic() - self._started
 
+    def seconds_left(self, minutes: float | None) -> float | None:
+        """Seconds until the run has lasted so many minutes, 0 from then on; None without a limit."""
+        return None if minutes is None else max(60 * minutes - self.wall_seconds, 0.0)
+
     def log(self, metrics: dict[str, float], global_step: int) -> None:
         """Write a line to the local record and to W&B. Never raises because of disk or network."""
         row = self._row(metrics, global_step)
@@ -151,6 +155,11 @@ class Tracker:
     def alert(self, title: str, text: str) -> None:
         """Send an alert to those who watch the project. W&B only."""
         self.session.attempt("send an alert", lambda _, wandb_run: wandb_run.alert(title[:63], text, level="WARN"))
+
+    def stands_still(self, line: str) -> None:
+        """Say that a run no longer improves, here and in an alert."""
+        say(line)
+        self.alert("stands still", f"{self.run.path.name}: {line}")
 
     def alert_of(self, error: BaseException | None) -> None:
         """Send an alert if the run diverged; other errors are in the terminal alone."""
