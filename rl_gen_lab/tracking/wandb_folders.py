@@ -79,5 +79,5 @@ class WandbFolders:
 
 def _remove_empty(folder: Path) -> None:
     with suppress(OSError):
-        folder.rmdir()
-        folder.parent.rmdir()
+        for empty in (folder, folder.parent, folder.parent.parent):
+            empty.rmdir()
