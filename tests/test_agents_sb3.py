@@ -129,6 +129,19 @@ def test_stable_baselines3_itself_loads_the_agent_and_plays_the_same(algo: str, 
     assert sorted(found.checkpoints.glob("*.tmp*")) == []
 
 
+def test_an_agent_that_sb3_cannot_write_costs_the_zip_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise TypeError("cannot pickle this")
+
+    monkeypatch.setattr(A2C, "save", refuse)
+    found = run(tmp_path, "--algo", "a2c", "--env", "CartPole", "--preset", "defaults", "--total-env-steps", "20")
+    assert "the last agent was not exported, an export before it stays: cannot pickle this" in capsys.readouterr().out
+    assert found.read_result()["status"] == "finished" and load_policy(found, "last")
+    assert not list(found.checkpoints.glob("*.zip*"))
+
+
 def test_a_standardized_agent_is_loaded_with_its_statistics(tmp_path: Path) -> None:
     flags = ["--algo", "a2c", "--env", "Pendulum", "--preset", "defaults", "--normalize", "--total-env-steps", "60"]
     found = run(tmp_path, *flags)
