@@ -25,12 +25,11 @@ from agents.rl.interfaces import Policy
 from agents.training.cli import cli, command
 from agents.training.environments import detector_of, make_vec, task_fingerprint
 from agents.training.evaluate import evaluate
-from agents.training.load import load_policy
+from agents.training.load import epsilon_of, load_policy, world_of
 from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import DeviceConfig
-from rl_gen_lab.cli.values import from_dict
 from rl_gen_lab.compute import devices
 from rl_gen_lab.runs.folder import RunFolder
 
@@ -85,13 +84,12 @@ def measure(config: Config) -> Iterator[Row]:
     run = RunFolder.open(config.run)
     saved = run.read_config()
     policy = load_policy(run, config.which)
-    trained: EnvConfig = from_dict(EnvConfig, saved["config"]["world"], str(run.config_file))
-    for world in settings_of(saved["env_id"], trained, config.sources):
+    for world in settings_of(saved["env_id"], world_of(run), config.sources):
         yield _row(config, run, saved, world, policy)
 
 
 def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig, policy: Policy) -> Row:
-    env, epsilon = saved["env_id"], saved["config"]["eval"]["epsilon"]
+    env, epsilon = saved["env_id"], epsilon_of(run)
     task, detector = task_fingerprint(env, world, epsilon), detector_of(world)
     before = (detector.images, detector.seconds) if isinstance(detector, NetworkDetector) else (0, 0.0)
     with ProgressDisplay(f"playing {env} on {world.observe}", config.episodes, "episodes") as display:

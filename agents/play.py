@@ -27,14 +27,13 @@ from agents.rl.interfaces import Policy
 from agents.training.cli import cli, command
 from agents.training.environments import detector_of, observation_wrapper, without_fire_reset
 from agents.training.evaluate import evaluate
-from agents.training.load import load_policy
+from agents.training.load import epsilon_of, load_policy, world_of
 from agents.training.video import in_words, play_episode, write_gif, write_mp4
 from envs import scenes
 from envs.config import EnvConfig
 from envs.dataset.folder import FolderError
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
-from rl_gen_lab.cli.values import from_dict
 from rl_gen_lab.runs.folder import RunFolder
 
 
@@ -111,8 +110,8 @@ def main(argv: list[str] | None = None) -> None:
     run = RunFolder.open(config.run)
     saved = run.read_config()
     policy = load_policy(run, config.which)
-    world: EnvConfig = from_dict(EnvConfig, saved["config"]["world"])
-    epsilon = saved["config"]["eval"]["epsilon"] if config.epsilon is None else config.epsilon
+    world = world_of(run)
+    epsilon = epsilon_of(run) if config.epsilon is None else config.epsilon
     env = saved["env_id"]
     print(f"task {saved['fingerprint']['hash']}: {saved['fingerprint']['text']}")
     if config.scenes is not None:

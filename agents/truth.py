@@ -21,13 +21,12 @@ from agents.reports.provenance import provenance_of_command
 from agents.reports.store import upsert
 from agents.training.cli import cli, command
 from agents.training.environments import make_env, without_fire_reset
-from agents.training.load import load_policy
+from agents.training.load import load_policy, world_of
 from envs import names
 from envs.config import EnvConfig
 from envs.ground_truth.wrappers import GroundTruthInfo
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
-from rl_gen_lab.cli.values import from_dict
 from rl_gen_lab.runs.folder import RunFolder
 
 
@@ -96,7 +95,7 @@ def measure(config: Config) -> dict[str, object]:
         saved = run.read_config()
         if saved["env_id"] != names.resolve(config.env):
             raise ConfigError(f"{config.run} plays {saved['env_id']}, not {config.env}")
-        world, policy, who = from_dict(EnvConfig, saved["config"]["world"]), load_policy(run, "best"), run.path.name
+        world, policy, who = world_of(run), load_policy(run, "best"), run.path.name
         world = without_fire_reset(world)
     count, rng = Count(), np.random.default_rng(config.seed)
     env = make_env(config.env, world, inner=lambda inner: Counting(inner, count))

@@ -21,7 +21,7 @@ from pathlib import Path
 from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags, peek_flag, refuse_other_flags
-from rl_gen_lab.cli.values import from_dict
+from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.config import Config
 
@@ -33,7 +33,8 @@ def read_config(argv: list[str] | None) -> Config:
     if resume is None:
         return parse_flags(Config, argv, description=__doc__)
     path = Path(resume)
-    config = from_dict(Config, RunFolder.open(path).read_config()["config"])
+    run = RunFolder.open(path)
+    config = from_saved(Config, run.read_config()["config"], str(run.config_file))
     refuse_other_flags([word for word in argv if word != config.task], ("--resume", "--total-minutes"))
     minutes = peek_flag(argv, "total-minutes")
     try:

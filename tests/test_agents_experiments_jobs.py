@@ -10,8 +10,9 @@ import pytest
 from run_jobs import job, stopped_run
 from synthetic_runs import make_run
 
-from agents.experiments.jobs import parse_agent, user_flags
+from agents.experiments.jobs import Job, parse_agent, user_flags
 from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.settings import WandbConfig
 
 
 def test_command_of_a_reference_run_is_the_one_a_person_would_type(tmp_path: Path) -> None:
@@ -48,6 +49,15 @@ def test_only_flags_that_make_another_agent_are_those_of_the_user() -> None:
         "--n-step 1",
         "--world.sticky 0.0",
     ]
+
+
+def test_runs_get_the_labels_of_the_command_that_makes_them(tmp_path: Path) -> None:
+    labels = WandbConfig("offline", project="lab", entity="me", tags=("one", "two"), notes="why")
+    words = Job(parse_agent("dqn --n-step 1"), "Pong", 1, None, tmp_path, labels).command()
+    text = " ".join(words)
+    assert text.endswith("--wandb.project lab --wandb.entity me --wandb.notes why --wandb.tags one two --n-step 1")
+    assert "--wandb.project" not in job(tmp_path).command()  # the run looks for it itself
+    assert user_flags(words) == ["--n-step 1"]
 
 
 def test_finished_run_is_found_only_for_the_same_agent_seed_minutes_and_flags(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ RUNS = {
         "--world.max-episode-frames", "400", "--rollout-steps", "7",
     ],
 }  # fmt: skip
-TIMES = {"wall_seconds", "charts/SPS", "charts/peak_memory_mb"}
+TIMES = {"wall_seconds", "charts/SPS", "charts/cpu_percent", "charts/peak_memory_mb"}
 
 
 def run(arguments: list[str], root: Path) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import gymnasium as gym
 import numpy as np
 import pytest
+from stable_baselines3 import A2C, DQN, PPO
+from stable_baselines3.common.vec_env import DummyVecEnv, VecNormalize
 
 from agents import sb3
 from agents.reference.learner_env import LearnerEnv
@@ -65,15 +67,15 @@ def run(tmp_path: Path, *flags: str) -> RunFolder:
 RUNS = {
     "dqn": (
         "--env Pong --backbone small --dqn.learning-starts 10 --dqn.buffer-size 100 --world.max-episode-frames 80",
-        {"losses/td_loss", "charts/epsilon", "charts/learning_rate"},
+        {"losses/td_loss", "losses/grad_norm", "charts/epsilon", "charts/learning_rate"},
     ),
     "a2c": (
         "--env Pendulum --num-envs 2",
-        {"losses/policy_loss", "losses/value_loss", "losses/entropy", "charts/learning_rate"},
+        {"losses/policy_loss", "losses/value_loss", "losses/grad_norm", "losses/entropy", "charts/learning_rate"},
     ),
     "ppo": (
         "--env CartPole --num-envs 2 --ppo.n-steps 16 --ppo.batch-size 8 --ppo.n-epochs 2",
-        {"losses/policy_loss", "losses/value_loss", "losses/approx_kl", "losses/clipfrac"},
+        {"losses/policy_loss", "losses/value_loss", "losses/grad_norm", "losses/approx_kl", "losses/clipfrac"},
     ),
 }
 
@@ -90,7 +92,7 @@ def test_a_run_leaves_the_same_record_as_our_agents(algo: str, tmp_path: Path) -
     assert len(result["final_eval"]["returns"]) == 2 and result["best_eval"]["global_step"] >= 40
     lines = found.read_metrics()
     names = set().union(*lines)
-    assert metrics | {"charts/SPS", "eval/return_mean"} <= names
+    assert metrics | {"charts/SPS", "charts/cpu_percent", "charts/peak_memory_mb", "eval/return_mean"} <= names
     assert max(line["global_step"] for line in lines) == result["total_env_steps"]
     if algo == "dqn":
         assert next(line["charts/episodic_length"] for line in lines if "charts/episodic_length" in line) <= 20
@@ -102,6 +104,57 @@ def test_a_run_leaves_the_same_record_as_our_agents(algo: str, tmp_path: Path) -
     obs = np.random.default_rng(0).integers(0, 2, shape).astype(np.uint8 if algo == "dqn" else np.float32)
     assert len(policy.act(obs)) == 3 and (policy.values is not None) == (algo == "dqn")
     assert tensors
+
+
+CLASSES = {"dqn": DQN, "a2c": A2C, "ppo": PPO}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algo", CLASSES)
+def test_stable_baselines3_itself_loads_the_agent_and_plays_the_same(algo: str, tmp_path: Path) -> None:
+    flags = ["--algo", algo, "--env", "CartPole", "--preset", "defaults", "--total-env-steps", "80"]
+    flags += {"dqn": ["--dqn.learning-starts", "10"], "a2c": [], "ppo": RUNS["ppo"][0].split()[4:]}[algo]
+    found = run(tmp_path, *flags)
+    for which in ("best", "last"):
+        env = gym.make("CartPole-v1")
+        model = CLASSES[algo].load(found.checkpoints / f"{which}.zip", env=env, device="cpu")
+        policy = load_policy(found, which)  # type: ignore[arg-type]
+        obs, _ = env.reset(seed=3)
+        ended = False
+        while not ended:
+            action, _ = model.predict(obs, deterministic=True)
+            assert action == policy.act(obs[None])[0]
+            obs, _, terminated, truncated, _ = env.step(int(action))
+            ended = terminated or truncated
+    assert sorted(found.checkpoints.glob("*.tmp*")) == []
+
+
+def test_an_agent_that_sb3_cannot_write_costs_the_zip_and_not_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise TypeError("cannot pickle this")
+
+    monkeypatch.setattr(A2C, "save", refuse)
+    found = run(tmp_path, "--algo", "a2c", "--env", "CartPole", "--preset", "defaults", "--total-env-steps", "20")
+    assert "the last agent was not exported, an export before it stays: cannot pickle this" in capsys.readouterr().out
+    assert found.read_result()["status"] == "finished" and load_policy(found, "last")
+    assert not list(found.checkpoints.glob("*.zip*"))
+
+
+def test_a_standardized_agent_is_loaded_with_its_statistics(tmp_path: Path) -> None:
+    flags = ["--algo", "a2c", "--env", "Pendulum", "--preset", "defaults", "--normalize", "--total-env-steps", "60"]
+    found = run(tmp_path, *flags)
+    plain = DummyVecEnv([lambda: gym.make("Pendulum-v1")])
+    env = VecNormalize.load(str(found.checkpoints / "last_vecnormalize.pkl"), plain)
+    env.training = False
+    model = A2C.load(found.checkpoints / "last.zip", env=env, device="cpu")
+    policy = load_policy(found, "last")
+    obs = env.reset()
+    for _ in range(10):
+        action, _ = model.predict(obs, deterministic=True)  # type: ignore[arg-type]
+        np.testing.assert_allclose(action, policy.act(env.get_original_obs()), rtol=1e-5)  # type: ignore[arg-type]
+        obs, *_ = env.step(action)
 
 
 def test_a_run_continues_from_its_networks_and_counters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

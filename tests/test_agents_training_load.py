@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.training.load import load_policy
+from agents.training.load import epsilon_of, load_policy, world_of
+from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.runs.checkpoints import load_weights, save_weights
 from rl_gen_lab.runs.folder import RunFolder
@@ -57,6 +58,19 @@ def test_a_setting_of_learning_that_is_not_known_any_more_does_not_keep_an_agent
     change(run, config=config | {"gone": 1})
     actions, _ = load_policy(run, "last").choose(np.zeros((1, 4), np.float32), np.ones(1, dtype=bool))
     assert actions.shape == (1,)
+
+
+def test_environment_and_exploration_of_a_run_of_another_version_are_read(
+    run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = run.read_config()["config"]
+    change(run, config=config | {"world": config["world"] | {"fog": 1}, "eval": {"epsilon": 0.25, "judge": "me"}})
+    load_policy(run, "best")
+    assert epsilon_of(run) == 0.25 and world_of(run).frame_stack == config["world"]["frame_stack"]
+    said = capsys.readouterr().out
+    assert said.count("\n") == 1 and said.endswith("no such settings: world.fog, eval.judge\n")
+    change(run, config={key: value for key, value in config.items() if key not in ("world", "eval")})
+    assert epsilon_of(run) == 0.0 and world_of(run) == EnvConfig()
 
 
 def test_weights_of_another_network_are_refused_by_layer(run: RunFolder) -> None:

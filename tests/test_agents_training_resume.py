@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from agents.training import evaluator, session
 from agents.training.evaluate import Act, Evaluation
 from envs.config import EnvConfig
 from rl_gen_lab.cli import progress
+from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
 
@@ -39,7 +42,7 @@ SHORT = [
     "--log-every-env-steps", "90", "--no-film", "--wandb.mode", "disabled", "--device", "cpu",
 ]  # fmt: skip
 NO_EVALUATION = ["--eval.every-env-steps", "0", "--eval.final-episodes", "1"]
-TIMES = {"wall_seconds", "charts/SPS", "charts/peak_memory_mb"}
+TIMES = {"wall_seconds", "charts/SPS", "charts/cpu_percent", "charts/peak_memory_mb"}
 
 
 def only_run(root: Path) -> RunFolder:
@@ -170,6 +173,132 @@ def test_ctrl_c_while_games_are_repeated_stops_at_once_and_changes_nothing(
     assert before == {file: file.read_bytes() for file in stopped.path.rglob("*") if file.is_file()}
 
 
+AT_ONCE = {
+    "dqn": CARTPOLE,
+    "dqn pixels": [*PONG, "--world.max-episode-frames", "800"],
+    "ppo": ["--env", "CartPole", "--num-envs", "2", "--rollout-steps", "32", "--minibatch-size", "32", "--lstm-units",
+            "4", "--normalize-obs", "--normalize-rewards"],
+    "actor_critic": ["--env", "Pendulum", "--num-envs", "2", "--noise-hold-steps", "3"],
+    "reinforce": ["--env", "CartPole", "--num-envs", "2"],
+    "sb3": ["--algo", "ppo", "--env", "Pendulum", "--ppo.n-steps", "32", "--ppo.batch-size", "16", "--normalize"],
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("agent", AT_ONCE)
+def test_a_run_killed_before_its_first_checkpoint_begins_anew_and_ends_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, agent: str
+) -> None:
+    module = importlib.import_module(f"agents.{agent.partition(' ')[0]}")
+    original, killed = session.RecordedRun.record, tmp_path / "killed"
+
+    def record(self: session.RecordedRun, env_steps: int, *rest: Any) -> None:
+        original(self, env_steps, *rest)
+        if env_steps >= 100 and not killed.exists():
+            shutil.copytree(self.run.path, killed)  # what a kill leaves
+
+    limits = ["--total-env-steps", "200", "--eval.every-env-steps", "0", "--eval.episodes", "1"]
+    limits += ["--eval.final-episodes", "1", "--log-every-env-steps", "50", "--no-film", "--wandb.mode", "disabled"]
+    limits += ["--learning-starts-env-steps", "60"] if module is dqn else []
+    with monkeypatch.context() as patch:
+        patch.setattr(session.RecordedRun, "record", record)
+        module.main(["--preset", "defaults", *AT_ONCE[agent], *limits, "--runs-dir", str(tmp_path / "whole")])
+    run = RunFolder.open(killed)
+    assert not run.result_file.exists() and run.read_metrics()
+    np.random.default_rng()  # whatever else a new process does
+    module.main(["--resume", str(killed)])
+    assert_same(only_run(tmp_path / "whole"), run)
+
+
+def test_an_empty_replay_memory_costs_nothing_in_the_first_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def running(self: session.RecordedRun) -> bool:
+        sizes.append(sum(file.stat().st_size for file in (self.run.checkpoints / "latest").iterdir()))
+        self.interrupt.asked = True
+        return False
+
+    monkeypatch.setattr(session.RecordedRun, "running", running)
+    for capacity in ("300", "300000"):
+        with pytest.raises(SystemExit):
+            dqn.main([*CARTPOLE, *SHORT, "--replay.capacity", capacity, "--runs-dir", str(tmp_path)])
+    assert sizes[0] == pytest.approx(sizes[1], abs=8)  # the timing in it has more or fewer digits
+
+
+def test_a_run_that_has_ended_says_so_when_it_is_resumed_and_nothing_changes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dqn.main([*CARTPOLE, *SHORT, "--total-env-steps", "300", "--runs-dir", str(tmp_path)])
+    run = only_run(tmp_path)
+    before = {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in sorted(run.path.rglob("*")) if p.is_file()}
+    capsys.readouterr()
+    for flags in ([], ["--total-env-steps", "200"]):
+        dqn.main(["--resume", str(run.path), *flags])
+        (line,) = capsys.readouterr().out.splitlines()
+        assert "steps are taken: there is nothing left to train" in line and "--total-env-steps" in line
+    assert before == {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in sorted(run.path.rglob("*")) if p.is_file()}
+
+
+def test_a_run_whose_minutes_are_spent_goes_on_only_with_more(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dqn.main([*CARTPOLE, *SHORT, *NO_EVALUATION, "--total-minutes", "0.0001", "--runs-dir", str(tmp_path)])
+    run = only_run(tmp_path)
+    steps = run.read_result()["total_env_steps"]
+    assert steps < 300
+    capsys.readouterr()
+    dqn.main(["--resume", str(run.path)])
+    assert "all 0.0001 minutes are spent: there is nothing left" in capsys.readouterr().out
+    dqn.main(["--resume", str(run.path), "--total-minutes", "9", "--total-env-steps", "300"])
+    assert run.read_result()["total_env_steps"] == 300
+
+
+@pytest.mark.slow
+def test_a_longer_run_knows_the_last_evaluation_of_the_shorter_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    means = iter((1.0, 3.0, 0.0, 2.0, 0.0))  # at 200; at the end, at 300; final; at 500; final
+    monkeypatch.setattr(
+        evaluator.Evaluator,
+        "_play",
+        lambda self, policy, episodes, *_: (Evaluation([next(means)] * episodes, [1] * episodes, {}), np.zeros((0, 1))),
+    )
+    often = ["--eval.every-env-steps", "200", "--num-envs", "2", "--checkpoint-every-env-steps", "100"]
+    dqn.main([*CARTPOLE, *SHORT, *often, "--total-env-steps", "300", "--runs-dir", str(tmp_path)])
+    run = only_run(tmp_path)
+    dqn.main(["--resume", str(run.path), "--total-env-steps", "500"])
+    evaluated = [line["global_step"] for line in run.read_metrics() if "eval/return_mean" in line]
+    assert evaluated == [200, 300, 500]
+    assert run.read_result()["best_eval"]["global_step"] == 300
+    assert load_weights(run.checkpoints / "best.safetensors")[1]["global_step"] == "300"
+
+
+@pytest.mark.parametrize("version", ["newer", "older"])
+def test_a_run_of_another_version_is_resumed_and_one_line_says_what_was_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], version: str
+) -> None:
+    dqn.main([*CARTPOLE, *SHORT, *NO_EVALUATION, "--total-env-steps", "210", "--runs-dir", str(tmp_path)])
+    run = only_run(tmp_path)
+    described = run.read_config()
+    config = described["config"]
+    if version == "newer":
+        config |= {"invented": 1, "world": config["world"] | {"fog": {"deep": True}}}
+        config["replay"]["compression"] = "zip"
+    else:
+        del config["wandb"]["notes"], config["double"], config["device"]
+    run.write_config(described)
+    capsys.readouterr()
+    dqn.main(["--resume", str(run.path), "--total-env-steps", "240"])
+    said = [line for line in capsys.readouterr().out.splitlines() if "left out" in line]
+    assert run.read_result()["total_env_steps"] == 240
+    names = [sorted(line.rpartition("no such settings: ")[2].split(", ")) for line in said]
+    assert names == ([["invented", "replay.compression", "world.fog"]] if version == "newer" else [])
+    kept = run.read_config()["config"]
+    assert kept["total_env_steps"] == 240 and (kept.get("invented") == 1) == (version == "newer")
+
+
 def start(arguments: list[str], root: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "agents.dqn", *arguments, "--runs-dir", str(root)]
     return subprocess.Popen(
@@ -271,7 +400,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_overwritten(
     before = {p: p.read_bytes() for p in sorted(run.path.rglob("*")) if p.is_file()}
     capsys.readouterr()
     with pytest.raises(SystemExit) as exit_:
-        dqn.main(["--resume", str(run.path)])
+        dqn.main(["--resume", str(run.path), "--total-env-steps", "1200"])
     assert exit_.value.code == 2
     error = capsys.readouterr().err
     assert len(error.strip().splitlines()) == 1, error
@@ -292,5 +421,6 @@ def test_a_run_that_reached_its_goal_says_so_when_it_is_resumed(
     steps = run.read_result()["total_env_steps"]
     capsys.readouterr()
     dqn.main(["--resume", str(run.path), "--total-env-steps", "5000"])
-    assert f"stop_at_return 1 was reached at step {steps:,}: there is nothing left" in capsys.readouterr().out
+    (line,) = capsys.readouterr().out.splitlines()
+    assert f"stop_at_return 1 was reached at step {steps:,}: there is nothing left" in line
     assert run.read_result()["total_env_steps"] == steps

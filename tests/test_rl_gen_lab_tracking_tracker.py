@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from tracked_runs import ROOT, read_back, read_finished, start
 
-from rl_gen_lab.cli.errors import SaveError
+from rl_gen_lab.cli.errors import DivergedError, SaveError
 from rl_gen_lab.runs.checkpoints import save_weights
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking.tracker import Tracker, WandbConfig
@@ -44,6 +44,7 @@ def test_an_offline_run_can_be_read_back_whole(run: RunFolder, tmp_path: Path) -
         tracker.image("eval/picture", picture, 30)
         tracker.table("final", ["seed", "score"], [[1, np.float32(0.5)]])
         tracker.model(weights, {"return": np.float64(20)}, ["best"])
+        tracker.film(film, {"return": 3}, ["best"])
         tracker.summary({"final/return": np.float64(20.5)})
     found = read_back(run)
     assert (found.name, found.project, found.group, found.job_type) == (run.path.name, "lab", "mine", "train")
@@ -65,6 +66,8 @@ def test_an_offline_run_can_be_read_back_whole(run: RunFolder, tmp_path: Path) -
     model = next(artifact for artifact in found.artifacts if artifact["type"] == "model")
     assert (model["name"], model["type"], model["metadata"]) == ("dqn-ALE-Pong-v5", "model", {"return": 20.0})
     assert "best" in model["aliases"]
+    kept = next(artifact for artifact in found.artifacts if artifact["type"] == "film")
+    assert (kept["name"], kept["metadata"]) == ("dqn-ALE-Pong-v5-film", {"return": 3}) and "best" in kept["aliases"]
     assert found.summary["final/return"] == 20.5
     assert found.exit_code == 0
     assert run.read_metrics()[0]["charts/episodic_return"] == -21.0
@@ -156,6 +159,35 @@ def test_one_line_says_how_to_look(run: RunFolder, capsys: pytest.CaptureFixture
     (line,) = capsys.readouterr().out.splitlines()
     folder = find_logs(run.path)[0].parent
     assert line.startswith("W&B: offline") and f"leet {folder}" in line and f"sync {folder}" in line
+
+
+def test_every_part_of_a_resumed_offline_run_is_named_for_its_upload_in_order(
+    run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = []
+    for _ in range(3):
+        with start(run) as tracker:
+            capsys.readouterr()
+            tracker.print_dashboard_hint()
+            lines.append(capsys.readouterr().out.strip())
+        time.sleep(1.05)  # W&B names the folder of a part by the second
+    first, second, third = (file.parent for file in find_logs(run.path))
+    assert lines[0].endswith(f"sync {first}") and lines[1].endswith(f"sync {first} {second}")
+    assert f"leet {second} |" in lines[1]
+    assert lines[2].endswith(f"sync {first} {second} {third}")
+    (second / f"{find_logs(run.path)[1].name}.synced").touch()  # as `wandb sync` leaves it
+    assert start(run).session.hint.endswith(f"sync {first} {third} {find_logs(run.path)[-1].parent}")
+
+
+def test_an_alert_is_sent_for_a_run_that_diverged_and_for_no_other_error(run: RunFolder) -> None:
+    with start(run) as tracker:
+        tracker.alert_of(None)
+        tracker.alert_of(SaveError("the disk is full"))
+        tracker.alert_of(DivergedError("losses/td_loss became nan at step 5"))
+        tracker.alert("t" * 70, "a title of any length")
+    first, second = read_back(run).alerts
+    assert first == ("diverged", f"{run.path.name}: losses/td_loss became nan at step 5")
+    assert second == ("t" * 63, "a title of any length")
 
 
 def test_leet_reads_the_folder_that_the_line_names(run: RunFolder) -> None:

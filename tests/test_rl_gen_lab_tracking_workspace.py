@@ -77,6 +77,7 @@ def test_a_refusal_by_the_server_is_one_line(monkeypatch: pytest.MonkeyPatch) ->
         raise RuntimeError("permission denied\nlong trace")
 
     monkeypatch.setattr("wandb.login", lambda **_: True)
-    monkeypatch.setattr(type(workspace.workspace("lab", "me")), "save", refuse)
-    with pytest.raises(DashboardError, match=r"me/lab: permission denied$"):
-        workspace.save("lab", "me")
+    built = workspace.workspace("lab", "me")
+    monkeypatch.setattr(type(built), "save", refuse)
+    with pytest.raises(DashboardError, match=r"the workspace for me/lab: permission denied$"):
+        workspace.save(built, "workspace")

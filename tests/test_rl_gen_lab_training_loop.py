@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,8 +17,11 @@ from vision_runs import config, final, only_run
 
 from rl_gen_lab import train
 from rl_gen_lab.cli.errors import DivergedError
+from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.data.dataset import Split
 from rl_gen_lab.runs.checkpoints import load_state
+from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.tracking.tracker import Tracker
 from rl_gen_lab.training import run as training_run
 from rl_gen_lab.vision.segmentation.task import SegmentationTask
 
@@ -92,11 +96,58 @@ def test_ctrl_c_is_heard_while_a_split_is_measured(
     assert run.read_result()["test"]["miou"] == whole.read_result()["test"]["miou"]
 
 
-def test_a_loss_that_is_nan_at_once_names_no_checkpoint(
+def test_a_run_killed_before_its_first_checkpoint_begins_anew_and_ends_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def copy(count: int, losses: dict[str, Tensor]) -> dict[str, Tensor]:
+        if count == 3:
+            shutil.copytree(only_run(tmp_path / "whole").path, tmp_path / "killed")  # what a kill leaves
+        return losses
+
+    with monkeypatch.context() as patch:
+        hooked(patch, copy)
+        training_run.train(config(tmp_path / "whole"))
+    run, whole = RunFolder.open(tmp_path / "killed"), only_run(tmp_path / "whole")
+    assert not run.result_file.exists() and len(run.read_metrics()) == 2
+    torch.manual_seed(123)  # whatever else the process did since
+    train.main(["--resume", str(run.path)])
+    assert same(final(run), final(whole))
+    assert without_clock(run.read_metrics()) == without_clock(whole.read_metrics())
+
+
+def test_a_run_of_another_version_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hooked(monkeypatch, lambda count, losses: os.kill(os.getpid(), signal.SIGINT) or losses if count == 2 else losses)
+    with pytest.raises(SystemExit):
+        training_run.train(config(tmp_path, epochs=1))
+    run = only_run(tmp_path)
+    described = run.read_config()
+    described["config"]["segment"] |= {"invented": 1}
+    del described["config"]["wandb"]
+    run.write_config(described)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    train.main(["--resume", str(run.path)])
+    assert run.read_result()["status"] == "finished"
+    assert capsys.readouterr().out.count("no such settings: segment.invented\n") == 1
+
+
+def test_epochs_without_a_better_validation_are_said_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scores = iter([0.3, 0.2, 0.1, 0.2, 0.5, 0.1, 0.1])
+    monkeypatch.setattr(SegmentationTask, "evaluate", lambda *_: {"miou": next(scores)})
+    sent: list[str] = []
+    monkeypatch.setattr(Tracker, "alert", lambda self, title, text: sent.append(f"{title} {text}"))
+    training_run.train(config(tmp_path, epochs=5, wandb=WandbConfig("disabled", alert_evaluations=2)))
+    assert capsys.readouterr().out.count("no better validation in 2 epochs") == 1 == len(sent)
+
+
+def test_a_loss_that_is_nan_at_once_is_not_to_be_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hooked(monkeypatch, lambda count, losses: {"loss": losses["loss"] * torch.nan})
-    with pytest.raises(DivergedError, match=r"at update 1\. No checkpoint was written before"):
+    with pytest.raises(DivergedError, match=r"became nan at update 1\. "):
         training_run.train(config(tmp_path))
     assert "resume with" not in capsys.readouterr().out
 

@@ -43,8 +43,31 @@ def test_a_run_leaves_its_record_and_measures_the_test_split_once(
     assert about_run["categories"] == ["ball", "paddle"] and about_run["data"] == about["data"]
     said = capsys.readouterr().out
     assert "16 train, 2 val, 2 test" in said and "W&B: disabled" in said
-    with pytest.raises(CheckpointError, match="has ended"):
-        training_run.train(config(tmp_path, resume=run.path))
+
+
+def test_a_run_that_has_ended_says_so_when_it_is_resumed_and_nothing_changes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = training_run.train(config(tmp_path, epochs=1))
+    run = only_run(tmp_path)
+    before = {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
+    capsys.readouterr()
+    train.main(["--resume", str(run.path)])
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "1 epochs are done and the test images measured: there is nothing left to train" in line
+    assert training_run.train(config(tmp_path, resume=run.path)) == json.loads(json.dumps(result))
+    with pytest.raises(SystemExit) as caught:  # a wish that cannot be met is no success
+        train.main(["--resume", str(run.path), "--total-minutes", "9"])
+    assert caught.value.code == 2 and "has ended, and its test images were measured" in capsys.readouterr().err
+    assert before == {file: file.read_bytes() for file in run.path.rglob("*") if file.is_file()}
+
+
+def test_a_name_that_wandb_refuses_leaves_no_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["segment", "--data", str(vision_data.folder()), "--runs-dir", str(tmp_path), "--wandb.project", "a/b"]
+    with pytest.raises(SystemExit) as caught:
+        train.main(words)
+    assert caught.value.code == 2 and "--wandb.project 'a/b' contains '/'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -37,8 +37,8 @@ from envs.config import EnvConfig
 from rl_gen_lab.backbones import build
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
+from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.cli.settings import DeviceConfig
-from rl_gen_lab.cli.values import from_dict
 from rl_gen_lab.compute.devices import setup
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.runs.checkpoints import load_weights
@@ -142,9 +142,8 @@ def policy_of(config: MeasurementConfig, sampler: EpisodeSampler, display: Progr
         )
     if saved["env_id"] != names.resolve(config.env):
         raise CheckpointError(f"{run.path} is a run of {saved['env_id']}; add --env {saved['env_id']}")
-    network = ActorCritic(
-        shape, sampler.env_runner.action_space, from_dict(PolicyConfig, saved["config"]["policy"]), "none"
-    )
+    policy = from_saved(PolicyConfig, saved["config"]["policy"], str(run.config_file), "policy")
+    network = ActorCritic(shape, sampler.env_runner.action_space, policy, "none")
     weights, _ = load_weights(run.checkpoints / "last.safetensors")
     # The critic is not used; a layer that is absent, or made for another image size, is named.
     own = network.state_dict()

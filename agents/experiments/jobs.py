@@ -98,9 +98,11 @@ class Job:
         words = [sys.executable, "-m", agent.module, *agent.selection, "--env", self.env, "--seed", str(self.seed)]
         if self.minutes is not None:
             words += ["--total-minutes", f"{self.minutes:g}"]
-        words += ["--runs-dir", str(self.runs_dir), "--wandb.mode", wandb.mode, "--wandb.project", wandb.project]
-        if wandb.entity:
-            words += ["--wandb.entity", wandb.entity]
+        words += ["--runs-dir", str(self.runs_dir), "--wandb.mode", wandb.mode]
+        labels = {name: getattr(wandb, name) for name in ("project", "entity", "notes", "tags")}
+        for name, value in labels.items():
+            if value:
+                words += [f"--wandb.{name}", *([value] if isinstance(value, str) else value)]
         return words + agent.flags
 
     def resume_command(self, folder: Path) -> list[str]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import torch
-from stable_baselines3 import DQN
+from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.callbacks import BaseCallback
 from stable_baselines3.common.logger import Logger
 from stable_baselines3.common.vec_env import VecNormalize
 
+from agents.reference.gradient_norms import GradientNorms
 from agents.reference.learner_env import LearnerEnv
 from agents.reference.models import SB3Policy, make_model
 from agents.reference.settings import Config, refuse_impossible, translate
 from agents.reference.vec_env import LearnerVecEnv
 from agents.rl.interfaces import Episode, TrainingRun
+from rl_gen_lab.runs.files import replace_file
 
 
 class Reference:
@@ -30,7 +33,8 @@ class Reference:
         self.normalizer = VecNormalize(env, gamma=config.settings.gamma) if config.normalize else None
         self.model = make_model(config, self.normalizer or env, device)
         network = self.model.q_net if isinstance(self.model, DQN) else self.model.policy
-        self.network = SB3Policy(network, self.normalizer)
+        self.network = SB3Policy(network, self.normalizer, self.export)
+        self.gradient_norms = GradientNorms()
 
     @property
     def updates(self) -> int:
@@ -47,7 +51,17 @@ class Reference:
         steps = max(self.config.total_env_steps - done, 0)
         reporter = Reporter(self, run)
         # No log interval: at each dump SB3 would clear what the reporter reads.
-        self.model.learn(steps, reporter, log_interval=None, reset_num_timesteps=done == 0)  # type: ignore[arg-type]
+        with self.gradient_norms.recorded():
+            self.model.learn(steps, reporter, log_interval=None, reset_num_timesteps=done == 0)  # type: ignore[arg-type]
+
+    def export(self, file: Path) -> None:
+        """Write `<file>.zip`, which SB3's `load` reads, and `<file>_vecnormalize.pkl` if inputs are standardized.
+
+        Raises: SaveError.
+        """
+        replace_file(file.with_suffix(".zip"), lambda new: _save(self.model, new))
+        if (normalizer := self.normalizer) is not None:
+            replace_file(file.with_name(f"{file.name}_vecnormalize.pkl"), lambda new: normalizer.save(str(new)))
 
     def state_dict(self) -> dict[str, Any]:
         """Return networks, optimizer, counters and running statistics; no replay memory."""
@@ -79,6 +93,11 @@ class Reference:
         self.learner_env.close()
 
 
+def _save(model: DQN | A2C | PPO, file: Path) -> None:
+    with file.open("wb") as opened:  # for a path without its suffix SB3 would add one
+        model.save(opened)
+
+
 class Reporter(BaseCallback):
     """Tells the run what SB3 does, and SB3 when to stop."""
 
@@ -100,4 +119,6 @@ class Reporter(BaseCallback):
         reference = self.reference
         reference.network.take_statistics()
         losses, status = translate(reference.config.algo, self.logger.name_to_value)
+        if (norm := reference.gradient_norms.latest()) is not None:
+            losses["losses/grad_norm"] = norm
         self.run.record(self.num_timesteps, reference.updates, episodes, losses, status)

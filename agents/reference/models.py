@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,10 +52,15 @@ class SB3Policy(nn.Module):
     obs_mean: Tensor
     obs_var: Tensor
 
-    def __init__(self, network: nn.Module, normalizer: VecNormalize | None) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        normalizer: VecNormalize | None,
+        export: Callable[[Path], None] | None = None,
+    ) -> None:
+        """export: writes SB3's own files beside the weights; file: their path without a suffix."""
         super().__init__()
-        self.network = network
-        self.normalizer = normalizer
+        self.network, self.normalizer, self.export = network, normalizer, export
         shape = () if normalizer is None else normalizer.observation_space.shape
         self.register_buffer("obs_mean", torch.zeros(shape or (), dtype=torch.float64))
         self.register_buffer("obs_var", torch.ones(shape or (), dtype=torch.float64))

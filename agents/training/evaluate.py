@@ -38,6 +38,11 @@ class Evaluation:
             "eval/episodes": len(returns),
         }
 
+    def rows(self) -> list[tuple[Any, ...]]:
+        """Return a row for each episode: seed of the evaluation, number within it, return, length."""
+        played = zip(self.returns, self.lengths, strict=True)
+        return [(self.protocol.get("seed"), number, *episode) for number, episode in enumerate(played, 1)]
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for result.json."""
         ordered = np.sort(self.returns)

@@ -1,8 +1,4 @@
-"""The door to the run machinery: from a command line to a training run. An agent's `main` is a call of `launch`.
-
-What is behind it (run folder, tracker, environments, evaluations, checkpoints) is imported after the flags were read,
-so that --help and a wrong flag answer at once.
-"""
+"""The door to the run machinery, which is imported after the flags are read, so that --help answers at once."""
 
 from __future__ import annotations
 
@@ -11,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from agents.training.cli import command, parse
 from agents.training.config import AgentConfig
+from agents.training.resume import nothing_left
 
 if TYPE_CHECKING:
     from agents.rl.interfaces import TrainingRun
@@ -32,10 +29,11 @@ def launch(
 
     algo: name of the algorithm, of its presets and its run folders; exp_name: gives the latter two from the settings
     where one command has several algorithms. train: the agent's loop, called with the settings and the run, a
-    `TrainingRun`. makes_environments: the algorithm makes its own (Stable-Baselines3). What a user can mend ends in one
-    line and exit code 2.
+    `TrainingRun`. makes_environments: the algorithm makes its own (Stable-Baselines3).
     """
     config = parse(config_class, algo, argv)
+    if nothing_left(config):
+        return
 
     import torch
 

@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import importlib
-from dataclasses import fields
 from typing import Literal
 
 from agents.rl.greedy_policy import greedy_policy
 from agents.rl.interfaces import Policy
 from agents.rl.weights import load_network
+from agents.training.config import EvalConfig
 from agents.training.environments import make_vec
 from agents.training.resume import module_of
+from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import CheckpointError
-from rl_gen_lab.cli.values import from_dict
+from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
 
 # Modules with `Config` and `make_network(config, observation_space, action_space)`, and perhaps `make_policy(network)`.
 AGENTS = ("dqn", "reinforce", "actor_critic", "ppo", "sb3")
+
+
+def world_of(run: RunFolder) -> EnvConfig:
+    """Return the settings of the environment in which the agent of a run was trained."""
+    return from_saved(EnvConfig, run.read_config()["config"].get("world", {}), str(run.config_file), "world")
+
+
+def epsilon_of(run: RunFolder) -> float:
+    """Return the probability of a random action in the evaluations of a run."""
+    return from_saved(EvalConfig, run.read_config()["config"].get("eval", {}), str(run.config_file), "eval").epsilon
 
 
 def load_policy(run: RunFolder, which: Literal["best", "last"]) -> Policy:
@@ -27,11 +38,8 @@ def load_policy(run: RunFolder, which: Literal["best", "last"]) -> Policy:
     if module not in AGENTS:
         raise CheckpointError(f"{run.path} is a run of {algo!r}, which cannot be played; known: {', '.join(AGENTS)}")
     agent = importlib.import_module(f"agents.{module}")
-    # Settings of learning come and go between versions, and play needs none of them; one that shapes the network and is
-    # not known any more shows when the weights do not fit.
-    known = {field.name for field in fields(agent.Config)}
-    settings = {key: value for key, value in run.read_config()["config"].items() if key in known}
-    config = from_dict(agent.Config, settings, str(run.config_file))
+    # A setting that shapes the network and is not known in this version shows when the weights do not fit.
+    config = from_saved(agent.Config, run.read_config()["config"], str(run.config_file))
     file = run.checkpoints / f"{which}.safetensors"
     if not file.exists():
         other = "--which last, " if which == "best" and (run.checkpoints / "last.safetensors").exists() else ""

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from agents.training.config import AgentConfig
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.flags import peek_flag, refuse_other_flags
+from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.cli.shell import python, shell
-from rl_gen_lab.cli.values import from_dict
+from rl_gen_lab.runs.ending import finished_result, say_nothing_left
 from rl_gen_lab.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -25,9 +26,10 @@ def module_of(algo: str) -> str:
     return algo.partition("_")[0] if algo.startswith("sb3_") else algo
 
 
-def resume_command(algo: str, run: RunFolder, *flags: str) -> str:
-    """Return the shell command that continues a run, with further flags."""
-    return shell(python(), "-m", f"agents.{module_of(algo)}", "--resume", run.path, *flags)
+def command_to_resume(run: RunFolder, spec: RunSpec, *, limits_changed: bool) -> str:
+    """Return the shell command that continues a run, with limits that are not in its config.json yet."""
+    flags = changed_limits(run, spec.config) if limits_changed else []
+    return shell(python(), "-m", f"agents.{module_of(spec.algo)}", "--resume", run.path, *flags)
 
 
 def resumed_config(config_class: type[ConfigT], agent: str, path: Path, argv: list[str]) -> ConfigT:
@@ -39,7 +41,7 @@ def resumed_config(config_class: type[ConfigT], agent: str, path: Path, argv: li
     command, own = (module_of(name) for name in (str(described.get("exp_name")), agent))
     if command != own:
         raise CheckpointError(f"{path} is a run of agents.{command}, not of agents.{own}")
-    saved = from_dict(config_class, described["config"], str(path))
+    saved = from_saved(config_class, described["config"], str(RunFolder(path).config_file))
     refuse_other_flags(argv, ("--resume", *LIMITS))
     steps, minutes = peek_flag(argv, "total-env-steps"), peek_flag(argv, "total-minutes")
     run = replace(saved.run, resume=path)
@@ -50,6 +52,27 @@ def resumed_config(config_class: type[ConfigT], agent: str, path: Path, argv: li
     except ValueError as error:
         raise ConfigError(f"--total-env-steps and --total-minutes take numbers: {error}") from error
     return replace(saved, run=run, total_env_steps=total)
+
+
+def nothing_left(config: AgentConfig) -> bool:
+    """Return whether the run to resume has ended within these limits; say so then, and change nothing."""
+    if config.run.resume is None:
+        return False
+    run = RunFolder.open(config.run.resume)
+    result, minutes, way_on = finished_result(run), config.run.total_minutes, "its result is in result.json"
+    if result is None:
+        return False
+    if result.get("solved"):
+        target, steps = f"stop_at_return {config.run.stop_at_return:g}", result["solved"]["env_steps"]
+        reason = f"{target} was reached at step {steps:,}"
+    elif result.get("total_env_steps", 0) >= config.total_env_steps:
+        reason, way_on = f"all {config.total_env_steps:,} steps are taken", f"{LIMITS[0]} with a larger number goes on"
+    elif minutes is not None and result.get("wall_seconds", 0.0) >= 60 * minutes:
+        reason, way_on = f"all {minutes:g} minutes are spent", f"{LIMITS[1]} with a larger number goes on"
+    else:
+        return False
+    say_nothing_left(run, reason, way_on)
+    return True
 
 
 def load_checkpoint(run: RunFolder, spec: RunSpec) -> dict[str, Any]:
@@ -78,7 +101,7 @@ def keep_limits(run: RunFolder, config: AgentConfig) -> None:
     """Write the limits of a resumed run into its config.json, so that the next resume needs no flags."""
     described = run.read_config()
     saved = described["config"]
-    limits = saved["run"] | {"total_minutes": config.run.total_minutes}
+    limits = saved.get("run", {}) | {"total_minutes": config.run.total_minutes}
     kept = saved | {"total_env_steps": config.total_env_steps, "run": limits}
     if saved != kept:
         run.write_config(described | {"config": kept})
@@ -88,8 +111,8 @@ def changed_limits(run: RunFolder, config: AgentConfig) -> list[str]:
     """Return the flags of the limits that config.json does not have yet."""
     saved, minutes = run.read_config()["config"], config.run.total_minutes
     flags = []
-    if config.total_env_steps != saved["total_env_steps"]:
+    if config.total_env_steps != saved.get("total_env_steps"):
         flags += [LIMITS[0], str(config.total_env_steps)]
-    if minutes is not None and minutes != saved["run"]["total_minutes"]:
+    if minutes is not None and minutes != saved.get("run", {}).get("total_minutes"):
         flags += [LIMITS[1], f"{minutes:g}"]
     return flags

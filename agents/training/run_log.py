@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
@@ -57,6 +58,7 @@ class RunLog:
         """Log by this tracker from now on, and measure speed from here."""
         self.tracker = tracker
         self._rate_mark = (tracker.wall_seconds, self.env_steps)
+        self._cpu_mark = time.process_time()
 
     def record(
         self,
@@ -90,21 +92,22 @@ class RunLog:
         now = self.tracker.wall_seconds
         then, steps = self._rate_mark
         self._rate_mark = (now, self.env_steps)
+        seconds, cpu_before = max(now - then, 1e-9), self._cpu_mark
+        self._cpu_mark = time.process_time()
         return {
-            "charts/SPS": (self.env_steps - steps) / max(now - then, 1e-9),
+            "charts/SPS": (self.env_steps - steps) / seconds,
+            "charts/cpu_percent": 100 * (self._cpu_mark - cpu_before) / seconds,
             "charts/updates": self.updates,
             "charts/episodes": self.episodes,
             "charts/peak_memory_mb": peak_memory_mb(),
         }
 
     def _show(self, learned: Mapping[str, Any], status: Mapping[str, float]) -> None:
-        limit = self.config.total_minutes
-        seconds_left = None if limit is None else max(60 * limit - self.tracker.wall_seconds, 0.0)
         words = [f"episodes {self.episodes:,}"]
         if self.recent:
             words.append(f"return {np.mean(self.recent):.1f}")
         words += [f"{name.rpartition('/')[2]} {float(x):.3g}" for name, x in {**learned, **status}.items()]
-        self.display.update(self.env_steps, " · ".join(words), seconds_left)
+        self.display.update(self.env_steps, " · ".join(words), self.tracker.seconds_left(self.config.total_minutes))
 
     def totals(self) -> dict[str, Any]:
         """Return what result.json says of the whole run."""

@@ -29,6 +29,7 @@ class Scores:
         self.spec, self.run, self.display, self.evaluator = spec, run, display, evaluator
         self.best: dict[str, Any] | None = None
         self.solved: dict[str, Any] | None = None
+        self.since_best = 0  # evaluations that were no better than the best
 
     def start(self, policy: Policy, network: nn.Module, tracker: Tracker) -> None:
         """Take the policy that is evaluated, the network whose weights are saved, and where to log."""
@@ -54,11 +55,27 @@ class Scores:
             f" episodes: {mean:.2f} ± {np.std(result.returns):.2f}"
         )
         better = self.best is None or mean > self.best["return_mean"]
+        self.since_best = 0 if better else self.since_best + 1
+        if self.since_best == self.spec.config.wandb.alert_evaluations > 0:
+            self._alert_of_standstill()
         if better and self.save_weights("best", env_steps, mean):  # else the best that is kept is still the one before
             self.best = result.to_dict() | {"global_step": env_steps}
         target = self.spec.config.run.stop_at_return
         if target is not None and mean >= target:
             self.solved = {"return_mean": mean, "env_steps": env_steps, "wall_seconds": seconds}
+
+    def _alert_of_standstill(self) -> None:
+        assert self.best is not None
+        best, step = self.best["return_mean"], self.best["global_step"]
+        self.tracker.stands_still(f"no better evaluation in the last {self.since_best}: {best:.2f} at step {step:,}")
+
+    def say_if_solved(self) -> None:
+        """Say that the run to resume has reached its target."""
+        if self.solved is not None:
+            target = f"stop_at_return {self.spec.config.run.stop_at_return:g}"
+            self.display.say(
+                f"{target} was reached at step {self.solved['env_steps']:,}: there is nothing left to train"
+            )
 
     def save_weights(self, name: str, env_steps: int, return_mean: float) -> bool:
         """Write the network's weights; return False where the disk refused."""
@@ -85,8 +102,9 @@ class Scores:
         """Log the final score, record a video of the agent and log its weights."""
         scores = final.to_dict()
         self.tracker.summary({"final/return_mean": scores["return_mean"]})
+        self.tracker.table("final/episodes", ("seed", "episode", "return", "length"), final.rows())
         if self.spec.config.run.film:
-            self._record_video(env_steps)
+            self._record_video(env_steps, scores["return_mean"])
         self.display.say(
             f"done: {np.mean(final.returns):.2f} ± {np.std(final.returns):.2f} over {len(final.returns)} fresh episodes"
             f" after {env_steps:,} steps and {clock(self.tracker.wall_seconds)}; see {self.run.path}"
@@ -95,11 +113,12 @@ class Scores:
             metadata = {"global_step": env_steps, **{k: scores[k] for k in ("return_mean", "return_std")}}
             self.tracker.model(self.run.checkpoints / "best.safetensors", metadata, ["best"])
 
-    def _record_video(self, env_steps: int) -> None:
+    def _record_video(self, env_steps: int, return_mean: float) -> None:
         path = self.run.videos / "final.mp4"
         try:
             words = self.evaluator.record_video(self.policy, path, env_steps)
             self.tracker.video("videos/final", path, env_steps)
+            self.tracker.film(path, {"global_step": env_steps, "return_mean": return_mean}, ["best"])
         except Exception as error:  # an environment that cannot be rendered costs the video, never the finished run
             self.display.say(f"no video: {type(error).__name__}: {error}")
         else:
@@ -107,9 +126,11 @@ class Scores:
 
     def state_dict(self) -> dict[str, Any]:
         """Return the scores so far and the evaluator's counters."""
-        return {"best": self.best, "solved": self.solved} | self.evaluator.state_dict()
+        scores = {"best": self.best, "solved": self.solved, "since_best": self.since_best}
+        return scores | self.evaluator.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
         self.best, self.solved = state["best"], state["solved"]
+        self.since_best = state.get("since_best", 0)  # older checkpoints have none
         self.evaluator.load_state_dict(state)

@@ -20,7 +20,7 @@ from agents.rl.interfaces import EnvRunner, Episode, Generators, Policy, Statefu
 from agents.training import pretrained
 from agents.training.evaluator import Evaluator
 from agents.training.metadata import RunSpec
-from agents.training.resume import changed_limits, keep_limits, load_checkpoint, resume_command
+from agents.training.resume import command_to_resume, keep_limits, load_checkpoint
 from agents.training.run_log import RunLog, start_tracker
 from agents.training.scores import Scores
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
@@ -111,14 +111,15 @@ class RecordedRun:
         self.tracker = start_tracker(self.spec, self.run, self.tracker.wall_seconds)
         self.log.start(self.tracker)
         self.scores.start(policy or greedy_policy(network), network, self.tracker)
-        if self.saved is not None:
+        if self.saved is None:
+            self.save()  # a run that is killed before its first checkpoint begins anew from here
+        else:
             self.saved = None
             self._after_resuming()
 
     def running(self) -> bool:
         """Return False when the run is over: steps or minutes spent, solved, or asked to stop."""
-        limit = self.config.run.total_minutes
-        out_of_time = limit is not None and self.tracker.wall_seconds >= 60 * limit
+        out_of_time = self.tracker.seconds_left(self.config.run.total_minutes) == 0.0
         spent = self.log.env_steps >= self.config.total_env_steps or out_of_time
         return not (spent or self.scores.solved is not None or self.interrupt.asked)
 
@@ -164,6 +165,8 @@ class RecordedRun:
             self.scores.save_weights("last", env_steps, float(np.mean(recent)) if recent else math.nan)
             if self.scores.evaluator.last_eval != env_steps:
                 self.scores.evaluate(env_steps)
+                if not self.interrupt.asked:
+                    self.save()  # with the evaluation, or a longer run would not know its best
         final = None if self.interrupt.asked else self.scores.final(env_steps)
         if final is None:
             keep_result(self.run, self._result("interrupted"), self.display.say)
@@ -172,8 +175,7 @@ class RecordedRun:
         self.scores.publish(final, env_steps)
 
     def _result(self, status: str) -> dict[str, Any]:
-        scores = {"best_eval": self.scores.best, "solved": self.scores.solved}
-        return {"status": status} | self.log.totals() | scores
+        return {"status": status, **self.log.totals(), "best_eval": self.scores.best, "solved": self.scores.solved}
 
     # ---- details
 
@@ -198,9 +200,7 @@ class RecordedRun:
         keep_limits(self.run, self.config)
         self.run.truncate_metrics(self.log.env_steps)
         self.display.say(f"resumed at step {self.log.env_steps:,}")
-        if (solved := self.scores.solved) is not None:
-            target = f"stop_at_return {self.config.run.stop_at_return:g}"
-            self.display.say(f"{target} was reached at step {solved['env_steps']:,}: there is nothing left to train")
+        self.scores.say_if_solved()
         if self.running():
             self._evaluate_if_due()  # it was stopped in the middle of an evaluation
 
@@ -220,13 +220,15 @@ class RecordedRun:
         if error is not None and not refused:
             keep_result(self.run, self._result("failed") | failure(error), self.display.say)
         unfinished = error is not None or self.interrupt.asked
-        if unfinished and (not refused or isinstance(error, KeyboardInterrupt)) and can_resume(self.run, error):
-            limits = changed_limits(self.run, self.config) if refused else []
-            self.display.say(f"resume with: {resume_command(self.spec.algo, self.run, *limits)}")
-        self.tracker.finish(int(unfinished))
         impossible = isinstance(error, ConfigError | CheckpointError)  # settings, or weights to start from
-        if impossible and self.config.run.resume is None and self.log.env_steps == 0:
-            shutil.rmtree(self.run.path, ignore_errors=True)  # the run never started; its folder is empty
+        never_started = impossible and self.config.run.resume is None and self.log.env_steps == 0
+        offered = not never_started and (not refused or isinstance(error, KeyboardInterrupt))
+        if unfinished and offered and can_resume(self.run, error):
+            self.display.say(f"resume with: {command_to_resume(self.run, self.spec, limits_changed=refused)}")
+        self.tracker.alert_of(error)
+        self.tracker.finish(int(unfinished))
+        if never_started:
+            shutil.rmtree(self.run.path, ignore_errors=True)
         if self._env_runner is not None:
             self._env_runner.close()
         if self.interrupt.asked and error is None:

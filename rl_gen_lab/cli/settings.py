@@ -45,16 +45,20 @@ class DeviceConfig:
 class WandbConfig:
     """Weights & Biases settings."""
 
-    # auto: the environment variable WANDB_MODE if set, else online where a key exists, else offline.
+    # auto: WANDB_MODE, else what `wandb offline`, `disabled` stored, else online where a key exists, else offline.
     mode: WandbMode = "auto"
-    # Project the run belongs to.
-    project: str = "rl_gen_lab"
-    # User or team that owns the project; none: the default of your account.
+    # Project the run belongs to; none: WANDB_PROJECT, else that of `wandb init`, else rl_gen_lab.
+    project: str | None = None
+    # User or team that owns the project; none: WANDB_ENTITY, else that of `wandb init`, else your account's default.
     entity: str | None = None
-    # Runs to be averaged; none: the same algorithm, environment and settings, whatever the seed.
+    # Runs to be averaged; none: WANDB_RUN_GROUP, else the same algorithm, environment and settings, whatever the seed.
     group: str | None = None
-    # Free labels.
+    # Free labels; none: WANDB_TAGS.
     tags: tuple[str, ...] = ()
+    # Text beside the run; none: WANDB_NOTES.
+    notes: str | None = None
+    # Send an alert when this many evaluations in a row (vision models: epochs) were no better than the best; 0: never.
+    alert_evaluations: int = 0
 
 
 @cache  # it is asked before every pass
@@ -62,7 +66,5 @@ def multiplies_bfloat16(device: str) -> bool:
     """Return whether the processor of that name ("auto", "cpu", "cuda" ...) has instructions for bfloat16."""
     if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    if device not in ("auto", "cpu"):
-        return False
     checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return any(check is not None and check() for check in checks)
+    return device in ("auto", "cpu") and any(check is not None and check() for check in checks)

@@ -47,11 +47,19 @@ def keep_state(run: RunFolder, state: dict[str, Any], when: str, say: Say) -> No
 
 
 def keep_weights(run: RunFolder, name: str, network: torch.nn.Module, metadata: dict[str, str], say: Say) -> bool:
-    """Write the network's weights as `name`.safetensors; False where the disk refused, which does not end the run."""
+    """Write the network's weights as `name`.safetensors; False where the disk refused, which does not end the run.
+
+    A network with an `export(path without suffix)` of its own, for files of another library, then writes these.
+    """
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     try:
         save_weights(run.checkpoints / f"{name}.safetensors", tensors, metadata)
     except SaveError as error:
         say(f"the {name} weights were not written: {error}")
         return False
+    if (export := getattr(network, "export", None)) is not None:
+        try:
+            export(run.checkpoints / name)
+        except Exception as error:  # of a library that pickles: what it cannot write costs its file, not the run
+            say(f"the {name} agent was not exported, an export before it stays: {error}")
     return True

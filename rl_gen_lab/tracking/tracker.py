@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from rl_gen_lab.cli.errors import SaveError
+from rl_gen_lab.cli.errors import DivergedError, SaveError
 from rl_gen_lab.cli.settings import WandbConfig, WandbMode
 from rl_gen_lab.runs.files import plain
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking.wandb_init import choose_mode, run_arguments, safe_name
+from rl_gen_lab.tracking.wandb_names import refuse_impossible, resolve, stored_settings
 from rl_gen_lab.tracking.wandb_session import WandbSession, say
 
 __all__ = ["Tracker", "WandbConfig"]
@@ -60,24 +62,29 @@ class Tracker:
             job_type: train, eval, baseline or sweep.
             wall_offset: seconds of the run before it was resumed.
 
-        Raises ConfigError for an unknown WANDB_MODE, SaveError when the folder cannot be written.
+        Raises ConfigError for a mode or a name that W&B would refuse, SaveError when the folder cannot be written.
         """
         tracker = cls(run, safe_name(f"{algo}-{env_id}"), wall_offset)
-        mode, reason = choose_mode(config.mode)
-        if reason:
-            say(reason)
-        if mode == "disabled":
+        refuse_impossible(config)
+        if config.mode == "disabled":
             return tracker
-        arguments = run_arguments(
-            run,
-            config,
-            algo=algo,
-            env_id=env_id,
-            seed=seed,
-            flat_config=flat_config,
-            fingerprint_hash=fingerprint_hash,
-            job_type=job_type,
-        )
+        with tracker.session.folders.redirected():  # W&B makes folders from its import on
+            stored = cache(stored_settings)
+            mode, reason = choose_mode(config.mode, stored)
+            if reason:
+                say(reason)
+            if mode == "disabled":
+                return tracker
+            arguments = run_arguments(
+                run,
+                resolve(config, stored()),
+                algo=algo,
+                env_id=env_id,
+                seed=seed,
+                flat_config=flat_config,
+                fingerprint_hash=fingerprint_hash,
+                job_type=job_type,
+            )
         tracker.session.start(mode, arguments)
         tracker._started = time.monotonic() - wall_offset  # W&B's own start is not the run's time
         return tracker
@@ -91,6 +98,10 @@ class Tracker:
     def wall_seconds(self) -> float:
         """Seconds since the start of the run, with those before it was resumed."""
         return time.monotonic() - self._started
+
+    def seconds_left(self, minutes: float | None) -> float | None:
+        """Seconds until the run has lasted so many minutes, 0 from then on; None without a limit."""
+        return None if minutes is None else max(60 * minutes - self.wall_seconds, 0.0)
 
     def log(self, metrics: dict[str, float], global_step: int) -> None:
         """Write a line to the local record and to W&B. Never raises because of disk or network."""
@@ -127,13 +138,33 @@ class Tracker:
 
     def model(self, path: Path, metadata: dict[str, Any], aliases: Sequence[str] = ()) -> None:
         """Keep a file or folder of weights as a model artifact. W&B only: the file is the local record."""
+        self._keep(self._artifact_name, "model", path, metadata, aliases)
 
+    def film(self, path: Path, metadata: dict[str, Any], aliases: Sequence[str] = ()) -> None:
+        """Keep a video file as an artifact. W&B only: the file is the local record."""
+        self._keep(f"{self._artifact_name}-film", "film", path, metadata, aliases)
+
+    def _keep(self, name: str, kind: str, path: Path, metadata: dict[str, Any], aliases: Sequence[str]) -> None:
         def keep(wandb: Any, wandb_run: Any) -> None:
-            artifact = wandb.Artifact(self._artifact_name, type="model", metadata=plain(metadata))
+            artifact = wandb.Artifact(name, type=kind, metadata=plain(metadata))
             artifact.add_dir(str(path)) if path.is_dir() else artifact.add_file(str(path))
             wandb_run.log_artifact(artifact, aliases=list(aliases))
 
-        self.session.attempt("keep a model", keep)
+        self.session.attempt(f"keep a {kind}", keep)
+
+    def alert(self, title: str, text: str) -> None:
+        """Send an alert to those who watch the project. W&B only."""
+        self.session.attempt("send an alert", lambda _, wandb_run: wandb_run.alert(title[:63], text, level="WARN"))
+
+    def stands_still(self, line: str) -> None:
+        """Say that a run no longer improves, here and in an alert."""
+        say(line)
+        self.alert("stands still", f"{self.run.path.name}: {line}")
+
+    def alert_of(self, error: BaseException | None) -> None:
+        """Send an alert if the run diverged; other errors are in the terminal alone."""
+        if isinstance(error, DivergedError):
+            self.alert("diverged", f"{self.run.path.name}: {error}")
 
     def summary(self, values: dict[str, Any]) -> None:
         """Set the final numbers that W&B shows beside the run. W&B only: result.json is the local record."""

@@ -6,8 +6,8 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Callable, Mapping
+from contextlib import redirect_stderr
 from typing import Any, get_args
 
 from rl_gen_lab.cli.errors import ConfigError, suggest
@@ -16,6 +16,7 @@ from rl_gen_lab.cli.spelling import earlier_spelling
 from rl_gen_lab.runs.files import plain, replace_file
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.provenance import git_commit
+from rl_gen_lab.tracking.wandb_names import as_before, hidden_variables
 
 START_SECONDS = 8  # time limit of W&B's server to answer before the run goes offline
 FINISH_SECONDS = 60  # time limit of the last upload; the rest stays on disk for `wandb sync`
@@ -32,38 +33,46 @@ def run_arguments(
     fingerprint_hash: str,
     job_type: str,
 ) -> dict[str, Any]:
-    """Return the arguments of `wandb.init` that identify the run."""
-    group = config.group or f"{algo}-{env_id}-{settings_hash(flat_config)}"
-    # The group is a tag too, because W&B's terminal dashboard can filter by tag but not by group.
-    tags = [*config.tags, group, f"task:{fingerprint_hash}", f"commit:{git_commit()[:10]}"]
-    # Flat keys under these names are what the Open RL Benchmark reads.
-    names = {"env_id": env_id, "exp_name": algo, "seed": seed, "fingerprint": fingerprint_hash}
-    return {
+    """Return the arguments of `wandb.init` that identify the run. config: as `wandb_names.resolve` returns it.
+
+    Raises: SaveError.
+    """
+    arguments = {
         "project": config.project,
         "entity": config.entity,
-        "group": group[:128],
-        "job_type": job_type,
-        "name": run.path.name,
+        "group": (config.group or f"{algo}-{env_id}-{settings_hash(flat_config)}")[:128],
+        "job_type": os.environ.get("WANDB_JOB_TYPE") or job_type,
+        "name": (os.environ.get("WANDB_NAME") or run.path.name)[:128],
         "id": run_id(run),
+        "notes": config.notes,
+    }
+    arguments = as_before(run, arguments)
+    # The group is a tag too, because W&B's terminal dashboard can filter by tag but not by group.
+    tags = [*config.tags, arguments["group"], f"task:{fingerprint_hash}", f"commit:{git_commit()[:10]}"]
+    # Flat keys under these names are what the Open RL Benchmark reads.
+    names = {"env_id": env_id, "exp_name": algo, "seed": seed, "fingerprint": fingerprint_hash}
+    return arguments | {
         "tags": list(dict.fromkeys(tag[:64] for tag in tags if tag)),
         "config": plain({**flat_config, **names}),
     }
 
 
-def choose_mode(setting: WandbMode) -> tuple[WandbMode, str]:
+def choose_mode(setting: WandbMode, stored: Callable[[], Mapping[str, str]] = dict) -> tuple[WandbMode, str]:
     """Return the mode to start with and a line to print, or "".
 
-    Order: the setting, then WANDB_MODE, then online where a key is stored and the library is there,
-    else offline. Never asks a question. Raises ConfigError for an unknown WANDB_MODE.
+    Order: the setting, then WANDB_MODE, then W&B's settings files (`stored`, see `wandb_names.stored_settings`), then
+    online where a key is stored and the library is there, else offline. Never asks a question.
+    Raises ConfigError for an unknown mode.
     """
-    mode: str = setting
+    mode = setting
     if mode == "auto":
-        mode = os.environ.get("WANDB_MODE", "").lower().replace("dryrun", "offline") or "auto"
-        if mode not in get_args(WandbMode):
-            known = get_args(WandbMode)[1:]
-            raise ConfigError(f"WANDB_MODE is '{mode}', but must be one of {', '.join(known)}.{suggest(mode, known)}")
+        mode = _known(os.environ.get("WANDB_MODE", ""), "WANDB_MODE")
+    if mode == "auto":
+        mode = _known(stored().get("mode", ""), "mode in W&B's settings")
+        if mode in ("offline", "disabled"):  # the user's own word, given some time ago: say whose it is
+            return mode, f"W&B's settings say {mode}; `wandb online`, or --wandb.mode online, changes that"
     if mode not in ("auto", "online"):
-        return mode, ""  # type: ignore[return-value]
+        return mode, ""
     if not _importable():
         return "offline", ""  # the session says why even that is impossible
     if _has_key():
@@ -74,6 +83,17 @@ def choose_mode(setting: WandbMode) -> tuple[WandbMode, str]:
         "offline",
         "W&B has no key to go online with (`wandb login` stores one): recording offline" if mode == "online" else "",
     )
+
+
+def _known(text: str, source: str) -> WandbMode:
+    """Return a mode in our words, "auto" for none. Raises ConfigError for an unknown one."""
+    synonyms = {"": "auto", "dryrun": "offline", "run": "online", "shared": "online"}
+    word = text.strip().lower()
+    for mode in get_args(WandbMode):
+        if synonyms.get(word, word) == mode:
+            return mode
+    known = get_args(WandbMode)[1:]
+    raise ConfigError(f"{source} is '{word}', but must be one of {', '.join(known)}.{suggest(word, known)}")
 
 
 def _importable() -> bool:
@@ -89,22 +109,11 @@ def _has_key() -> bool:
         import wandb
 
         # The mode, because login ignores keys under WANDB_MODE=offline; silent, because else it asks the server.
-        with no_mode_variable(), redirect_stderr(io.StringIO()):
+        with hidden_variables(), redirect_stderr(io.StringIO()):
             wandb.setup(settings=wandb.Settings(mode="online", silent=True))
             return bool(wandb.login(prompt=False, verify=False))
     except Exception:  # a key of the wrong form
         return False
-
-
-@contextmanager
-def no_mode_variable() -> Iterator[None]:
-    """Hide WANDB_MODE, which `choose_mode` has read: wandb itself fails for "Offline" and for an empty one."""
-    mode = os.environ.pop("WANDB_MODE", None)
-    try:
-        yield
-    finally:
-        if mode is not None:
-            os.environ["WANDB_MODE"] = mode
 
 
 def settings(wandb: Any) -> Any:

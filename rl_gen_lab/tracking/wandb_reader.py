@@ -28,9 +28,11 @@ class WandbRun:
     name: str = ""
     run_id: str = ""
     project: str = ""
+    entity: str = ""
     group: str = ""
     job_type: str = ""
     tags: list[str] = field(default_factory=list)
+    notes: str = ""
     config: dict[str, Any] = field(default_factory=dict)
     # One row per logged line; nested keys are joined by dots ("eval/film._type", "eval/film.path").
     history: list[dict[str, Any]] = field(default_factory=list)
@@ -39,6 +41,8 @@ class WandbRun:
     step_metrics: dict[str, str] = field(default_factory=dict)
     # Name, type, aliases and metadata of each artifact.
     artifacts: list[dict[str, Any]] = field(default_factory=list)
+    # Title and text of each alert.
+    alerts: list[tuple[str, str]] = field(default_factory=list)
     # None while the run goes on, or when it was killed.
     exit_code: int | None = None
 
@@ -62,6 +66,7 @@ def read_wandb_run(file: Path) -> WandbRun:
             header = record.run
             run.name, run.run_id, run.project = header.display_name, header.run_id, header.project
             run.group, run.job_type, run.tags = header.run_group, header.job_type, list(header.tags)
+            run.entity, run.notes = header.entity, header.notes
             run.config.update(_items(header.config.update))
         elif record_type == "config":
             run.config.update(_items(record.config.update))
@@ -73,6 +78,8 @@ def read_wandb_run(file: Path) -> WandbRun:
             run.step_metrics[record.metric.name or record.metric.glob_name] = record.metric.step_metric
         elif record_type == "artifact":
             run.artifacts.append(_artifact(record.artifact))
+        elif record_type == "alert":
+            run.alerts.append((record.alert.title, record.alert.text))
         elif record_type == "exit":
             run.exit_code = record.exit.exit_code
     return run

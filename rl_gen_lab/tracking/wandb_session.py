@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 from rl_gen_lab.cli.settings import WandbMode
 from rl_gen_lab.cli.shell import shell, short
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.tracking.wandb_init import no_mode_variable, settings
+from rl_gen_lab.tracking.wandb_folders import WandbFolders
+from rl_gen_lab.tracking.wandb_init import settings
+from rl_gen_lab.tracking.wandb_names import hidden_variables
 
 if TYPE_CHECKING:
     import wandb
@@ -32,28 +34,31 @@ class WandbSession:
         self.mode: WandbMode = "disabled"
         self.wandb_run: wandb.Run | None = None
         self.hint = f"W&B: disabled. The record of this run: {short(run.metrics_file)}"
-        self._data_dir: str | None = None  # the user's WANDB_DATA_DIR, while ours replaces it
+        self.folders = WandbFolders(run.path)
         self._reported: set[str] = set()
 
     def start(self, mode: WandbMode, arguments: dict[str, Any]) -> None:
         """Begin the W&B run in this mode or, where that fails, offline. arguments: of `wandb.init`."""
-        try:
-            import wandb
-        except Exception as error:  # missing, or broken in any way
-            say(f"W&B cannot be imported ({first_line(error)}): recording in {short(self.run.path)} only")
-            return
+        with self.folders.temporary():
+            try:
+                import wandb
+            except Exception as error:  # missing, or broken in any way
+                say(f"W&B cannot be imported ({first_line(error)}): recording in {short(self.run.path)} only")
+                return
+            self._start(wandb, mode, arguments)
+
+    def _start(self, wandb: Any, mode: WandbMode, arguments: dict[str, Any]) -> None:
         logging.raiseExceptions = False  # on a full disk W&B's own log would print a traceback for each of its lines
-        self._data_dir = os.environ.get("WANDB_DATA_DIR", "")
-        os.environ["WANDB_DATA_DIR"] = str(self.run.path / "wandb")  # or artifacts would be staged outside the run
+        self.folders.open()
         # W&B takes a module named "agents" for a library of language models and would advertise Weave in three lines.
         os.environ.setdefault("WANDB_DISABLE_WEAVE", "true")
-        folders = self.run.path / "wandb"
+        folders = self.folders.path
         for attempt in dict.fromkeys((mode, "offline")):
             earlier = set(folders.glob("run-*"))
             try:
-                with no_mode_variable():
+                with hidden_variables():
                     self.wandb_run = wandb.init(
-                        mode=attempt,  # type: ignore[arg-type]
+                        mode=attempt,
                         dir=str(self.run.path),
                         resume="allow",
                         reinit="create_new",  # not the unfinished run of an earlier call
@@ -75,14 +80,15 @@ class WandbSession:
             self.mode = attempt
             self.hint = self._describe(self.wandb_run)
             return
-        self._restore_environment()
+        self.folders.close()
 
     def log(self, row: dict[str, Any]) -> None:
         """Log a row of plain numbers or media."""
         if self.wandb_run is None:
             return
         try:
-            self.wandb_run.log(row)
+            with self.folders.temporary():  # tables and other media are made here
+                self.wandb_run.log(row)
         except Exception as error:  # a row of plain numbers is always accepted: the service itself is gone
             self._stop(error)
 
@@ -93,7 +99,8 @@ class WandbSession:
         try:
             import wandb
 
-            row = action(wandb, self.wandb_run)
+            with self.folders.temporary():
+                row = action(wandb, self.wandb_run)
         except ConnectionError as error:
             self._stop(error)
         except Exception as error:
@@ -109,15 +116,16 @@ class WandbSession:
             if self.mode == "online":
                 say("W&B: sending what is left")
             try:
-                wandb_run.finish(exit_code=exit_code)
+                with self.folders.temporary():
+                    wandb_run.finish(exit_code=exit_code)
             except Exception as error:
                 # wandb skips a run that began online unless --no-skip-online is given.
-                upload = wandb_command("sync", "--no-skip-online", Path(wandb_run.settings.sync_dir))
+                upload = wandb_command("sync", "--no-skip-online", *self._parts(Path(wandb_run.settings.sync_dir)))
                 say(
                     f"W&B did not finish ({first_line(error)}); the run's own record is metrics.jsonl, and W&B's can"
                     f" be sent later: {upload}"
                 )
-        self._restore_environment()
+        self.folders.close()
 
     def say_once(self, subject: str, line: str) -> None:
         """Print a line the first time that something is reported."""
@@ -127,13 +135,21 @@ class WandbSession:
 
     def _describe(self, wandb_run: wandb.Run) -> str:
         folder = Path(wandb_run.settings.sync_dir)
+        look, parts = wandb_command("leet", folder), self._parts(folder)
         if self.mode == "online":
-            return f"W&B: online at {wandb_run.url} | in the terminal: {wandb_command('leet', folder)}"
-        return f"W&B: offline | look: {wandb_command('leet', folder)} | upload: {wandb_command('sync', folder)}"
+            earlier = f" | upload of earlier parts: {wandb_command('sync', *parts[:-1])}" if parts[1:] else ""
+            return f"W&B: online at {wandb_run.url} | in the terminal: {look}{earlier}"
+        return f"W&B: offline | look: {look} | upload: {wandb_command('sync', *parts)}"
+
+    def _parts(self, last: Path) -> list[Path]:
+        """Return the folders that hold the run: those of offline parts not uploaded yet, in order, and the last."""
+        files = sorted(self.folders.path.glob("offline-run-*/run-*.wandb"))
+        waiting = [file.parent for file in files if not file.with_name(f"{file.name}.synced").exists()]
+        return [*(folder for folder in waiting if folder.resolve() != last.resolve()), last]
 
     def _stop(self, error: Exception) -> None:
         self.wandb_run = None
-        self._restore_environment()
+        self.folders.close()
         say(f"W&B stopped: {first_line(error)}. The run goes on in {short(self.run.metrics_file)}")
         if isinstance(error, ConnectionError):
             # Its service is dead; at the exit of Python W&B would try to reach it again and fail with a traceback.
@@ -141,13 +157,6 @@ class WandbSession:
                 import wandb
 
                 wandb.teardown(exit_code=1)
-
-    def _restore_environment(self) -> None:
-        if self._data_dir is not None:
-            os.environ["WANDB_DATA_DIR"] = self._data_dir
-            if not self._data_dir:
-                del os.environ["WANDB_DATA_DIR"]
-            self._data_dir = None
 
 
 def say(line: str) -> None:

@@ -1,7 +1,7 @@
 """The project's Weights & Biases workspace as code: ours and Stable-Baselines3's agents on the same charts.
 
 The panels are plain data first (`sections`), so that they can be read and tested without the optional package
-wandb-workspaces, without a network and without an account; `workspace` turns them into W&B's classes.
+wandb-workspaces, without a network and without an account; `build` turns them into W&B's classes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rl_gen_lab.cli.errors import UserError
 
@@ -90,9 +90,47 @@ def sections() -> dict[str, list[Panel]]:
             Line("Epsilon", ("charts/epsilon",)),
             Line("Learning rate", ("charts/learning_rate",)),
             Line("Peak memory [MB]", ("charts/peak_memory_mb",), band="minmax"),
+            Line("Processor [% of a core]", ("charts/cpu_percent",), band="minmax"),
             Line("Episode length", ("charts/episodic_length",), smooth_points=20),
         ],
     }
+
+
+def load_package() -> tuple[Any, Any]:
+    """Return the modules of reports and of workspaces of wandb-workspaces. Raises: DashboardError without it."""
+    if importlib.util.find_spec("wandb_workspaces") is None:
+        raise DashboardError(
+            "wandb-workspaces is not installed: .venv/bin/pip install -c constraints.txt wandb-workspaces"
+        )
+    with warnings.catch_warnings():  # the package declares its classes in pydantic's deprecated way
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import wandb_workspaces.reports.v2.interface as reports
+        import wandb_workspaces.workspaces as workspaces
+    return reports, workspaces
+
+
+def build(panel: Panel) -> Any:
+    """Return a panel as W&B's own object. Raises: DashboardError."""
+    reports, _ = load_package()
+    match panel:
+        case Line():
+            return reports.LinePlot(
+                title=panel.title,
+                x=panel.x,
+                y=list(panel.metrics),
+                groupby=reports.Config(GROUP_BY),
+                groupby_aggfunc="mean",
+                groupby_rangefunc=panel.band,
+                smoothing_type="average" if panel.smooth_points else "none",
+                smoothing_factor=panel.smooth_points,
+                title_x="env steps" if panel.x == STEPS else "wall-clock seconds",
+            )
+        case Scalar():
+            return reports.ScalarChart(
+                title=panel.title, metric=panel.metric, groupby_aggfunc="mean", groupby_rangefunc="stddev"
+            )
+        case Media():
+            return reports.MediaBrowser(title=panel.title, media_keys=list(panel.keys), num_columns=3)
 
 
 def workspace(project: str, entity: str, name: str = "Learning curves") -> Workspace:
@@ -101,39 +139,8 @@ def workspace(project: str, entity: str, name: str = "Learning curves") -> Works
     Raises:
         DashboardError: wandb-workspaces is not installed.
     """
-    if importlib.util.find_spec("wandb_workspaces") is None:
-        raise DashboardError(
-            "wandb-workspaces is not installed: .venv/bin/pip install -c constraints.txt wandb-workspaces"
-        )
-    with warnings.catch_warnings():  # the package declares its classes in pydantic's deprecated way
-        warnings.simplefilter("ignore", DeprecationWarning)
-        import wandb_workspaces.reports.v2.interface as panels
-        import wandb_workspaces.workspaces as workspaces
-
-    by_agent = panels.Config(GROUP_BY)
-
-    def build(panel: Panel) -> panels.LinePlot | panels.ScalarChart | panels.MediaBrowser:
-        match panel:
-            case Line():
-                return panels.LinePlot(
-                    title=panel.title,
-                    x=panel.x,
-                    y=list(panel.metrics),
-                    groupby=by_agent,
-                    groupby_aggfunc="mean",
-                    groupby_rangefunc=panel.band,
-                    smoothing_type="average" if panel.smooth_points else "none",
-                    smoothing_factor=panel.smooth_points,
-                    title_x="env steps" if panel.x == STEPS else "wall-clock seconds",
-                )
-            case Scalar():
-                return panels.ScalarChart(
-                    title=panel.title, metric=panel.metric, groupby_aggfunc="mean", groupby_rangefunc="stddev"
-                )
-            case Media():
-                return panels.MediaBrowser(title=panel.title, media_keys=list(panel.keys), num_columns=3)
-
-    return workspaces.Workspace(
+    _, workspaces = load_package()
+    built: Workspace = workspaces.Workspace(
         entity=entity,
         project=project,
         name=name,
@@ -144,22 +151,21 @@ def workspace(project: str, entity: str, name: str = "Learning curves") -> Works
         settings=workspaces.WorkspaceSettings(x_axis=STEPS, max_runs=MAX_RUNS),
         runset_settings=workspaces.RunsetSettings(groupby=[workspaces.Config(GROUP_BY)]),
     )
+    return built
 
 
-def save(project: str, entity: str, name: str = "Learning curves") -> str:
-    """Send the workspace to W&B and return its address.
+def save(built: Any, what: str) -> str:
+    """Send a workspace or a report to W&B and return its address. what: its kind, for messages.
 
     Raises:
-        DashboardError: no package, no key, or W&B refuses or cannot be reached.
+        DashboardError: no key, or W&B refuses or cannot be reached.
     """
-    built = workspace(project, entity, name)
     import wandb
 
     if not wandb.login(prompt=False, verify=False):
         raise DashboardError("no W&B key: run `wandb login` (or set WANDB_API_KEY), then this command again")
     try:
-        saved: Workspace = built.save()
-        return str(saved.url)
+        return str(built.save().url)
     except Exception as error:  # the package raises the many errors of its transport
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
-        raise DashboardError(f"W&B did not save the workspace for {entity}/{project}: {reason}") from error
+        raise DashboardError(f"W&B did not save the {what} for {built.entity}/{built.project}: {reason}") from error

@@ -7,15 +7,7 @@ from typing import Any
 import torch
 
 from rl_gen_lab.cli.errors import CheckpointError
-from rl_gen_lab.runs.checkpoints import load_state
 from rl_gen_lab.runs.folder import RunFolder
-
-
-def read_checkpoint(run: RunFolder) -> dict[str, Any]:
-    """Load the last checkpoint of a run that has not ended. Raises: CheckpointError."""
-    if run.result_file.is_file() and run.read_result().get("status") == "finished":
-        raise CheckpointError(f"{run.path} has ended, and its test images were measured; start a new run")
-    return load_state(run.checkpoints / "latest")
 
 
 def check_identity(state: dict[str, Any], identity: dict[str, str], run: RunFolder) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from rl_gen_lab.cli.errors import CheckpointError
-from rl_gen_lab.cli.values import from_dict
+from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.data.dataset import Dataset, ObjectSizes, Split
 from rl_gen_lab.data.labels import SPLITS, ImageAnnotation, ObjectAnnotation
 from rl_gen_lab.runs.checkpoints import load_weights
@@ -39,7 +39,7 @@ def load_task(path: Path, *tasks: str) -> Task:
         raise CheckpointError(f"{path} was made before runs kept the captioner's vocabulary; train it again")
     if name == "detect" and "sizes" not in metadata:
         raise CheckpointError(f"{path} was made before runs kept the sizes of their objects; train it again")
-    config = from_dict(Config, metadata["config"], str(run.config_file))
+    config = from_saved(Config, metadata["config"], str(run.config_file))
     weights, _ = load_weights(run.checkpoints / "best.safetensors")
     try:
         task = TASKS[name](config, placeholder_dataset(path, metadata), torch.device("cpu"))

@@ -62,8 +62,8 @@ class Loop:
         self.schedule = Schedule(self.optimizer, config.optimizer, self.batches, config.epochs)
         self.epoch = self.batch = self.updates = self.best_epoch = 0
         self.best: float | None = None
-        self._interrupt = Interrupt(self.display.say)
-        self._finished = self._loading = False
+        self._interrupt, self._finished = Interrupt(self.display.say), False
+        self._loading = self._resumed = False
 
     # ---- training
 
@@ -72,6 +72,8 @@ class Loop:
 
         Raises: DivergedError; SystemExit 130 after Ctrl-C, with everything saved.
         """
+        if not self._resumed:  # a run that is killed before its next checkpoint begins anew from here
+            self.save()
         while self._continues():
             order = self.order(self.epoch)
             while self.batch < self.batches and self._continues():
@@ -101,9 +103,8 @@ class Loop:
         return torch.randperm(len(self.splits["train"]), generator=generator)
 
     def _continues(self) -> bool:
-        minutes, patience = self.config.total_minutes, self.config.patience_epochs
-        late = minutes is not None and self.tracker.wall_seconds >= 60 * minutes
-        stale = patience > 0 and self.epoch - self.best_epoch >= patience
+        late = self.tracker.seconds_left(self.config.total_minutes) == 0.0
+        stale = 0 < self.config.patience_epochs <= self.epoch - self.best_epoch
         return not (self.epoch >= self.config.epochs or late or stale or self._interrupt.asked)
 
     def _update(self, indices: Tensor) -> None:
@@ -116,8 +117,8 @@ class Loop:
         refuse_nonfinite_losses(total, f"update {self.updates:,}", self.run_folder, ADVICE, wait=due)
         self.optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
-        limit = self.config.optimizer.max_grad_norm
-        norm = nn.utils.clip_grad_norm_(self.task.network.parameters(), limit or math.inf)
+        limit = self.config.optimizer.max_grad_norm or math.inf
+        norm = nn.utils.clip_grad_norm_(self.task.network.parameters(), limit)
         self.optimizer.step()
         if due:
             numbers = {f"losses/{name}": float(value.detach()) for name, value in losses.items()}
@@ -128,9 +129,7 @@ class Loop:
         if self.display.due(self.updates):
             best = "" if self.best is None else f" · best val {self.task.target_metric} {self.best:.4f}"
             text = f"epoch {self.epoch + 1} · loss {float(losses['loss'].detach()):.4g}{best}"
-            minutes = self.config.total_minutes
-            left = None if minutes is None else max(60 * minutes - self.tracker.wall_seconds, 0.0)
-            self.display.update(self.updates, text, left)
+            self.display.update(self.updates, text, self.tracker.seconds_left(self.config.total_minutes))
 
     # ---- evaluation
 
@@ -147,12 +146,13 @@ class Loop:
 
     def _validate(self) -> None:
         metrics = self.measure("val")
-        self.tracker.log({f"val/{name}": value for name, value in metrics.items()}, self.updates)
-        value = metrics[self.task.target_metric]
-        self.schedule.after_validation(value)
+        self.tracker.log({f"val/{name}": number for name, number in metrics.items()}, self.updates)
+        self.schedule.after_validation(value := metrics[self.task.target_metric])
         if self.best is None or value > self.best:
             self.best, self.best_epoch = value, self.epoch
             self._save_best()
+        elif self.epoch - self.best_epoch == self.config.wandb.alert_evaluations > 0:
+            self.tracker.stands_still(f"no better validation in {self.epoch - self.best_epoch} epochs")
         self.display.say(f"epoch {self.epoch} · {clock(self.tracker.wall_seconds)} · val {_formatted(metrics)}")
 
     def _finish(self) -> dict[str, Any]:
@@ -169,8 +169,8 @@ class Loop:
         self._finished = True
         self.tracker.summary({f"test/{name}": value for name, value in result["test"].items()})
         self.tracker.model(best_file, result["test"], ["best"])
-        numbers = f"{_formatted(result['test'])} · {result['latency_ms']:.1f} ms for one image at 1 thread"
-        self.display.say(f"done: best weights are of epoch {self.best_epoch} · test {numbers}")
+        test = f"{_formatted(result['test'])} · {result['latency_ms']:.1f} ms for one image at 1 thread"
+        self.display.say(f"done: best weights are of epoch {self.best_epoch} · test {test}")
         return result
 
     def _result(self, status: str) -> dict[str, Any]:
@@ -193,8 +193,8 @@ class Loop:
         refuse_nonfinite_weights(self.task.network, when, self.run_folder)
         state: dict[str, Any] = {name: getattr(self, name) for name in COUNTERS}
         state |= {"wall_seconds": self.tracker.wall_seconds, "identity": self.identity}
-        state["network"] = self.task.network.state_dict()
-        state["optimizer"], state["schedule"] = self.optimizer.state_dict(), self.schedule.state_dict()
+        parts: Any = {"network": self.task.network, "optimizer": self.optimizer, "schedule": self.schedule}
+        state |= {name: part.state_dict() for name, part in parts.items()}
         keep_state(self.run_folder, state | random_state(self.device), when, self.display.say)
 
     def load(self, state: dict[str, Any]) -> None:
@@ -208,13 +208,12 @@ class Loop:
             self.optimizer.load_state_dict(state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
             restore_random_state(state, self.device)
-        self._loading = False
+        self._loading, self._resumed = False, True
         self.run_folder.truncate_metrics(self.updates)
         self.display.say(f"resumed in epoch {self.epoch + 1}, at update {self.updates:,}")
 
     def _save_best(self) -> None:
-        metadata = {name: str(value) for name, value in self.identity.items()}
-        metadata |= {"epoch": str(self.epoch), self.task.target_metric: str(self.best)}
+        metadata = self.identity | {"epoch": str(self.epoch), self.task.target_metric: str(self.best)}
         keep_weights(self.run_folder, "best", self.task.network, metadata, self.display.say)
 
     # ---- the end of a run
@@ -234,8 +233,9 @@ class Loop:
         if error is not None and lost:
             keep_result(self.run_folder, self._result("failed") | failure(error), self.display.say)
         if lost and can_resume(self.run_folder, error):
-            command = shell(python(), "-m", "rl_gen_lab.train", "--resume", self.run_folder.path)
-            self.display.say(f"resume with: {command}")
+            words = ("-m", "rl_gen_lab.train", "--resume", self.run_folder.path)
+            self.display.say(f"resume with: {shell(python(), *words)}")
+        self.tracker.alert_of(error)
         self.tracker.finish(int(unfinished))
         if unfinished and error is None:
             sys.exit(EXIT_INTERRUPTED)

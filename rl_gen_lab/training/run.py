@@ -12,9 +12,11 @@ from rl_gen_lab.compute import devices
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.data import dataset as data
 from rl_gen_lab.runs import provenance
+from rl_gen_lab.runs.checkpoints import load_state
+from rl_gen_lab.runs.ending import finished_result, removed_if_refused, say_nothing_left
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking.tracker import Tracker
-from rl_gen_lab.training.checkpoint import check_identity, read_checkpoint
+from rl_gen_lab.training.checkpoint import check_identity
 from rl_gen_lab.training.config import Config
 from rl_gen_lab.training.loop import Loop
 from rl_gen_lab.training.memory_check import check_backbone_memory, check_training_memory
@@ -26,6 +28,8 @@ FIGURES = 4  # of validation images, drawn at the end
 
 def train(config: Config) -> dict[str, Any]:
     """Train as configured and return the content of result.json. Raises: UserError."""
+    if (ended := _ended(config)) is not None:
+        return ended
     if config.data is None:
         raise ConfigError("--data is missing: name a folder, --data FOLDER (python -m envs.scenes writes one)")
     device = devices.setup(config.device)
@@ -43,16 +47,17 @@ def train(config: Config) -> dict[str, Any]:
         run.write_config(describe(config, algo, name, identity, dataset, task) | {"pixels": pixels})
     else:
         run = RunFolder.open(config.resume)
-    tracker = Tracker.start(
-        run,
-        config.wandb,
-        algo=algo,
-        env_id=name,
-        seed=config.seed,
-        flat_config=to_flat_dict(config),
-        fingerprint_hash=identity["data"],
-        wall_offset=0.0 if checkpoint is None else float(checkpoint["wall_seconds"]),
-    )
+    with removed_if_refused(run, new=checkpoint is None):
+        tracker = Tracker.start(
+            run,
+            config.wandb,
+            algo=algo,
+            env_id=name,
+            seed=config.seed,
+            flat_config=to_flat_dict(config),
+            fingerprint_hash=identity["data"],
+            wall_offset=0.0 if checkpoint is None else float(checkpoint["wall_seconds"]),
+        )
     with Loop(f"{algo} {name}", config, task, dataset.splits, device, run, tracker, identity) as loop:
         _print_summary(loop, config, dataset)
         if checkpoint is not None:
@@ -65,10 +70,21 @@ def train(config: Config) -> dict[str, Any]:
         return result
 
 
+def _ended(config: Config) -> dict[str, Any] | None:
+    """Return the result of the run to resume if it has ended, and say so. Raises: CheckpointError for more minutes."""
+    run = None if config.resume is None else RunFolder.open(config.resume)
+    if run is None or (result := finished_result(run)) is None:
+        return None
+    if config.total_minutes != run.read_config()["config"].get("total_minutes"):
+        raise CheckpointError(f"{run.path} has ended, and its test images were measured; start a new run")
+    say_nothing_left(run, f"{result.get('epochs')} epochs are done and the test images measured", "start a new run")
+    return result
+
+
 def _read_checkpoint(config: Config, identity: dict[str, str], pixels: str) -> dict[str, Any]:
     assert config.resume is not None
     run = RunFolder.open(config.resume)
-    checkpoint = read_checkpoint(run)
+    checkpoint = load_state(run.checkpoints / "latest")
     check_identity(checkpoint, identity, run)
     if run.read_config().get("pixels", pixels) != pixels:  # older runs did not keep it
         raise CheckpointError(f"{run.path} was trained on other images than {config.data} holds now")

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from rl_gen_lab.cli.settings import DeviceConfig
+from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
 from rl_gen_lab.compute.optimizers import OptimizerConfig
 from rl_gen_lab.data.dataset import Split
 
@@ -73,3 +73,7 @@ class LoopConfig(Protocol):
     @property
     def device(self) -> DeviceConfig:
         """Settings of the device."""
+
+    @property
+    def wandb(self) -> WandbConfig:
+        """Settings of Weights & Biases."""

@@ -1,0 +1,83 @@
+"""The folders that Weights & Biases writes to during a run: all of them in the run folder.
+
+Read from wandb 0.31: artifacts are staged in WANDB_DATA_DIR; the logs of its service and what was uploaded lie in
+WANDB_CACHE_DIR; media and artifacts are made in folders of `tempfile`, two of them when wandb is imported, and stay
+where a run is killed. The sockets of its service stay in the system's folder: their paths must be short, and the
+service removes them when its program is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+class WandbFolders:
+    """Redirects what W&B writes, `temporary` while it is called and the environment from `open` to `close`."""
+
+    def __init__(self, run_folder: Path) -> None:
+        """Name the run folder; nothing is made yet."""
+        self.path = run_folder / "wandb"
+        self._own = self.path / "tmp" / str(os.getpid())  # the two folders of the import live as long as the process
+        self._before: dict[str, str | None] = {}
+
+    def open(self) -> None:
+        """Point W&B's environment variables into the run folder; a cache folder of the user's own stays."""
+        ours = {"WANDB_DATA_DIR": self.path}
+        if not os.environ.get("WANDB_CACHE_DIR"):
+            ours["WANDB_CACHE_DIR"] = self.path / "cache"
+        for name, folder in ours.items():
+            self._before.setdefault(name, os.environ.get(name))
+            os.environ[name] = str(folder)
+
+    def close(self) -> None:
+        """Restore the environment; a second call does nothing."""
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+        self._before.clear()
+
+    @contextmanager
+    def redirected(self) -> Iterator[None]:
+        """Redirect all of it for a while."""
+        self.open()
+        try:
+            with self.temporary():
+                yield
+        finally:
+            self.close()
+
+    @contextmanager
+    def temporary(self) -> Iterator[None]:
+        """Let `tempfile` work in the run folder; where none can be made there, in the system's folder as before."""
+        before = tempfile.tempdir
+        if not self._own.is_dir():
+            self._prepare()
+        if self._own.is_dir():
+            tempfile.tempdir = str(self._own)
+        try:
+            yield
+        finally:
+            tempfile.tempdir = before
+
+    def _prepare(self) -> None:
+        """Make the folder, and remove what earlier, killed parts of the run left there."""
+        for leftover in self._own.parent.glob("*"):
+            shutil.rmtree(leftover, ignore_errors=True)
+        with suppress(OSError):
+            self._own.mkdir(parents=True, exist_ok=True)
+            # Finalizers run in reverse order: this one after those of the folders that W&B makes in it.
+            weakref.finalize(WandbFolders, _remove_empty, self._own)
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):
+        for empty in (folder, folder.parent, folder.parent.parent):
+            empty.rmdir()
