@@ -7,10 +7,13 @@ import json
 from dataclasses import dataclass
 from importlib.metadata import version
 
+from gymnasium import spaces
+
 from envs import names
 from envs.atari import fire_reset_of, sticky_of
 from envs.config import MAX_EPISODE_FRAMES, EnvConfig
 from envs.factory import Wrapper, is_capped, make_vec
+from envs.registration import as_registered, keywords, variant_of
 
 Field = str | int | float | bool | None
 
@@ -34,6 +37,7 @@ def fingerprint(
     Settings of the learner (clipped rewards, lives and points as termination) are left out: they do not change the
     meaning of a score.
     """
+    config = as_registered(env_id, config)
     env = make_vec(env_id, 1, config, observe=observe)
     observation, action = env.single_observation_space, env.single_action_space
     env.close()
@@ -61,8 +65,14 @@ def fingerprint(
         color = "grey" if config.grayscale else "rgb"
         text = (
             f"{env_id} sticky {fields['sticky']} skip {config.frame_skip} {color} {config.image_size}px"
-            f" stack {config.frame_stack} noop {config.noop_max} {action}"
+            f" stack {config.frame_stack} noop {config.noop_max}"
         )
+        if variant := variant_of(env_id):
+            fields |= variant
+            text += "".join(f" {word} {number}" for word, number in variant.items())
+        if isinstance(action, spaces.Box):
+            fields["continuous_action_threshold"] = float(keywords(env_id)["continuous_action_threshold"])
+        text += f" {action}"
     else:
         if len(observation.shape or ()) == 3:  # three gray frames and one RGB frame have the same shape
             fields |= {"grayscale": config.grayscale, "frame_stack": config.frame_stack}

@@ -13,7 +13,7 @@ import sys
 
 import ale_py
 import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec, parse_env_id
+from gymnasium.envs.registration import EnvSpec, load_env_creator, parse_env_id
 
 from envs.config import UnknownEnvError
 
@@ -96,7 +96,9 @@ def _import(module: str) -> None:
 def is_atari(env_id: str) -> bool:
     """Return whether ale-py runs the environment (`ALE/Pong-v5`, `PongNoFrameskip-v4`, ...)."""
     entry_point = spec(env_id).entry_point
-    return isinstance(entry_point, str) and entry_point.startswith("ale_py")
+    if isinstance(entry_point, str) and entry_point.partition(":")[0].partition(".")[0] == "ale_py":
+        return load_env_creator(entry_point) is ale_py.AtariEnv
+    return entry_point is ale_py.AtariEnv
 
 
 def short_name(env_id: str) -> str:
