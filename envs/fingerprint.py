@@ -6,8 +6,11 @@ import hashlib
 import json
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
 
+import numpy as np
 from gymnasium import spaces
+from gymnasium.vector import VectorEnv
 
 from envs import names
 from envs.atari import fire_reset_of, sticky_of
@@ -20,11 +23,15 @@ Field = str | int | float | bool | None
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """`text`: one line for people; `hash`: 12 hex digits of `fields`; `fields`: what comparable scores share."""
+    """`text`: one line for people; `hash`: 12 hex digits of `fields`; `fields`: what comparable scores share.
+
+    `reading`: what the observation is read as, in words; of no weight in comparisons.
+    """
 
     text: str
     hash: str
     fields: dict[str, Field]
+    reading: str = ""
 
 
 def fingerprint(
@@ -40,6 +47,7 @@ def fingerprint(
     config = as_registered(env_id, config)
     env = make_vec(env_id, 1, config, observe=observe)
     observation, action = env.single_observation_space, env.single_action_space
+    reading = _reading(env, env_id, config)
     env.close()
     fields: dict[str, Field] = {
         "env_id": env_id,
@@ -87,7 +95,16 @@ def fingerprint(
     fields |= protocol
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
     rules = "".join(f", {key} {value}" for key, value in protocol.items() if value is not None)
-    return Fingerprint(text + rules, digest, fields)
+    return Fingerprint(text + rules, digest, fields, reading)
+
+
+def _reading(env: VectorEnv[Any, Any, Any], env_id: str, config: EnvConfig) -> str:
+    if config.observe != "pixels":
+        return f"a vector of {np.prod(env.single_observation_space.shape or ())} numbers: objects, and how they move"
+    if not names.is_atari(env_id):
+        return str(env.get_attr("reading")[0])  # type: ignore[attr-defined]
+    color, size = "gray" if config.grayscale else "colors", config.image_size
+    return f"the screen, in {color}, scaled to {size}x{size}, {config.frame_stack} in a stack"
 
 
 def _minor(distribution: str) -> str:
