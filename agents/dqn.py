@@ -98,7 +98,7 @@ class Config(LearnerConfig):
     ensemble_size: int = 1
     # Agent steps from one snapshot to the next.
     ensemble_every_env_steps: int = 50_000
-    # Network from observations to features: auto, nature, impala, small (pixels); mlp, mlp_small (vectors);
+    # Network from observations to features: auto, nature, impala, small, tiny (pixels); mlp, mlp_small (vectors);
     # and resnet, resnet_bottleneck, resnext, densenet, fractalnet, squeezenet (pixels).
     backbone: str = "auto"
 

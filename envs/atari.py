@@ -5,26 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import ale_py.vector_env
+import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 from gymnasium import wrappers as w
 from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.wrappers import vector as vw
 
-from envs import names
-from envs.config import EnvConfig, UnknownEnvError
-from envs.standard import channels_first
-
-
-class UnusableEnvError(UnknownEnvError):
-    """The environment is registered but cannot be made, or not with these settings; the message says why."""
+from envs.config import EnvConfig
+from envs.registration import UnusableEnvError, keywords, variant_of
+from envs.standard import channels_first, stacked
 
 
 def sticky_of(env_id: str, config: EnvConfig) -> float:
     """Return the sticky-action probability in force for an ALE id."""
     if config.sticky is not None:
         return config.sticky
-    return float(names.spec(env_id).kwargs.get("repeat_action_probability", 0.25))
+    return float(keywords(env_id)["repeat_action_probability"])
 
 
 def fire_reset_of(env_id: str, config: EnvConfig) -> bool:
@@ -35,8 +32,11 @@ def fire_reset_of(env_id: str, config: EnvConfig) -> bool:
 
 
 def emulator_arguments(name: str, env_id: str, config: EnvConfig) -> dict[str, Any]:
-    """Return the arguments of ale-py's Gymnasium environment, which then runs frame by frame."""
-    if fire_reset_of(env_id, config):
+    """Return the arguments of `gym.make` for ale-py's Gymnasium environment, which then runs frame by frame.
+
+    config: as registered. Raises: UnusableEnvError.
+    """
+    if fire_reset_of(env_id, config) and not (config.observe == "pixels" and variant_of(env_id)):
         raise UnusableEnvError(f"{name!r} cannot begin its games with FIRE here: add --world.fire-reset False")
     unrendered = {"obs_type": "ram"} if config.observe != "pixels" else {}  # no image is rendered
     return unrendered | {
@@ -44,7 +44,39 @@ def emulator_arguments(name: str, env_id: str, config: EnvConfig) -> dict[str, A
         "repeat_action_probability": sticky_of(env_id, config),
         "full_action_space": config.full_action_space,
         "max_num_frames_per_episode": config.max_episode_frames,
+        "max_episode_steps": -1,  # it would count frames
     }
+
+
+class _Idle(gym.ActionWrapper[Any, Any, Any]):
+    """Takes the action 0, with which wrappers of Atari games wait, for a joystick of angles at rest."""
+
+    def action(self, action: Any) -> Any:
+        return np.zeros(3, np.float32) if np.isscalar(action) else action
+
+
+class _Opening(gym.Wrapper[Any, Any, Any, Any]):
+    """Begins a game as ale-py's vector environment does: 0 to noop_max - 1 no-ops, the last of which may be FIRE."""
+
+    def __init__(self, env: gym.Env[Any, Any], noop_max: int, fire: bool) -> None:
+        super().__init__(env)
+        meanings: list[str] = self.unwrapped.get_action_meanings()  # type: ignore[attr-defined]
+        self.noop_max, self.fire = noop_max, meanings.index("FIRE") if fire and "FIRE" in meanings else None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        obs, info = self.env.reset(seed=seed, options=options)
+        noops = int(self.unwrapped.np_random.integers(self.noop_max)) if self.noop_max else 0
+        actions = [0] * noops if self.fire is None else [0] * (noops - 1) + [self.fire]
+        for action in actions:
+            obs, _, terminated, truncated, info = self.env.step(action)
+            if terminated or truncated:
+                obs, info = self.env.reset(options=options)
+        return obs, info
+
+
+def waits_by_zero(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """Return an environment in which the action 0 is no action, as wrappers of Atari games expect."""
+    return _Idle(env) if isinstance(env.action_space, spaces.Box) else env
 
 
 class WithoutMaxPool(w.AtariPreprocessing):
@@ -55,17 +87,39 @@ class WithoutMaxPool(w.AtariPreprocessing):
         return super()._get_obs()
 
 
+def preprocessed(env: gym.Env[Any, Any], env_id: str, config: EnvConfig) -> gym.Env[Any, Any]:
+    """Wrap an emulator that runs frame by frame to show stacks of frames, as ale-py's vector environment does.
+
+    Where that environment cannot play the id, its games begin here as they would there. config: as registered.
+    """
+    noop_max = config.noop_max
+    if variant_of(env_id):
+        env, noop_max = _Opening(env, noop_max, fire_reset_of(env_id, config)), 0
+    wrapper = w.AtariPreprocessing if config.max_pool else WithoutMaxPool
+    env = wrapper(
+        env,
+        noop_max=noop_max,
+        frame_skip=config.frame_skip,
+        screen_size=config.image_size,
+        grayscale_obs=config.grayscale,
+    )
+    return stacked(env, config)
+
+
 def make_atari_vec(
     env_id: str, num_envs: int, config: EnvConfig, mode: AutoresetMode, threads: int
 ) -> VectorEnv[Any, Any, Any]:
-    """Make ale-py's vector environment, (N, S*C, H, W) uint8 observations."""
+    """Make ale-py's vector environment, (N, S*C, H, W) uint8 observations. config: as registered."""
+    words = keywords(env_id)
     vec: VectorEnv[Any, Any, Any] = ale_py.vector_env.AtariVectorEnv(
-        game=names.spec(env_id).kwargs["game"],
+        game=words["game"],
         num_envs=num_envs,
         num_threads=min(threads, num_envs),
         max_num_frames_per_episode=config.max_episode_frames,
         repeat_action_probability=sticky_of(env_id, config),
         full_action_space=config.full_action_space,
+        continuous=words["continuous"],
+        continuous_action_threshold=words["continuous_action_threshold"],
         autoreset_mode=mode,
         img_height=config.image_size,
         img_width=config.image_size,

@@ -8,18 +8,20 @@ Another observation, as of the objects in a frame, is a wrapper that the caller 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import gymnasium as gym
 from gymnasium import wrappers as w
 from gymnasium.envs.registration import load_env_creator
-from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from envs import names
-from envs.atari import UnusableEnvError, WithoutMaxPool, emulator_arguments, make_atari_vec
+from envs.atari import emulator_arguments, make_atari_vec, preprocessed, waits_by_zero
 from envs.config import EnvConfig, UnknownEnvError
-from envs.standard import stacked, standard_view
+from envs.registration import UnusableEnvError, as_registered, variant_of
+from envs.standard import standard_view
 
 # Environments are rendered into arrays, never into a window: SDL must not search for a screen or a sound card.
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
@@ -51,25 +53,14 @@ def make_vec(
     Raises: UnknownEnvError, UnusableEnvError, and the errors of the wrapper.
     """
     env_id = names.resolve(name)
+    config = as_registered(env_id, config)
     mode = AutoresetMode.NEXT_STEP if autoreset == "next_step" else AutoresetMode.SAME_STEP
-    if names.is_atari(env_id) and config.observe == "pixels":
-        vec = make_atari_vec(env_id, num_envs, config, mode, threads)
-    else:
-        wrappers: list[Any] = [lambda env: _observation_view(env, config, observe)]
-        arguments = emulator_arguments(name, env_id, config) if names.is_atari(env_id) else {}
-        try:
-            vec = gym.make_vec(
-                env_id,
-                num_envs,
-                vectorization_mode="sync",
-                vector_kwargs={"autoreset_mode": mode},
-                wrappers=wrappers,
-                **arguments,
-            )
-        except UnknownEnvError:
-            raise
-        except Exception as error:  # a constructor may raise anything, and a package may be missing
-            raise UnusableEnvError(f"env {name!r} cannot be made: {type(error).__name__}: {error}") from error
+    vec: VectorEnv[Any, Any, Any]
+    with _refusals(name):
+        if names.is_atari(env_id) and config.observe == "pixels" and not variant_of(env_id):
+            vec = make_atari_vec(env_id, num_envs, config, mode, threads)
+        else:
+            vec = SyncVectorEnv([lambda: _make_copy(name, env_id, config, observe)] * num_envs, autoreset_mode=mode)
     assert vec.metadata["autoreset_mode"] == mode, vec.metadata
     if seed is not None:
         vec.action_space.seed(seed)
@@ -90,24 +81,45 @@ def make_env(
     observe: as in `make_vec`. Raises: UnknownEnvError, UnusableEnvError, and the errors of the wrappers.
     """
     env_id = names.resolve(name)
-    if not names.is_atari(env_id):
-        entry_point = names.spec(env_id).entry_point
-        creator = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
-        renders = "rgb_array" in getattr(creator, "metadata", {}).get("render_modes", ())
-        arguments: dict[str, Any] = {"render_mode": "rgb_array"} if renders else {}
-        return _observation_view(inner(gym.make(env_id, **arguments)), config, observe)
-    env = inner(gym.make(env_id, render_mode="rgb_array", **emulator_arguments(name, env_id, config)))
-    if config.observe != "pixels":
+    config = as_registered(env_id, config)
+    with _refusals(name):
+        return _make_copy(name, env_id, config, observe, inner, _render_mode(env_id))
+
+
+def _make_copy(
+    name: str,
+    env_id: str,
+    config: EnvConfig,
+    observe: Wrapper | None,
+    inner: Wrapper = lambda env: env,
+    render_mode: str | None = None,
+) -> gym.Env[Any, Any]:
+    atari = names.is_atari(env_id)
+    arguments = emulator_arguments(name, env_id, config) if atari else {}
+    if atari or render_mode is not None:  # an environment of a user's own may know no render_mode
+        arguments["render_mode"] = render_mode
+    env = inner(gym.make(env_id, **arguments))
+    if not atari:
         return _observation_view(env, config, observe)
-    preprocessing = w.AtariPreprocessing if config.max_pool else WithoutMaxPool
-    env = preprocessing(
-        env,
-        noop_max=config.noop_max,
-        frame_skip=config.frame_skip,
-        screen_size=config.image_size,
-        grayscale_obs=config.grayscale,
-    )
-    return stacked(env, config)
+    env = waits_by_zero(env)
+    return preprocessed(env, env_id, config) if config.observe == "pixels" else _observation_view(env, config, observe)
+
+
+def _render_mode(env_id: str) -> str | None:
+    entry_point = names.spec(env_id).entry_point
+    creator = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+    return "rgb_array" if "rgb_array" in getattr(creator, "metadata", {}).get("render_modes", ()) else None
+
+
+@contextmanager
+def _refusals(name: str) -> Iterator[None]:
+    """Raise UnusableEnvError for whatever a constructor raises; a package may be missing."""
+    try:
+        yield
+    except UnknownEnvError:
+        raise
+    except Exception as error:
+        raise UnusableEnvError(f"env {name!r} cannot be made: {type(error).__name__}: {error}") from error
 
 
 def _observation_view(env: gym.Env[Any, Any], config: EnvConfig, observe: Wrapper | None) -> gym.Env[Any, Any]:

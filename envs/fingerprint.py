@@ -6,22 +6,32 @@ import hashlib
 import json
 from dataclasses import dataclass
 from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from gymnasium import spaces
+from gymnasium.vector import VectorEnv
 
 from envs import names
 from envs.atari import fire_reset_of, sticky_of
 from envs.config import MAX_EPISODE_FRAMES, EnvConfig
 from envs.factory import Wrapper, is_capped, make_vec
+from envs.registration import as_registered, keywords, variant_of
 
 Field = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """`text`: one line for people; `hash`: 12 hex digits of `fields`; `fields`: what comparable scores share."""
+    """`text`: one line for people; `hash`: 12 hex digits of `fields`; `fields`: what comparable scores share.
+
+    `reading`: what the observation is read as, in words; of no weight in comparisons.
+    """
 
     text: str
     hash: str
     fields: dict[str, Field]
+    reading: str = ""
 
 
 def fingerprint(
@@ -34,8 +44,10 @@ def fingerprint(
     Settings of the learner (clipped rewards, lives and points as termination) are left out: they do not change the
     meaning of a score.
     """
+    config = as_registered(env_id, config)
     env = make_vec(env_id, 1, config, observe=observe)
     observation, action = env.single_observation_space, env.single_action_space
+    reading = _reading(env, env_id, config)
     env.close()
     fields: dict[str, Field] = {
         "env_id": env_id,
@@ -61,8 +73,14 @@ def fingerprint(
         color = "grey" if config.grayscale else "rgb"
         text = (
             f"{env_id} sticky {fields['sticky']} skip {config.frame_skip} {color} {config.image_size}px"
-            f" stack {config.frame_stack} noop {config.noop_max} {action}"
+            f" stack {config.frame_stack} noop {config.noop_max}"
         )
+        if variant := variant_of(env_id):
+            fields |= variant
+            text += "".join(f" {word} {number}" for word, number in variant.items())
+        if isinstance(action, spaces.Box):
+            fields["continuous_action_threshold"] = float(keywords(env_id)["continuous_action_threshold"])
+        text += f" {action}"
     else:
         if len(observation.shape or ()) == 3:  # three gray frames and one RGB frame have the same shape
             fields |= {"grayscale": config.grayscale, "frame_stack": config.frame_stack}
@@ -77,7 +95,16 @@ def fingerprint(
     fields |= protocol
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
     rules = "".join(f", {key} {value}" for key, value in protocol.items() if value is not None)
-    return Fingerprint(text + rules, digest, fields)
+    return Fingerprint(text + rules, digest, fields, reading)
+
+
+def _reading(env: VectorEnv[Any, Any, Any], env_id: str, config: EnvConfig) -> str:
+    if config.observe != "pixels":
+        return f"a vector of {np.prod(env.single_observation_space.shape or ())} numbers: objects, and how they move"
+    if not names.is_atari(env_id):
+        return str(env.get_attr("reading")[0])  # type: ignore[attr-defined]
+    color, size = "gray" if config.grayscale else "colors", config.image_size
+    return f"the screen, in {color}, scaled to {size}x{size}, {config.frame_stack} in a stack"
 
 
 def _minor(distribution: str) -> str:

@@ -1,7 +1,7 @@
 """Short names of environments: "Pong" -> "ALE/Pong-v5", "CartPole" -> "CartPole-v1".
 
 Any registered Gymnasium id is a name too, and so is `module:Id-v0`, for which Gymnasium imports `module` first (that
-module registers the environment).
+module registers the environment, at once or in a function `register_envs`).
 """
 
 from __future__ import annotations
@@ -9,11 +9,13 @@ from __future__ import annotations
 import difflib
 import functools
 import importlib
+import inspect
 import sys
+import warnings
 
 import ale_py
 import gymnasium as gym
-from gymnasium.envs.registration import EnvSpec, parse_env_id
+from gymnasium.envs.registration import EnvSpec, load_env_creator, parse_env_id
 
 from envs.config import UnknownEnvError
 
@@ -63,7 +65,7 @@ def resolve(name: str) -> str:
     module, _, rest = name.rpartition(":")
     if module:
         try:
-            _import(module)
+            _import(module, rest)
         except Exception as error:  # a module of the user's own may raise anything
             why = f"{type(error).__name__}: {error}"
             raise UnknownEnvError(f"env {name!r}: cannot import module {module!r} ({why})") from error
@@ -82,21 +84,33 @@ def spec(env_id: str) -> EnvSpec:
     """Return Gymnasium's registration of a full id, `module:Id-v0` included, which `gym.spec` does not accept."""
     module, _, registered = env_id.rpartition(":")
     if module:
-        _import(module)
+        _import(module, registered)
     return gym.spec(registered)
 
 
-def _import(module: str) -> None:
-    """Import a module that registers environments, also under the name that it had before it was moved."""
+def _import(module: str, env_id: str) -> None:
+    """Import a module that registers environments, also under the name that it had before it was moved.
+
+    One that registers them only when asked, as MinAtar's, is asked: its `register_envs` is called without arguments.
+    """
     if module in MOVED_MODULES:
         sys.modules.setdefault(module, importlib.import_module(MOVED_MODULES[module]))
-    importlib.import_module(module)
+    register = getattr(importlib.import_module(module), "register_envs", None)
+    if env_id in gym.registry or not inspect.isfunction(register):
+        return
+    parameters = inspect.signature(register).parameters.values()
+    if all(p.default is not p.empty or p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # ids that it registered before are registered again
+            register()
 
 
 def is_atari(env_id: str) -> bool:
     """Return whether ale-py runs the environment (`ALE/Pong-v5`, `PongNoFrameskip-v4`, ...)."""
     entry_point = spec(env_id).entry_point
-    return isinstance(entry_point, str) and entry_point.startswith("ale_py")
+    if isinstance(entry_point, str) and entry_point.partition(":")[0].partition(".")[0] == "ale_py":
+        return load_env_creator(entry_point) is ale_py.AtariEnv
+    return entry_point is ale_py.AtariEnv
 
 
 def short_name(env_id: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeGuard
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -10,8 +10,7 @@ from gymnasium import spaces
 from gymnasium import wrappers as w
 
 from envs.config import EnvConfig
-
-SMALLEST_IMAGE = 32  # a uint8 array with a shorter side is a vector of numbers, not an image
+from envs.pictures import Picture, picture_of, scaled
 
 
 class _CheckedShape(gym.ObservationWrapper[Any, Any, Any]):
@@ -25,53 +24,111 @@ class _CheckedShape(gym.ObservationWrapper[Any, Any, Any]):
         return observation
 
 
-def standard_view(env: gym.Env[Any, Any], config: EnvConfig) -> gym.Env[Any, Any]:
+class StandardView(gym.Wrapper[Any, Any, Any, Any]):
+    """An environment in its standard view. reading: what its observation is read as, in words."""
+
+    def __init__(self, env: gym.Env[Any, Any], reading: str) -> None:
+        super().__init__(env)
+        self.reading = reading
+
+
+def standard_view(env: gym.Env[Any, Any], config: EnvConfig) -> StandardView:
     """Wrap a non-Atari environment to show pixels (S*C, H, W) uint8 or a vector (D,) float32, by its observation space.
 
-    Parts of an observation without numbers (MiniGrid's mission, in words) are left out. Discrete actions count from 0,
-    whatever the first action of the environment is.
+    Pictures (`envs/pictures.py`) become pixels, all else a vector. Parts of an observation without numbers (MiniGrid's
+    mission, in words) are left out; so are numbers beside a single large picture, lost among its pixels.
+    Discrete actions count from 0, whatever the first action of the environment is.
+    Raises: ValueError where there are no numbers.
     """
     if isinstance(env.action_space, spaces.Discrete) and env.action_space.start != 0:
         start, actions = int(env.action_space.start), spaces.Discrete(int(env.action_space.n))
         env = w.TransformAction(env, lambda action: action + start, actions)
+    return StandardView(*_view(env, config))
+
+
+def _view(env: gym.Env[Any, Any], config: EnvConfig) -> tuple[gym.Env[Any, Any], str]:
+    """Return the standard view of the observations, and in words what they are read as."""
     space = env.observation_space
+    if not _has_numbers(space):
+        raise ValueError(f"its observations {space} hold no numbers")
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        return _view_of_parts(env, config)
     if isinstance(space, spaces.Box):
         env = _CheckedShape(env)
-    if _is_image(space):
-        if config.grayscale and space.shape[-1] == 3:
-            env = w.GrayscaleObservation(env)
-        env = w.ResizeObservation(env, (config.image_size, config.image_size))
-        return stacked(env, config)
-    if isinstance(space, spaces.Dict):
-        env = w.FilterObservation(env, [key for key, part in space.items() if _has_numbers(part)])
-    if not (isinstance(space, spaces.Box) and len(space.shape) == 1):
+    picture = picture_of(space)
+    return _vector_view(env) if picture is None else _picture_view(env, picture, config)
+
+
+def _picture_view(env: gym.Env[Any, Any], picture: Picture, config: EnvConfig) -> tuple[gym.Env[Any, Any], str]:
+    env, done = picture.in_bytes(env), ["in its own size"]
+    if not picture.small:
+        gray = config.grayscale and picture.channels == 3
+        env = scaled(w.GrayscaleObservation(env) if gray else env, config.image_size)
+        done = ["in gray"] * gray + [f"scaled to {config.image_size}x{config.image_size}"]
+    if picture.top != 255:
+        done.append(f"0 to {picture.top:g} as bytes")
+    return stacked(env, config), f"{picture}, {', '.join(done)}, {config.frame_stack} in a stack"
+
+
+def _view_of_parts(env: gym.Env[Any, Any], config: EnvConfig) -> tuple[gym.Env[Any, Any], str]:
+    """Read the one part that holds numbers, or the one large picture; otherwise flatten all parts to a vector.
+
+    So MiniGrid's small codes stay beside the direction, and a table of cells beside what one holds.
+    """
+    space = env.observation_space
+    assert isinstance(space, spaces.Dict | spaces.Tuple)
+    pairs = space.items() if isinstance(space, spaces.Dict) else enumerate(space)
+    parts: dict[Any, spaces.Space[Any]] = dict(pairs)
+    used = [key for key, part in parts.items() if _has_numbers(part)]
+    pictures = {key: picture for key in used if (picture := picture_of(parts[key])) is not None}
+    large = [key for key, picture in pictures.items() if not picture.small]
+    only = used[0] if len(used) == 1 else large[0] if len(large) == 1 else None
+    if only is None:
+        used = [key for key in used if _flattens(parts[key])]
+        view, reading = _vector_view(w.FilterObservation(env, used))
+        reading += f" ({', '.join(map(str, used))})"
+    else:
+        used = [only]
+        view, reading = _view(w.TransformObservation(env, lambda obs: obs[only], parts[only]), config)
+        reading = f"{only}: {reading}"
+    left_out = [str(key) for key in parts if key not in used]
+    return view, reading + f"; left out: {', '.join(left_out)}" * bool(left_out)
+
+
+def _vector_view(env: gym.Env[Any, Any]) -> tuple[gym.Env[Any, Any], str]:
+    space = env.observation_space
+    plain = isinstance(space, spaces.Box) and len(space.shape) == 1
+    if not plain:
         env = w.FlattenObservation(env)
     if not isinstance(env.observation_space, spaces.Box):
         raise ValueError(
             f"env {env.spec.id if env.spec else env}: observations {space} cannot be flattened to a vector"
         )
-    if env.observation_space.dtype != np.float32:
-        space = env.observation_space
+    flat = env.observation_space
+    if flat.dtype != np.float32:
         with np.errstate(over="ignore"):  # bounds beyond float32 become infinite
-            box = spaces.Box(space.low.astype(np.float32), space.high.astype(np.float32), dtype=np.float32)
+            box = spaces.Box(flat.low.astype(np.float32), flat.high.astype(np.float32), dtype=np.float32)
         env = w.TransformObservation(env, lambda obs: np.asarray(obs, dtype=np.float32), box)
-    return env
+    reading = f"a vector of {flat.shape[0]} numbers"
+    if isinstance(space, spaces.Box) and len(space.shape) > 1:
+        reading += f", flattened from {space.shape} {space.dtype}, no picture by its shape or its bounds"
+    return env, reading
 
 
 def _has_numbers(space: spaces.Space[Any]) -> bool:
-    """Return whether Gymnasium can flatten a part of an observation: not text, nor a custom space."""
+    """Return whether there is a number in (a part of) an observation that can be read: not in a mission."""
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        return any(map(_has_numbers, space.values() if isinstance(space, spaces.Dict) else space.spaces))
+    return _flattens(space)
+
+
+def _flattens(space: spaces.Space[Any]) -> bool:
+    """Return whether Gymnasium can flatten a part of an observation to something: not custom spaces, nor (0,)."""
     try:
-        spaces.utils.flatten_space(space)
-    except NotImplementedError:
+        flat = spaces.utils.flatten_space(space)
+    except (NotImplementedError, ValueError):  # of a custom space, of an empty dictionary
         return False
-    return True
-
-
-def _is_image(space: spaces.Space[Any]) -> TypeGuard[spaces.Box]:
-    if not (isinstance(space, spaces.Box) and space.dtype == np.uint8):
-        return False
-    gray_or_channels_last = len(space.shape) == 2 or (len(space.shape) == 3 and space.shape[-1] in (1, 3))
-    return gray_or_channels_last and min(space.shape[:2]) >= SMALLEST_IMAGE
+    return not isinstance(flat, spaces.Box) or flat.shape[0] > 0
 
 
 def stacked(env: gym.Env[Any, Any], config: EnvConfig) -> gym.Env[Any, Any]:

@@ -40,6 +40,14 @@ def test_an_activation_that_nothing_would_use_is_refused() -> None:
     refuse_impossible(Config(algo="ppo", activation="relu"), vector, choice)
 
 
+def test_pictures_too_small_for_sb3s_own_network_are_refused() -> None:
+    cells, choice = spaces.Box(0, 255, (16, 10, 10), np.uint8), spaces.Discrete(2)
+    with pytest.raises(ConfigError, match=r"36x36 on; CartPole has \(16, 10, 10\): add --backbone auto"):
+        refuse_impossible(Config(env="CartPole", algo="ppo"), cells, choice)
+    refuse_impossible(Config(algo="ppo", backbone="auto"), cells, choice)
+    refuse_impossible(Config(algo="ppo"), spaces.Box(0, 255, (4, 36, 36), np.uint8), choice)
+
+
 def run(tmp_path: Path, *flags: str) -> RunFolder:
     limits = ["--eval.episodes", "2", "--eval.final-episodes", "2", "--eval.every-env-steps", "40"]
     where = ["--runs-dir", str(tmp_path), "--wandb.mode", "offline", "--no-film", "--log-every-env-steps", "20"]

@@ -130,6 +130,15 @@ def test_a_run_that_diverges_at_once_is_not_to_be_resumed(
     assert "resume with" not in said.out
 
 
+def test_a_run_says_what_its_observation_is_read_as(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    env, said = "envs.probes.pictures:Pictures/Quarter-v0", []
+    for name in ("CartPole", env):
+        dqn.main([*TINY, "--env", name, "--total-env-steps", "4", "--runs-dir", str(tmp_path)])
+        said += [line for line in capsys.readouterr().out.splitlines() if line.startswith("observation: ")]
+    picture = "a picture of 10x10 of 2 channels, in its own size, 0 to 1 as bytes, 4 in a stack"
+    assert said == ["observation: a vector of 4 numbers", f"observation: {picture}"]
+
+
 def test_ctrl_c_before_the_run_began_is_no_traceback(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

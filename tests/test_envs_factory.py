@@ -13,9 +13,9 @@ from gymnasium.vector import AutoresetMode
 from small_envs import PLAIN, registered
 
 from envs import names
-from envs.atari import UnusableEnvError
 from envs.config import EnvConfig
 from envs.factory import make_env, make_vec
+from envs.registration import UnusableEnvError
 
 
 def play(vec: Any, seed: int, steps: int) -> tuple[np.ndarray, ...]:

@@ -92,6 +92,23 @@ def test_a_users_module_is_imported_for_its_id(tmp_path: Path, monkeypatch: pyte
         gym.registry.pop("Own-v0", None)
 
 
+def test_a_module_that_registers_only_when_asked_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = OWN_WORLD.replace("gym.register(", "def register_envs(number=0):\n    gym.register(")
+    (tmp_path / "asked_world_module.py").write_text(asked)
+    (tmp_path / "needy_world_module.py").write_text(asked.replace("number=0", "number"))
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        with pytest.raises(UnknownEnvError, match="module 'needy_world_module' registers no 'Own-v0'"):
+            resolve("needy_world_module:Own-v0")
+        assert names.spec("asked_world_module:Own-v0").id == "Own-v0"
+        gym.registry.pop("Own-v0")
+        assert resolve("asked_world_module:Own-v0") == "asked_world_module:Own-v0"
+        with pytest.raises(UnknownEnvError, match=r"registers no 'Owm-v0'; did you mean 'Own-v0'"):
+            resolve("asked_world_module:Owm-v0")
+    finally:
+        gym.registry.pop("Own-v0", None)
+
+
 def test_a_users_module_that_fails_is_named_with_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "broken_world_module.py").write_text("1 / 0")
     monkeypatch.syspath_prepend(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import cv2
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from small_envs import Tiny, Words, registered
 
 from envs.config import EnvConfig
 from envs.factory import make_env, make_vec
+from envs.fingerprint import fingerprint
+from envs.registration import UnusableEnvError
 from envs.standard import standard_view
 
 FLOAT_MAX = float(np.finfo(np.float64).max)
@@ -34,7 +37,7 @@ def test_parts_of_an_observation_without_numbers_are_left_out() -> None:
         (spaces.Box(-1, 1, (), np.float32), 1),
         (spaces.Box(-1, 1, (2, 3), np.float64), 6),
         (spaces.Box(0, 255, (128,), np.uint8), 128),  # the memory of a machine, no image
-        (spaces.Box(0, 255, (7, 7, 3), np.uint8), 147),  # too small for a image
+        (spaces.Box(0, 255, (7, 7, 3), np.uint8), 147),  # too small for a picture
         (spaces.Box(np.array([-FLOAT_MAX, 0.0]), np.array([FLOAT_MAX, 1.0]), dtype=np.float64), 2),
         (spaces.Dict(a=spaces.Discrete(3), b=spaces.Box(-1, 1, (2, 2), np.float64)), 7),
         (spaces.Tuple((spaces.Box(0, 1, (3,)), spaces.Discrete(2))), 5),
@@ -112,6 +115,141 @@ def test_actions_count_from_zero_wherever_the_environments_own_begin() -> None:
         vec.step(np.array([0, 1, 2]))
         envs: Any = vec
         assert [env.unwrapped.actions for env in envs.envs] == [[-1], [0], [1]]
+
+
+def image(*shape: int, high: int = 255) -> spaces.Box:
+    return spaces.Box(0, high, shape, np.uint8)
+
+
+SPEED = spaces.Box(-1, 1, (2,), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("space", "shape", "reading"),
+    [
+        (SPEED, (2,), "a vector of 2 numbers"),
+        (
+            image(7, 7, 3),
+            (147,),
+            "a vector of 147 numbers, flattened from (7, 7, 3) uint8, no picture by its shape or its bounds",
+        ),
+        (
+            spaces.Dict(direction=spaces.Discrete(4), image=image(7, 7, 3), mission=Words()),
+            (151,),
+            "a vector of 151 numbers (direction, image); left out: mission",
+        ),
+        (image(96, 96, 3), (4, 84, 84), "a picture of 96x96 of 3 channels, in gray, scaled to 84x84, 4 in a stack"),
+        (image(40, 50), (4, 84, 84), "a picture of 40x50, scaled to 84x84, 4 in a stack"),
+        (image(40, 50, 4), (16, 84, 84), "a picture of 40x50 of 4 channels, scaled to 84x84, 4 in a stack"),
+        (
+            image(9, 100, 110),
+            (36, 84, 84),
+            "a picture of 100x110 of 9 channels (its first axis), scaled to 84x84, 4 in a stack",
+        ),
+        (
+            spaces.Box(0, 1, (10, 10, 4), np.bool_),
+            (16, 10, 10),
+            "a picture of 10x10 of 4 channels, in its own size, 0 to 1 as bytes, 4 in a stack",
+        ),
+        (
+            spaces.Dict(camera=image(3, 64, 64), speed=SPEED),
+            (4, 84, 84),
+            "camera: a picture of 64x64 of 3 channels (its first axis), in gray, scaled to 84x84, 4 in a stack;"
+            " left out: speed",
+        ),
+        (
+            spaces.Dict(inner=spaces.Dict(camera=image(64, 64), words=Words()), mission=Words()),
+            (4, 84, 84),
+            "inner: camera: a picture of 64x64, scaled to 84x84, 4 in a stack; left out: words; left out: mission",
+        ),
+        (
+            spaces.Tuple((image(64, 64), SPEED)),
+            (4, 84, 84),
+            "0: a picture of 64x64, scaled to 84x84, 4 in a stack; left out: 1",
+        ),
+        (spaces.Dict(left=image(40, 40), right=image(40, 40)), (3200,), "a vector of 3200 numbers (left, right)"),
+        (spaces.Dict(cells=image(10, 10, 2), speed=SPEED), (202,), "a vector of 202 numbers (cells, speed)"),
+        (
+            spaces.Dict(cells=image(10, 10, 2)),
+            (8, 10, 10),
+            "cells: a picture of 10x10 of 2 channels, in its own size, 4 in a stack",
+        ),
+    ],
+    ids=str,
+)
+def test_what_an_observation_is_read_as_is_said(space: spaces.Space[Any], shape: tuple[int, ...], reading: str) -> None:
+    with registered(space=space) as name:
+        vec, task = make_vec(name, 2), fingerprint(name, EnvConfig())
+        assert vec.reset(seed=1)[0].shape == (2, *shape) == (2, *(vec.single_observation_space.shape or ()))
+        vec.step(np.array([0, 1]))
+        vec.close()
+    assert task.reading == reading
+
+
+@pytest.mark.parametrize("grayscale", [True, False])
+def test_channels_first_are_the_same_pixels_as_channels_last(grayscale: bool) -> None:
+    last, first = image(40, 50, 3), image(3, 40, 50)
+    pictures = np.random.default_rng(0).integers(256, size=(3, 40, 50, 3), dtype=np.uint8)
+    shown = []
+    for space in (last, first, spaces.Dict(camera=first, speed=SPEED)):
+        env = Tiny(space)
+        view = standard_view(env, EnvConfig(grayscale=grayscale, image_size=40, frame_stack=2))
+        given = iter(pictures)
+
+        def sample(*_: Any, space: Any = space, given: Any = given) -> Any:
+            picture = next(given)
+            picture = picture if space is last else np.moveaxis(picture, -1, 0)
+            return {"camera": picture, "speed": np.zeros(2, np.float32)} if isinstance(space, spaces.Dict) else picture
+
+        space.sample = sample  # type: ignore[method-assign]
+        shown.append([view.reset()[0], view.step(0)[0], view.step(0)[0]])
+    np.testing.assert_array_equal(shown[0], shown[1])
+    np.testing.assert_array_equal(shown[0], shown[2])
+
+
+def test_many_channels_are_scaled_one_by_one() -> None:
+    space = image(50, 40, 6)
+    space.seed(1)
+    picture = space.sample()
+    space.sample = lambda *_: picture  # type: ignore[method-assign]
+    view = standard_view(Tiny(space), EnvConfig(image_size=36, frame_stack=1))
+    expected = [
+        cv2.resize(np.ascontiguousarray(picture[..., k]), (36, 36), interpolation=cv2.INTER_AREA) for k in range(6)
+    ]
+    np.testing.assert_array_equal(view.reset()[0], np.stack(expected))
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        spaces.Box(0, 1, (0,)),
+        spaces.Box(0, 255, (0, 40, 3), np.uint8),
+        spaces.Box(0, 1, (3, 0)),
+        spaces.Dict(),
+        spaces.Tuple(()),
+        spaces.Dict(a=spaces.Dict(), b=spaces.Tuple((spaces.Dict(),))),
+        spaces.Dict(mission=Words()),
+        Words(),
+    ],
+    ids=str,
+)
+def test_observations_without_a_number_are_refused(space: spaces.Space[Any]) -> None:
+    with pytest.raises(ValueError, match=r"its observations .* hold no numbers"):
+        standard_view(Tiny(space), EnvConfig())
+
+
+def test_parts_without_a_number_are_left_out() -> None:
+    space = spaces.Dict(speed=SPEED, none=spaces.Box(0, 1, (0,)), empty=spaces.Tuple(()), turn=spaces.Discrete(2))
+    view = standard_view(Tiny(space), EnvConfig())
+    assert view.reset(seed=0)[0].shape == (4,)
+    assert view.reading == "a vector of 4 numbers (speed, turn); left out: none, empty"
+
+
+def test_an_observation_of_no_entries_is_refused_in_one_line() -> None:
+    refused = pytest.raises(UnusableEnvError, match=r"'test/Tiny-v0' cannot be made: .* hold no numbers")
+    with registered(space=spaces.Box(0, 1, (0,))) as name, refused as caught:
+        make_vec(name, 1)
+    assert "\n" not in str(caught.value)
 
 
 def test_observations_that_fit_no_vector_are_refused_by_name() -> None:

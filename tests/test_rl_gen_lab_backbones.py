@@ -5,14 +5,16 @@ import sys
 
 import pytest
 
-from rl_gen_lab.backbones import BACKBONES, build
-from rl_gen_lab.backbones.convolutional import Small
+from rl_gen_lab.backbones import BACKBONES, SMALLEST_FRAME, build
+from rl_gen_lab.backbones.convolutional import Small, Tiny
 from rl_gen_lab.backbones.vector import MLP
 from rl_gen_lab.cli.errors import ConfigError
 
 
-def test_auto_is_small_for_pixels_and_an_mlp_for_vectors() -> None:
+def test_auto_is_a_network_that_fits_the_observation() -> None:
     assert isinstance(build("auto", (4, 84, 84)), Small)
+    assert isinstance(build("auto", (4, SMALLEST_FRAME, 50)), Small)
+    assert isinstance(build("auto", (4, 50, SMALLEST_FRAME - 1)), Tiny)
     assert isinstance(build("auto", (8,)), MLP)
 
 

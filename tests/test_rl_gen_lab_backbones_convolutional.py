@@ -9,11 +9,11 @@ from torch.nn import functional as F
 
 from rl_gen_lab.backbones import build
 from rl_gen_lab.backbones.config import BackboneConfig
-from rl_gen_lab.backbones.convolutional import Impala, Nature, ScaledConv2d, Small
+from rl_gen_lab.backbones.convolutional import Impala, Nature, ScaledConv2d, Small, Tiny
 from rl_gen_lab.backbones.maps import build_configured
 from rl_gen_lab.cli.errors import ConfigError
 
-PIXELS = ["nature", "small", "impala"]
+PIXELS = ["nature", "small", "impala", "tiny"]
 
 
 def frames(*shape: int, seed: int = 0) -> Tensor:
@@ -44,6 +44,12 @@ def test_the_nature_network_has_the_papers_layers_and_weights() -> None:
     # 32x4x8x8 + 32, 64x32x4x4 + 64, 64x64x3x3 + 64, 3136x512 + 512
     assert count(nature) == 8_224 + 32_832 + 36_928 + 1_606_144
     assert nature.out_features == 512
+
+
+def test_the_tiny_network_is_that_of_minatar() -> None:
+    tiny = Tiny((4, 10, 10))
+    assert spatial_sizes(tiny, (4, 10, 10)) == [(16, 8, 8)]
+    assert count(tiny) == 16 * 4 * 9 + 16 + 1_024 * 128 + 128 and tiny.out_features == 128
 
 
 def test_the_small_network_needs_a_third_of_the_nature_networks_arithmetic() -> None:
@@ -191,7 +197,7 @@ def test_frames_of_which_a_single_value_is_left_to_normalise_are_refused(name: s
     assert re.search(arithmetic, str(caught.value)), str(caught.value)
 
 
-@pytest.mark.parametrize(("name", "smallest"), [("nature", 36), ("small", 36)])
+@pytest.mark.parametrize(("name", "smallest"), [("nature", 36), ("small", 36), ("tiny", 3)])
 def test_frames_too_small_are_refused_and_the_smallest_that_fit_are_not(name: str, smallest: int) -> None:
     assert build(name, (4, smallest, smallest))(frames(1, 4, smallest, smallest)).isfinite().all()
     with pytest.raises(ConfigError, match=r"frames of \(4, \d+, \d+\) are too small for this backbone") as caught:

@@ -14,6 +14,7 @@ import numpy as np
 from gymnasium import Space, spaces
 
 from agents.training.config import AgentConfig
+from rl_gen_lab.backbones import SMALLEST_FRAME
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.runs import provenance
 
@@ -170,7 +171,7 @@ class Config(AgentConfig):
     total_env_steps: int = 1_000_000
     # Copies of the environment that step together.
     num_envs: int = 1
-    # Our network from observations to features: auto, nature, impala, small, mlp (None: SB3's own).
+    # Our network from observations to features: auto, nature, impala, small, tiny, mlp (None: SB3's own).
     backbone: str | None = None
     # Hidden layers behind the features (None: SB3's own choice; none behind our backbone).
     net_arch: tuple[int, ...] | None = None
@@ -226,6 +227,11 @@ def refuse_impossible(config: Config, observation: Space[Any], action: Space[Any
     assert isinstance(observation, spaces.Box)
     if config.activation is not None and (config.backbone is not None or len(observation.shape) == 3):
         raise ConfigError("activation is for policies of vectors without a backbone: leave it out")
+    if config.backbone is None and len(observation.shape) == 3 and min(observation.shape[1:]) < SMALLEST_FRAME:
+        raise ConfigError(
+            f"Stable-Baselines3's own network reads frames from {SMALLEST_FRAME}x{SMALLEST_FRAME} on;"
+            f" {config.env} has {observation.shape}: add --backbone auto"
+        )
     if config.normalize and len(observation.shape) == 3:
         raise ConfigError(f"normalize is for vectors; {config.env} has frames {observation.shape}")
     if config.algo == "dqn":

@@ -75,8 +75,8 @@ class RunConfig:
 class PolicyConfig:
     """The network of a policy, and how it draws actions."""
 
-    # Network from observations to features: auto, nature, impala, small (pixels); mlp, mlp_small, mlp_tanh (vectors);
-    # and resnet, resnet_bottleneck, resnext, densenet, fractalnet, squeezenet (pixels).
+    # Network from observations to features: auto, nature, impala, small, tiny (pixels); mlp, mlp_small, mlp_tanh
+    # (vectors); and resnet, resnet_bottleneck, resnext, densenet, fractalnet, squeezenet (pixels).
     backbone: str = "auto"
     # Standardize vectors by running statistics, frames by those of the first update; saved with the weights, and frozen
     # in evaluation.

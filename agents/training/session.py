@@ -107,6 +107,7 @@ class RecordedRun:
         if self.saved is not None:
             self._load(self.saved)
         self.display.say(f"task {self.spec.task.hash}: {self.spec.task.text}")
+        self.display.say(f"observation: {self.spec.task.reading}")
         self.display.say(f"run folder {self.run.path}")
         self.tracker = start_tracker(self.spec, self.run, self.tracker.wall_seconds)
         self.log.start(self.tracker)

@@ -17,6 +17,7 @@ from envs.ground_truth.observed_state import DetectedStateReader, ObjectDetector
 from envs.ground_truth.registry import game_of
 from envs.ground_truth.rendering import require_images
 from envs.ground_truth.state_reader import StateReader, observation_names, observation_vector, velocities
+from envs.registration import as_registered
 
 
 class GroundTruthInfo(gym.Wrapper[Any, Any, Any, Any]):
@@ -66,8 +67,8 @@ def object_view(
     """Return a wrapper that shows an environment as its objects; only emulators skip frames and begin with no-ops."""
 
     def wrap(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-        if names.is_atari(_env_id(env)):
-            return ObjectObservation(env, config.frame_skip, config.noop_max, detector)
+        if names.is_atari(env_id := _env_id(env)):
+            return ObjectObservation(env, as_registered(env_id, config).frame_skip, config.noop_max, detector)
         return ObjectObservation(env, detector=detector)
 
     return wrap

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from torch import nn
 
 Shape = tuple[int, ...]
+SMALLEST_FRAME = 36  # height and width that nature and small need [px]
 # name -> module of this package and the class or function in it; called with the shape of an observation
 FIXED = {
     "nature": "convolutional:Nature",
     "impala": "convolutional:Impala",
     "small": "convolutional:Small",
+    "tiny": "convolutional:Tiny",
     "mlp": "vector:MLP",
     "mlp_small": "vector:mlp_small",
     "mlp_tanh": "vector:mlp_tanh",
@@ -41,7 +43,7 @@ BACKBONES = FIXED | CONFIGURABLE
 def build(name: str, shape: Shape) -> nn.Module:
     """Make the backbone `name` in its default size, for observations of `shape`, (C, H, W) uint8 or (D,) float32.
 
-    "auto" is "small" for pixels and "mlp" for vectors.
+    "auto" is "small" for pixels, "tiny" where these are too few for it, and "mlp" for vectors.
     Raises: ConfigError for an unknown name or a backbone that cannot read such observations.
     """
     network: nn.Module = constructor(name, shape)(shape)
@@ -51,7 +53,7 @@ def build(name: str, shape: Shape) -> nn.Module:
 def constructor(name: str, shape: Shape) -> Callable[..., Any]:
     """Import the class or function that makes the backbone `name`. Raises: ConfigError, as `build`."""
     if name == "auto":
-        name = "mlp" if len(shape) == 1 else "small"
+        name = "mlp" if len(shape) == 1 else "tiny" if min(shape[1:]) < SMALLEST_FRAME else "small"
     if name not in BACKBONES:
         raise ConfigError(f"unknown backbone {name!r}; known: {', '.join(BACKBONES)}.{suggest(name, BACKBONES)}")
     reads_vectors = name.startswith("mlp")

@@ -168,6 +168,13 @@ class Small(Convolutional):
         super().__init__(shape, conv_stack(shape, (16, 8, 4), (32, 4, 2), (32, 3, 1)), 256, {1: 4, 3: 8, 5: 8})
 
 
+class Tiny(Convolutional):
+    """The network of Young & Tian 2019, "MinAtar", for pictures of a few cells: one 3x3 convolution of 16 channels."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape, conv_stack(shape, (16, 3, 1)), 128, {1: 1})
+
+
 class Residual(nn.Module):
     """Two 3x3 convolutions around a skip connection. Source: Espeholt et al. 2018, "IMPALA", figure 3."""
 

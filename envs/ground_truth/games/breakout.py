@@ -1,9 +1,9 @@
 """Breakout.
 
 Source of the addresses: AtariARI (Anand et al., 2019) and ALE's own Breakout.cpp; those of the bricks come from
-comparing bits and pixels. The field lies between the walls and ends with the lines of the paddle, the last in which a
-ball is drawn. Ball, paddle and top row share a color, and between the bricks the ball takes the color of their row, so
-windows decide which object a pixel belongs to: in front of a brick, to the ball.
+comparing bits and pixels. The field lies between the walls and ends with the last line in which a ball is drawn, of
+which the game draws only the left part. Ball, paddle and top row share a color, and between the bricks the ball takes
+the color of their row, so windows decide which object a pixel belongs to: in front of a brick, to the ball.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ from envs.ground_truth.captions import (
 from envs.ground_truth.emulator import decimal_digits
 from envs.ground_truth.objects import Claim, Detections, Game, GameStatus, Slots, Visible
 
-FIELD = (8, 32, 144, 161)
+FIELD = (8, 32, 144, 164)
+WORDS_FIELD = (8, 32, 144, 161)  # down to the lines of the paddle: the thirds that captions name
+LAST_LINE = FIELD[1] + FIELD[3] - 1
 RED = 70  # palette index of ball, paddle and top row
 ROW_COLORS = (RED, 54, 38, 22, 198, 134)
 BALL_COLORS = (*ROW_COLORS, 6)  # the last above the bricks
@@ -67,8 +69,19 @@ def write_bricks(count: float) -> dict[int, int]:
 
 
 def ball_visible(ram: np.ndarray) -> bool:
-    """Return whether a ball is drawn: not before FIRE is pressed, nor below the lines of the paddle."""
-    return bool(0 < ram[BALL_Y] < 187)
+    """Return whether a ball is drawn: not before FIRE is pressed, nor below the field or where its last line is black.
+
+    The game clears the ball while the beam draws the last line: further left if the ball's line is odd.
+    """
+    return bool(ram[BALL_Y] > 0 and (ball_lines(ram)[0] < LAST_LINE or _last_columns(ram)))
+
+
+def _last_columns(ram: np.ndarray) -> int:
+    """Return the number of columns of the ball that are drawn in the last line of the field, 0 to 2."""
+    if ball_lines(ram)[0] > LAST_LINE:
+        return 0
+    end = 46 if ram[BALL_Y] % 2 else 56
+    return min(max(end - int(ram[BALL_X] - 49), 0), 2)
 
 
 def ball_lines(ram: np.ndarray) -> tuple[int, int]:
@@ -82,7 +95,11 @@ def claims(ram: np.ndarray) -> list[Claim]:
     claimed = [Claim("paddle", (int(ram[PADDLE_X]) - 47, 189, 2 * int(ram[PADDLE_HALF]), 4), (RED,))]
     if ball_visible(ram):
         top, bottom = ball_lines(ram)
-        claimed.insert(0, Claim("ball", (int(ram[BALL_X]) - 49, top, 2, bottom - top), BALL_COLORS))
+        shape = None
+        if bottom > LAST_LINE:
+            shape = np.ones((bottom - top, 2), bool)
+            shape[LAST_LINE - top :, _last_columns(ram) :] = False
+        claimed.insert(0, Claim("ball", (int(ram[BALL_X]) - 49, top, 2, bottom - top), BALL_COLORS, shape=shape))
     return claimed + [BRICKS[i] for i in np.flatnonzero(bricks(ram))]
 
 
@@ -136,8 +153,8 @@ def event(before: Slots, after: Slots) -> str:
 def facts(slots: Slots, event: str, visible: Visible) -> Facts:
     """Describe ball, paddle, bricks, score and lives; and the direction of the ball and the last event."""
     return {
-        "ball": position(slots["ball_x"], slots["ball_y"], FIELD) if slots["ball_visible"] else "out of play",
-        "paddle": horizontal_position(slots["paddle_x"], FIELD),
+        "ball": position(slots["ball_x"], slots["ball_y"], WORDS_FIELD) if slots["ball_visible"] else "out of play",
+        "paddle": horizontal_position(slots["paddle_x"], WORDS_FIELD),
         "bricks": f"{slots['bricks']:.0f}",
         "score": f"{slots['score']:.0f}",
         "lives": f"{slots['lives']:.0f}",

@@ -1,0 +1,109 @@
+"""What counts as a picture among observations, and how it is brought to bytes (H, W, C).
+
+A picture is a Box of bytes, of truth values, or of floats between 0 and 1 (or 0 and 255), with
+
+- three axes: height, width, and channels as the last axis or the first. Of two equal neighbors the third axis is the
+  channels', (4, 84, 84); otherwise the shorter end, (3, 40, 50); between equal ends the last, Gymnasium's convention.
+- two axes: height and width. Small tables of floats are no pictures.
+
+Height and width are at least `SMALLEST_PICTURE`: smaller arrays are tables or codes, as MiniGrid's 7x7x3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import gymnasium as gym
+import numpy as np
+from gymnasium import spaces
+from gymnasium import wrappers as w
+
+SMALLEST_PICTURE = 8
+SMALLEST_FRAME = 32  # smaller pictures keep their size and channels: there a pixel is a cell, a channel a kind of thing
+CHANNELS_AT_ONCE = 4  # what OpenCV scales in one call
+
+
+@dataclass(frozen=True)
+class Picture:
+    """How an observation is read as a picture. first: its channels are its first axis; top: what is full brightness."""
+
+    height: int
+    width: int
+    channels: int
+    axes: int
+    first: bool
+    top: float
+
+    @property
+    def small(self) -> bool:
+        """Return whether it keeps its size and its channels."""
+        return min(self.height, self.width) < SMALLEST_FRAME
+
+    def in_bytes(self, env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+        """Wrap an environment of such pictures to show bytes, (H, W, C) or (H, W)."""
+        if self.top == 255 and not self.first and env.observation_space.dtype == np.uint8:
+            return env
+        shape = (self.height, self.width, self.channels)[: self.axes]
+        return w.TransformObservation(env, self.to_bytes, spaces.Box(0, 255, shape, np.uint8))
+
+    def to_bytes(self, observation: Any) -> np.ndarray:
+        """Return an observation as bytes, (H, W, C) or (H, W). Raises: ValueError for one outside its space."""
+        picture = np.asarray(observation)
+        if picture.dtype != np.uint8 or self.top != 255:
+            low, high = picture.min(), picture.max()
+            if not (low >= 0 and high <= self.top):  # NaN is neither
+                raise ValueError(f"an observation holds {low} to {high}, its space 0 to {self.top:g}")
+            picture = np.rint(picture * (255 / self.top)).astype(np.uint8)
+        return np.ascontiguousarray(np.moveaxis(picture, 0, -1)) if self.first else picture
+
+    def __str__(self) -> str:
+        """Say what it is, in words."""
+        channels = "" if self.channels == 1 else f" of {self.channels} channels" + (" (its first axis)" * self.first)
+        return f"a picture of {self.height}x{self.width}{channels}"
+
+
+def picture_of(space: spaces.Space[Any]) -> Picture | None:
+    """Return how an observation is read as a picture; None if it is no picture."""
+    if not isinstance(space, spaces.Box) or len(space.shape) not in (2, 3) or not all(space.shape):
+        return None
+    first = len(space.shape) == 3 and _channels_first(*space.shape)
+    height, width = space.shape[1:] if first else space.shape[:2]
+    channels = 1 if len(space.shape) == 2 else space.shape[0 if first else 2]
+    table = len(space.shape) == 2 and np.issubdtype(space.dtype, np.floating)
+    top = _top(space, min(height, width) < SMALLEST_FRAME)
+    if top is None or min(height, width) < (SMALLEST_FRAME if table else SMALLEST_PICTURE):
+        return None
+    return Picture(height, width, channels, len(space.shape), first, top)
+
+
+def _channels_first(a: int, b: int, c: int) -> bool:
+    if (a == b) != (b == c):
+        return b == c
+    return a < c
+
+
+def _top(space: spaces.Box, small: bool) -> float | None:
+    """Return the number that is full brightness; None if the numbers of a space are none of a picture."""
+    if space.dtype == np.bool_:
+        return 1.0
+    low, high = float(space.low.min()), float(space.high.max())
+    if space.dtype == np.uint8:
+        return (high or None) if small else 255.0  # the codes of a grid may end anywhere
+    return high if np.issubdtype(space.dtype, np.floating) and low == 0 and high in (1, 255) else None
+
+
+def scaled(env: gym.Env[Any, Any], size: int) -> gym.Env[Any, Any]:
+    """Scale pictures of bytes to `size` x `size`, whatever the number of their channels."""
+    shape = env.observation_space.shape
+    assert shape is not None
+    if len(shape) == 2 or shape[2] <= CHANNELS_AT_ONCE:
+        return w.ResizeObservation(env, (size, size))
+    parts = range(CHANNELS_AT_ONCE, shape[2], CHANNELS_AT_ONCE)
+
+    def scale(picture: np.ndarray) -> np.ndarray:
+        some = (np.ascontiguousarray(part) for part in np.split(picture, parts, axis=2))
+        return np.dstack([cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA) for part in some])
+
+    return w.TransformObservation(env, scale, spaces.Box(0, 255, (size, size, shape[2]), np.uint8))
