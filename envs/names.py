@@ -6,12 +6,14 @@ module registers the environment, at once or in a function `register_envs`).
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import functools
 import importlib
 import inspect
 import sys
 import warnings
+from typing import Any
 
 import ale_py
 import gymnasium as gym
@@ -107,9 +109,10 @@ def _import(module: str, env_id: str) -> None:
 
 def is_atari(env_id: str) -> bool:
     """Return whether ale-py runs the environment (`ALE/Pong-v5`, `PongNoFrameskip-v4`, ...)."""
-    entry_point = spec(env_id).entry_point
+    entry_point: Any = spec(env_id).entry_point
     if isinstance(entry_point, str) and entry_point.partition(":")[0].partition(".")[0] == "ale_py":
-        return load_env_creator(entry_point) is ale_py.AtariEnv
+        with contextlib.suppress(ImportError, AttributeError):  # making the environment says what is missing
+            entry_point = load_env_creator(entry_point)
     return entry_point is ale_py.AtariEnv
 
 

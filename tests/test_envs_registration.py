@@ -48,8 +48,10 @@ def frames(env_or_vec: Any, actions: list[int], copies: int | None) -> np.ndarra
 def test_an_atari_game_is_known_however_its_class_is_named(entry_point: Any) -> None:
     with own(entry_point, kwargs={"game": "pong"}) as name:
         assert names.is_atari(name)
-    with own("ale_py.vector_env:AtariVectorEnv") as name:
-        assert not names.is_atari(name)
+    for other in ("ale_py.vector_env:AtariVectorEnv", "ale_py.env:NoSuchEnv", "ale_py.nowhere:AtariEnv"):
+        with own(other) as name, pytest.raises(UnusableEnvError):
+            assert not names.is_atari(name)
+            make_vec(name, 1)
 
 
 @pytest.mark.slow

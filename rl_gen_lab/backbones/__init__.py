@@ -1,8 +1,7 @@
 """Backbones by name: networks from observations to features, shared by agents and vision models.
 
 `build("nature", (4, 84, 84))` returns a module with `out_features`. Frames enter as uint8, channels first; the backbone
-scales them, nothing else does. The table holds text, so that a program imports only the family that it uses. For other
-sizes than the default see `rl_gen_lab.backbones.maps`.
+scales them, nothing else does. The table holds text: only the family in use is imported. Sizes: `backbones/maps.py`.
 """
 
 from __future__ import annotations
