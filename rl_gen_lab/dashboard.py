@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.flags import parse_flags
+from rl_gen_lab.cli.settings import Ranged
 from rl_gen_lab.tracking.workspace import save
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Ranged):
     """Save the project's dashboard in Weights & Biases."""
 
     # W&B user or team that owns the project.
