@@ -23,10 +23,11 @@ from agents.rl import ops
 from agents.rl.interfaces import TrainingRun
 from agents.rl.on_policy_actor import OnPolicyActor, make_actor, make_network
 from agents.rl.optimizers import parameter_groups
-from agents.training.config import ActorCriticConfig, check_numbers
+from agents.training.config import ActorCriticConfig, Copies
 from agents.training.launch import launch
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.lazy import torch
+from rl_gen_lab.cli.settings import Count, Few, NotNegative, Positive, Share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,41 +40,37 @@ class Config(ActorCriticConfig):
     """Settings of an actor-critic run; presets in configs/actor_critic_*.toml change only what differs from these."""
 
     # Copies of the environment that step together.
-    num_envs: int = 16
+    num_envs: Copies = 16
     # Vector steps between updates: the n of n-step returns, and how far back the LSTM's gradient reaches.
-    rollout_steps: int = 8
+    rollout_steps: Count = 8
     # Discount of a reward one agent step later.
-    gamma: float = 0.99
+    gamma: Share = 0.99
     # Trace of the advantages: 0 one-step TD errors, 1 n-step returns.
-    gae_lambda: float = 1.0
+    gae_lambda: Share = 1.0
     # Learning rate at the start.
-    learning_rate: float = 7e-4
+    learning_rate: Positive = 7e-4
     # Learning rate at the end of the run, linear in between (None: constant).
-    learning_rate_end: float | None = None
+    learning_rate_end: NotNegative | None = None
     # The optimizer.
     optimizer: Literal["rmsprop", "adam"] = "rmsprop"
     # Its epsilon.
-    optimizer_eps: float = 1e-5
+    optimizer_eps: Positive = 1e-5
     # Weight of the squared error of the value in the loss.
-    value_coefficient: float = 0.5
+    value_coefficient: NotNegative = 0.5
     # Weight of the entropy in the loss at the start.
-    entropy_coefficient: float = 0.01
+    entropy_coefficient: NotNegative = 0.01
     # Weight of the entropy at the end of the run, linear in between (None: constant).
-    entropy_coefficient_end: float | None = None
+    entropy_coefficient_end: NotNegative | None = None
     # Gradients are scaled down to this norm.
-    max_grad_norm: float = 0.5
+    max_grad_norm: Positive = 0.5
     # Standardize the advantages of each rollout.
     normalize_advantages: bool = False
     # Critic updates per rollout (the policy gets one); more than 1 needs a critic on a backbone of its own.
-    value_updates: int = 1
+    value_updates: Few = 1
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        positive = ["total_env_steps", "num_envs", "rollout_steps", "learning_rate", "optimizer_eps", "max_grad_norm"]
-        positive += ["value_updates"]
-        not_negative = ["value_coefficient", "entropy_coefficient", "lstm_units"]
-        not_negative += ["learning_rate_end", "entropy_coefficient_end"]
-        check_numbers(self, positive=positive, not_negative=not_negative, shares=("gamma", "gae_lambda"))
+        super().__post_init__()
         if self.value_updates > 1 and self.shared_backbone:
             raise ConfigError("value_updates of more than 1 needs a critic of its own: --no-shared-backbone")
 

@@ -32,7 +32,7 @@ from agents.reports.tasks import Task
 from agents.training.cli import cli, command
 from rl_gen_lab.cli.errors import ConfigError, suggest
 from rl_gen_lab.cli.progress import clock
-from rl_gen_lab.cli.settings import WandbConfig
+from rl_gen_lab.cli.settings import Few, Positive, Ranged, Seed, Steps, WandbConfig
 from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
 
@@ -41,7 +41,7 @@ ALL_AGENTS = (*OUR_AGENTS, *(f"sb3:{algo}" for algo in SB3_AGENTS))
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Ranged):
     """Settings of a benchmark: cells of a suite and limits."""
 
     # Which tasks (agents/reports/tasks.py), and how they are evaluated (agents/experiments/suites.py).
@@ -51,15 +51,15 @@ class Config:
     # Only these agents, e.g. ppo sb3:ppo, or with flags of their own in quotes: "ppo --clip 0.1".
     agents: tuple[str, ...] = ()
     # Runs of each agent on each task.
-    seeds: int = 5
+    seeds: Few = 5
     # Seed of the first run; the others count upward.
-    first_seed: int = 1
+    first_seed: Seed = 1
     # Agent steps of each run (None: those of the suite).
-    env_steps: int | None = None
+    env_steps: Steps | None = None
     # Wall-clock minutes that each run may take (None: no limit besides its steps).
-    minutes: float | None = None
+    minutes: Positive | None = None
     # Runs at a time, each with one thread; they slow each other down, so leave 1 to measure times.
-    jobs: int = 1
+    jobs: Few = 1
     # Folder in which only this command makes runs; their output is in its folder `logs`.
     runs_dir: Path = Path("runs/benchmark")
     # Folder of the CSVs.
@@ -69,11 +69,7 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse impossible values, and more runs at a time than there are cores."""
-        counts = (self.seeds, self.jobs, 1 if self.env_steps is None else self.env_steps)
-        if min(counts) < 1 or (self.minutes is not None and not self.minutes > 0):  # NaN is not
-            raise ConfigError("--seeds, --jobs and --env-steps must be at least 1, --minutes above 0")
-        if self.first_seed < 0:
-            raise ConfigError(f"--first-seed must be 0 or more, not {self.first_seed}")
+        super().__post_init__()
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         if self.jobs > cores:
             raise ConfigError(f"--jobs {self.jobs}, but this process may use {cores} cores: at most one run per core")

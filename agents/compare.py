@@ -23,13 +23,13 @@ from agents.reports.run_record import load_run
 from agents.training.cli import cli, command
 from envs import names
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.cli.settings import WandbConfig
+from rl_gen_lab.cli.settings import Few, Positive, Ranged, Score, Seed, WandbConfig
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking.tracker import Tracker
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Ranged):
     """Compare finished runs, or make them first."""
 
     # Run folders to compare; leave out to make the runs with --env and --agents.
@@ -39,28 +39,27 @@ class Config:
     # Agents to run: "dqn", "sb3:dqn", or with flags of their own in quotes: "dqn --n-step 1".
     agents: tuple[str, ...] = ()
     # Runs per agent.
-    seeds: int = 3
+    seeds: Few = 3
     # Seed of the first run; the others count upward.
-    first_seed: int = 1
+    first_seed: Seed = 1
     # Wall-clock minutes that each run may take.
-    minutes: float = 30.0
+    minutes: Positive = 30.0
     # Folder in which runs are made and looked for.
     runs_dir: Path = Path("runs")
     # Folder in which the comparison's own folder is made.
     out: Path = Path("comparisons")
     # Scores to time (none: those known for the environment).
-    thresholds: tuple[float, ...] = ()
+    thresholds: tuple[Score, ...] = ()
     # Weights & Biases, for the comparison and the runs it makes.
     wandb: WandbConfig = field(default_factory=WandbConfig)
 
     def __post_init__(self) -> None:
         """Refuse impossible combinations."""
+        super().__post_init__()
         if bool(self.runs) == bool(self.agents):
             raise ConfigError("give either run folders, or --env and --agents to make the runs")
         if bool(self.agents) != bool(self.env):
             raise ConfigError("--env and --agents belong together, e.g. --env Pong --agents dqn sb3:dqn")
-        if self.seeds < 1 or self.minutes <= 0:
-            raise ConfigError("--seeds must be at least 1 and --minutes above 0")
 
 
 def make_runs(config: Config) -> Iterator[Path]:

@@ -21,9 +21,10 @@ from __future__ import annotations
 import copy
 import sys
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import numpy as np
+from annotated_types import Interval
 from gymnasium import Space, spaces
 
 from agents.rl import ops
@@ -31,10 +32,11 @@ from agents.rl.exploration import TemporallyExtendedEpsilonGreedy, epsilon_ladde
 from agents.rl.interfaces import Generators, Step, TrainingRun
 from agents.rl.optimizers import parameter_groups, set_learning_rate
 from agents.rl.replay import Batch, Replay, ReplayConfig, make_replay
-from agents.training.config import LearnerConfig, check_numbers
+from agents.training.config import LearnerConfig
 from agents.training.launch import launch
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.lazy import torch
+from rl_gen_lab.cli.settings import Count, Exponent, Few, NotNegative, OptionalSteps, Positive, Share, Steps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,31 +51,31 @@ class Config(LearnerConfig):
     # Short name ("Pong", "CartPole"), Gymnasium id, or module:Id-v0.
     env: str = "Pong"
     # Agent steps of random play before learning begins.
-    learning_starts_env_steps: int = 5_000
+    learning_starts_env_steps: OptionalSteps = 5_000
     # Agent steps for each update of the network; fractions give several updates a step.
-    learn_every_env_steps: float = 4
+    learn_every_env_steps: Annotated[float, Interval(ge=0.01, le=1_000_000)] = 4
     # Transitions in an update.
-    batch_size: int = 32
+    batch_size: Count = 32
     # Discount of a reward one agent step later.
-    gamma: float = 0.99
+    gamma: Share = 0.99
     # Rewards summed before bootstrapping.
-    n_step: int = 3
+    n_step: Few = 3
     # Shrink n_step linearly to this value over horizon_env_steps (None: constant).
-    n_step_end: int | None = None
+    n_step_end: Few | None = None
     # Agent steps over which n_step shrinks.
-    horizon_env_steps: int = 100_000
+    horizon_env_steps: OptionalSteps = 100_000
     # Adam's learning rate at the start.
-    learning_rate: float = 1e-4
+    learning_rate: Positive = 1e-4
     # Adam's learning rate later on, linear in between (None: constant).
-    learning_rate_end: float | None = None
+    learning_rate_end: NotNegative | None = None
     # Agent steps over which the learning rate falls (None: the whole run).
-    learning_rate_env_steps: int | None = None
+    learning_rate_env_steps: OptionalSteps | None = None
     # Adam's epsilon (Hessel et al. 2018, "Rainbow", use 1.5e-4).
-    adam_eps: float = 1.5e-4
+    adam_eps: Positive = 1.5e-4
     # Updates between two changes of the target network.
-    target_update_every_updates: int = 1_000
+    target_update_every_updates: Steps = 1_000
     # Share of the online network taken over at a change; 1 copies it.
-    target_tau: float = 1.0
+    target_tau: Share = 1.0
     # The online network chooses the action that the target network values.
     double: bool = True
     # Value and advantage heads.
@@ -81,23 +83,23 @@ class Config(LearnerConfig):
     # Loss of a TD error.
     loss: Literal["huber", "mse"] = "huber"
     # Gradients are scaled down to this norm.
-    max_grad_norm: float = 10.0
+    max_grad_norm: Positive = 10.0
     # Probability of a random action when learning begins, ...
-    epsilon_start: float = 1.0
+    epsilon_start: Share = 1.0
     # ... and from epsilon_env_steps later on, linear in between.
-    epsilon_end: float = 0.01
+    epsilon_end: Share = 0.01
     # Agent steps over which epsilon falls.
-    epsilon_env_steps: int = 50_000
+    epsilon_env_steps: OptionalSteps = 50_000
     # Steps that a random action lasts (1: as in the paper); more where only a long push in one direction is rewarded.
-    epsilon_hold_steps: int = 1
+    epsilon_hold_steps: Count = 1
     # Exponent that spreads epsilon over the environments (Ape-X uses 7); 0 gives all the same.
-    epsilon_ladder: float = 0.0
+    epsilon_ladder: Exponent = 0.0
     # Standardize frames by the mean frame and the standard deviation of the first steps.
     standardize: bool = False
     # Networks whose mean Q-values decide in evaluation and play: the newest and snapshots (1: the newest alone).
-    ensemble_size: int = 1
+    ensemble_size: Count = 1
     # Agent steps from one snapshot to the next.
-    ensemble_every_env_steps: int = 50_000
+    ensemble_every_env_steps: Steps = 50_000
     # Network from observations to features: auto, nature, impala, small, tiny (pixels); mlp, mlp_small (vectors);
     # and resnet, resnet_bottleneck, resnext, densenet, fractalnet, squeezenet (pixels).
     backbone: str = "auto"
@@ -106,12 +108,7 @@ class Config(LearnerConfig):
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        positive = ["total_env_steps", "num_envs", "batch_size", "n_step", "learning_rate", "learn_every_env_steps"]
-        positive += ["target_update_every_updates", "max_grad_norm", "epsilon_hold_steps", "adam_eps"]
-        positive += ["ensemble_size", "ensemble_every_env_steps"]
-        not_negative = ("learning_starts_env_steps", "learning_rate_end", "epsilon_ladder")
-        shares = ("gamma", "target_tau", "epsilon_start", "epsilon_end")
-        check_numbers(self, positive=positive, not_negative=not_negative, shares=shares)
+        super().__post_init__()
         if self.n_step_end is not None and not 1 <= self.n_step_end <= self.n_step:
             raise ConfigError(f"n_step_end must lie in [1, n_step={self.n_step}], not {self.n_step_end}")
         window = (max(self.n_step, self.n_step_end or 1) + self.world.frame_stack) * self.num_envs

@@ -23,14 +23,16 @@ from agents.reports.provenance import provenance_of_command
 from agents.reports.store import upsert
 from agents.rl.interfaces import Policy
 from agents.training.cli import cli, command
+from agents.training.config import Episodes
 from agents.training.environments import detector_of, make_vec, task_fingerprint
 from agents.training.evaluate import evaluate
 from agents.training.load import epsilon_of, load_policy, world_of
 from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
-from rl_gen_lab.cli.settings import DeviceConfig
+from rl_gen_lab.cli.settings import DeviceConfig, Ranged, Seed
 from rl_gen_lab.compute import devices
+from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.folder import RunFolder
 
 Row = dict[str, Any]
@@ -39,7 +41,7 @@ QUALITY = {"detector": "f1", "segment": "miou"}
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Ranged):
     """Settings of a comparison of observation sources."""
 
     # Run folder of a trained agent.
@@ -47,18 +49,13 @@ class Config:
     # Sources: objects, detector:RUN, segment:RUN; for an agent trained on pixels only pixels.
     sources: tuple[str, ...] = ()
     # Whole episodes per source.
-    episodes: int = 10
+    episodes: Episodes = 10
     # Seed of the evaluation; training and its evaluations never use it.
-    seed: int = 2_000_000
+    seed: Seed = 2_000_000
     # The best agent by evaluation, or the last.
     which: Literal["best", "last"] = "best"
     # Folder of observation.csv.
     results_dir: Path = Path("results")
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values."""
-        if self.episodes < 1:
-            raise ConfigError("episodes must be at least 1")
 
 
 def settings_of(env_id: str, trained: EnvConfig, sources: tuple[str, ...]) -> list[EnvConfig]:
@@ -134,6 +131,8 @@ def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig
 def main(argv: list[str] | None = None) -> None:
     """Play, write the CSV and print the results."""
     config = cli(Config, argv)
+    with save_errors(config.results_dir):  # before the episodes, not after it
+        config.results_dir.mkdir(parents=True, exist_ok=True)
     devices.setup(DeviceConfig(device="cpu"))
     for row in measure(config):
         upsert(config.results_dir / "observation.csv", [row], key=("run", "source"), sort=("env_id", "run"))

@@ -20,25 +20,30 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
+import torch
 import tyro
+from annotated_types import Interval
 
 from agents.perception.captions import CaptionOverlay
 from agents.rl.interfaces import Policy
 from agents.training.cli import cli, command
+from agents.training.config import Episodes
 from agents.training.environments import detector_of, observation_wrapper, without_fire_reset
 from agents.training.evaluate import evaluate
 from agents.training.load import epsilon_of, load_policy, world_of
-from agents.training.video import in_words, play_episode, write_gif, write_mp4
+from agents.training.video import HEIGHT, PANEL, in_words, play_episode, write_gif, write_mp4
 from envs import scenes
 from envs.config import EnvConfig
 from envs.dataset.folder import FolderError
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
+from rl_gen_lab.cli.settings import Few, Ranged, Seed, Share, Steps
+from rl_gen_lab.compute.memory_budget import free_bytes
 from rl_gen_lab.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Ranged):
     """Settings of a recorded play: agent, episodes and outputs."""
 
     # Run folder of a trained agent.
@@ -46,34 +51,27 @@ class Config:
     # The best agent by evaluation, or the last.
     which: Literal["best", "last"] = "best"
     # Whole episodes to evaluate.
-    episodes: int = 20
+    episodes: Episodes = 20
     # Seed of the evaluation; training and its evaluations never use it.
-    seed: int = 1_000_000
+    seed: Seed = 1_000_000
     # Probability of a random action (None: as in the run's own evaluations).
-    epsilon: float | None = None
+    epsilon: Share | None = None
     # Agent steps in the video, at most.
-    film_steps: int = 3_000
+    film_steps: Annotated[int, Interval(ge=1, le=100_000)] = 3_000
     # Run folder of a trained captioner that comments on the video.
     captioner: Path | None = None
     # Write labeled frames of its play into this folder instead.
     scenes: Path | None = None
     # How many of them, ...
-    frames: int = 5_000
+    frames: Steps = 5_000
     # ... so many agent steps after each other, ...
-    every: int = 6
+    every: Few = 6
     # ... which share of them with positions and scores written into RAM at random (Atari only), ...
-    interventions: float = 0.25
+    interventions: Share = 0.25
     # ... from which share of episodes of random play instead of the agent's, ...
-    random_episodes: float = 0.0
+    random_episodes: Share = 0.0
     # ... and whether with motion and the last event in the captions, and the frame before each.
     history: bool = False
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        if self.episodes < 1 or self.film_steps < 1 or self.frames < 1:
-            raise ConfigError("episodes, film_steps and frames must be at least 1")
-        if self.epsilon is not None and not 0.0 <= self.epsilon <= 1.0:
-            raise ConfigError(f"epsilon must lie in [0, 1], not {self.epsilon}")
 
 
 def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who: str) -> None:
@@ -137,6 +135,7 @@ def main(argv: list[str] | None = None) -> None:
         f"{saved['exp_name']} ({config.which}): {returns.mean():.2f} ± {returns.std():.2f} over {len(returns)} episodes"
         f" (min {returns.min():g}, max {returns.max():g}), epsilon {epsilon:g}, seed {config.seed}"
     )
+    fitting = max(free_bytes(torch.device("cpu")) // (2 * 3 * HEIGHT * (HEIGHT + PANEL)), 1)  # frames of a video
     with ProgressDisplay("recording the video", config.film_steps, "steps") as display:
         shown = play_episode(
             env,
@@ -144,7 +143,7 @@ def main(argv: list[str] | None = None) -> None:
             policy,
             config.seed,
             epsilon=epsilon,
-            max_steps=config.film_steps,
+            max_steps=min(config.film_steps, fitting),
             on_step=lambda n: display.update(n, ""),
             overlay=overlay,
         )

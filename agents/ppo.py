@@ -25,10 +25,11 @@ from agents.rl.interfaces import Generators, TrainingRun
 from agents.rl.on_policy_actor import OnPolicyActor, make_actor, make_network
 from agents.rl.optimizers import parameter_groups
 from agents.rl.rollout_buffer import SequenceBatch, sequences
-from agents.training.config import ActorCriticConfig, check_numbers
+from agents.training.config import ActorCriticConfig
 from agents.training.launch import launch
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.lazy import torch
+from rl_gen_lab.cli.settings import Count, Few, NotNegative, Positive, PositiveShare, Share
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,52 +42,45 @@ class Config(ActorCriticConfig):
     """Settings of a PPO run; presets in configs/ppo_*.toml change only what differs from these."""
 
     # Vector steps in a rollout.
-    rollout_steps: int = 128
+    rollout_steps: Count = 128
     # Passes over a rollout.
-    epochs: int = 4
+    epochs: Few = 4
     # Agent steps in a minibatch.
-    minibatch_size: int = 256
+    minibatch_size: Count = 256
     # Discount of a reward one agent step later.
-    gamma: float = 0.99
+    gamma: Share = 0.99
     # Trace of the advantages: 0 one-step TD errors, 1 sums of rewards to the rollout's end.
-    gae_lambda: float = 0.95
+    gae_lambda: Share = 0.95
     # The policy gains nothing by changing the probability of an action by more than this share at the start, ...
-    clip: float = 0.2
+    clip: PositiveShare = 0.2
     # ... and by this share at the end of the run, linear in between (None: constant).
-    clip_end: float | None = None
+    clip_end: Share | None = None
     # The value may not move further than this from its old one (None: it may).
-    value_clip: float | None = None
+    value_clip: NotNegative | None = None
     # Stop updating on a rollout once the approximate KL(old || new) [nats] of a minibatch exceeds this (None: never).
-    kl_stop_nats: float | None = None
+    kl_stop_nats: NotNegative | None = None
     # Adam's learning rate at the start.
-    learning_rate: float = 3e-4
+    learning_rate: Positive = 3e-4
     # Adam's learning rate at the end of the run, linear in between (None: constant).
-    learning_rate_end: float | None = None
+    learning_rate_end: NotNegative | None = None
     # Adam's epsilon.
-    adam_eps: float = 1e-5
+    adam_eps: Positive = 1e-5
     # Weight of the squared error of the value in the loss.
-    value_coefficient: float = 0.5
+    value_coefficient: NotNegative = 0.5
     # Weight of the entropy in the loss at the start.
-    entropy_coefficient: float = 0.0
+    entropy_coefficient: NotNegative = 0.0
     # Weight of the entropy at the end of the run, linear in between (None: constant).
-    entropy_coefficient_end: float | None = None
+    entropy_coefficient_end: NotNegative | None = None
     # Gradients are scaled down to this norm.
-    max_grad_norm: float = 0.5
+    max_grad_norm: Positive = 0.5
     # Standardize the advantages of each rollout.
     normalize_advantages: bool = True
     # Agent steps that the LSTM's gradient reaches back; divides rollout_steps and minibatch_size.
-    bptt_steps: int = 16
+    bptt_steps: Count = 16
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        positive = ("total_env_steps", "num_envs", "rollout_steps", "epochs", "minibatch_size", "learning_rate")
-        not_negative = ("value_coefficient", "entropy_coefficient", "lstm_units", "value_clip", "kl_stop_nats")
-        check_numbers(
-            self,
-            positive=(*positive, "adam_eps", "max_grad_norm", "clip", "bptt_steps"),
-            not_negative=(*not_negative, "learning_rate_end", "entropy_coefficient_end", "clip_end"),
-            shares=("gamma", "gae_lambda"),
-        )
+        super().__post_init__()
         for name in ("rollout_steps", "minibatch_size"):
             if getattr(self, name) % self.sequence_steps:
                 raise ConfigError(f"bptt_steps {self.bptt_steps} must divide {name} {getattr(self, name)}")

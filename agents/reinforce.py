@@ -30,10 +30,11 @@ from agents.rl.baselines import MovingAverage, batch_baseline
 from agents.rl.episode_buffer import EpisodeBuffer
 from agents.rl.interfaces import Generators, Step, TrainingRun
 from agents.rl.optimizers import parameter_groups, set_learning_rate
-from agents.training.config import PolicyGradientConfig, check_numbers
+from agents.training.config import Copies, PolicyGradientConfig
 from agents.training.launch import launch
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.lazy import torch
+from rl_gen_lab.cli.settings import Count, Few, NotNegative, Positive, Share
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -47,14 +48,14 @@ class Config(PolicyGradientConfig):
     """Settings of a REINFORCE run; presets in configs/reinforce_*.toml change only what differs from these."""
 
     # Copies of the environment that step together: the episodes of an update.
-    num_envs: int = 16
+    num_envs: Copies = 16
     # Discount of a reward one agent step later.
-    gamma: float = 0.99
+    gamma: Share = 0.99
     # Subtracted from returns: nothing, the mean of the batch, a moving average over batches, for each time step the
     # mean of the other episodes, or a value network.
     baseline: Literal["none", "mean", "moving-average", "leave-one-out", "learned"] = "learned"
     # Share of its old value that the moving average keeps at each update.
-    baseline_decay: float = 0.9
+    baseline_decay: Share = 0.9
     # Treat an episode cut by a time limit as ended, bootstrap it from the value network, or drop the steps whose return
     # the cut reaches (auto: bootstrap with the learned baseline, end without).
     truncation: Literal["auto", "end", "bootstrap", "drop"] = "auto"
@@ -63,35 +64,29 @@ class Config(PolicyGradientConfig):
     # Divide rewards by the running standard deviation of the discounted return.
     normalize_rewards: bool = False
     # Adam's learning rate for the policy at the start.
-    learning_rate: float = 3e-3
+    learning_rate: Positive = 3e-3
     # Adam's learning rate for the policy at the end of the run, linear in between (None: constant).
-    learning_rate_end: float | None = None
+    learning_rate_end: NotNegative | None = None
     # Adam's learning rate for the value network.
-    value_learning_rate: float = 3e-3
+    value_learning_rate: Positive = 3e-3
     # Updates of the value network after each update of the policy.
-    value_updates: int = 20
+    value_updates: Few = 20
     # Agent steps in each of them.
-    value_batch_size: int = 512
+    value_batch_size: Count = 512
     # Adam's epsilon.
-    adam_eps: float = 1e-8
+    adam_eps: Positive = 1e-8
     # Weight of the entropy in the loss at the start.
-    entropy_coefficient: float = 0.01
+    entropy_coefficient: NotNegative = 0.01
     # Weight of the entropy at the end of the run, linear in between (None: constant).
-    entropy_coefficient_end: float | None = None
+    entropy_coefficient_end: NotNegative | None = None
     # Gradients are scaled down to this norm.
-    max_grad_norm: float = 1.0
+    max_grad_norm: Positive = 1.0
     # Agent steps that go through the network at once; bounds memory and changes nothing else.
-    chunk_steps: int = 4_096
+    chunk_steps: Count = 4_096
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        positive = ("total_env_steps", "num_envs", "learning_rate", "value_learning_rate", "adam_eps", "max_grad_norm")
-        check_numbers(
-            self,
-            positive=(*positive, "value_updates", "value_batch_size", "chunk_steps"),
-            not_negative=("entropy_coefficient", "learning_rate_end", "entropy_coefficient_end"),
-            shares=("gamma", "baseline_decay"),
-        )
+        super().__post_init__()
         if self.baseline == "leave-one-out" and self.num_envs < 2:
             raise ConfigError("baseline leave-one-out needs num_envs of at least 2")
         if self.truncation == "bootstrap" and self.baseline != "learned":

@@ -12,7 +12,6 @@ tables, and where Stable-Baselines3 scores higher; `NAME:models` shows vision mo
 tables and are never ranked together. A CSV with other columns is shown as it is.
 """
 
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from agents.reports.store import ResultsError, Row
 from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags
+from rl_gen_lab.cli.settings import Ranged, Score
 from rl_gen_lab.runs.folder import RunFolder
 
 # Beside the folder of the CSVs; those that exist are written.
@@ -33,7 +33,7 @@ DOCUMENTS = ("README.md", "docs/results.md", "docs/benchmark.md")
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Ranged):
     """Record runs in results/ and write the tables and figures of documents from there."""
 
     # Runs to record, together with --record.
@@ -43,7 +43,7 @@ class Options:
     # The claim that the runs stand for, in a few words.
     what: str = ""
     # Score whose steps and minutes are recorded (None: the highest one known for the environment).
-    threshold: float | None = None
+    threshold: Score | None = None
     # Only check: exit code 1 when a table or a figure is stale.
     check: bool = False
     # Folder of the CSVs.
@@ -53,12 +53,11 @@ class Options:
 
     def __post_init__(self) -> None:
         """Refuse impossible combinations."""
+        super().__post_init__()
         if bool(self.runs) != bool(self.record):
             raise ConfigError("--record NAME and run folders belong together")
         if self.record and not self.what:
             raise ConfigError('--record needs --what "the claim in a few words"')
-        if self.threshold is not None and not math.isfinite(self.threshold):
-            raise ConfigError(f"--threshold must be a number, not {self.threshold}")
         if self.record and self.check:
             raise ConfigError("--check changes nothing; leave out --record")
 

@@ -27,12 +27,15 @@ from agents.reports.provenance import provenance_of_command
 from agents.reports.store import upsert, write_csv
 from agents.rl.replay import Replay
 from agents.training.cli import cli, command
+from agents.training.config import Copies
 from agents.training.env_runner import VectorEnvRunner
 from envs.config import EnvConfig
 from envs.names import is_atari, resolve
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
+from rl_gen_lab.cli.settings import Few, OptionalSteps, Ranged, Steps, Threads
 from rl_gen_lab.compute.seeding import Generators
+from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.provenance import hardware
 
@@ -44,7 +47,7 @@ Agent = Literal["dqn", "actor_critic", "ppo"]
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Ranged):
     """Settings of a speed measurement: agents, work and repetitions."""
 
     # Environment; with pixels the network takes most of the time, with vectors everything around it.
@@ -52,25 +55,26 @@ class Config:
     # Our agents, each beside the same algorithm of Stable-Baselines3.
     agents: tuple[Agent, ...] = ("dqn", "actor_critic", "ppo")
     # Pairs of runs; the result is the ratio of the medians.
-    pairs: int = 3
+    pairs: Few = 3
     # Agent steps of each run.
-    steps: int = 4_000
+    steps: Steps = 4_000
     # Agent steps before learning starts; they are not timed.
-    learning_starts: int = 1_000
+    learning_starts: OptionalSteps = 1_000
     # Environments that step together, a multiple of 4.
-    num_envs: int = 8
+    num_envs: Copies = 8
     # Threads of torch.
-    threads: int = 1
+    threads: Threads = 1
     # Folder of the CSVs.
     results_dir: Path = Path("results")
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
+        super().__post_init__()
         if not self.agents:
             raise ConfigError("agents must name at least one of dqn, actor_critic, ppo")
-        if self.pairs < 1 or self.steps < self.learning_starts + 500:
-            raise ConfigError("pairs must be at least 1, and steps at least 500 more than learning_starts")
-        if self.num_envs < 1 or self.num_envs % UPDATE_EVERY_ENV_STEPS:
+        if self.steps < self.learning_starts + 500:
+            raise ConfigError("steps must be at least 500 more than learning_starts")
+        if self.num_envs % UPDATE_EVERY_ENV_STEPS:
             raise ConfigError(f"num_envs must be a multiple of {UPDATE_EVERY_ENV_STEPS}, not {self.num_envs}")
         resolve(self.env)
 
@@ -218,6 +222,8 @@ def record(file: Path, rows: list[dict[str, object]]) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Measure and write the CSVs."""
     config = cli(Config, argv)
+    with save_errors(config.results_dir):  # before the measurement, not after it
+        config.results_dir.mkdir(parents=True, exist_ok=True)
     if "dqn" in config.agents and is_atari(resolve(config.env)):
         memory = measure_replay(config)
         write_csv(config.results_dir / "replay_memory.csv", list(memory[0]), memory)

@@ -27,30 +27,27 @@ from envs.config import EnvConfig
 from envs.ground_truth.wrappers import GroundTruthInfo
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
+from rl_gen_lab.cli.settings import Ranged, Seed, Share, Steps
+from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Ranged):
     """Settings of a verification: environment, policy and frames."""
 
     # An environment of envs/ground_truth/games.
     env: str = "Pong"
     # Frames to verify; an agent's step has several.
-    frames: int = 20_000
+    frames: Steps = 20_000
     # Run folder of the trained agent that plays (None: uniformly random actions).
     run: Path | None = None
     # Probability that the trained agent acts at random.
-    epsilon: float = 0.01
+    epsilon: Share = 0.01
     # Seed of the environment and of the random actions.
-    seed: int = 0
+    seed: Seed = 0
     # Folder of truth.csv.
     results_dir: Path = Path("results")
-
-    def __post_init__(self) -> None:
-        """Refuse impossible values."""
-        if self.frames < 1 or not 0 <= self.epsilon <= 1:
-            raise ConfigError("frames must be at least 1, and epsilon between 0 and 1")
 
 
 @dataclass
@@ -135,6 +132,8 @@ def measure(config: Config) -> dict[str, object]:
 def main(argv: list[str] | None = None) -> None:
     """Verify, write the CSV and print the result."""
     config = cli(Config, argv)
+    with save_errors(config.results_dir):  # before the measurement, not after it
+        config.results_dir.mkdir(parents=True, exist_ok=True)
     row = measure(config)
     upsert(config.results_dir / "truth.csv", [row], key=("env_id", "policy"), sort=("env_id",))
     print(

@@ -10,6 +10,7 @@ import contextlib
 import functools
 import io
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,8 @@ from typing import ParamSpec, TypeVar
 import tyro
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from envs.flags import make_registry, plain_booleans
+
 ConfigT = TypeVar("ConfigT")
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,12 +29,24 @@ SECONDS_BETWEEN_LINES = 10.0
 
 
 def cli(config_class: type[ConfigT], argv: list[str] | None) -> ConfigT:
-    """Read flags. Exits with code 0 after --help. Raises: ValueError, in one line, for a wrong flag."""
-    stderr = io.StringIO()
+    """Read flags. Exits with code 0 after --help. Raises: ValueError for a wrong flag, OSError for a path."""
+    stderr, words = io.StringIO(), plain_booleans(config_class, sys.argv[1:] if argv is None else argv)
+    others = [word for word in words if word not in ("-h", "--help")]
+    if len(words) > len(others) > 0:
+        try:
+            cli(config_class, others)
+        except ValueError as error:
+            if str(error).startswith("Unrecognized"):
+                raise
     try:
         with contextlib.redirect_stderr(stderr):
             return tyro.cli(
-                config_class, args=argv, prog=_program(), description=config_class.__doc__, use_underscores=True
+                config_class,
+                args=words,
+                prog=_program(),
+                description=config_class.__doc__,
+                use_underscores=True,
+                registry=make_registry(),
             )
     except SystemExit as error:
         if not error.code:
@@ -39,7 +54,9 @@ def cli(config_class: type[ConfigT], argv: list[str] | None) -> ConfigT:
         # tyro draws a box: keep the message, drop the border, the title and the hint to --help.
         lines = [line.strip("│╭╮╰╯─- ") for line in stderr.getvalue().splitlines()[1:]]
         message = " ".join(line for line in lines if line and not line.endswith("--help"))
-        raise ValueError(message.partition("For full helptext")[0].strip() or "wrong flags; see --help") from None
+        message = re.split("For full helptext|Argument helptext:|Got errors:", message)[0]
+        message = message.removeprefix("Error parsing ").replace(": must be ", " must be ")
+        raise ValueError(message.strip() or "wrong flags; see --help") from None
 
 
 def _program() -> str | None:
@@ -79,7 +96,8 @@ def command(main: Callable[P, R]) -> Callable[P, R]:
             with _handle_broken_pipe():
                 return main(*args, **kwargs)
         except (ValueError, OSError) as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+            message = re.sub(r"\S{500,}", lambda word: f"{word[0][:60]}...", " ".join(str(error).split()))
+            print(f"error: {message}", file=sys.stderr, flush=True)
             sys.exit(2)
         except KeyboardInterrupt:
             print("stopped; the same command goes on from here", file=sys.stderr, flush=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any, get_args, get_type_hints
 
 import tyro
+from annotated_types import Interval
 
 DETECTOR_KINDS = ("detector", "segment")  # models that observe for an agent, as in "detector:RUN"
 MAX_EPISODE_FRAMES = 108_000  # half an hour of an Atari game, the usual limit since Mnih et al. 2015
@@ -13,6 +15,32 @@ MAX_EPISODE_FRAMES = 108_000  # half an hour of an Atari game, the usual limit s
 
 class UnknownEnvError(ValueError):
     """The environment does not exist; the message names the nearest ones."""
+
+
+def check_ranges(config: object, prefix: str = "") -> None:
+    """Refuse a number out of the range that is annotated at its type. Raises: ValueError, naming it with `prefix`."""
+    for name, hint in get_type_hints(type(config), include_extras=True).items():
+        if wrong := out_of_range(getattr(config, name), hint):
+            raise ValueError(f"{prefix}{name} {wrong}")
+
+
+def out_of_range(value: object, hint: Any) -> str | None:
+    """Return what is wrong with a number by the range (ge, and le or lt) in its type; None where nothing is."""
+    for r in ranges_in(hint) if isinstance(value, int | float) else ():
+        if not (r.ge <= value and (value <= r.le if r.lt is None else value < r.lt)):  # NaN is neither
+            return f"must be {in_words(r)}, not {value}"
+    return None
+
+
+def ranges_in(hint: Any) -> Iterator[Any]:
+    """Yield the ranges of a type, and of those that it is made of."""
+    yield from (hint,) if isinstance(hint, Interval) else (r for part in get_args(hint) for r in ranges_in(part))
+
+
+def in_words(r: Any) -> str:
+    """Return a range as in "from 1 to 10" or "from 0 to below 1"."""
+    high = {10**9: "10^9", 2**63: "2^63"}.get(r.lt or r.le, f"{r.lt or r.le:,}")
+    return f"from {r.ge:,} to {'' if r.lt is None else 'below '}{high}"
 
 
 @dataclass(frozen=True)
@@ -23,19 +51,19 @@ class EnvConfig:
     # or these numbers as detected by a trained model, detector:RUN or segment:RUN.
     observe: Annotated[str, tyro.conf.arg(aliases=["--observe"])] = "pixels"
     # Probability that the emulator repeats the previous action, each frame (0.25 for ALE/*-v5, 0 for *NoFrameskip-v4).
-    sticky: float | None = None
+    sticky: Annotated[float, Interval(ge=0, lt=1)] | None = None
     # Emulator frames per agent step; the reward of a step is the sum over its frames.
-    frame_skip: int = 4
+    frame_skip: Annotated[int, Interval(ge=1, le=1_000)] = 4
     # Pixelwise maximum over the last two frames of a step (Atari sprites flicker).
     max_pool: bool = True
     # Height and width of a frame in pixels after scaling.
-    image_size: int = 84
+    image_size: Annotated[int, Interval(ge=1, le=1_024)] = 84
     # Gray frames (1 channel) instead of RGB (3 channels).
     grayscale: bool = True
     # Frames per observation, oldest first.
-    frame_stack: int = 4
+    frame_stack: Annotated[int, Interval(ge=1, le=256)] = 4
     # At most this many random-length no-ops at the start of a game.
-    noop_max: int = 30
+    noop_max: Annotated[int, Interval(ge=0, le=1_000)] = 30
     # All 18 joystick actions instead of the game's minimal set.
     full_action_space: bool = False
     # Press FIRE at the start of a game (None: only for the older *-v4 ids, whose published tables do so).
@@ -50,17 +78,11 @@ class EnvConfig:
     clip_rewards: bool = True
     # A game is truncated after this many emulator frames; an episode of an environment without a time limit of its own
     # after as many steps, so that the evaluation of an agent that goes in circles ends.
-    max_episode_frames: int = MAX_EPISODE_FRAMES
+    max_episode_frames: Annotated[int, Interval(ge=1, le=10**9)] = MAX_EPISODE_FRAMES
 
     def __post_init__(self) -> None:
+        check_ranges(self, "world.")
         model, colon, source = self.observe.partition(":")
         if self.observe not in ("pixels", "objects") and not (model in DETECTOR_KINDS and colon and source):
             known = ", ".join(["pixels", "objects", *(f"{name}:RUN" for name in DETECTOR_KINDS)])
             raise ValueError(f"world.observe must be one of {known}, not {self.observe!r}")
-        if self.sticky is not None and not 0.0 <= self.sticky < 1.0:
-            raise ValueError(f"world.sticky must lie in [0, 1), not {self.sticky}")
-        for field in ("frame_skip", "image_size", "frame_stack", "max_episode_frames"):
-            if getattr(self, field) < 1:
-                raise ValueError(f"world.{field} must be at least 1, not {getattr(self, field)}")
-        if self.noop_max < 0:
-            raise ValueError(f"world.noop_max must be at least 0, not {self.noop_max}")

@@ -17,15 +17,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import gymnasium as gym
 import numpy as np
+from annotated_types import Interval
 from PIL import Image
 
 from envs import names
 from envs.commands import Bar, cli, command
-from envs.config import EnvConfig
+from envs.config import EnvConfig, check_ranges
 from envs.dataset import contact_sheet, folder
 from envs.factory import Wrapper, make_env
 from envs.fingerprint import fingerprint
@@ -40,6 +41,7 @@ ActionFn = Callable[[np.ndarray, bool], Any]
 MIN_EPISODES, MAX_EPISODES = 10, 20  # enough that every split has frames, and in large datasets more than one episode
 REPEAT_PROBABILITY = 0.75  # of the action of random play, so that paddles travel
 MAX_TRIES_PER_FRAME = 50
+Share = Annotated[float, Interval(ge=0, le=1)]
 
 
 @dataclass(frozen=True)
@@ -62,31 +64,27 @@ class Config:
     # Any environment of envs/ground_truth/games.
     env: str = "Pong"
     # Labeled frames to write.
-    frames: int = 5_000
+    frames: Annotated[int, Interval(ge=1, le=10**9)] = 5_000
     # Seed of play, interventions, captions and splits.
-    seed: int = 0
+    seed: Annotated[int, Interval(ge=0, lt=2**63)] = 0
     # Folder to write (None: datasets/<env>_<frames>_<seed>).
     out: Path | None = None
     # Agent steps between two frames of an episode.
-    every: int = 6
+    every: Annotated[int, Interval(ge=1, le=10_000)] = 6
     # Share of frames for which positions and scores are written into RAM at random (Atari only).
-    interventions: float = 0.25
+    interventions: Share = 0.25
     # Probability of a random action where an agent plays.
-    epsilon: float = 0.05
+    epsilon: Share = 0.05
     # Share of the episodes of an agent that are random play instead: detectors need frames that a good agent never
     # reaches.
-    random_episodes: float = 0.0
+    random_episodes: Share = 0.0
     # Describe motion and the last event in captions too, and keep the frame before each frame as NUMBER_before.png.
     history: bool = False
     # How the emulator runs, and what an agent sees.
     world: EnvConfig = field(default_factory=EnvConfig)
 
     def __post_init__(self) -> None:
-        if self.frames < 1 or self.every < 1:
-            raise ValueError("frames and every must be at least 1")
-        for name in ("interventions", "epsilon", "random_episodes"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"{name} is a share between 0 and 1, not {getattr(self, name)}")
+        check_ranges(self)
 
     @property
     def path(self) -> Path:

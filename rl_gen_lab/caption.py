@@ -15,11 +15,12 @@ from typing import Annotated, Literal, cast
 
 import torch
 import tyro
+from annotated_types import Interval
 
 from rl_gen_lab.cli.command import exit_on_error
-from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.cli.progress import ProgressDisplay
+from rl_gen_lab.cli.settings import OptionalSteps, Ranged
 from rl_gen_lab.data import dataset as data
 from rl_gen_lab.data.vocabulary import describe_unknown
 from rl_gen_lab.look import open_split
@@ -30,7 +31,7 @@ from rl_gen_lab.vision.captioning.task import CaptioningTask
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Ranged):
     """Measure a captioner and draw its attention."""
 
     # Run folder of a trained captioner.
@@ -40,15 +41,11 @@ class Config:
     # Split of the images.
     split: Literal["train", "val", "test"] = "val"
     # Width of the beam search (None: as configured in the training); 1: greedy.
-    beam: int | None = None
+    beam: Annotated[int, Interval(ge=1, le=1_000)] | None = None
     # Images to draw the attention for, spread over the split.
-    pictures: int = 4
+    pictures: Annotated[int, Interval(ge=0, le=10_000)] = 4
     # Images to measure, the first ones of the split (None: all; 0: only draw).
-    images: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.pictures < 0 or (self.images or 0) < 0 or (self.beam is not None and self.beam < 1):
-            raise ConfigError("pictures and images must be at least 0, beam at least 1")
+    images: OptionalSteps | None = None
 
 
 def open_captioner(path: Path, beam: int | None = None) -> CaptioningTask:

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags
-from rl_gen_lab.cli.settings import WandbConfig
+from rl_gen_lab.cli.settings import Ranged, WandbConfig
 from rl_gen_lab.tracking.report import report
 from rl_gen_lab.tracking.wandb_names import resolve, stored_settings
 from rl_gen_lab.tracking.workspace import save, workspace
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Ranged):
     """Save the project's dashboard in Weights & Biases."""
 
     # W&B user or team that owns the project; none: WANDB_ENTITY, else that of `wandb init`.

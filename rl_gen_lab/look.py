@@ -17,6 +17,7 @@ import tyro
 from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags
+from rl_gen_lab.cli.settings import Few, Ranged
 from rl_gen_lab.data import dataset as data
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.load import load_task
@@ -24,7 +25,7 @@ from rl_gen_lab.training.tasks import TASKS, draw_predictions
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Ranged):
     """Draw the predictions of a vision model."""
 
     # Run folder of a trained model.
@@ -34,11 +35,7 @@ class Config:
     # Split of the images.
     split: Literal["train", "val", "test"] = "val"
     # Images to draw, spread over the split.
-    pictures: int = 4
-
-    def __post_init__(self) -> None:
-        if self.pictures < 1:
-            raise ConfigError(f"pictures must be at least 1, not {self.pictures}")
+    pictures: Few = 4
 
 
 def open_split(run: Path, folder: Path | None, split: str) -> data.Split:

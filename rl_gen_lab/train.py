@@ -16,12 +16,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags, peek_flag, refuse_other_flags
 from rl_gen_lab.cli.saved import from_saved
+from rl_gen_lab.cli.shell import typed_path
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.config import Config
 
@@ -30,9 +30,9 @@ def read_config(argv: list[str] | None) -> Config:
     """Read the configuration from a command line; with `--resume`, from the run folder. Raises: UserError."""
     argv = sys.argv[1:] if argv is None else argv
     resume = peek_flag(argv, "resume")
-    if resume is None:
+    if resume is None or {"-h", "--help"} & set(argv):
         return parse_flags(Config, argv, description=__doc__)
-    path = Path(resume)
+    path = typed_path(resume)
     run = RunFolder.open(path)
     config = from_saved(Config, run.read_config()["config"], str(run.config_file))
     refuse_other_flags([word for word in argv if word != config.task], ("--resume", "--total-minutes"))

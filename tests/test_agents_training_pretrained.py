@@ -172,7 +172,7 @@ def test_a_file_of_a_backbone_alone_is_taken_and_a_missing_one_refused(
     [
         ({"init_frozen": "all"}, "belong to --init-backbone"),
         ({"init_learning_rate_factor": 0.1}, "belong to --init-backbone"),
-        ({"init_backbone": Path("runs/RUN"), "init_learning_rate_factor": 0.0}, "--init-frozen all"),
+        ({"init_backbone": Path("runs/RUN"), "init_learning_rate_factor": 0.0}, "must be above 0"),
     ],
 )
 def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any], message: str) -> None:

@@ -79,7 +79,7 @@ def fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fails:
         (["--total-minutes", "-1"], "total_minutes"),
         (["--total-minutes", "nan"], "total_minutes"),
         (["--stop-at-return", "nan"], "stop_at_return"),
-        (["--ensemble-size", "100000000000"], "--ensemble-size"),
+        (["--ensemble-size", "1000000"], "--ensemble-size"),
         (["--resume", "/nowhere/run"], "no run folder"),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0].strip("-"),

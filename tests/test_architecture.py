@@ -53,7 +53,7 @@ SUITES = (
 # Modules without a test file of their own: settings, protocols, the tables of the games (verified frame by frame)
 # and parts that are tested through the module that uses them.
 TESTED_BY_OTHERS = re.compile(
-    r"\w+_(config|interfaces|task|objects|colors|models|smoothing)|envs_ground_truth_games_\w+"
+    r"\w+_(config|interfaces|task|objects|colors|models)|envs_ground_truth_games_\w+"
     r"|agents_training_(cli|evaluator|metadata|run_log|scores)|agents_analysis_gradient_quality|agents_observation"
     r"|agents_reports_variance|rl_gen_lab_runs_(files|guards|interrupt)|rl_gen_lab_training_checkpoint"
 )

@@ -148,10 +148,10 @@ def test_splits_without_frames_are_named(
     [
         (["--env", "Qbert"], "no ground truth for ALE/Qbert-v5"),
         (["--env", "Pnog"], "did you mean 'Pong'"),
-        (["--interventions", "2"], "interventions is a share"),
-        (["--epsilon", "-1"], "epsilon is a share"),
-        (["--frames", "0"], "at least 1"),
-        (["--random-episodes", "1.5"], "random_episodes is a share"),
+        (["--interventions", "2"], "--interventions must be from 0 to 1"),
+        (["--epsilon", "-1"], "--epsilon must be from 0 to 1"),
+        (["--frames", "0"], "--frames must be from 1 to 10^9"),
+        (["--random-episodes", "1.5"], "--random_episodes must be from 0 to 1"),
         (["--observe", "objects"], "random play observes nothing"),
     ],
 )

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.cli.settings import DeviceConfig, multiplies_bfloat16
+from rl_gen_lab.cli.settings import DeviceConfig
+from rl_gen_lab.compute.devices import multiplies_bfloat16
 
 
 @pytest.mark.parametrize(
@@ -32,5 +33,5 @@ def test_automatic_precision_is_what_the_processor_is_made_for(
 
 
 def test_no_threads_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"device\.threads must be 1 or more, not 0"):
+    with pytest.raises(ConfigError, match=r"threads must be from 1 to 1,024, not 0"):
         DeviceConfig(threads=0)

@@ -40,8 +40,8 @@ def test_a_backbone_that_does_not_fit_is_refused_unbuilt(monkeypatch: pytest.Mon
     [
         ("resnet", {"stages": 32}),
         ("squeezenet", {"stages": 20}),
-        ("densenet", {"width": 4_000_000}),
-        ("resnext", {"width": 4 * 10**12}),
+        ("densenet", {"width": 1_000_000}),
+        ("resnext", {"width": 1_000_000}),
         ("resnet_bottleneck", {"depth": 30, "width": 16_384}),
     ],
 )
@@ -51,9 +51,9 @@ def test_absurd_sizes_are_one_line(name: str, choices: dict[str, int]) -> None:
 
 
 def test_what_could_not_even_be_counted_is_refused() -> None:
-    with pytest.raises(ConfigError, match="stages of a backbone must be at most 32, not 33"):
+    with pytest.raises(ConfigError, match="stages must be from 1 to 32, not 33"):
         BackboneConfig(stages=33)
-    with pytest.raises(ConfigError, match="depth of a backbone must be at most 200, not 5,000"):
+    with pytest.raises(ConfigError, match="depth must be from 1 to 200, not 5000"):
         BackboneConfig(depth=5_000)
     with pytest.raises(ConfigError, match=r"depth 40 has 549,755,813,888 convolutions .* at most 10"):
         build_configured("fractalnet", SHAPE, BackboneConfig(depth=40))

@@ -50,9 +50,10 @@ def test_training_that_does_not_fit_is_refused_before_the_run_folder(
     with pytest.raises(ConfigError, match=r"segment\.model fcn .*smaller --segment\.width or --segment\.levels"):
         training_run.train(replace(base, task="segment", segment=SegmentConfig("fcn", levels=16)))
     with pytest.raises(ConfigError, match=r"detect\.model rcnn .*smaller --detect\.choices\.width"):
-        training_run.train(replace(base, detect=DetectConfig("rcnn", choices=BackboneConfig(width=4_000_000))))
-    with pytest.raises(ConfigError, match=r"segment\.levels must be at most 32"):
-        training_run.train(replace(base, task="segment", segment=SegmentConfig("fcn", levels=99)))
+        training_run.train(replace(base, detect=DetectConfig("rcnn", choices=BackboneConfig(width=1_000_000))))
+    patches = SegmentConfig("patch", patches=1_000_000)
+    with pytest.raises(ConfigError, match=r"1,000,000 patches of \d+ images .* use fewer --segment\.patches"):
+        training_run.train(replace(base, task="segment", segment=patches))
     assert not base.runs_dir.exists()
     free(monkeypatch, 10**9)
     training_run.train(

@@ -6,7 +6,6 @@ many more episodes of its own.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Annotated
 import numpy as np
 import torch
 import tyro
+from annotated_types import Interval
 from torch import Tensor, nn
 
 from agents.analysis.gradient_estimators import (
@@ -38,7 +38,7 @@ from rl_gen_lab.backbones import build
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.saved import from_saved
-from rl_gen_lab.cli.settings import DeviceConfig
+from rl_gen_lab.cli.settings import Count, DeviceConfig, Few, OptionalSteps, Positive, Ranged, Seed
 from rl_gen_lab.compute.devices import setup
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.runs.checkpoints import load_weights
@@ -54,7 +54,7 @@ REFERENCE = Estimator("learned")  # without bias, for the value was fitted to ot
 
 
 @dataclass(frozen=True)
-class MeasurementConfig:
+class MeasurementConfig(Ranged):
     """Settings of a measurement of gradient quality: policy and episodes."""
 
     # Short name ("CartPole"), Gymnasium id, or module:Id-v0.
@@ -62,21 +62,21 @@ class MeasurementConfig:
     # Run folder of reinforce, actor_critic or ppo whose last policy is measured; none: a policy is trained here.
     run: Path | None = None
     # Updates of the policy trained here (REINFORCE with the leave-one-out baseline, Adam).
-    warm_up_updates: int = 30
+    warm_up_updates: OptionalSteps = 30
     # Adam's learning rate in these.
-    learning_rate: float = 3e-3
+    learning_rate: Positive = 3e-3
     # Episodes in a batch, from which an estimate is made.
-    episodes: int = 16
+    episodes: Annotated[int, Interval(ge=2, le=4_096)] = 16
     # Batches that each estimator is measured on.
-    batches: int = 100
+    batches: Annotated[int, Interval(ge=2, le=1_000_000)] = 100
     # Batches that the reference gradient is the mean of.
-    truth_batches: int = 400
+    truth_batches: Annotated[int, Interval(ge=2, le=1_000_000)] = 400
     # Batches that the value networks, one for each discount, are fitted to.
-    value_batches: int = 40
+    value_batches: Few = 40
     # Updates of each value network.
-    value_updates: int = 1_000
+    value_updates: Count = 1_000
     # Seed of everything.
-    seed: int = 1
+    seed: Seed = 1
 
     policy: Annotated[PolicyConfig, tyro.conf.arg(name="")] = field(
         default_factory=lambda: PolicyConfig(backbone="mlp_tanh")
@@ -86,16 +86,7 @@ class MeasurementConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        for name in ("episodes", "batches", "truth_batches"):
-            if getattr(self, name) < 2:
-                raise ConfigError(f"{name} must be at least 2, not {getattr(self, name)}")
-        for name in ("value_batches", "value_updates"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.warm_up_updates < 0:
-            raise ConfigError(f"warm_up_updates must be at least 0, not {self.warm_up_updates}")
-        if not 0 < self.learning_rate < math.inf:
-            raise ConfigError(f"learning_rate must be more than 0 and finite, not {self.learning_rate}")
+        super().__post_init__()
         if self.world.episodic_life or self.world.episodic_points:
             raise ConfigError("the variance lab takes whole episodes: no world.episodic_life, no world.episodic_points")
         if self.device.device != "cpu":

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from envs.ground_truth.objects import Detections
 from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.shell import typed_path
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.load import load_task, weights_digest
 from rl_gen_lab.vision.detection.one_stage import OneStageTask
@@ -63,9 +64,10 @@ class NetworkDetector:
 def load_detector(model: str, source: str) -> NetworkDetector:
     """Load the model of a run folder: a "detector", or a "segment", whose connected components are the objects.
 
-    Raises: CheckpointError.
+    Raises: CheckpointError, ConfigError.
     """
-    return _load(model, source, weights_digest(Path(source)))
+    path = typed_path(source)
+    return _load(model, str(path), weights_digest(path))
 
 
 @functools.lru_cache(maxsize=8)

@@ -8,17 +8,30 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from annotated_types import Interval
 from gymnasium import Space, spaces
 
-from agents.training.config import AgentConfig
+from agents.training.config import AgentConfig, Copies, LogStd
 from rl_gen_lab.backbones import SMALLEST_FRAME
 from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.settings import (
+    Count,
+    Few,
+    NotNegative,
+    OptionalSteps,
+    Positive,
+    PositiveShare,
+    Ranged,
+    Share,
+    Steps,
+)
 from rl_gen_lab.runs import provenance
 
 Algo = Literal["dqn", "a2c", "ppo"]
+Units = Annotated[int, Interval(ge=1, le=8_192)]
 # SB3's names for what it logs -> ours. A loss that is not finite stops the run, the rest only describes it.
 LOSSES = {
     "train/loss": "losses/td_loss",
@@ -37,67 +50,67 @@ STATUS = {
 
 
 @dataclass(frozen=True)
-class DQNSettings:
+class DQNSettings(Ranged):
     """Arguments of stable_baselines3.DQN."""
 
     # Learning rate of Adam at the start.
-    learning_rate: float = 1e-4
+    learning_rate: Positive = 1e-4
     # Learning rate at the end of the run, linear in between (None: constant).
-    learning_rate_end: float | None = None
+    learning_rate_end: NotNegative | None = None
     # Transitions kept, over all environments.
-    buffer_size: int = 1_000_000
+    buffer_size: Steps = 1_000_000
     # Agent steps of random play before learning begins.
-    learning_starts: int = 100
+    learning_starts: OptionalSteps = 100
     # Transitions in an update.
-    batch_size: int = 32
+    batch_size: Count = 32
     # Share of the online network that the target network takes over at a change.
-    tau: float = 1.0
+    tau: Share = 1.0
     # Discount of a reward one agent step later.
-    gamma: float = 0.99
+    gamma: Share = 0.99
     # Vector steps between two rounds of updates.
-    train_freq: int = 4
+    train_freq: Count = 4
     # Updates in a round; -1: as many as agent steps since the last.
-    gradient_steps: int = 1
+    gradient_steps: Annotated[int, Interval(ge=-1, le=10_000)] = 1
     # Rewards summed before bootstrapping.
-    n_steps: int = 1
+    n_steps: Count = 1
     # Keep each observation once instead of twice; takes the end of a time limit for a termination.
     optimize_memory_usage: bool = False
     # Agent steps between two changes of the target network.
-    target_update_interval: int = 10_000
+    target_update_interval: Steps = 10_000
     # Share of the run over which epsilon falls.
-    exploration_fraction: float = 0.1
+    exploration_fraction: Share = 0.1
     # Probability of a random action at the start, ...
-    exploration_initial_eps: float = 1.0
+    exploration_initial_eps: Share = 1.0
     # ... and after that share of the run.
-    exploration_final_eps: float = 0.05
+    exploration_final_eps: Share = 0.05
     # Gradients are scaled down to this norm.
-    max_grad_norm: float = 10.0
+    max_grad_norm: Positive = 10.0
 
 
 @dataclass(frozen=True)
-class A2CSettings:
+class A2CSettings(Ranged):
     """Arguments of stable_baselines3.A2C and of its policy."""
 
     # Learning rate of the optimizer at the start.
-    learning_rate: float = 7e-4
+    learning_rate: Positive = 7e-4
     # Learning rate at the end of the run, linear in between (None: constant).
-    learning_rate_end: float | None = None
+    learning_rate_end: NotNegative | None = None
     # Vector steps in a rollout; each rollout is one update.
-    n_steps: int = 5
+    n_steps: Count = 5
     # Discount of a reward one agent step later.
-    gamma: float = 0.99
+    gamma: Share = 0.99
     # Bias against variance of the advantages; 1 is the plain n-step advantage.
-    gae_lambda: float = 1.0
+    gae_lambda: Share = 1.0
     # Weight of the entropy in the loss.
-    ent_coef: float = 0.0
+    ent_coef: NotNegative = 0.0
     # Weight of the value loss in the loss.
-    vf_coef: float = 0.5
+    vf_coef: NotNegative = 0.5
     # Gradients are scaled down to this norm.
-    max_grad_norm: float = 0.5
+    max_grad_norm: Positive = 0.5
     # RMSProp instead of Adam.
     use_rms_prop: bool = True
     # RMSProp's epsilon.
-    rms_prop_eps: float = 1e-5
+    rms_prop_eps: Positive = 1e-5
     # RMSProp as TensorFlow computes it, epsilon inside the root.
     rms_prop_tf_like: bool = False
     # Standardize advantages in each update.
@@ -105,49 +118,49 @@ class A2CSettings:
     # State-dependent exploration, for continuous actions.
     use_sde: bool = False
     # Vector steps between two draws of its noise; -1: one draw a rollout.
-    sde_sample_freq: int = -1
+    sde_sample_freq: Annotated[int, Interval(ge=-1, le=1_000_000)] = -1
     # Logarithm of the standard deviation of continuous actions at the start.
-    log_std_init: float = 0.0
+    log_std_init: LogStd = 0.0
     # Orthogonal initial weights.
     ortho_init: bool = True
 
 
 @dataclass(frozen=True)
-class PPOSettings:
+class PPOSettings(Ranged):
     """Arguments of stable_baselines3.PPO and of its policy."""
 
     # Learning rate of Adam at the start.
-    learning_rate: float = 3e-4
+    learning_rate: Positive = 3e-4
     # Learning rate at the end of the run, linear in between (None: constant).
-    learning_rate_end: float | None = None
+    learning_rate_end: NotNegative | None = None
     # Vector steps in a rollout.
-    n_steps: int = 2048
+    n_steps: Count = 2048
     # Transitions in an update.
-    batch_size: int = 64
+    batch_size: Count = 64
     # Passes over a rollout.
-    n_epochs: int = 10
+    n_epochs: Few = 10
     # Discount of a reward one agent step later.
-    gamma: float = 0.99
+    gamma: Share = 0.99
     # Bias against variance of the advantages.
-    gae_lambda: float = 0.95
+    gae_lambda: Share = 0.95
     # The probability ratio is clipped to 1 +- this, at the start.
-    clip_range: float = 0.2
+    clip_range: PositiveShare = 0.2
     # The same at the end of the run, linear in between (None: constant).
-    clip_range_end: float | None = None
+    clip_range_end: Share | None = None
     # Standardize advantages in each update.
     normalize_advantage: bool = True
     # Weight of the entropy in the loss.
-    ent_coef: float = 0.0
+    ent_coef: NotNegative = 0.0
     # Weight of the value loss in the loss.
-    vf_coef: float = 0.5
+    vf_coef: NotNegative = 0.5
     # Gradients are scaled down to this norm.
-    max_grad_norm: float = 0.5
+    max_grad_norm: Positive = 0.5
     # State-dependent exploration, for continuous actions.
     use_sde: bool = False
     # Vector steps between two draws of its noise; -1: one draw a rollout.
-    sde_sample_freq: int = -1
+    sde_sample_freq: Annotated[int, Interval(ge=-1, le=1_000_000)] = -1
     # Logarithm of the standard deviation of continuous actions at the start.
-    log_std_init: float = 0.0
+    log_std_init: LogStd = 0.0
     # Orthogonal initial weights.
     ortho_init: bool = True
 
@@ -168,13 +181,13 @@ class Config(AgentConfig):
     # Short name ("Pong", "CartPole"), Gymnasium id, or module:Id-v0.
     env: str = "Pong"
     # Agent steps to take, over all environments; schedules that fall over the run fall over these.
-    total_env_steps: int = 1_000_000
+    total_env_steps: Steps = 1_000_000
     # Copies of the environment that step together.
-    num_envs: int = 1
+    num_envs: Copies = 1
     # Our network from observations to features: auto, nature, impala, small, tiny, mlp (None: SB3's own).
     backbone: str | None = None
     # Hidden layers behind the features (None: SB3's own choice; none behind our backbone).
-    net_arch: tuple[int, ...] | None = None
+    net_arch: tuple[Units, ...] | None = None
     # Between the layers of a policy for vectors without our backbone (None: SB3's own choice: relu for DQN, else tanh).
     activation: Literal["tanh", "relu"] | None = None
     # Standardize observations and rewards by running statistics (SB3's VecNormalize); vectors only.
@@ -186,13 +199,13 @@ class Config(AgentConfig):
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        for name in ("total_env_steps", "num_envs"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        super().__post_init__()
         if self.device.precision != "float32" or self.device.compile:
             raise ConfigError(
                 "Stable-Baselines3 computes in float32 and is not compiled: give neither --precision nor --compile"
             )
+        if self.dqn.gradient_steps == 0:
+            raise ConfigError("dqn.gradient_steps 0 would never train: 1 or more, or -1 for as many as agent steps")
         ppo = self.ppo
         if self.algo == "ppo" and ppo.normalize_advantage and min(ppo.batch_size, ppo.n_steps * self.num_envs) < 2:
             raise ConfigError("ppo.normalize_advantage needs at least 2 transitions in a batch and in a rollout")

@@ -19,6 +19,7 @@ from gymnasium import Space
 
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.lazy import torch
+from rl_gen_lab.cli.settings import Exponent, Ranged, Steps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,21 +34,15 @@ class ReplayTooLargeError(ConfigError):
 
 
 @dataclass(frozen=True)
-class ReplayConfig:
+class ReplayConfig(Ranged):
     """Replay memory and sampling settings."""
 
     # Transitions kept, over all environments.
-    capacity: int = 100_000
+    capacity: Steps = 100_000
     # Exponent of |TD error| in prioritized replay; 0 samples uniformly.
-    priority_exponent: float = 0.0
+    priority_exponent: Exponent = 0.0
     # Exponent of the importance weights that correct prioritized sampling; 1 corrects fully.
-    priority_beta: float = 0.4
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        for name in ("priority_exponent", "priority_beta"):
-            if not 0.0 <= getattr(self, name) <= 10.0:
-                raise ConfigError(f"replay.{name} must lie in [0, 10], not {getattr(self, name)}")
+    priority_beta: Exponent = 0.4
 
 
 @dataclass(frozen=True)

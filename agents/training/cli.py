@@ -14,6 +14,7 @@ from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags, peek_flag
 from rl_gen_lab.cli.presets import load
+from rl_gen_lab.cli.shell import typed_path
 
 # Settings of `world` that only an emulator has.
 OF_ATARI = (
@@ -55,7 +56,7 @@ def parse(config_class: type[AgentConfigT], agent: str, argv: list[str] | None) 
         return load(config_class, argv, agent=agent, presets_dir=PRESETS)
     resume = peek_flag(argv, "resume")
     if resume is not None:
-        return resumed_config(config_class, agent, Path(resume), argv)
+        return resumed_config(config_class, agent, typed_path(resume), argv)
     from envs import names  # here, so that --help needs no emulator
 
     env_id = names.resolve(peek_flag(argv, "env") or config_class.env)

@@ -38,6 +38,7 @@ def launch(
     import torch
 
     from agents.training.env_runner import VectorEnvRunner
+    from agents.training.memory_check import check_memory
     from agents.training.metadata import RunSpec
     from agents.training.session import RecordedRun
     from rl_gen_lab.compute import devices
@@ -46,6 +47,7 @@ def launch(
     spec = RunSpec.resolve(algo if exp_name is None else exp_name(config), config)
     with RecordedRun(spec) as run:
         run.device = devices.setup(config.device)
+        check_memory(spec, run.device)
         run.generators = Generators(config.seed)
         if not makes_environments:
             run.env_runner = VectorEnvRunner(spec.config.env, config.num_envs, config.world, run.generators)

@@ -24,7 +24,7 @@ from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.backbones.maps import build_for
 from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.flags import parse_flags
-from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
+from rl_gen_lab.cli.settings import Count, DeviceConfig, OptionalSteps, Positive, Ranged, Seed, Size, Steps, WandbConfig
 from rl_gen_lab.cli.values import to_dict, to_flat_dict
 from rl_gen_lab.compute import devices
 from rl_gen_lab.compute.optimizers import OptimizerConfig
@@ -39,7 +39,7 @@ EVALUATION_BATCH = 8
 
 
 @dataclass(frozen=True)
-class CountConfig:
+class CountConfig(Ranged):
     """Settings of the model."""
 
     # Network under the model: one of rl_gen_lab/backbones.
@@ -48,25 +48,25 @@ class CountConfig:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Ranged):
     """Train a model that counts the objects of an image."""
 
     # Folder of annotated images.
     data: Path
     # Seed of the first weights and of the order of images.
-    seed: int = 0
+    seed: Seed = 0
     # Passes over the training images, at most.
-    epochs: int = 12
+    epochs: Count = 12
     # Images in an update.
-    batch_size: int = 8
+    batch_size: Size = 8
     # Epochs without a better validation metric after which training stops; 0: never.
-    patience_epochs: int = 5
+    patience_epochs: OptionalSteps = 5
     # Stop after this many minutes of training, validation included.
-    total_minutes: float | None = None
+    total_minutes: Positive | None = None
     # Updates between checkpoints; there is one after every epoch as well.
-    checkpoint_every_updates: int = 500
+    checkpoint_every_updates: Steps = 500
     # Updates between lines of losses in the record.
-    log_every_updates: int = 20
+    log_every_updates: Steps = 20
     # Folder in which run folders are made.
     runs_dir: Path = Path("runs")
 

@@ -25,10 +25,11 @@ from agents.rl import ops
 from agents.rl.exploration import epsilon_greedy
 from agents.rl.interfaces import Generators, Step, TrainingRun
 from agents.rl.optimizers import parameter_groups
-from agents.training.config import LearnerConfig, check_numbers
+from agents.training.config import Copies, LearnerConfig
 from agents.training.launch import launch
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.lazy import torch
+from rl_gen_lab.cli.settings import OptionalSteps, Positive, Share, Steps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,29 +42,23 @@ class Config(LearnerConfig):
     """Settings of an Expected Sarsa run; env, seed, world, eval and others are shared by all agents."""
 
     # Agent steps to take, over all environments.
-    total_env_steps: int = 200_000
+    total_env_steps: Steps = 200_000
     # Copies of the environment that step together: the transitions of an update.
-    num_envs: int = 16
+    num_envs: Copies = 16
     # Discount of a reward one agent step later.
-    gamma: float = 0.99
+    gamma: Share = 0.99
     # Adam's learning rate.
-    learning_rate: float = 3e-4
+    learning_rate: Positive = 3e-4
     # Updates between two changes of the target network.
-    target_update_every_updates: int = 100
+    target_update_every_updates: Steps = 100
     # Probability of a random action at the start, ...
-    epsilon_start: float = 1.0
+    epsilon_start: Share = 1.0
     # ... and from epsilon_env_steps on, linear in between.
-    epsilon_end: float = 0.05
+    epsilon_end: Share = 0.05
     # Agent steps over which epsilon falls.
-    epsilon_env_steps: int = 50_000
+    epsilon_env_steps: OptionalSteps = 50_000
     # Network from observations to features: auto, nature, impala, small (pixels); mlp, mlp_small (vectors).
     backbone: str = "auto"
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        positive = ("total_env_steps", "num_envs", "learning_rate", "target_update_every_updates")
-        shares = ("gamma", "epsilon_start", "epsilon_end")
-        check_numbers(self, positive=positive, not_negative=("epsilon_env_steps",), shares=shares)
 
 
 def expected_sarsa_loss(

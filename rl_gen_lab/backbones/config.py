@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Interval
 
 from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.settings import Count, Ranged, ShareBelowOne, Size
 
-MAX_STAGES, MAX_DEPTH = 32, 200  # more would take hours to construct
+# More stages and blocks would take hours to construct.
+Stages = Annotated[int, Interval(ge=1, le=32)]
+Depth = Annotated[int, Interval(ge=1, le=200)]
 
 
 @dataclass(frozen=True)
-class BackboneConfig:
+class BackboneConfig(Ranged):
     """Size, layers and regularization of a backbone."""
 
     # Channels of the first stage (densenet: twice the channels that a layer adds).
-    width: int = 16
+    width: Count = 16
     # Stages; each but the first halves height and width.
-    stages: int = 3
+    stages: Stages = 3
     # Blocks in a stage (fractalnet: columns, so 2 ** (depth - 1) convolutions on the longest path).
-    depth: int = 2
+    depth: Depth = 2
     # Stride of the first convolution.
-    first_stride: int = 2
+    first_stride: Annotated[int, Interval(ge=1, le=32)] = 2
     # Nonlinearity after each convolution.
     activation: Literal["relu", "leaky_relu", "elu", "tanh", "sigmoid"] = "relu"
     # Normalization. The papers use batch; with group an agent sees the same features for one frame as for a batch.
@@ -31,25 +36,17 @@ class BackboneConfig:
     # Features for agents: the average over all positions, or a fully connected layer of `features` units.
     head: Literal["average", "linear"] = "average"
     # Units of a linear head.
-    features: int = 256
+    features: Count = 256
     # Branches of a resnext's 3x3 convolutions.
-    branches: int = 4
+    branches: Size = 4
     # Probability that a unit after an activation is zero in training.
-    dropout: float = 0.0
+    dropout: ShareBelowOne = 0.0
     # Probability that a weight of a convolution is zero in training.
-    drop_connect: float = 0.0
+    drop_connect: ShareBelowOne = 0.0
     # Probability that a resnet's last block is skipped (earlier ones less), or a fractalnet's path is cut, in training.
-    drop_path: float = 0.0
+    drop_path: ShareBelowOne = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("width", "stages", "depth", "first_stride", "features", "branches"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} of a backbone must be at least 1, not {getattr(self, name)}")
-        for name, most in (("stages", MAX_STAGES), ("depth", MAX_DEPTH)):
-            if getattr(self, name) > most:
-                raise ConfigError(f"{name} of a backbone must be at most {most:,}, not {getattr(self, name):,}")
-        for name in ("dropout", "drop_connect", "drop_path"):
-            if not 0.0 <= getattr(self, name) < 1.0:
-                raise ConfigError(f"{name} is a probability below 1, not {getattr(self, name)}")
+        super().__post_init__()
         if self.width % 4 or self.width % self.branches:
             raise ConfigError(f"width {self.width} cannot be divided by 4 and by the {self.branches} branches")

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from typing import ParamSpec, TypeVar
@@ -29,7 +30,8 @@ def exit_on_error(main: Callable[P, R], *also: type[Exception]) -> Callable[P, R
             with handle_broken_pipe():
                 return main(*args, **kwargs)
         except caught as error:
-            print(f"error: {' '.join(str(error).split())}", file=sys.stderr, flush=True)
+            message = re.sub(r"\S{500,}", lambda word: f"{word[0][:60]}...", " ".join(str(error).split()))
+            print(f"error: {message}", file=sys.stderr, flush=True)
             sys.exit(2)
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr, flush=True)

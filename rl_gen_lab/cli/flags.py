@@ -1,5 +1,6 @@
 """Flags of a command, read by tyro into a dataclass; a wrong one is a single line with the nearest right name."""
 
+import ast
 import contextlib
 import io
 import re
@@ -10,10 +11,13 @@ from typing import TypeVar, cast
 
 import tyro
 
-from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.booleans import plain_booleans
+from rl_gen_lab.cli.errors import ConfigError, UserError
+from rl_gen_lab.cli.flag_types import make_registry
 from rl_gen_lab.cli.spelling import current_flags
 
 Config = TypeVar("Config")
+HELP = ("-h", "--help")
 
 
 def parse_flags(
@@ -24,8 +28,11 @@ def parse_flags(
     description: str | None = None,
 ) -> Config:
     """Read the flags into a `config_class`. Raises ConfigError with tyro's message in one line."""
+    words = plain_booleans(config_class, current_flags(list(sys.argv[1:] if argv is None else argv)))
+    others = [word for word in words if word not in HELP]
+    if len(words) > len(others) > 0:
+        _refuse_unknown(config_class, others, default)
     stderr = io.StringIO()
-    words = current_flags(list(sys.argv[1:] if argv is None else argv))
     try:
         with contextlib.redirect_stderr(stderr):
             parsed = tyro.cli(
@@ -35,12 +42,22 @@ def parse_flags(
                 prog=_program(),
                 description=description,
                 use_underscores=True,
+                registry=make_registry(),
             )
     except SystemExit as error:
         if not error.code:  # --help
             raise
         raise ConfigError(_one_line(stderr.getvalue())) from None
     return cast(Config, parsed)
+
+
+def _refuse_unknown(config_class: type[Config], words: list[str], default: Config | None) -> None:
+    """Raises: ConfigError for a flag beside --help that does not exist."""
+    try:
+        parse_flags(config_class, words, default=default)
+    except UserError as error:
+        if str(error).startswith("Unrecognized"):
+            raise
 
 
 def peek_flag(argv: Sequence[str] | None, name: str) -> str | None:
@@ -86,12 +103,27 @@ def _one_line(box: str) -> str:
     text = "\n".join(lines).partition("For full helptext")[0]
     message, _, similar = re.split(r"(Perhaps you meant:|Arguments similar to|Argument helptext:|$)", text, maxsplit=1)
     message = " ".join(message.split())
+    if message.startswith("Error parsing "):
+        message = _refused_value(message, text)
     unknown = re.findall(r"--[\w.-]+", message.partition("Unrecognized options:")[2])
     flags = [flag for line in re.findall(r"^--.*", similar, re.MULTILINE) for flag in re.findall(r"--[\w.]+", line)]
     if unknown and flags:
         flags.sort(key=lambda flag: max(_similarity(flag, typed) for typed in unknown), reverse=True)
         message += f" - did you mean {' or '.join(flags[:3])}?"
+    message = re.sub(r"\S{100,}", lambda word: f"{word[0][:60]}...", message)
     return message or "wrong flags; see --help"
+
+
+def _refused_value(message: str, text: str) -> str:
+    """Return a message about the value of a flag without Python's types: the flag, what it takes, what was typed."""
+    flag, _, wrong = message.removeprefix("Error parsing ").partition(": ")
+    if wrong.startswith("must be "):
+        return f"{flag} {wrong}"
+    typed = re.search(r"(?:instantiated from|parse for arguments:|parse arguments) (\[.*?\])(?=\.? |\.?$)", wrong)
+    taken = re.search(rf"^{re.escape(flag)} (.*)$", text.partition("Argument helptext:")[2], re.MULTILINE)
+    if typed is None or taken is None:
+        return f"{flag}: {wrong}"
+    return f"{flag} takes {taken[1]}, not {' '.join(ast.literal_eval(typed[1]))}"
 
 
 def _similarity(flag: str, typed: str) -> float:

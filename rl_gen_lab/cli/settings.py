@@ -1,40 +1,62 @@
-"""Settings that every training command shares: where it computes, and how it appears in Weights & Biases."""
+"""Settings: the range of every number, and what every training command shares (device, Weights & Biases)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.cli.lazy import torch
+from annotated_types import Interval
+
+from rl_gen_lab.cli.lazy import LazyModule, torch
 
 WandbMode = Literal["auto", "online", "offline", "disabled"]
+# What needs torch, and what whoever reads a training does not need to know.
+devices: Any = LazyModule("rl_gen_lab.compute.devices")
+ranges: Any = LazyModule("rl_gen_lab.cli.ranges")
+# Types of numbers, wide enough for what makes sense and narrow enough that nothing runs for ever without a word. What
+# needs too much memory only together with other settings is counted and refused later.
+Count = Annotated[int, Interval(ge=1, le=1_000_000)]
+Few = Annotated[int, Interval(ge=1, le=10_000)]  # such as updates that no line is printed between
+Steps = Annotated[int, Interval(ge=1, le=10**12)]
+OptionalSteps = Annotated[int, Interval(ge=0, le=10**12)]
+Size = Annotated[int, Interval(ge=1, le=65_536)]
+Threads = Annotated[int, Interval(ge=1, le=1_024)]
+Seed = Annotated[int, Interval(ge=0, lt=2**63)]
+Share = Annotated[float, Interval(ge=0, le=1)]
+ShareBelowOne = Annotated[float, Interval(ge=0, lt=1)]
+PositiveShare = Annotated[float, Interval(gt=0, le=1)]
+Positive = Annotated[float, Interval(gt=0, le=10**12)]
+NotNegative = Annotated[float, Interval(ge=0, le=10**12)]
+Exponent = Annotated[float, Interval(ge=0, le=10)]
+Score = Annotated[float, Interval(ge=-(10**12), le=10**12)]
+
+
+class Ranged:
+    """Base of every dataclass of settings: refuses numbers out of the range that is annotated at their type."""
+
+    def __post_init__(self) -> None:
+        """Raises: ConfigError, naming the first of them."""
+        ranges.check_ranges(self)
 
 
 @dataclass(frozen=True)
-class DeviceConfig:
+class DeviceConfig(Ranged):
     """Device settings."""
 
     # auto (CUDA where there is one, else CPU), cpu, cuda, cuda:1 ...
     device: str = "auto"
     # Threads of torch in this process; more than 1 is slower as soon as anything else runs on the machine.
-    threads: int = 1
+    threads: Threads = 1
     # Arithmetic of forward and backward passes; parameters stay float32. auto: bfloat16 where it is the faster of the
     # two (CPUs with AVX512-BF16 or AMX, GPUs since Ampere).
     precision: Literal["float32", "bfloat16", "auto"] = "float32"
     # Compile the networks with torch.compile: slow to start, faster later.
     compile: bool = False
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot work on any machine."""
-        if self.threads < 1:
-            raise ConfigError(f"device.threads must be 1 or more, not {self.threads}")
-
     @property
     def bfloat16(self) -> bool:
         """Return whether forward and backward passes are computed in bfloat16 here."""
-        return self.precision == "bfloat16" or (self.precision == "auto" and multiplies_bfloat16(self.device))
+        return self.precision == "bfloat16" or (self.precision == "auto" and devices.multiplies_bfloat16(self.device))
 
     def autocast(self, device: torch.device) -> torch.autocast:
         """Return a context in which passes on that device have this precision."""
@@ -42,7 +64,7 @@ class DeviceConfig:
 
 
 @dataclass(frozen=True)
-class WandbConfig:
+class WandbConfig(Ranged):
     """Weights & Biases settings."""
 
     # auto: WANDB_MODE, else what `wandb offline`, `disabled` stored, else online where a key exists, else offline.
@@ -58,13 +80,4 @@ class WandbConfig:
     # Text beside the run; none: WANDB_NOTES.
     notes: str | None = None
     # Send an alert when this many evaluations in a row (vision models: epochs) were no better than the best; 0: never.
-    alert_evaluations: int = 0
-
-
-@cache  # it is asked before every pass
-def multiplies_bfloat16(device: str) -> bool:
-    """Return whether the processor of that name ("auto", "cpu", "cuda" ...) has instructions for bfloat16."""
-    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    return device in ("auto", "cpu") and any(check is not None and check() for check in checks)
+    alert_evaluations: Annotated[int, Interval(ge=0, le=1_000_000)] = 0

@@ -1,9 +1,27 @@
 """Paths and commands as a user types them."""
 
+import os
 import shlex
 import shutil
 import sys
 from pathlib import Path
+
+from rl_gen_lab.cli.errors import ConfigError
+
+# What Linux and macOS allow [bytes], less the names that a run adds to a path.
+LONGEST_NAME, LONGEST_PATH = 255, 3_800 if sys.platform == "linux" else 800
+
+
+def typed_path(text: str) -> Path:
+    """Return a path as a user typed it, with ~ for the home folder. Raises: ConfigError for one that cannot exist."""
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"'{text}' names the home folder of nobody known here: write the path in full") from error
+    longest = max((len(os.fsencode(part)) for part in path.parts), default=0)
+    if longest > LONGEST_NAME or len(os.fsencode(path.absolute())) > LONGEST_PATH or "\0" in text:
+        raise ConfigError(f"'{text[:40]}...' ({len(text):,} characters) is no possible path: too long")
+    return path
 
 
 def short(path: Path) -> str:

@@ -5,9 +5,11 @@ import math
 import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from rl_gen_lab.cli.errors import ConfigError, UserError, suggest
+from rl_gen_lab.cli.ranges import in_words, out_of_range, ranges_in
+from rl_gen_lab.cli.shell import typed_path
 from rl_gen_lab.cli.spelling import current_keys
 
 Config = TypeVar("Config")
@@ -34,7 +36,7 @@ def from_dict(config_class: type[Config], values: dict[str, Any], source: str = 
 
 def _overlay(config: Any, values: dict[str, Any], source: str, path: tuple[str, ...]) -> Any:
     """Return the dataclass with these values in place of its own."""
-    hints = get_type_hints(type(config))
+    hints = get_type_hints(type(config), include_extras=True)
     changes = {}
     for key, value in values.items():
         where = (*path, key)
@@ -69,14 +71,19 @@ def _convert(value: Any, hint: Any, source: str, where: str) -> Any:
     """Convert a TOML or JSON value to the type of its field. Raises ConfigError when it is of another type."""
     for option in _union_members(hint):
         try:
-            return _as_type(value, option, source, where)
+            converted = _as_type(value, option, source, where)
         except TypeError:
             continue
+        if wrong := out_of_range(converted, option):
+            raise ConfigError(f"{source}: '{where}' {wrong}")
+        return converted
     raise ConfigError(f"{source}: '{where}' must be {_describe(hint)}, not {value!r}")
 
 
 def _as_type(value: Any, hint: Any, source: str, where: str) -> Any:
     origin, args = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return _as_type(value, args[0], source, where)
     if origin is Literal and value in args:
         return args[args.index(value)]
     if origin is tuple and isinstance(value, list | tuple):
@@ -93,7 +100,7 @@ def _as_type(value: Any, hint: Any, source: str, where: str) -> Any:
     if hint is float and (type(value) in (int, float) or value in ("nan", "inf", "-inf")):
         return float(value)
     if hint is Path and isinstance(value, str):
-        return Path(value)
+        return typed_path(value)
     if hint in (int, str, bool, type(None)) and type(value) is hint:
         return value
     raise TypeError
@@ -108,12 +115,10 @@ def _describe(hint: Any) -> str:
     for option in _union_members(hint):
         if get_origin(option) is Literal:
             words.append("one of " + ", ".join(map(str, get_args(option))))
-        elif option is type(None):
-            continue  # TOML has no word for it: leave the key out
-        else:
-            words.append(
-                {int: "a whole number", float: "a number", str: "text", bool: "true or false"}.get(option, str(option))
-            )
+        elif option is not type(None):  # TOML has no word for it: leave the key out
+            kind = get_args(option)[0] if get_origin(option) is Annotated else option
+            names = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+            words.append(" ".join([names.get(kind, str(kind)), *map(in_words, ranges_in(option))]))
     return " or ".join(words)
 
 

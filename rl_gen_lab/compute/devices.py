@@ -3,6 +3,7 @@
 import ctypes
 import resource
 import sys
+from functools import cache
 
 import torch
 
@@ -34,6 +35,17 @@ def setup(config: DeviceConfig) -> torch.device:
     elif device.type not in ("cpu", "mps"):
         raise ConfigError(f"device '{config.device}' is not supported: use auto, cpu, cuda or cuda:<number>")
     return device
+
+
+@cache  # it is asked before every pass
+def multiplies_bfloat16(device: str) -> bool:
+    """Return whether the processor of that name ("auto", "cpu", "cuda" ...) has instructions for bfloat16."""
+    if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if device not in ("auto", "cpu"):
+        return False
+    checks = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(check is not None and check() for check in checks)
 
 
 def keep_freed_memory() -> None:

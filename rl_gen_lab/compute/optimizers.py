@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from annotated_types import Interval
 
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.lazy import torch
+from rl_gen_lab.cli.settings import Count, NotNegative, Positive, Ranged, ShareBelowOne
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,34 +18,31 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class OptimizerConfig:
+class OptimizerConfig(Ranged):
     """Optimizer, learning rate and regularization."""
 
     # Update rule.
     name: Literal["sgd", "adagrad", "rmsprop", "adam", "adamw"] = "adamw"
     # Learning rate at the start.
-    learning_rate: float = 2e-3
+    learning_rate: Positive = 2e-3
     # Of sgd and rmsprop.
-    momentum: float = 0.9
+    momentum: ShareBelowOne = 0.9
     # Of sgd: evaluate the gradient after the momentum step (Nesterov 1983).
     nesterov: bool = False
     # Weight decay of convolutions and matrices; biases and normalizations have none.
-    weight_decay: float = 1e-4
+    weight_decay: NotNegative = 1e-4
     # constant; step: times `factor` every `every_epochs`; cosine: to 0 at the end; plateau: times `factor` when the
     # validation metric has not risen for `every_epochs`.
     schedule: Literal["constant", "step", "cosine", "plateau"] = "cosine"
     # Epochs of step and plateau.
-    every_epochs: int = 5
+    every_epochs: Count = 5
     # Factor of step and plateau for the learning rate.
-    factor: float = 0.3
+    factor: Annotated[float, Interval(gt=0, lt=1)] = 0.3
     # Largest norm of the gradient of all weights together; 0: no limit.
-    max_grad_norm: float = 5.0
+    max_grad_norm: NotNegative = 5.0
 
     def __post_init__(self) -> None:
-        if self.learning_rate <= 0 or not 0 < self.factor < 1 or self.every_epochs < 1:
-            raise ConfigError("learning_rate must be above 0, factor between 0 and 1, every_epochs at least 1")
-        if not 0 <= self.momentum < 1 or min(self.weight_decay, self.max_grad_norm) < 0:
-            raise ConfigError("momentum must be at least 0 and below 1, weight_decay and max_grad_norm at least 0")
+        super().__post_init__()
         if self.nesterov and (self.name != "sgd" or self.momentum == 0):
             raise ConfigError("nesterov is for sgd with momentum")
 

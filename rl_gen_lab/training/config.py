@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import tyro
+from annotated_types import Interval
 
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
+from rl_gen_lab.cli.settings import Count, DeviceConfig, Positive, Ranged, Seed, Size, Steps, WandbConfig
 from rl_gen_lab.compute.optimizers import OptimizerConfig
 from rl_gen_lab.vision.captioning.config import CaptionConfig
 from rl_gen_lab.vision.detection.config import DetectConfig
@@ -20,7 +21,7 @@ TaskName = Literal["classify", "localize", "detect", "segment", "caption"]
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(Ranged):
     """Train a vision model on a folder of annotated images."""
 
     # Task to learn.
@@ -28,19 +29,19 @@ class Config:
     # Folder of annotated images.
     data: Path | None = None
     # Seed of the first weights and of the order of images.
-    seed: int = 0
+    seed: Seed = 0
     # Passes over the training images, at most.
-    epochs: int = 12
+    epochs: Count = 12
     # Images in an update.
-    batch_size: int = 8
+    batch_size: Size = 8
     # Epochs without a better validation metric after which training stops; 0: never.
-    patience_epochs: int = 5
+    patience_epochs: Annotated[int, Interval(ge=0, le=1_000_000)] = 5
     # Stop after this many minutes of training, validation included.
-    total_minutes: float | None = None
+    total_minutes: Positive | None = None
     # Updates between checkpoints; there is one after every epoch as well.
-    checkpoint_every_updates: int = 500
+    checkpoint_every_updates: Steps = 500
     # Updates between lines of losses in the record.
-    log_every_updates: int = 20
+    log_every_updates: Steps = 20
     # Folder in which run folders are made.
     runs_dir: Path = Path("runs")
     # Continue this run folder from its last checkpoint.
@@ -56,9 +57,7 @@ class Config:
     device: DeviceConfig = field(default_factory=DeviceConfig)
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "batch_size", "checkpoint_every_updates", "log_every_updates"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        super().__post_init__()
         for task in sorted(get_args(TaskName)):
             if task != self.task and getattr(self, task) != type(getattr(self, task))():
                 raise ConfigError(f"--{task}.* are settings of {task}, but the task is {self.task}")

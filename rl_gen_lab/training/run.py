@@ -38,9 +38,10 @@ def train(config: Config) -> dict[str, Any]:
     pixels = data.pixels_digest(dataset)
     checkpoint = None if config.resume is None else _read_checkpoint(config, identity, pixels)
     torch.manual_seed(Generators(config.seed).integer("torch"))
-    check_backbone_memory(config, tuple(dataset.splits["train"].images.shape[1:]), device)
+    shape = tuple(dataset.splits["train"].images.shape[1:])
+    check_backbone_memory(config, shape, device)
     task = TASKS[config.task](config, dataset, device)  # before the run folder: it may refuse the data
-    check_training_memory(config, task.network, device)
+    check_training_memory(config, task.network, shape, device)
     algo, name = f"{config.task}_{to_dict(config)[config.task]['model']}", config.data.resolve().name
     if config.resume is None or checkpoint is None:
         run = RunFolder.create(config.runs_dir, algo, name, config.seed)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Interval
 
 from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.vision.smoothing import check_smoothing
+from rl_gen_lab.cli.settings import Few, Ranged, Share
 
+Cells = Annotated[int, Interval(ge=1, le=64)]
 Model = Literal["sliding-window", "rcnn", "fast-rcnn", "faster-rcnn", "mask-rcnn", "ssd", "yolo"]
 
 
 @dataclass(frozen=True)
-class DetectConfig:
+class DetectConfig(Ranged):
     """Object detection."""
 
     # The models are described in rl_gen_lab/vision/detection/models.py.
@@ -23,43 +26,33 @@ class DetectConfig:
     choices: BackboneConfig = field(default_factory=lambda: BackboneConfig(width=16, stages=2, depth=2, norm="batch"))
     # Octaves of the positional encoding (0: none; not for crops). For objects that touch others of their category,
     # such as bricks: only their position says where one ends.
-    positions: int = 0
+    positions: Annotated[int, Interval(ge=0, le=32)] = 0
     # Shapes of windows and anchors: clusters of the boxes of the training set (yolo has one only).
-    shapes: int = 6
+    shapes: Annotated[int, Interval(ge=1, le=1_000)] = 6
     # Boxes of an image that a second stage classifies, at most: more than there are objects, so 160 for Breakout with
     # 110 (sliding-window classifies every window).
-    proposals: int = 64
+    proposals: Few = 64
     # Width and height [px] to which windows (sliding-window) and proposals (rcnn) are resized.
-    crop: int = 16
+    crop: Annotated[int, Interval(ge=4, le=512)] = 16
     # Cells a side of the grid on which the feature map is read inside a proposal, for its class and its mask.
-    cells: int = 4
-    mask_cells: int = 7
+    cells: Cells = 4
+    mask_cells: Cells = 7
     # IoU with a box from which an anchor is matched with it, and below which it is background.
-    high_iou: float = 0.5
-    low_iou: float = 0.3
+    high_iou: Share = 0.5
+    low_iou: Share = 0.3
     # Non-maximum suppression: boxes of a class with a larger IoU are one object (windows: larger than 0.1, because
     # those that show the same small object may overlap by little more). Sprites touch but hardly ever overlap; a box
     # between two touching bricks overlaps each by a third.
-    nms_iou: float = 0.3
+    nms_iou: Share = 0.3
     # Lowest score of a reported detection, and of one on the precision-recall curve.
-    score: float = 0.5
-    least_score: float = 0.02
+    score: Share = 0.5
+    least_score: Share = 0.02
     # Objects of an image, at most.
-    most: int = 200
+    most: Few = 200
     # Probability mass of the label that is spread over all classes in the loss.
-    label_smoothing: float = 0.0
+    label_smoothing: Share = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.low_iou <= self.high_iou <= 1:
-            raise ConfigError("0 <= low_iou <= high_iou <= 1")
-        if self.positions < 0:
-            raise ConfigError(f"positions must be at least 0, not {self.positions}")
-        for name in ("nms_iou", "score", "least_score"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
-        check_smoothing(self.label_smoothing)
-        for name in ("shapes", "proposals", "crop", "cells", "mask_cells", "most"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.crop < 4:
-            raise ConfigError(f"crop must be at least 4 [px], not {self.crop}")
+        super().__post_init__()
+        if self.low_iou > self.high_iou:
+            raise ConfigError(f"low_iou {self.low_iou} must not be above high_iou {self.high_iou}")

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from rl_gen_lab.backbones.config import BackboneConfig
-from rl_gen_lab.vision.smoothing import check_smoothing
+from rl_gen_lab.cli.settings import NotNegative, Ranged, Share
 
 
 @dataclass(frozen=True)
-class ClassifyConfig:
+class ClassifyConfig(Ranged):
     """Classification: the categories that an image shows, none, one or several."""
 
     # Pooling of the last map into one vector; a ball is at one position of two thousand, which an average hardly shows.
@@ -19,14 +19,11 @@ class ClassifyConfig:
     backbone: str = "resnet"
     choices: BackboneConfig = field(default_factory=lambda: BackboneConfig(width=16, stages=2, depth=2, norm="batch"))
     # Distance of the targets in the loss from 1 and 0, both together.
-    label_smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_smoothing(self.label_smoothing)
+    label_smoothing: Share = 0.0
 
 
 @dataclass(frozen=True)
-class LocalizeConfig:
+class LocalizeConfig(Ranged):
     """Localization: the categories that an image shows, and the box of one object."""
 
     # As in `classify`.
@@ -37,9 +34,6 @@ class LocalizeConfig:
     backbone: str = "resnet"
     choices: BackboneConfig = field(default_factory=lambda: BackboneConfig(width=16, stages=2, depth=2, norm="batch"))
     # Weight of the box beside the classes in the loss.
-    box_weight: float = 1.0
+    box_weight: NotNegative = 1.0
     # As in `classify`.
-    label_smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_smoothing(self.label_smoothing)
+    label_smoothing: Share = 0.0

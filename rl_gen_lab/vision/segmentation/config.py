@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Interval
 
 from rl_gen_lab.backbones.config import BackboneConfig
-from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.vision.smoothing import check_smoothing
+from rl_gen_lab.cli.settings import Ranged, Share, Size
 
 
 @dataclass(frozen=True)
-class SegmentConfig:
+class SegmentConfig(Ranged):
     """Semantic segmentation."""
 
     # patch: a classifier of small patches; fcn: down- and upsampling; unet: a U-Net on a backbone.
@@ -22,17 +23,12 @@ class SegmentConfig:
         default_factory=lambda: BackboneConfig(width=8, stages=4, depth=1, first_stride=1, norm="batch")
     )
     # Channels of the first layer of patch and fcn.
-    width: int = 16
+    width: Size = 16
     # Upsampling of the fcn: transposed convolutions, or unpooling to the positions of the maxima.
     upsampling: Literal["transposed", "unpool"] = "transposed"
     # Halvings of the fcn.
-    levels: int = 3
+    levels: Annotated[int, Interval(ge=1, le=32)] = 3
     # Patches of an image in an update: a third on objects, a third within a few pixels of them, a third anywhere.
-    patches: int = 256
+    patches: Annotated[int, Interval(ge=3, le=1_000_000)] = 256
     # Probability mass of the label that is spread over all classes in the loss.
-    label_smoothing: float = 0.0
-
-    def __post_init__(self) -> None:
-        check_smoothing(self.label_smoothing)
-        if self.width < 1 or self.levels < 1 or self.patches < 3:
-            raise ConfigError("width and levels must be at least 1, patches at least 3")
+    label_smoothing: Share = 0.0

@@ -10,12 +10,9 @@ from rl_gen_lab.backbones.blocks import ChannelNorm, Scale, unit
 from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.backbones.maps import SMALL_CHANNELS, build_for
-from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.compute.memory_budget import refuse_weights
 from rl_gen_lab.data.dataset import Dataset
 from rl_gen_lab.vision.segmentation.config import SegmentConfig
-
-MAX_LEVELS = 32
 
 
 class PatchNetwork(nn.Module):
@@ -134,8 +131,6 @@ def make_network(config: SegmentConfig, dataset: Dataset) -> PatchNetwork | FCN 
         backbone = build_for(config, tuple(dataset.splits["train"].images.shape[1:]))
         backbone.normalize(dataset.mean, dataset.std)
         return UNet(backbone, classes, config.choices)
-    if config.levels > MAX_LEVELS:
-        raise ConfigError(f"segment.levels must be at most {MAX_LEVELS}, not {config.levels}")
 
     def make() -> PatchNetwork | FCN:
         scale = Scale(dataset.mean, dataset.std)

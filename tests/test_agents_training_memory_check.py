@@ -1,0 +1,71 @@
+"""Settings of an agent that need more memory than there is are refused before anything is allocated, with what fits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from agents import dqn, ppo, reinforce, sb3
+from agents.training.memory_check import check_memory
+from agents.training.metadata import RunSpec
+from envs.config import EnvConfig
+from rl_gen_lab.cli.errors import ConfigError
+
+CPU = torch.device("cpu")
+
+
+def free(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=size))
+
+
+@pytest.mark.parametrize(
+    ("config", "named"),
+    [
+        (ppo.Config(env="CartPole", rollout_steps=1_000_000, num_envs=100), "rollout_steps 1,000,000 takes 1.6 GB"),
+        (ppo.Config(env="CartPole", num_envs=4_096), "num_envs 4,096 takes 0.0 GB"),
+        (dqn.Config(env="CartPole", batch_size=1_000_000), "batch_size 1,000,000 takes 0.1 GB"),
+        (reinforce.Config(env="CartPole", value_batch_size=1_000_000), "value_batch_size 1,000,000 takes 0.0 GB"),
+        (
+            sb3.Config(env="CartPole", algo="ppo", ppo=sb3.Config().ppo.__class__(n_steps=1_000_000)),
+            "ppo.n_steps 1,000,000 takes 0.0 GB",
+        ),
+    ],
+)
+def test_the_setting_and_the_number_that_fits_are_named(
+    monkeypatch: pytest.MonkeyPatch, config: Any, named: str
+) -> None:
+    spec = RunSpec.resolve("agent", config)
+    free(monkeypatch, 5_000_000)
+    with pytest.raises(ConfigError, match=r"cpu has 0\.0 GB free: use --[\w.-]+ \d+ or less$") as refused:
+        check_memory(spec, CPU)
+    assert str(refused.value).startswith(named)
+    free(monkeypatch, 10**12)
+    check_memory(spec, CPU)
+
+
+def test_the_number_that_fits_does_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    free(monkeypatch, 100_000_000)
+    with pytest.raises(ConfigError) as refused:
+        check_memory(RunSpec.resolve("ppo", ppo.Config(env="CartPole", rollout_steps=1_000_000)), CPU)
+    fits = int(str(refused.value).split()[-3])
+    assert 100_000 < fits < 1_000_000  # 8 environments of 16 bytes
+    check_memory(RunSpec.resolve("ppo", ppo.Config(env="CartPole", rollout_steps=fits)), CPU)
+
+
+def test_images_and_stacks_are_counted_and_nothing_is_left_behind(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = EnvConfig(image_size=512, frame_stack=64)
+    free(monkeypatch, 10**9)
+    with pytest.raises(ConfigError, match=r"^num_envs 64 takes 2\.2 GB of memory"):
+        check_memory(RunSpec.resolve("ppo", ppo.Config(env="Pong", num_envs=64, world=world)), CPU)
+    monkeypatch.setattr("agents.training.env_runner.VectorEnvRunner.__init__", lambda *_: pytest.fail("allocated"))
+    flags = ["--env", "Pong", "--rollout-steps", "1000000", "--runs-dir", str(tmp_path / "runs")]
+    with pytest.raises(SystemExit) as stopped:
+        ppo.main([*flags, "--wandb.mode", "disabled"])
+    assert stopped.value.code == 2 and "use --rollout-steps" in capsys.readouterr().err
+    assert not list((tmp_path / "runs").iterdir())
