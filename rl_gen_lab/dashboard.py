@@ -38,6 +38,7 @@ class Config(Ranged):
 
     def __post_init__(self) -> None:
         """Refuse what would be ignored."""
+        super().__post_init__()
         if self.env_id is not None and not self.report:
             raise ConfigError("--env-id belongs to --report")
 
