@@ -17,8 +17,10 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from envs import names
+from envs.actions import standard_actions
 from envs.atari import UnusableEnvError, WithoutMaxPool, emulator_arguments, make_atari_vec
 from envs.config import EnvConfig, UnknownEnvError
+from envs.copies import Contained, close_quietly
 from envs.standard import stacked, standard_view
 
 # Environments are rendered into arrays, never into a window: SDL must not search for a screen or a sound card.
@@ -31,6 +33,13 @@ Wrapper = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]
 def is_capped(env_id: str) -> bool:
     """Return whether `max_episode_frames` ends the episodes of this id; otherwise its own time limit does."""
     return names.is_atari(env_id) or names.spec(env_id).max_episode_steps is None
+
+
+def episode_limit(env_id: str, config: EnvConfig) -> int:
+    """Return the number of agent steps after which an episode of this id is truncated."""
+    if names.is_atari(env_id):
+        return -(-config.max_episode_frames // config.frame_skip)
+    return names.spec(env_id).max_episode_steps or config.max_episode_frames
 
 
 def make_vec(
@@ -55,21 +64,30 @@ def make_vec(
     if names.is_atari(env_id) and config.observe == "pixels":
         vec = make_atari_vec(env_id, num_envs, config, mode, threads)
     else:
-        wrappers: list[Any] = [lambda env: _observation_view(env, config, observe)]
-        arguments = emulator_arguments(name, env_id, config) if names.is_atari(env_id) else {}
+        atari = names.is_atari(env_id)
+        made: list[gym.Env[Any, Any]] = []
+
+        def copy(env: gym.Env[Any, Any]) -> gym.Wrapper[Any, Any, Any, Any]:
+            contained = Contained(_observation_view(env, config, observe), keep=("lives",) if atari else ())
+            made.append(contained)
+            return contained
+
+        arguments = emulator_arguments(name, env_id, config) if atari else {}
         try:
             vec = gym.make_vec(
                 env_id,
                 num_envs,
                 vectorization_mode="sync",
                 vector_kwargs={"autoreset_mode": mode},
-                wrappers=wrappers,
+                wrappers=[copy],
                 **arguments,
             )
-        except UnknownEnvError:
-            raise
         except Exception as error:  # a constructor may raise anything, and a package may be missing
-            raise UnusableEnvError(f"env {name!r} cannot be made: {type(error).__name__}: {error}") from error
+            for env in made:
+                close_quietly(env)
+            if isinstance(error, UnknownEnvError):
+                raise
+            raise unusable(name, error, num_envs, len(made)) from error
     assert vec.metadata["autoreset_mode"] == mode, vec.metadata
     if seed is not None:
         vec.action_space.seed(seed)
@@ -82,21 +100,23 @@ def make_env(
     config: EnvConfig = EnvConfig(),
     inner: Wrapper = lambda env: env,
     observe: Wrapper | None = None,
+    render_mode: Literal["rgb_array", "human"] = "rgb_array",
 ) -> gym.Env[Any, Any]:
     """Make one copy through Gymnasium's own wrappers, with the same observations as `make_vec`.
 
-    `render()` returns RGB where the environment offers it; `render_mode` is "rgb_array" then.
+    render_mode: what `render()` makes where the environment offers it, RGB or a window; `env.render_mode` is None
+    elsewhere.
     inner: a wrapper of the environment itself, which sees every frame, below all that skips, pools or scales frames.
     observe: as in `make_vec`. Raises: UnknownEnvError, UnusableEnvError, and the errors of the wrappers.
     """
     env_id = names.resolve(name)
     if not names.is_atari(env_id):
-        entry_point = names.spec(env_id).entry_point
-        creator = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
-        renders = "rgb_array" in getattr(creator, "metadata", {}).get("render_modes", ())
-        arguments: dict[str, Any] = {"render_mode": "rgb_array"} if renders else {}
-        return _observation_view(inner(gym.make(env_id, **arguments)), config, observe)
-    env = inner(gym.make(env_id, render_mode="rgb_array", **emulator_arguments(name, env_id, config)))
+        try:
+            env = _make_rendered(env_id, render_mode)
+        except Exception as error:  # a constructor may raise anything
+            raise unusable(name, error) from error
+        return _observation_view(inner(env), config, observe)
+    env = inner(gym.make(env_id, render_mode=render_mode, **emulator_arguments(name, env_id, config)))
     if config.observe != "pixels":
         return _observation_view(env, config, observe)
     preprocessing = w.AtariPreprocessing if config.max_pool else WithoutMaxPool
@@ -110,12 +130,34 @@ def make_env(
     return stacked(env, config)
 
 
+def _make_rendered(env_id: str, render_mode: str) -> gym.Env[Any, Any]:
+    """Make one copy with a render mode, without one where the environment does not offer it."""
+    entry_point = names.spec(env_id).entry_point
+    creator = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
+    if render_mode not in ((getattr(creator, "metadata", None) or {}).get("render_modes") or ()):
+        return gym.make(env_id)
+    try:
+        return gym.make(env_id, render_mode=render_mode)
+    except TypeError as error:  # offers it, and takes no such argument
+        if "render_mode" not in str(error):
+            raise
+        return gym.make(env_id)
+
+
+def unusable(name: str, error: Exception, num_envs: int = 1, made: int = 0) -> UnusableEnvError:
+    """Return the refusal of an environment whose constructor raised. made: copies of `num_envs` that it made before."""
+    copies = f" in {num_envs} copies at once, only {made} could be (--num-envs {made})" if made else ""
+    return UnusableEnvError(f"env {name!r} cannot be made{copies}: {type(error).__name__}: {error}")
+
+
 def _observation_view(env: gym.Env[Any, Any], config: EnvConfig, observe: Wrapper | None) -> gym.Env[Any, Any]:
     """Wrap an environment in its time limit, and in `observe` or the standard view."""
     spec = env.spec
     assert spec is not None
     if not names.is_atari(spec.id) and spec.max_episode_steps is None:
         env = w.TimeLimit(env, config.max_episode_frames)
+    if not names.is_atari(spec.id):
+        env = standard_actions(env)
     if config.observe == "pixels":
         return standard_view(env, config)
     if observe is None:

@@ -28,12 +28,8 @@ class _CheckedShape(gym.ObservationWrapper[Any, Any, Any]):
 def standard_view(env: gym.Env[Any, Any], config: EnvConfig) -> gym.Env[Any, Any]:
     """Wrap a non-Atari environment to show pixels (S*C, H, W) uint8 or a vector (D,) float32, by its observation space.
 
-    Parts of an observation without numbers (MiniGrid's mission, in words) are left out. Discrete actions count from 0,
-    whatever the first action of the environment is.
+    Parts of an observation without numbers (MiniGrid's mission, in words) are left out.
     """
-    if isinstance(env.action_space, spaces.Discrete) and env.action_space.start != 0:
-        start, actions = int(env.action_space.start), spaces.Discrete(int(env.action_space.n))
-        env = w.TransformAction(env, lambda action: action + start, actions)
     space = env.observation_space
     if isinstance(space, spaces.Box):
         env = _CheckedShape(env)
