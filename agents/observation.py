@@ -91,9 +91,12 @@ def measure(config: Config) -> Iterator[Row]:
 
 
 def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig, policy: Policy) -> Row:
-    env, epsilon = saved["env_id"], saved["config"]["eval"]["epsilon"]
-    task, detector = task_fingerprint(env, world, epsilon), detector_of(world)
+    env, rules = saved["env_id"], saved["config"]["eval"]
+    epsilon, stochastic = rules["epsilon"], rules.get("stochastic", False)  # of runs of earlier versions it is not
+    task, detector = task_fingerprint(env, world, epsilon, stochastic), detector_of(world)
     before = (detector.images, detector.seconds) if isinstance(detector, NetworkDetector) else (0, 0.0)
+    if policy.seed is not None:
+        policy.seed(config.seed)
     with ProgressDisplay(f"playing {env} on {world.observe}", config.episodes, "episodes") as display:
         result = evaluate(
             env,

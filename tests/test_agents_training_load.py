@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.training.load import load_policy
+from agents.training.load import load_policy, newest_run
 from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.runs.checkpoints import load_weights, save_weights
 from rl_gen_lab.runs.folder import RunFolder
@@ -64,3 +65,27 @@ def test_weights_of_another_network_are_refused_by_layer(run: RunFolder) -> None
     change(run, config=config | {"lstm_units": 0})
     with pytest.raises(CheckpointError, match=r"do not fit this network: .*core"):
         load_policy(run, "best")
+
+
+def test_actions_are_drawn_if_asked_or_if_the_run_is_evaluated_so(run: RunFolder) -> None:
+    assert load_policy(run, "best").sample is None
+    assert load_policy(run, "best", stochastic=True).sample is not None
+    config = run.read_config()["config"]
+    change(run, config=config | {"eval": config["eval"] | {"stochastic": True}})
+    assert load_policy(run, "best").sample is not None
+    assert load_policy(run, "best", stochastic=False).sample is None
+
+
+def test_the_newest_run_is_that_of_an_agent_whose_weights_were_written_last(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no run folder in .*holds a trained agent \(best\.safetensors\)"):
+        newest_run(tmp_path, "best")
+    for age, algo in enumerate(["ppo", "sb3_dqn", "dqn", "detect_ssd", None]):
+        made = RunFolder.create(tmp_path, algo or "torn", "CartPole", age)
+        if algo is not None:
+            made.write_config({"exp_name": algo})
+        file = made.checkpoints / ("last.safetensors" if algo == "dqn" else "best.safetensors")
+        file.touch()
+        os.utime(file, (1_000 + age, 1_000 + age))
+    # Newer are one with another file, one of no agent, one without settings.
+    assert newest_run(tmp_path, "best").read_config() == {"exp_name": "sb3_dqn"}
+    assert newest_run(tmp_path, "last").read_config() == {"exp_name": "dqn"}

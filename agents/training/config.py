@@ -27,6 +27,8 @@ class EvalConfig:
     final_episodes: int = 20
     # Probability of a random action while being evaluated.
     epsilon: float = 0.0
+    # Draw actions from the policy while being evaluated, as in training, instead of taking the most probable ones.
+    stochastic: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
