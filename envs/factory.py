@@ -131,10 +131,13 @@ def make_env(
 
 
 def _make_rendered(env_id: str, render_mode: str) -> gym.Env[Any, Any]:
-    """Make one copy with a render mode, without one where the environment does not offer it."""
+    """Make one copy with a render mode, without one where the environment does not offer it.
+
+    Gymnasium shows what is rendered as RGB in a window of its own where the environment has none.
+    """
     entry_point = names.spec(env_id).entry_point
     creator = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
-    if render_mode not in ((getattr(creator, "metadata", None) or {}).get("render_modes") or ()):
+    if not {render_mode, "rgb_array"} & set((getattr(creator, "metadata", None) or {}).get("render_modes") or ()):
         return gym.make(env_id)
     try:
         return gym.make(env_id, render_mode=render_mode)

@@ -49,7 +49,16 @@ def test_an_episode_is_played_by_an_environment_with_a_window() -> None:
     assert Odd.modes == ["human"] and Odd.alive == 0
 
 
-def test_an_environment_without_a_window_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("ignore:.*HumanRendering wrapper is being applied:UserWarning")
+def test_pictures_are_shown_in_a_window_of_gymnasium_s(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(Odd.metadata, "render_modes", ["rgb_array"])
+    monkeypatch.setenv("SDL_VIDEODRIVER", "offscreen")
+    with odd_envs.registered(renders=np.zeros((40, 30, 3), np.uint8)) as name:
+        found = watch(name, EnvConfig(), LEFT, 1, epsilon=0.0, max_steps=9, on_step=lambda n: None)
+    assert found == (4.0, True) and Odd.modes == ["rgb_array"] and Odd.alive == 0
+
+
+def test_an_environment_that_renders_nothing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(Odd.metadata, "render_modes", [])
     with odd_envs.registered() as name, pytest.raises(ConfigError, match=r"test/Odd-v0 offers no window"):
         watch(name, EnvConfig(), LEFT, 1, epsilon=0.0, max_steps=9, on_step=lambda n: None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -117,11 +118,13 @@ def evaluate(
 
 def long_episode(name: str, world: EnvConfig, steps: int) -> str:
     """Return words for an episode that goes on and on, and where it ends at the latest; "" for one of few steps."""
-    if steps < LONG_EPISODE:
-        return ""
+    return "" if steps < LONG_EPISODE else f"the next is at step {steps:,} (of at most {_limit(name, world)})"
+
+
+@functools.cache  # it is asked for at each step
+def _limit(name: str, world: EnvConfig) -> str:
     env_id = names.resolve(name)
-    limit = f"{episode_limit(env_id, world):,}" + (", --world.max-episode-frames" if is_capped(env_id) else "")
-    return f"the next is at step {steps:,} (of at most {limit})"
+    return f"{episode_limit(env_id, world):,}" + (", --world.max-episode-frames" if is_capped(env_id) else "")
 
 
 def _make_runner(name: str, copies: int, world: EnvConfig, generators: Generators, threads: int) -> VectorEnvRunner:
