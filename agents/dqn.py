@@ -145,9 +145,8 @@ def make_network(
     from agents.rl.q_networks import QEnsemble, QNetwork  # here, so that --help needs no torch
 
     if not isinstance(action_space, spaces.Discrete):
-        continuous = isinstance(action_space, spaces.Box)
-        others = " Agents for continuous actions: ppo, actor_critic, reinforce" if continuous else ""
-        raise ConfigError(f"DQN needs one finite set of actions (Discrete); {config.env} has {action_space}.{others}")
+        others = "Agents for continuous, MultiDiscrete and MultiBinary actions: ppo, actor_critic, reinforce"
+        raise ConfigError(f"DQN needs one finite set of actions (Discrete); {config.env} has {action_space}. {others}")
     shape = observation_space.shape
     assert shape is not None
     if config.standardize and len(shape) != 3:

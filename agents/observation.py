@@ -26,7 +26,7 @@ from agents.training.cli import cli, command
 from agents.training.config import Episodes
 from agents.training.environments import detector_of, make_vec, task_fingerprint
 from agents.training.evaluate import evaluate
-from agents.training.load import epsilon_of, load_policy, world_of
+from agents.training.load import evaluation_of, load_policy, world_of
 from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
@@ -86,9 +86,12 @@ def measure(config: Config) -> Iterator[Row]:
 
 
 def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig, policy: Policy) -> Row:
-    env, epsilon = saved["env_id"], epsilon_of(run)
-    task, detector = task_fingerprint(env, world, epsilon), detector_of(world)
+    env, rules = saved["env_id"], evaluation_of(run)
+    epsilon, stochastic = rules.epsilon, rules.stochastic
+    task, detector = task_fingerprint(env, world, epsilon, stochastic), detector_of(world)
     before = (detector.images, detector.seconds) if isinstance(detector, NetworkDetector) else (0, 0.0)
+    if policy.seed is not None:
+        policy.seed(config.seed)
     with ProgressDisplay(f"playing {env} on {world.observe}", config.episodes, "episodes") as display:
         result = evaluate(
             env,

@@ -1,6 +1,8 @@
 """Watch a trained agent: evaluate it on fresh seeds; record a video with its action values or probabilities as bars.
 
+    python -m agents.play                                        # the newest run in runs/
     python -m agents.play runs/dqn__Pong__1__20260101-120000
+    python -m agents.play --render human                         # in a window, where there is a screen
 
 Writes videos/play.mp4 and videos/play.gif into the run folder. A captioner comments on the game, in
 videos/captioned.mp4 and .gif, its words below and a glow where it looks:
@@ -29,25 +31,28 @@ from agents.rl.interfaces import Policy
 from agents.training.cli import cli, command
 from agents.training.config import Episodes
 from agents.training.environments import detector_of, observation_wrapper, without_fire_reset
-from agents.training.evaluate import evaluate
-from agents.training.load import epsilon_of, load_policy, world_of
-from agents.training.video import HEIGHT, PANEL, in_words, play_episode, write_gif, write_mp4
+from agents.training.evaluate import evaluate, long_episode
+from agents.training.load import evaluation_of, load_policy, newest_run, world_of
+from agents.training.video import HEIGHT, PANEL, in_words, no_video, play_episode, write_gif, write_mp4
+from agents.training.window import open_screen, watch
 from envs import scenes
-from envs.config import EnvConfig
+from envs.config import EnvConfig, UnknownEnvError
 from envs.dataset.folder import FolderError
-from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.errors import ConfigError, UserError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import Few, Ranged, Seed, Share, Steps
 from rl_gen_lab.compute.memory_budget import free_bytes
 from rl_gen_lab.runs.folder import RunFolder
+
+RUNS = Path("runs")
 
 
 @dataclass(frozen=True)
 class Config(Ranged):
     """Settings of a recorded play: agent, episodes and outputs."""
 
-    # Run folder of a trained agent.
-    run: Annotated[Path, tyro.conf.Positional]
+    # Run folder of a trained agent (None: the newest in runs/).
+    run: Annotated[Path | None, tyro.conf.Positional] = None
     # The best agent by evaluation, or the last.
     which: Literal["best", "last"] = "best"
     # Whole episodes to evaluate.
@@ -56,7 +61,13 @@ class Config(Ranged):
     seed: Seed = 1_000_000
     # Probability of a random action (None: as in the run's own evaluations).
     epsilon: Share | None = None
-    # Agent steps in the video, at most.
+    # Draw actions from the policy, as in training (without this and the next: as in the run's own evaluations).
+    stochastic: bool = False
+    # Take the most probable actions.
+    greedy: bool = False
+    # Record a video, or play in a window.
+    render: Literal["video", "human"] = "video"
+    # Agent steps in the video or window, at most.
     film_steps: Annotated[int, Interval(ge=1, le=100_000)] = 3_000
     # Run folder of a trained captioner that comments on the video.
     captioner: Path | None = None
@@ -72,6 +83,14 @@ class Config(Ranged):
     random_episodes: Share = 0.0
     # ... and whether with motion and the last event in the captions, and the frame before each.
     history: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        super().__post_init__()
+        if self.stochastic and self.greedy:
+            raise ConfigError("choose one of --stochastic and --greedy")
+        if self.render == "human" and (self.captioner is not None or self.scenes is not None):
+            raise ConfigError("captioner and scenes write files: leave out --render human")
 
 
 def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who: str) -> None:
@@ -101,56 +120,111 @@ def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who
     print(f"{config.frames:,} labeled frames of {who}: {path}; see {path / 'sheet.png'}{scenes.empty_splits(path)}")
 
 
+@dataclass(frozen=True)
+class Play:
+    """What is played: the run, its environment, and the agent with the rules it acts by."""
+
+    run: RunFolder
+    env: str
+    world: EnvConfig
+    policy: Policy
+    epsilon: float
+    who: str
+
+    @classmethod
+    def of(cls, config: Config) -> Play:
+        """Read the agent of a run folder. Raises: CheckpointError, ConfigError."""
+        run = newest_run(RUNS, config.which) if config.run is None else RunFolder.open(config.run)
+        if config.run is None:
+            print(f"playing the newest run, {run.path}")
+        saved = run.read_config()
+        sampled = True if config.stochastic else False if config.greedy else None
+        policy = load_policy(run, config.which, sampled)
+        epsilon = evaluation_of(run).epsilon if config.epsilon is None else config.epsilon
+        print(f"task {saved['fingerprint']['hash']}: {saved['fingerprint']['text']}")
+        return cls(run, saved["env_id"], world_of(run), policy, epsilon, f"{saved['exp_name']} ({config.which})")
+
+    def evaluate(self, episodes: int, seed: int) -> None:
+        """Score the agent, and print what it earns. Raises: EnvStepError."""
+        if self.policy.seed is not None:
+            self.policy.seed(seed)
+        with ProgressDisplay("evaluating", episodes, "episodes") as display:
+            result = evaluate(
+                self.env,
+                self.world,
+                lambda obs: self.policy.decide(obs)[0],
+                episodes,
+                seed,
+                epsilon=self.epsilon,
+                on_step=lambda n, steps: display.update(n, long_episode(self.env, self.world, steps)),
+                begin=self.policy.begin,
+            )
+        returns = np.asarray(result.returns)
+        sampled = ", sampled actions" if self.policy.sample is not None else ""
+        print(
+            f"{self.who}: {returns.mean():.2f} ± {returns.std():.2f} over {len(returns)} episodes"
+            f" (min {returns.min():g}, max {returns.max():g}), epsilon {self.epsilon:g}{sampled}, seed {seed}",
+            flush=True,
+        )
+
+    def record(self, seed: int, max_steps: int, overlay: CaptionOverlay | None) -> None:
+        """Record a video as long as memory allows; an environment that cannot be drawn is said in one line."""
+        fitting = free_bytes(torch.device("cpu")) // (2 * 3 * HEIGHT * (HEIGHT + PANEL))  # frames
+        max_steps = min(max_steps, max(fitting, 1))
+        try:
+            with ProgressDisplay("recording the video", max_steps, "steps") as display:
+                film = play_episode(
+                    self.env,
+                    self.world,
+                    self.policy,
+                    seed,
+                    epsilon=self.epsilon,
+                    max_steps=max_steps,
+                    on_step=lambda n: display.update(n, ""),
+                    overlay=overlay,
+                )
+        except (UserError, UnknownEnvError) as error:
+            print(no_video(error))
+            return
+        video = self.run.videos / ("play.mp4" if overlay is None else "captioned.mp4")
+        write_mp4(video, film.frames)
+        write_gif(video.with_suffix(".gif"), film.frames)
+        print(f"{in_words(film)}: {video} and {video.with_suffix('.gif')}")
+
+    def watch(self, seed: int, max_steps: int) -> None:
+        """Play an episode in a window. Raises: ConfigError for an environment without one, EnvStepError."""
+        with ProgressDisplay("playing", max_steps, "steps") as display:
+            total, whole = watch(
+                self.env,
+                self.world,
+                self.policy,
+                seed,
+                epsilon=self.epsilon,
+                max_steps=max_steps,
+                on_step=lambda n: display.update(n, ""),
+            )
+        print(f"played {'one episode' if whole else f'the first {max_steps:,} steps of an episode'}, return {total:g}")
+
+
 @command
 def main(argv: list[str] | None = None) -> None:
     """Evaluate a trained agent and record a video."""
     config = cli(Config, argv)
-    run = RunFolder.open(config.run)
-    saved = run.read_config()
-    policy = load_policy(run, config.which)
-    world = world_of(run)
-    epsilon = epsilon_of(run) if config.epsilon is None else config.epsilon
-    env = saved["env_id"]
-    print(f"task {saved['fingerprint']['hash']}: {saved['fingerprint']['text']}")
+    if config.render == "human":
+        open_screen()
+    play = Play.of(config)
     if config.scenes is not None:
-        write_scenes(config, env, world, policy, f"{run.path.name} ({config.which})")
+        write_scenes(config, play.env, play.world, play.policy, f"{play.run.path.name} ({config.which})")
         return
     overlay = None
     if config.captioner is not None:
         overlay = CaptionOverlay(config.captioner)
-        overlay.check(env, world)
-    with ProgressDisplay("evaluating", config.episodes, "episodes") as display:
-        result = evaluate(
-            env,
-            world,
-            policy.act,
-            config.episodes,
-            config.seed,
-            epsilon=epsilon,
-            on_episode=lambda n: display.update(n, ""),
-            begin=policy.begin,
-        )
-    returns = np.asarray(result.returns)
-    print(
-        f"{saved['exp_name']} ({config.which}): {returns.mean():.2f} ± {returns.std():.2f} over {len(returns)} episodes"
-        f" (min {returns.min():g}, max {returns.max():g}), epsilon {epsilon:g}, seed {config.seed}"
-    )
-    fitting = max(free_bytes(torch.device("cpu")) // (2 * 3 * HEIGHT * (HEIGHT + PANEL)), 1)  # frames of a video
-    with ProgressDisplay("recording the video", config.film_steps, "steps") as display:
-        shown = play_episode(
-            env,
-            world,
-            policy,
-            config.seed,
-            epsilon=epsilon,
-            max_steps=min(config.film_steps, fitting),
-            on_step=lambda n: display.update(n, ""),
-            overlay=overlay,
-        )
-    video = run.videos / ("play.mp4" if overlay is None else "captioned.mp4")
-    write_mp4(video, shown[0])
-    write_gif(video.with_suffix(".gif"), shown[0])
-    print(f"{in_words(*shown)}: {video} and {video.with_suffix('.gif')}")
+        overlay.check(play.env, play.world)
+    play.evaluate(config.episodes, config.seed)
+    if config.render == "human":
+        play.watch(config.seed, config.film_steps)
+    else:
+        play.record(config.seed, config.film_steps, overlay)
 
 
 if __name__ == "__main__":

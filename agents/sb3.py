@@ -5,7 +5,8 @@
 The algorithms run as published. Around them, only this differs from SB3's own scripts:
 1. The environments are `envs.factory.make_vec` behind `LearnerVecEnv`. Learning sees clipped rewards, lost lives and
    points as our agents do; every reported return is of the whole game, unclipped.
-2. Agents are evaluated greedily, by `agents.training.evaluate` (the zoo samples A2C's and PPO's actions on Atari).
+2. Agents are evaluated by `agents.training.evaluate`, greedily unless `eval.stochastic` (the zoo samples A2C's and
+   PPO's actions on Atari).
 3. A run ends with the rollout in which its steps are spent, as in SB3, and at once when its minutes are.
 4. `--resume` is not exact, since SB3 saves no generator: it continues with networks, optimizer, counters and
    running statistics in new games; DQN first fills a new replay memory by `learning_starts` random steps.
@@ -46,9 +47,9 @@ def make_network(config: Config, observation_space: Space[Any], action_space: Sp
     return reference.network
 
 
-def make_policy(network: SB3Policy) -> Policy:
-    """Return the greedy policy of a trained agent."""
-    return network.policy()
+def make_policy(network: SB3Policy, stochastic: bool) -> Policy:
+    """Return the policy of a trained agent, greedy or drawing its actions. Raises: ConfigError where it has none."""
+    return network.policy(stochastic)
 
 
 def train(config: Config, run: TrainingRun) -> None:
@@ -56,7 +57,7 @@ def train(config: Config, run: TrainingRun) -> None:
     from agents.reference.agent import Reference  # here, so that --help needs neither torch nor SB3
 
     reference = Reference(config, run.device)
-    run.begin(reference, reference.network, reference.network.policy(), name="reference")
+    run.begin(reference, reference.network, reference.network.policy(config.eval.stochastic), name="reference")
     reference.learn(run)
     reference.close()
 

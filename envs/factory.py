@@ -8,7 +8,7 @@ Another observation, as of the objects in a frame, is a wrapper that the caller 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -18,8 +18,10 @@ from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
 
 from envs import names
+from envs.actions import standard_actions
 from envs.atari import emulator_arguments, make_atari_vec, preprocessed, waits_by_zero
 from envs.config import EnvConfig, UnknownEnvError
+from envs.copies import Contained, close_quietly
 from envs.registration import UnusableEnvError, as_registered, variant_of
 from envs.standard import standard_view
 
@@ -33,6 +35,13 @@ Wrapper = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]
 def is_capped(env_id: str) -> bool:
     """Return whether `max_episode_frames` ends the episodes of this id; otherwise its own time limit does."""
     return names.is_atari(env_id) or names.spec(env_id).max_episode_steps is None
+
+
+def episode_limit(env_id: str, config: EnvConfig) -> int:
+    """Return the number of agent steps after which an episode of this id is truncated."""
+    if names.is_atari(env_id):
+        return -(-config.max_episode_frames // config.frame_skip)
+    return names.spec(env_id).max_episode_steps or config.max_episode_frames
 
 
 def make_vec(
@@ -56,11 +65,17 @@ def make_vec(
     config = as_registered(env_id, config)
     mode = AutoresetMode.NEXT_STEP if autoreset == "next_step" else AutoresetMode.SAME_STEP
     vec: VectorEnv[Any, Any, Any]
-    with _refusals(name):
-        if names.is_atari(env_id) and config.observe == "pixels" and not variant_of(env_id):
+    atari, made = names.is_atari(env_id), list[gym.Env[Any, Any]]()
+
+    def copy() -> gym.Env[Any, Any]:
+        made.append(Contained(_make_copy(name, env_id, config, observe), keep=("lives",) if atari else ()))
+        return made[-1]
+
+    with _refusals(name, made, num_envs):
+        if atari and config.observe == "pixels" and not variant_of(env_id):
             vec = make_atari_vec(env_id, num_envs, config, mode, threads)
         else:
-            vec = SyncVectorEnv([lambda: _make_copy(name, env_id, config, observe)] * num_envs, autoreset_mode=mode)
+            vec = SyncVectorEnv([copy] * num_envs, autoreset_mode=mode)
     assert vec.metadata["autoreset_mode"] == mode, vec.metadata
     if seed is not None:
         vec.action_space.seed(seed)
@@ -73,17 +88,19 @@ def make_env(
     config: EnvConfig = EnvConfig(),
     inner: Wrapper = lambda env: env,
     observe: Wrapper | None = None,
+    render_mode: Literal["rgb_array", "human"] = "rgb_array",
 ) -> gym.Env[Any, Any]:
     """Make one copy through Gymnasium's own wrappers, with the same observations as `make_vec`.
 
-    `render()` returns RGB where the environment offers it; `render_mode` is "rgb_array" then.
+    render_mode: what `render()` makes where the environment offers it, RGB or a window; `env.render_mode` is None
+    elsewhere.
     inner: a wrapper of the environment itself, which sees every frame, below all that skips, pools or scales frames.
     observe: as in `make_vec`. Raises: UnknownEnvError, UnusableEnvError, and the errors of the wrappers.
     """
     env_id = names.resolve(name)
     config = as_registered(env_id, config)
     with _refusals(name):
-        return _make_copy(name, env_id, config, observe, inner, _render_mode(env_id))
+        return _make_copy(name, env_id, config, observe, inner, render_mode)
 
 
 def _make_copy(
@@ -94,32 +111,50 @@ def _make_copy(
     inner: Wrapper = lambda env: env,
     render_mode: str | None = None,
 ) -> gym.Env[Any, Any]:
-    atari = names.is_atari(env_id)
-    arguments = emulator_arguments(name, env_id, config) if atari else {}
-    if atari or render_mode is not None:  # an environment of a user's own may know no render_mode
-        arguments["render_mode"] = render_mode
-    env = inner(gym.make(env_id, **arguments))
-    if not atari:
-        return _observation_view(env, config, observe)
-    env = waits_by_zero(env)
-    return preprocessed(env, env_id, config) if config.observe == "pixels" else _observation_view(env, config, observe)
+    if names.is_atari(env_id):
+        arguments = emulator_arguments(name, env_id, config)
+        env = waits_by_zero(inner(gym.make(env_id, render_mode=render_mode, **arguments)))
+        if config.observe == "pixels":
+            return preprocessed(env, env_id, config)
+    else:  # an environment of a user's own may know no render_mode
+        env = inner(gym.make(env_id) if render_mode is None else _make_rendered(env_id, render_mode))
+    return _observation_view(env, config, observe)
 
 
-def _render_mode(env_id: str) -> str | None:
+def _make_rendered(env_id: str, render_mode: str) -> gym.Env[Any, Any]:
+    """Make one copy with a render mode, without one where the environment does not offer it.
+
+    Gymnasium shows what is rendered as RGB in a window of its own where the environment has none.
+    """
     entry_point = names.spec(env_id).entry_point
     creator = load_env_creator(entry_point) if isinstance(entry_point, str) else entry_point
-    return "rgb_array" if "rgb_array" in getattr(creator, "metadata", {}).get("render_modes", ()) else None
+    if not {render_mode, "rgb_array"} & set((getattr(creator, "metadata", None) or {}).get("render_modes") or ()):
+        return gym.make(env_id)
+    try:
+        return gym.make(env_id, render_mode=render_mode)
+    except TypeError as error:  # offers it, and takes no such argument
+        if "render_mode" not in str(error):
+            raise
+        return gym.make(env_id)
 
 
 @contextmanager
-def _refusals(name: str) -> Iterator[None]:
-    """Raise UnusableEnvError for whatever a constructor raises; a package may be missing."""
+def _refusals(name: str, made: Sequence[gym.Env[Any, Any]] = (), num_envs: int = 1) -> Iterator[None]:
+    """Raise UnusableEnvError for whatever a constructor raises; a package may be missing. Closes what was made."""
     try:
         yield
-    except UnknownEnvError:
-        raise
     except Exception as error:
-        raise UnusableEnvError(f"env {name!r} cannot be made: {type(error).__name__}: {error}") from error
+        for env in made:
+            close_quietly(env)
+        if isinstance(error, UnknownEnvError):
+            raise
+        raise unusable(name, error, num_envs, len(made)) from error
+
+
+def unusable(name: str, error: Exception, num_envs: int = 1, made: int = 0) -> UnusableEnvError:
+    """Return the refusal of an environment whose constructor raised. made: copies of `num_envs` that it made before."""
+    copies = f" in {num_envs} copies at once, only {made} could be (--num-envs {made})" if made else ""
+    return UnusableEnvError(f"env {name!r} cannot be made{copies}: {type(error).__name__}: {error}")
 
 
 def _observation_view(env: gym.Env[Any, Any], config: EnvConfig, observe: Wrapper | None) -> gym.Env[Any, Any]:
@@ -128,6 +163,8 @@ def _observation_view(env: gym.Env[Any, Any], config: EnvConfig, observe: Wrappe
     assert spec is not None
     if not names.is_atari(spec.id) and spec.max_episode_steps is None:
         env = w.TimeLimit(env, config.max_episode_frames)
+    if not names.is_atari(spec.id):
+        env = standard_actions(env)
     if config.observe == "pixels":
         return standard_view(env, config)
     if observe is None:

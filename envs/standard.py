@@ -37,12 +37,8 @@ def standard_view(env: gym.Env[Any, Any], config: EnvConfig) -> StandardView:
 
     Pictures (`envs/pictures.py`) become pixels, all else a vector. Parts of an observation without numbers (MiniGrid's
     mission, in words) are left out; so are numbers beside a single large picture, lost among its pixels.
-    Discrete actions count from 0, whatever the first action of the environment is.
     Raises: ValueError where there are no numbers.
     """
-    if isinstance(env.action_space, spaces.Discrete) and env.action_space.start != 0:
-        start, actions = int(env.action_space.start), spaces.Discrete(int(env.action_space.n))
-        env = w.TransformAction(env, lambda action: action + start, actions)
     return StandardView(*_view(env, config))
 
 

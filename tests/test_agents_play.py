@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -89,3 +90,67 @@ def test_the_play_of_an_agent_that_observes_detections_is_a_task_of_its_own(tmp_
     task = json.loads((tmp_path / "data" / "dataset.json").read_text())["task"]
     assert task["fields"]["observe"].startswith("detector ") and str(tmp_path) not in task["text"]
     assert shapes and set(shapes) == {(1, len(observation_names(game_of("Pong"))))}
+
+
+@pytest.fixture
+def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder `runs` with a trained agent, in the folder that one is in."""
+    (path,) = (Path(__file__).resolve().parent / "recorded").glob("ppo__*")
+    shutil.copytree(path, tmp_path / "runs" / path.name)
+    monkeypatch.chdir(tmp_path)
+    return Path("runs") / path.name
+
+
+@pytest.mark.slow
+def test_without_a_run_the_newest_is_played_and_named(recorded: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    play.main(["--episodes", "1", "--film-steps", "3"])
+    said = capsys.readouterr().out
+    assert f"playing the newest run, {recorded}\n" in said and "ppo (best): " in said
+    assert (recorded / "videos" / "play.mp4").exists()
+
+
+def test_without_any_run_it_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        play.main([])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "no run folder in runs/ holds a trained agent" in line
+
+
+def test_a_window_without_a_screen_is_one_line_before_anything_is_played(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    with pytest.raises(SystemExit) as stopped:
+        play.main([str(recorded), "--render", "human"])
+    said = capsys.readouterr()
+    assert stopped.value.code == 2 and "there is no screen here" in said.err and not said.out
+
+
+@pytest.mark.slow
+def test_a_window_shows_an_episode(
+    recorded: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "offscreen")  # a driver of the user's own choice
+    play.main([str(recorded), "--render", "human", "--episodes", "1", "--film-steps", "3"])
+    said = capsys.readouterr().out
+    assert "ppo (best): " in said and "played the first 3 steps of an episode, return" in said
+    assert not (recorded / "videos" / "play.mp4").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--stochastic", "--greedy"], "choose one of --stochastic and --greedy"),
+        (["--render", "human", "--scenes", "datasets/it"], "leave out --render human"),
+    ],
+)
+def test_what_excludes_each_other_is_refused(flags: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        play.main(flags)
+    assert said in capsys.readouterr().err

@@ -18,7 +18,7 @@ from agents.rl.policy_networks import ActorCritic
 from agents.rl.rollout_buffer import Advantages, RolloutBuffer
 from agents.training.config import PolicyConfig
 from agents.training.evaluate import evaluate
-from envs.probes.policies import AIM, RECALL, Aim
+from envs.probes.policies import ABOVE, AIM, DIALS, RECALL, SWITCHES, Above, Aim
 from envs.probes.values import KNOWN
 from rl_gen_lab.cli.settings import DeviceConfig
 
@@ -184,3 +184,19 @@ def test_a_memory_recalls_the_cue_and_without_one_nobody_can(agent: str) -> None
         scores[units] = np.mean(evaluate(RECALL, config.world, policy.act, 200, 1, begin=policy.begin).returns)
     assert scores[16] > 0.95
     assert scores[0] < 0.7  # 0.5 on average: more than 0.7 of 200 happens once in a hundred million
+
+
+@pytest.mark.parametrize("world", [DIALS, SWITCHES], ids=["MultiDiscrete", "MultiBinary"])
+@pytest.mark.parametrize("agent", AGENTS)
+def test_actions_of_several_entries_are_all_set_right(agent: str, world: str) -> None:
+    config = replace(AGENTS[agent], env=world, total_env_steps=6_000)
+    policy = GreedyActor(policy_of(train_whole(config))).policy()
+    assert np.mean(evaluate(world, config.world, policy.act, 4, 1).returns) == 4.0  # by chance: 1.44 and 2
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_an_action_with_one_bound_comes_to_the_optimum_beyond_it(agent: str) -> None:
+    changes = {"learning_rate": 5e-3, "entropy_coefficient": 0.0, "normalize_advantages": True}
+    config = replace(AGENTS[agent], env=ABOVE, total_env_steps=12_000, **changes)
+    action = GreedyActor(policy_of(train_whole(config))).act(np.ones((1, 1), np.float32))
+    assert action[0, 0] == pytest.approx(Above.TARGET, abs=0.15)

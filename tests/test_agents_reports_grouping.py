@@ -51,6 +51,7 @@ def test_a_setting_that_only_one_configuration_has_splits_too(tmp_path: Path) ->
     assert list(groups) == ["dqn (backbone=None)", "dqn (backbone=nature)"]
 
 
-def test_a_setting_that_is_off_does_not_split_runs_of_a_version_that_lacks_it(tmp_path: Path) -> None:
-    runs = [make_run(tmp_path, seed=1), make_run(tmp_path, seed=2, settings={"gamma_end": None})]
+@pytest.mark.parametrize("off", [None, False])
+def test_a_setting_that_is_off_does_not_split_runs_of_a_version_that_lacks_it(off: object, tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, seed=1), make_run(tmp_path, seed=2, settings={"gamma_end": off})]
     assert list(group_runs([load_run(path) for path in runs])) == ["dqn"]

@@ -62,8 +62,8 @@ def test_a_memory_needs_one_backbone() -> None:
 @pytest.mark.parametrize(
     ("space", "said"),
     [
-        (spaces.MultiBinary(3), "Discrete or a Box"),
-        (spaces.Box(0, 5, (2,), np.int64), "Box of floats"),
+        (spaces.Tuple((spaces.Discrete(2), spaces.Discrete(3))), "MultiDiscrete, MultiBinary or a Box"),
+        (spaces.Dict(a=spaces.Discrete(2)), "MultiDiscrete, MultiBinary or a Box"),
         (spaces.Box(-np.inf, np.inf, (2,), np.float32), "squash needs bounds"),
     ],
 )
@@ -71,3 +71,53 @@ def test_actions_that_no_policy_can_take_are_refused(space: spaces.Space[Any], s
     config = replace(A2C, policy=PolicyConfig(squash=True))
     with pytest.raises(ConfigError, match=said):
         actor_critic.make_network(config, spaces.Box(-1, 1, (4,), np.float32), space)
+
+
+def head_of(space: spaces.Space[Any], **settings: Any) -> PolicyHead:
+    torch.manual_seed(0)
+    return PolicyHead(4, space, PolicyConfig(**settings))
+
+
+@pytest.mark.parametrize(
+    ("space", "actions"),
+    [
+        (spaces.Box(5.0, np.inf, (1,), np.float32), [5.0, 5.0, 6.0]),
+        (spaces.Box(-np.inf, 5.0, (1,), np.float32), [4.0, 5.0, 5.0]),
+        (spaces.Box(-np.inf, np.inf, (1,), np.float32), [-1.0, 0.0, 1.0]),
+        (spaces.Box(-2.0, 6.0, (1,), np.float64), [-2.0, 2.0, 6.0]),
+    ],
+    ids=str,
+)
+def test_an_action_of_zero_lies_in_the_middle_or_at_the_one_bound(space: spaces.Box, actions: list[float]) -> None:
+    found = head_of(space).to_env(torch.tensor([[-1.0], [0.0], [1.0]]))
+    assert found[:, 0].tolist() == actions and found.dtype == space.dtype
+    assert all(space.contains(action) for action in found)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("bounds", [(-0.3, 0.7), (-np.inf, np.inf), (0.1, np.inf)])
+def test_far_actions_stay_within_the_space_and_finite(dtype: Any, bounds: tuple[float, float]) -> None:
+    space = spaces.Box(*bounds, (2,), dtype)
+    for squash in {False, bool(np.isfinite(bounds).all())}:
+        found = head_of(space, squash=squash).to_env(torch.tensor([[-1e30, 1e30], [-1.0, 1.0]]))
+        assert np.isfinite(found).all() and all(space.contains(action) for action in found)
+
+
+@pytest.mark.parametrize(
+    ("space", "counts"),
+    [(spaces.MultiDiscrete([3, 1, 4]), [3, 1, 4]), (spaces.MultiBinary(3), [2, 2, 2])],
+    ids=str,
+)
+def test_an_entry_s_probabilities_come_from_outputs_of_its_own(space: Any, counts: list[int]) -> None:
+    head = head_of(space)
+    outputs = torch.randn(5, sum(counts), generator=torch.Generator().manual_seed(1))
+    head.out.register_forward_hook(lambda *_: outputs)
+    policy = head(torch.zeros(5, 4))
+    ours = [torch.distributions.Categorical(logits=part) for part in outputs.split(counts, 1)]
+    actions = torch.stack([torch.arange(5) % count for count in counts], 1)
+    expected = sum(part.log_prob(actions[:, i]) for i, part in enumerate(ours))
+    torch.testing.assert_close(policy.log_prob(actions), expected)
+    torch.testing.assert_close(policy.entropy(), sum(part.entropy() for part in ours))
+    draws = policy.sample(torch.Generator().manual_seed(2))
+    assert all(space.contains(action.astype(space.dtype)) for action in head.to_env(draws))
+    assert "layout" not in head.state_dict()  # a constant; checkpoints hold what is learned

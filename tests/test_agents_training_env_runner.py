@@ -8,6 +8,7 @@ from typing import Any
 import counting_envs
 import gymnasium as gym
 import numpy as np
+import odd_envs
 import pytest
 import torch
 from counting_envs import actions_of, assert_same_step
@@ -114,6 +115,16 @@ def test_points_end_no_value_in_worlds_without_an_emulator() -> None:
         step, _ = rollout.step(np.array([0]))
         assert step.reward[0] == 1.0 and not step.value_ends[0]
     rollout.close()
+
+
+def test_what_another_environment_calls_lives_is_none_of_the_learners_business() -> None:
+    with odd_envs.registered(infos=True) as name:  # two players' lives
+        rollout = VectorEnvRunner(name, 2, EnvConfig(episodic_life=True), Generators(1))
+        for _ in range(9):
+            step, _ = rollout.step(np.zeros(2, np.int64))
+            assert not step.value_ends.any()
+        rollout.close()
+        rollout.close()  # as a run does that closes its environments before its last evaluation
 
 
 @pytest.mark.slow

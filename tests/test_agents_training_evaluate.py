@@ -8,12 +8,14 @@ from typing import Any
 import counting_envs
 import gymnasium as gym
 import numpy as np
+import odd_envs
 import pytest
 import scipy.stats
 from counting_envs import actions_of, assert_same_step
 
 from agents.training.env_runner import EnvStepError, VectorEnvRunner
-from agents.training.evaluate import Evaluation, evaluate
+from agents.training.evaluate import Evaluation, evaluate, long_episode
+from envs.atari import UnusableEnvError
 from envs.config import EnvConfig
 from rl_gen_lab.compute.seeding import Generators
 
@@ -62,6 +64,35 @@ def test_long_episodes_count_as_often_as_short_ones() -> None:
     assert len(lengths) == 1_200
     assert abs(float(np.mean(lengths)) - 5.0) < 0.35
     assert len(evaluate("test/Lottery-v0", EnvConfig(), zeros, 25, 1).lengths) == 25
+
+
+def test_an_environment_of_one_copy_plays_its_episodes_one_after_another() -> None:
+    with odd_envs.registered(alone=True) as name:
+        found = evaluate(name, EnvConfig(), zeros, 3, 1)
+        assert found.returns == [4.0] * 3 and odd_envs.Odd.alive == 0
+        held = VectorEnvRunner(name, 1, EnvConfig(), Generators(1))
+        with pytest.raises(UnusableEnvError, match="port 5005"):
+            evaluate(name, EnvConfig(), zeros, 3, 1)
+        held.close()
+
+
+def test_the_length_of_episodes_under_way_is_told_at_each_step() -> None:
+    told: list[tuple[int, int]] = []
+    evaluate("test/Counter-v0", EnvConfig(), zeros, 1, 3, on_step=lambda done, steps: told.append((done, steps)))
+    assert told == [(0, 1), (0, 2), (0, 3), (1, 0)]
+
+
+@pytest.mark.parametrize(
+    ("name", "world", "said"),
+    [
+        ("test/Counter-v0", EnvConfig(max_episode_frames=9_000), "9,000, --world.max-episode-frames)"),
+        ("CartPole", EnvConfig(), "500)"),
+        ("Pong", EnvConfig(), "27,000, --world.max-episode-frames)"),
+    ],
+)
+def test_a_long_episode_is_told_with_its_end(name: str, world: EnvConfig, said: str) -> None:
+    assert long_episode(name, world, 1_999) == ""
+    assert long_episode(name, world, 2_000) == f"the next is at step 2,000 (of at most {said}"
 
 
 def test_each_copy_plays_the_same_number_of_episodes(monkeypatch: pytest.MonkeyPatch) -> None:

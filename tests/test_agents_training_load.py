@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from agents.training.load import epsilon_of, load_policy, world_of
+from agents.training.config import EvalConfig
+from agents.training.load import evaluation_of, load_policy, newest_run, world_of
 from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.runs.checkpoints import load_weights, save_weights
@@ -66,11 +68,11 @@ def test_environment_and_exploration_of_a_run_of_another_version_are_read(
     config = run.read_config()["config"]
     change(run, config=config | {"world": config["world"] | {"fog": 1}, "eval": {"epsilon": 0.25, "judge": "me"}})
     load_policy(run, "best")
-    assert epsilon_of(run) == 0.25 and world_of(run).frame_stack == config["world"]["frame_stack"]
+    assert evaluation_of(run).epsilon == 0.25 and world_of(run).frame_stack == config["world"]["frame_stack"]
     said = capsys.readouterr().out
     assert said.count("\n") == 1 and said.endswith("no such settings: world.fog, eval.judge\n")
     change(run, config={key: value for key, value in config.items() if key not in ("world", "eval")})
-    assert epsilon_of(run) == 0.0 and world_of(run) == EnvConfig()
+    assert evaluation_of(run) == EvalConfig() and world_of(run) == EnvConfig()
 
 
 def test_weights_of_another_network_are_refused_by_layer(run: RunFolder) -> None:
@@ -78,3 +80,27 @@ def test_weights_of_another_network_are_refused_by_layer(run: RunFolder) -> None
     change(run, config=config | {"lstm_units": 0})
     with pytest.raises(CheckpointError, match=r"do not fit this network: .*core"):
         load_policy(run, "best")
+
+
+def test_actions_are_drawn_if_asked_or_if_the_run_is_evaluated_so(run: RunFolder) -> None:
+    assert load_policy(run, "best").sample is None
+    assert load_policy(run, "best", stochastic=True).sample is not None
+    config = run.read_config()["config"]
+    change(run, config=config | {"eval": config["eval"] | {"stochastic": True}})
+    assert load_policy(run, "best").sample is not None
+    assert load_policy(run, "best", stochastic=False).sample is None
+
+
+def test_the_newest_run_is_that_of_an_agent_whose_weights_were_written_last(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"no run folder in .*holds a trained agent \(best\.safetensors\)"):
+        newest_run(tmp_path, "best")
+    for age, algo in enumerate(["ppo", "sb3_dqn", "dqn", "detect_ssd", None]):
+        made = RunFolder.create(tmp_path, algo or "torn", "CartPole", age)
+        if algo is not None:
+            made.write_config({"exp_name": algo})
+        file = made.checkpoints / ("last.safetensors" if algo == "dqn" else "best.safetensors")
+        file.touch()
+        os.utime(file, (1_000 + age, 1_000 + age))
+    # Newer are one with another file, one of no agent, one without settings.
+    assert newest_run(tmp_path, "best").read_config() == {"exp_name": "sb3_dqn"}
+    assert newest_run(tmp_path, "last").read_config() == {"exp_name": "dqn"}

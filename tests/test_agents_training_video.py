@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium as gym
 import imageio_ffmpeg
 import numpy as np
+import odd_envs
 import pytest
 from gymnasium import spaces
 from PIL import Image, ImageSequence
@@ -20,15 +21,17 @@ from agents.training.video import (
     CHOSEN,
     HEIGHT,
     PANEL,
+    WIDEST,
     action_names,
     draw,
     in_words,
+    no_video,
     play_episode,
     write_gif,
     write_mp4,
 )
 from envs.config import EnvConfig
-from rl_gen_lab.cli.errors import SaveError
+from rl_gen_lab.cli.errors import SaveError, UserError
 
 
 def picture(height: int, width: int, level: int = 90) -> np.ndarray:
@@ -168,8 +171,9 @@ def test_a_world_that_cannot_be_drawn_is_filmed_all_the_same(blind: str) -> None
         lambda obs: np.full(len(obs), 2), lambda obs: np.tile(np.array([1, 2, 3], np.float32), (len(obs), 1))
     )
     steps: list[int] = []
-    frames, total, _ = play_episode(blind, EnvConfig(), policy, 1, on_step=steps.append)
-    assert total == 8.0
+    film = play_episode(blind, EnvConfig(), policy, 1, on_step=steps.append)
+    frames = film.frames
+    assert film.total == 8.0 and in_words(film).endswith("return 8; test/Blind-v0 renders no picture (rgb_array)")
     assert len(frames) == 5  # one before each action, and the last
     assert steps == [1, 2, 3, 4]
     assert {frame.shape for frame in frames} == {(HEIGHT, HEIGHT + PANEL, 3)}
@@ -188,7 +192,7 @@ def test_probabilities_are_drawn_from_nothing_to_one_and_a_memory_hears_of_each_
         raise AssertionError("a policy with a memory must be asked once for each step")
 
     policy = Policy(act, probabilities, "probability", lambda first: begun.extend(first.tolist()))
-    frames, total, _ = play_episode(blind, EnvConfig(), policy, 1)
+    frames, total, *_ = play_episode(blind, EnvConfig(), policy, 1)
     assert total == 8.0
     assert begun == [True, False, False, False] and asked == [0.0, 1.0, 2.0, 3.0]
     expected = draw(
@@ -210,9 +214,10 @@ def test_probabilities_are_drawn_from_nothing_to_one_and_a_memory_hears_of_each_
 
 
 def test_an_episode_of_cartpole_ends_where_the_pole_falls() -> None:
-    frames, total, whole = play_episode("CartPole", EnvConfig(), always(0), 3)
-    assert total == len(frames) - 1 and whole
-    assert in_words(frames, total, whole) == f"video of one episode, return {total:g}"
+    film = play_episode("CartPole", EnvConfig(), always(0), 3)
+    frames, total = film.frames, film.total
+    assert total == len(frames) - 1 and film.whole
+    assert in_words(film) == f"video of one episode, return {total:g}"
     assert 8 <= total <= 11
     assert len({frame.tobytes() for frame in frames}) == len(frames)
     again, *_ = play_episode("CartPole", EnvConfig(), always(0), 3)
@@ -220,10 +225,10 @@ def test_an_episode_of_cartpole_ends_where_the_pole_falls() -> None:
 
 
 def test_a_film_is_cut_at_its_length_and_epsilon_one_does_not_listen_to_the_policy(blind: str) -> None:
-    frames, total, whole = play_episode("CartPole", EnvConfig(), always(0), 3, max_steps=3)
-    assert len(frames) == 4 and not whole
+    film = play_episode("CartPole", EnvConfig(), always(0), 3, max_steps=3)
+    assert len(film.frames) == 4 and not film.whole
     said = "video of the first 3 steps of an episode that was cut off there, return so far 3"
-    assert in_words(frames, total, whole) == said
+    assert in_words(film) == said
     totals = {play_episode(blind, EnvConfig(), always(0), seed, epsilon=1.0)[1] for seed in range(6)}
     assert len(totals) > 1
 
@@ -242,6 +247,41 @@ def test_an_atari_game_is_filmed_in_colour_with_fire_reset_left_to_the_agent() -
     assert frames[0].shape == (HEIGHT, 244 + PANEL, 3)
     game = frames[-1][:, :244]
     assert (game.max(axis=-1) != game.min(axis=-1)).any()  # not grey
+
+
+@pytest.mark.filterwarnings("ignore:.*WARN:UserWarning")  # Gymnasium's own checker warns first
+def test_the_frames_of_a_video_have_one_size_though_the_environment_s_grow() -> None:
+    def growing(step: int) -> np.ndarray:
+        return np.full((40 + 7 * step, 30 - 5 * step, 4), 90, np.uint8)
+
+    with odd_envs.registered(renders=growing) as name:
+        film = play_episode(name, EnvConfig(), always(0), 1)
+    assert len({frame.shape for frame in film.frames}) == 1 and len(film.frames) == 5
+    assert (film.frames[-1][:, : film.frames[-1].shape[1] - PANEL] == 90).any()
+
+
+@pytest.mark.filterwarnings("ignore:.*WARN:UserWarning")  # Gymnasium's own checker warns first
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"renders": "+--+"}, "environment test/Odd-v0: its render() returned str"),
+        ({"renders": OSError("no display")}, "environment test/Odd-v0, step 0: its render raised OSError: no display"),
+        ({"raises_at": 1, "renders": picture(40, 30)}, "test/Odd-v0, step 1: its step raised ZeroDivisionError: the"),
+    ],
+    ids=["no picture", "render raises", "step raises"],
+)
+def test_why_there_is_no_video_is_one_line_and_the_environment_is_closed(settings: dict[str, Any], said: str) -> None:
+    with odd_envs.registered(**settings) as name, pytest.raises(UserError) as caught:
+        play_episode(name, EnvConfig(), always(0), 1)
+    assert said in str(caught.value) and odd_envs.Odd.alive == 0
+    assert no_video(caught.value) == f"no video: {caught.value}"
+    assert no_video(ZeroDivisionError("a\nb")) == "no video: ZeroDivisionError: a b"
+
+
+@pytest.mark.parametrize(("shape", "width"), [((3, 4_000), WIDEST), ((4_000, 3), 2)])
+def test_pictures_out_of_proportion_fit_into_the_video(shape: tuple[int, int], width: int) -> None:
+    frame = draw(picture(*shape), 0.0, None, None, [], (0.0, 1.0))
+    assert frame.shape == (HEIGHT, width + PANEL, 3) and (frame[:, :width] == 90).any()
 
 
 def test_actions_are_called_by_the_joysticks_words() -> None:

@@ -85,3 +85,9 @@ def test_runs_from_before_a_setting_was_respelled_are_in_the_same_group() -> Non
     assert (
         wandb_init.settings_hash(values) == hashlib.sha256(json.dumps(earlier, sort_keys=True).encode()).hexdigest()[:8]
     )
+
+
+def test_a_setting_of_a_later_version_leaves_the_group_of_runs_that_do_not_use_it() -> None:
+    before = {"gamma": 0.9, "eval.epsilon": 0.0}
+    assert wandb_init.settings_hash(before | {"eval.stochastic": False}) == wandb_init.settings_hash(before)
+    assert wandb_init.settings_hash(before | {"eval.stochastic": True}) != wandb_init.settings_hash(before)

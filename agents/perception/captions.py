@@ -12,7 +12,10 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from agents.training.environments import make_env
+from agents.training.episode import guarded
+from agents.training.rendering import picture_of
 from envs.config import EnvConfig
+from envs.copies import close_quietly
 from rl_gen_lab.caption import open_captioner
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.data.vocabulary import UNKNOWN, joined, words
@@ -44,11 +47,13 @@ class CaptionOverlay:
     def check(self, env_id: str, world: EnvConfig) -> None:
         """Raise ConfigError for an environment with images of another size."""
         env: gym.Env[Any, Any] = make_env(env_id, world)
+        rendered: tuple[int, ...] = (0, 0)
         try:
-            env.reset(seed=0)
-            rendered = np.asarray(env.render()).shape if env.render_mode == "rgb_array" else (0, 0)
+            guarded(env_id, 0, "reset", lambda: env.reset(seed=0))
+            if env.render_mode == "rgb_array":
+                rendered = picture_of(guarded(env_id, 0, "render", env.render)).shape
         finally:
-            env.close()
+            close_quietly(env)
         if rendered[:2] != self.size:
             trained = f"{self.size[1]} x {self.size[0]}"
             raise ConfigError(

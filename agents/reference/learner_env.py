@@ -34,9 +34,10 @@ class LearnerEnv:
         self.vec = make_vec(name, num_envs, world, autoreset="same_step")
         self.observation_space = self.vec.single_observation_space
         self.action_space = self.vec.single_action_space
-        self._clips = world.clip_rewards and names.is_atari(self.env_id)
-        self._lives_end_value = world.episodic_life
-        self._points_end_value = world.episodic_points and names.is_atari(self.env_id)
+        atari = names.is_atari(self.env_id)
+        self._clips = world.clip_rewards and atari
+        self._lives_end_value = world.episodic_life and atari  # others may call anything "lives"
+        self._points_end_value = world.episodic_points and atari
         self._started = time.monotonic()
         self._steps = 0
         self._begin({})
@@ -104,7 +105,8 @@ class LearnerEnv:
         return lost
 
     def _lives_in(self, info: dict[str, Any]) -> np.ndarray:
-        return np.asarray(info.get("lives", np.zeros(self.num_envs)))
+        known = self._lives_end_value and "lives" in info  # before the first reset they are not
+        return np.asarray(info["lives"]) if known else np.zeros(self.num_envs)
 
     def close(self) -> None:
         """Free the environments."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from torch import Tensor, nn
 
 from agents.reference.settings import Config
 from agents.rl.interfaces import Policy
+from agents.rl.sampled_policy import NO_POLICY
 from rl_gen_lab.backbones import build
+from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.compute.seeding import Generators
 
 # Settings that are not arguments of the algorithm but of its policy, its optimizer or a schedule.
@@ -61,13 +64,45 @@ class SB3Policy(nn.Module):
         """export: writes SB3's own files beside the weights; file: their path without a suffix."""
         super().__init__()
         self.network, self.normalizer, self.export = network, normalizer, export
+        self._randomness: list[Tensor] = []  # of `sample`: states of torch's generators, of the CPU and of a GPU
         shape = () if normalizer is None else normalizer.observation_space.shape
         self.register_buffer("obs_mean", torch.zeros(shape or (), dtype=torch.float64))
         self.register_buffer("obs_var", torch.ones(shape or (), dtype=torch.float64))
 
-    def policy(self) -> Policy:
-        """Return this as a greedy policy, with action values if it has any."""
-        return Policy(self.act, None if isinstance(self.network, ActorCriticPolicy) else self.values)
+    def policy(self, stochastic: bool = False) -> Policy:
+        """Return this as a policy, with action values if it has any. Raises: ConfigError for sampling by values."""
+        if not isinstance(self.network, ActorCriticPolicy):
+            if stochastic:
+                raise ConfigError(NO_POLICY)
+            return Policy(self.act, self.values)
+        if not stochastic:
+            return Policy(self.act)
+        self.seed(0)
+        return Policy(lambda obs: self.sample(obs)[0], sample=self.sample, seed=self.seed)
+
+    def seed(self, seed: int) -> None:
+        """Let `sample` depend on `seed` alone from now on."""
+        with self._own_randomness(new=True):
+            torch.manual_seed(seed)
+
+    @contextlib.contextmanager
+    def _own_randomness(self, new: bool = False) -> Iterator[None]:
+        """Give SB3, which draws from torch's global generators, a state of its own: training goes on undisturbed."""
+        device = next(self.network.parameters()).device
+        gpus = [device] if device.type == "cuda" else []
+        with torch.random.fork_rng(gpus):
+            if not new:
+                torch.set_rng_state(self._randomness[0])
+                for gpu, state in zip(gpus, self._randomness[1:], strict=True):
+                    torch.cuda.set_rng_state(state, gpu)
+            yield
+            self._randomness = [torch.get_rng_state(), *(torch.cuda.get_rng_state(gpu) for gpu in gpus)]
+
+    def sample(self, obs: np.ndarray) -> tuple[np.ndarray, None]:
+        """Return actions (N,) or (N, A) drawn from an actor's policy for observations (N, ...)."""
+        assert isinstance(self.network, ActorCriticPolicy)
+        with self._own_randomness():
+            return np.asarray(self.network.predict(self.standardized(obs), deterministic=False)[0]), None
 
     def take_statistics(self) -> None:
         """Copy the statistics of training so far."""

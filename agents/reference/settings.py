@@ -235,8 +235,18 @@ def refuse_impossible(config: Config, observation: Space[Any], action: Space[Any
     if config.algo == "dqn" and not isinstance(action, spaces.Discrete):
         raise ConfigError(
             f"DQN needs a finite set of actions; {config.env} has {action}."
-            " Agents for continuous actions: sb3 --algo ppo, sb3 --algo a2c"
+            " Agents for continuous, MultiDiscrete and MultiBinary actions: sb3 --algo ppo, sb3 --algo a2c"
         )
+    if not isinstance(action, spaces.Discrete | spaces.Box | spaces.MultiDiscrete | spaces.MultiBinary):
+        kinds = "Discrete, MultiDiscrete, MultiBinary or a Box of numbers"
+        raise ConfigError(f"actions must be {kinds}, but {config.env} has {action}")
+    if isinstance(action, spaces.Box) and not (np.isfinite(action.low) & np.isfinite(action.high)).all():
+        raise ConfigError(
+            f"Stable-Baselines3 needs bounds on every entry of an action; {config.env} has {action}."
+            " Agents for actions without bounds: ppo, actor_critic, reinforce"
+        )
+    if config.eval.stochastic and getattr(config.settings, "use_sde", False):
+        raise ConfigError("eval.stochastic cannot draw the noise of use_sde: leave out one of them")
     assert isinstance(observation, spaces.Box)
     if config.activation is not None and (config.backbone is not None or len(observation.shape) == 3):
         raise ConfigError("activation is for policies of vectors without a backbone: leave it out")

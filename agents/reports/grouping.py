@@ -57,12 +57,17 @@ def group_runs(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
     groups: dict[str, list[RunRecord]] = {}
     for run in runs:
         of_agent = [settings[other.folder] for other in runs if other.exp_name == run.exp_name]
-        # A setting that a run of another version lacks counts as None: switched off.
-        varying = sorted(key for key in set().union(*of_agent) if len({str(own.get(key)) for own in of_agent}) > 1)
+        # A setting that a run of another version lacks is switched off: as if it were None or False.
+        varying = sorted(key for key in set().union(*of_agent) if len({str(_on(own, key)) for own in of_agent}) > 1)
         words = [f"{key}={settings[run.folder].get(key)}" for key in varying]
         label = run.exp_name + (f" ({', '.join(words)})" if words else "")
         groups.setdefault(label, []).append(run)
     return groups
+
+
+def _on(settings: dict[str, Any], key: str) -> Any:
+    value = settings.get(key)
+    return None if value is False else value
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -31,12 +31,13 @@ class ActionNoise:
         self.steps = 0
 
     def sample(self, policy: Distribution) -> Tensor:
-        """Draw actions (N,) int64 or (N, A) float32 of a policy over (N,)."""
+        """Draw actions (N,) or (N, A) of a policy over (N,)."""
         fresh = policy.noise(self.generator)
         if self.hold_steps == 1:
             return policy.chosen_by(fresh)
         due = (self.phase + self.steps) % self.hold_steps == 0
-        self.held = fresh if self.held is None else torch.where(due[:, None], fresh, self.held)
+        due = due.view(-1, *[1] * (fresh.dim() - 1))
+        self.held = fresh if self.held is None else torch.where(due, fresh, self.held)
         self.steps += 1
         return policy.chosen_by(self.held)
 

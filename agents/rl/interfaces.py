@@ -49,27 +49,34 @@ class Episode:
 
 @dataclass(frozen=True)
 class Policy:
-    """A trained agent, ready to act greedily.
+    """A trained agent, ready to act: greedily, or as it was trained.
 
     act: observations (N, ...) -> actions (N,) or (N, A). values: observations (N, ...) -> (N, A) float32, a score for
     each action, of which the largest is chosen; None for continuous actions. meaning: the kind of score. begin: called
     with (N,) bool before each `act`, true where an episode begins; None for policies without a memory. A policy with a
-    memory must be asked exactly once a step: call `choose`.
+    memory must be asked exactly once a step: call `choose`. sample: observations -> actions drawn from the policy, and
+    their scores; None for greedy policies. seed: called before an evaluation by whoever lets the policy draw.
     """
 
     act: Callable[[np.ndarray], np.ndarray]
     values: Callable[[np.ndarray], np.ndarray] | None = None
     meaning: Literal["Q-value", "probability"] = "Q-value"
     begin: Callable[[np.ndarray], None] | None = None
+    sample: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray | None]] | None = None
+    seed: Callable[[int], None] | None = None
+
+    def decide(self, obs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return actions and action scores for observations (N, ...)."""
+        if self.sample is not None:
+            return self.sample(obs)
+        values = None if self.values is None else self.values(obs)
+        return self.act(obs) if values is None else values.argmax(1), values
 
     def choose(self, obs: np.ndarray, first: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return actions and action scores of one step; first: (N,) bool, an episode begins."""
         if self.begin is not None:
             self.begin(first)
-        if self.values is None:
-            return self.act(obs), None
-        values = self.values(obs)
-        return values.argmax(1), values
+        return self.decide(obs)
 
 
 class Stateful(Protocol):

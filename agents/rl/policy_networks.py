@@ -10,12 +10,13 @@ import torch
 from gymnasium import Space, spaces
 from torch import Tensor, nn
 
-from agents.rl.distributions import Categorical, Distribution, Gaussian, SquashedGaussian
+from agents.rl.distributions import Categorical, Distribution, Gaussian
 from agents.rl.running_stats import RunningMeanStd
 from rl_gen_lab.backbones import build
 from rl_gen_lab.backbones.recurrent import LSTM
 from rl_gen_lab.cli.errors import ConfigError
 
+NEVER = -1e9  # the logit of what cannot be chosen; minus infinity would make the entropy NaN
 STATISTICS_FRAMES = 500  # observations that the statistics of frames are taken from, at most
 
 
@@ -46,34 +47,43 @@ class PolicySettings(Protocol):
 class PolicyHead(nn.Module):
     """A head from features to a distribution over actions, and from its actions to the environment's.
 
-    Raises: ConfigError for a space that is neither Discrete nor a Box of floats.
+    Raises: ConfigError for a space that is none of those of `envs.actions.standard_actions`.
     """
+
+    layout: Tensor | None
 
     def __init__(self, features: int, space: Space[Any], config: PolicySettings) -> None:
         super().__init__()
         self.space, self.config = space, config
         self.log_std = None
-        if isinstance(space, spaces.Discrete):
-            self.out = nn.Linear(features, int(space.n))
+        layout = None
+        if (counts := _choices(space)) is not None:
+            self.out = nn.Linear(features, sum(counts))
+            if not isinstance(space, spaces.Discrete):  # each entry's outputs in a row, filled up with one past the end
+                rows = torch.arange(sum(counts)).split(counts)
+                layout = nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=sum(counts))
         elif isinstance(space, spaces.Box) and np.issubdtype(space.dtype, np.floating):
             entries = int(np.prod(space.shape))
             self.out = nn.Linear(features, entries * (2 if config.state_dependent_std else 1))
             if not config.state_dependent_std:
                 self.log_std = nn.Parameter(torch.full((entries,), config.log_std_start))
-            bounded = np.isfinite(space.low) & np.isfinite(space.high)
-            if config.squash and not bounded.all():
+            self.middle, self.half_range = _middle_and_half_range(space)
+            if config.squash and not (np.isfinite(space.low) & np.isfinite(space.high)).all():
                 raise ConfigError(f"squash needs bounds on every entry of the action; this environment has {space}")
-            # An entry without bounds is passed on as it is.
-            self.middle = np.where(bounded, 0.5 * space.high + 0.5 * np.where(bounded, space.low, 0.0), 0.0)
-            self.half_range = np.where(bounded, 0.5 * space.high - 0.5 * np.where(bounded, space.low, 0.0), 1.0)
+            largest = np.finfo(space.dtype).max  # what float16 cannot hold would become infinite
+            self.low, self.high = np.maximum(space.low, -largest), np.minimum(space.high, largest)
         else:
-            raise ConfigError(f"actions must be Discrete or a Box of floats, but this environment has {space}")
+            kinds = "Discrete, MultiDiscrete, MultiBinary or a Box of numbers"
+            raise ConfigError(f"actions must be {kinds}, but this environment has {space}")
+        self.register_buffer("layout", layout, persistent=False)
         nn.init.orthogonal_(self.out.weight, 0.01)  # at first all actions are about equally likely
         nn.init.zeros_(self.out.bias)
 
     def forward(self, features: Tensor) -> Distribution:
         """Return the distribution for features (..., D)."""
         out = in_float32(self.out, features)
+        if self.layout is not None:
+            return Categorical.from_logits(nn.functional.pad(out, (0, 1), value=NEVER)[..., self.layout], joint=True)
         if isinstance(self.space, spaces.Discrete):
             return Categorical.from_logits(out)
         if self.log_std is None:
@@ -81,7 +91,7 @@ class PolicyHead(nn.Module):
             log_std = (self.config.log_std_start + offset).clamp(-5.0, 2.0)
         else:
             log_std = self.log_std.expand_as(out)
-        return SquashedGaussian(out, log_std) if self.config.squash else Gaussian(out, log_std)
+        return Gaussian(out, log_std, self.config.squash)
 
     def to_env(self, action: Tensor) -> np.ndarray:
         """Convert actions of the head, (N,) or (N, A), to the environment's, (N,) int64 or (N, ...) in the space."""
@@ -89,7 +99,25 @@ class PolicyHead(nn.Module):
             return action.cpu().numpy()
         number = (action.tanh() if self.config.squash else action).cpu().numpy()
         scaled = self.middle + self.half_range * number.reshape(len(number), *self.space.shape)
-        return np.clip(scaled, self.space.low, self.space.high).astype(self.space.dtype)
+        return np.clip(scaled, self.low, self.high).astype(self.space.dtype)
+
+
+def _choices(space: Space[Any]) -> list[int] | None:
+    """Return the number of choices of each entry of an action; None for actions that are no choices."""
+    if isinstance(space, spaces.Discrete):
+        return [int(space.n)]
+    if isinstance(space, spaces.MultiBinary):
+        return [2] * int(np.prod(space.shape))
+    return space.nvec.ravel().tolist() if isinstance(space, spaces.MultiDiscrete) else None
+
+
+def _middle_and_half_range(space: spaces.Box) -> tuple[np.ndarray, np.ndarray]:
+    """Return the actions of 0, and their distance to those of 1; without two bounds: the bound there is or 0, and 1."""
+    low, high = (bound.astype(np.result_type(bound, np.float32)) for bound in (space.low, space.high))
+    below, above = np.isfinite(low), np.isfinite(high)
+    low, high = np.where(below, low, 0.0), np.where(above, high, 0.0)  # 0 for the bound that is missing
+    share = np.where(below & above, 0.5, 1.0).astype(low.dtype)
+    return share * high + share * low, np.where(below & above, 0.5 * high - 0.5 * low, 1.0)
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,8 @@ class Advantages:
 class RolloutBuffer:
     """Stores one rollout: filled by `push`, emptied by `clear`.
 
-    obs: (T+1, N, ...) uint8 or float32; first: (T+1, N) bool, obs begins an episode; action: (T, N) int64 or (T, N, A)
-    float32, as the policy's head samples it; reward: (T, N) float32; terminated: (T, N) bool, the value ended (at a
+    obs: (T+1, N, ...) uint8 or float32; first: (T+1, N) bool, obs begins an episode; action: (T, N) or (T, N, A), int64
+    or float32, as the policy's head samples it; reward: (T, N) float32; terminated: (T, N) bool, the value ended (at a
     lost life or a point too, where the settings say so); ended: (T, N) bool, the next row is not its continuation;
     dummy: (T, N) bool. The last row of `first` is never set: the observation after the last step is only valued, as the
     episode's own next one.
@@ -54,10 +54,10 @@ class RolloutBuffer:
             (steps + 1, num_envs, *shape), dtype=torch.uint8 if pixels else torch.float32, device=device
         )
         self.first = torch.zeros((steps + 1, num_envs), dtype=torch.bool, device=device)
-        if isinstance(action_space, spaces.Discrete):
-            self.action = torch.zeros(rows, dtype=torch.int64, device=device)
+        if isinstance(action_space, spaces.Box):
+            self.action = torch.zeros((*rows, int(np.prod(action_space.shape))), device=device)
         else:
-            self.action = torch.zeros((*rows, int(np.prod(action_space.shape or ()))), device=device)
+            self.action = torch.zeros((*rows, *(action_space.shape or ())), dtype=torch.int64, device=device)
         self.reward = torch.zeros(rows, device=device)
         self.terminated, self.ended, self.dummy = (torch.zeros(rows, dtype=torch.bool, device=device) for _ in range(3))
         # Rows of a CPU tensor are set several times faster through numpy, which shares its memory.

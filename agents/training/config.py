@@ -42,6 +42,8 @@ class EvalConfig(Ranged):
     final_episodes: Episodes = 20
     # Probability of a random action while being evaluated.
     epsilon: Share = 0.0
+    # Draw actions from the policy while being evaluated, as in training, instead of taking the most probable ones.
+    stochastic: bool = False
 
 
 @dataclass(frozen=True)

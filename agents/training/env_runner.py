@@ -40,15 +40,20 @@ class VectorEnvRunner:
         self.vec = make_vec(name, num_envs, world, threads=threads)
         # ale-py steps the games on its own threads: the learner may work between `send` and `recv`.
         self._overlaps = isinstance(self.vec, ale_py.vector_env.AtariVectorEnv)
-        self._clips = world.clip_rewards and names.is_atari(self.env_id)
-        self._lives_end_value = world.episodic_life
-        self._points_end_value = world.episodic_points and names.is_atari(self.env_id)
+        atari = names.is_atari(self.env_id)
+        self._clips = world.clip_rewards and atari
+        self._lives_end_value = world.episodic_life and atari  # others may call anything "lives"
+        self._points_end_value = world.episodic_points and atari
         self.observation_space = self.vec.single_observation_space
         self.action_space = self.vec.single_action_space
         self._pending: np.ndarray | None = None
         self.steps = 0  # vector steps since the run began
         self.restarts = -1
-        self.restart()
+        try:
+            self.restart()
+        except EnvStepError:
+            self.close()
+            raise
 
     def restart(self) -> None:
         """Restart every copy, from seeds derived from the number of the restart."""
@@ -62,7 +67,7 @@ class VectorEnvRunner:
         self.first = np.ones(self.num_envs, dtype=bool)
         self._ended = np.zeros(self.num_envs, dtype=bool)
         self._returns = np.zeros(self.num_envs)
-        self._lengths = np.zeros(self.num_envs, dtype=np.int64)
+        self.lengths = np.zeros(self.num_envs, dtype=np.int64)  # agent steps of the episodes under way
         self._lives = self._lives_in(info)
 
     def send(self, actions: np.ndarray) -> None:
@@ -111,18 +116,18 @@ class VectorEnvRunner:
     def _advance(self, step: Step, reward: np.ndarray, lives: np.ndarray) -> list[Episode]:
         real = ~step.dummy
         self._returns += reward * real
-        self._lengths += real
+        self.lengths += real
         self._ended = step.terminated | step.truncated
         ended = np.flatnonzero(self._ended)
-        episodes = [Episode(int(i), float(self._returns[i]), int(self._lengths[i])) for i in ended]
+        episodes = [Episode(int(i), float(self._returns[i]), int(self.lengths[i])) for i in ended]
         self._returns[self._ended] = 0.0
-        self._lengths[self._ended] = 0
+        self.lengths[self._ended] = 0
         self._lives = lives
         self.obs, self.first = step.next_obs, step.dummy
         return episodes
 
     def _lives_in(self, info: dict[str, Any]) -> np.ndarray:
-        return np.asarray(info.get("lives", np.zeros(self.num_envs)))
+        return np.asarray(info["lives"]) if self._lives_end_value else np.zeros(self.num_envs)
 
     def _here(self) -> str:
         return f"environment {self.env_id}, vector step {self.steps} of {self.num_envs} copies"

@@ -52,17 +52,27 @@ def make_vec(
     )
 
 
-def make_env(name: str, config: EnvConfig = EnvConfig(), inner: Wrapper = lambda env: env) -> gym.Env[Any, Any]:
+def make_env(
+    name: str,
+    config: EnvConfig = EnvConfig(),
+    inner: Wrapper = lambda env: env,
+    render_mode: Literal["rgb_array", "human"] = "rgb_array",
+) -> gym.Env[Any, Any]:
     """Make one environment, as `envs.factory.make_env`, with the observation of the settings."""
-    return factory.make_env(name, config, inner, observation_wrapper(config))
+    return factory.make_env(name, config, inner, observation_wrapper(config), render_mode)
 
 
-def task_fingerprint(env: str, world: EnvConfig, eval_epsilon: float) -> Fingerprint:
-    """Return the fingerprint of a task as it is scored: environment, observation, and exploration in evaluations."""
+def task_fingerprint(env: str, world: EnvConfig, eval_epsilon: float, eval_stochastic: bool = False) -> Fingerprint:
+    """Return the fingerprint of a task as it is scored: environment, observation, and exploration in evaluations.
+
+    eval_stochastic: actions are sampled from the policy; greedy tasks have the fingerprint of earlier versions.
+    """
+    sampled = {"eval_stochastic": True} if eval_stochastic else {}
     detector = detector_of(world)
     detector_name = None if detector is None else detector.name  # independent of its folder
     env_id = names.resolve(env)
-    return fingerprints.fingerprint(env_id, world, observation_wrapper(world), detector_name, eval_epsilon=eval_epsilon)
+    observe = observation_wrapper(world)
+    return fingerprints.fingerprint(env_id, world, observe, detector_name, eval_epsilon=eval_epsilon, **sampled)
 
 
 def without_fire_reset(world: EnvConfig) -> EnvConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -10,12 +11,15 @@ import numpy as np
 
 from agents.rl.interfaces import Episode
 from agents.training.env_runner import VectorEnvRunner
+from envs import names
 from envs.config import EnvConfig
-from envs.factory import is_capped
+from envs.factory import episode_limit, is_capped
+from envs.registration import UnusableEnvError
 from rl_gen_lab.compute.seeding import Generators
 
 Act = Callable[[np.ndarray], np.ndarray]
 MAX_EVALUATION_ENVS = 20
+LONG_EPISODE = 2_000  # agent steps after which the length of an episode is shown
 
 
 @dataclass(frozen=True)
@@ -67,22 +71,26 @@ def evaluate(
     epsilon: float = 0.0,
     threads: int = 1,
     on_episode: Callable[[int], None] | None = None,
+    on_step: Callable[[int, int], None] | None = None,
     begin: Callable[[np.ndarray], None] | None = None,
 ) -> Evaluation:
     """Play whole episodes in fresh environments with their own seeds; the training run is not touched.
 
     Every copy plays the same number of episodes (rounded up), so that short episodes are not over-represented.
     act: observations (N, ...) -> actions (N, ...). epsilon: probability of a uniformly random action, drawn for each
-    copy and step. on_episode(n): called when n episodes are done. begin(first): called before each `act` with (N,)
-    bool, true where an episode begins, for policies with a memory.
-    Raises: EnvStepError.
+    copy and step. on_episode(n): called when n episodes are done. on_step(n, steps): called after each vector step with
+    the episodes that are done and the length so far of the longest that is not. begin(first): called before each `act`
+    with (N,) bool, true where an episode begins, for policies with a memory.
+    An environment of which several copies cannot be made (a port, a lock) plays all episodes in one.
+    Raises: EnvStepError, UnusableEnvError.
     """
-    copies = min(episodes, MAX_EVALUATION_ENVS)
-    per_copy = -(-episodes // copies)
     generators = Generators(seed)
-    runner = VectorEnvRunner(name, copies, world, generators, threads)
+    runner = _make_runner(name, min(episodes, MAX_EVALUATION_ENVS), world, generators, threads)
+    copies = runner.num_envs
+    per_copy = -(-episodes // copies)
     rng = generators.numpy("evaluation")
     finished: list[list[Episode]] = [[] for _ in range(copies)]
+    done = 0
     try:
         runner.action_space.seed(generators.integer("action_space"))
         while any(len(episodes) < per_copy for episodes in finished):
@@ -95,8 +103,12 @@ def evaluate(
             _, ended = runner.step(actions)
             for episode in ended:
                 finished[episode.env].append(episode)
-            if ended and on_episode is not None:
-                on_episode(sum(min(len(episodes), per_copy) for episodes in finished))
+            if ended:
+                done = sum(min(len(episodes), per_copy) for episodes in finished)
+                if on_episode is not None:
+                    on_episode(done)
+            if on_step is not None:
+                on_step(done, int(runner.lengths.max()))
     finally:
         runner.close()
     kept = [episode for own in finished for episode in own[:per_copy]][:episodes]
@@ -107,3 +119,23 @@ def evaluate(
         "max_episode_frames": world.max_episode_frames if is_capped(runner.env_id) else None,
     }
     return Evaluation([e.episodic_return for e in kept], [e.length for e in kept], protocol)
+
+
+def long_episode(name: str, world: EnvConfig, steps: int) -> str:
+    """Return words for an episode that goes on and on, and where it ends at the latest; "" for one of few steps."""
+    return "" if steps < LONG_EPISODE else f"the next is at step {steps:,} (of at most {_limit(name, world)})"
+
+
+@functools.cache  # it is asked for at each step
+def _limit(name: str, world: EnvConfig) -> str:
+    env_id = names.resolve(name)
+    return f"{episode_limit(env_id, world):,}" + (", --world.max-episode-frames" if is_capped(env_id) else "")
+
+
+def _make_runner(name: str, copies: int, world: EnvConfig, generators: Generators, threads: int) -> VectorEnvRunner:
+    try:
+        return VectorEnvRunner(name, copies, world, generators, threads)
+    except UnusableEnvError:
+        if copies == 1:
+            raise
+        return VectorEnvRunner(name, 1, world, generators, threads)

@@ -12,8 +12,11 @@ import numpy as np
 
 from agents.rl.interfaces import Policy
 from agents.training.config import AgentConfig
-from agents.training.evaluate import Evaluation, evaluate
+from agents.training.environments import make_vec
+from agents.training.evaluate import Evaluation, evaluate, long_episode
 from agents.training.video import in_words, play_episode, write_mp4
+from envs import names
+from envs.registration import UnusableEnvError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.compute.seeding import Generators
 
@@ -32,11 +35,29 @@ class Evaluator:
         """stop_asked: called before every step. Raises: ConfigError for an impossible seed."""
         self.config, self.display, self.stop_asked = config, display, stop_asked
         self.seeds = Generators(config.seed)
+        self.alone = False  # whether the environment of training is the only one there can be
         self.every = config.eval.every_env_steps or sys.maxsize
         self.evaluations, self.next_eval, self.next_eager_eval, self.last_eval = 0, self.every, 0, -1
 
+    def look_for_room(self) -> str | None:
+        """Find out, before training begins, whether evaluations can have an environment beside that of training.
+
+        Without one (a port, a lock) the agent is evaluated at the end of training, whose environment is closed then.
+        Returns what to say of it, or None.
+        """
+        if names.is_atari(names.resolve(self.config.env)):
+            return None  # emulators need no more than memory
+        try:
+            make_vec(self.config.env, 1, self.config.world).close()
+        except UnusableEnvError as error:
+            self.alone = True
+            return f"note: there is no second copy for evaluations, so the agent is evaluated after training: {error}"
+        return None
+
     def due(self, env_steps: int, recent: Sequence[float]) -> bool:
         """Return whether to evaluate now: by steps, or earlier if recent returns suggest that the target is reached."""
+        if self.alone:
+            return False
         return env_steps >= self.next_eval or self._looks_solved(env_steps, recent)
 
     def _looks_solved(self, env_steps: int, recent: Sequence[float]) -> bool:
@@ -66,9 +87,9 @@ class Evaluator:
             self.display.pause(env_steps, f"recording the video: {done:,} steps")
 
         c, seed = self.config, self.seeds.integer("final_evaluation")
-        shown = play_episode(c.env, c.world, policy, seed, epsilon=c.eval.epsilon, on_step=show)
-        write_mp4(path, shown[0])
-        return in_words(*shown)
+        film = play_episode(c.env, c.world, policy, seed, epsilon=c.eval.epsilon, on_step=show)
+        write_mp4(path, film.frames)
+        return in_words(film)
 
     def _play(
         self, policy: Policy, episodes: int, seed: int, word: str, env_steps: int
@@ -79,15 +100,17 @@ class Evaluator:
         def act(obs: np.ndarray) -> np.ndarray:
             if self.stop_asked():
                 raise StopAsked
-            if policy.values is None:
-                return policy.act(obs)
-            values = policy.values(obs)
-            scores.append(values)
-            return values.argmax(1)
+            actions, values = policy.decide(obs)
+            if values is not None:
+                scores.append(values)
+            return actions
 
-        def show(done: int) -> None:
-            self.display.pause(env_steps, f"{word}: {done} of {episodes} episodes")
+        def show(done: int, steps: int) -> None:
+            status = (f"{word}: {done} of {episodes} episodes", long_episode(c.env, c.world, steps))
+            self.display.pause(env_steps, ", ".join(filter(None, status)))
 
+        if policy.seed is not None:
+            policy.seed(seed)
         result = evaluate(
             c.env,
             c.world,
@@ -96,9 +119,11 @@ class Evaluator:
             seed,
             epsilon=c.eval.epsilon,
             threads=os.cpu_count() or 1,
-            on_episode=show,
+            on_step=show,
             begin=policy.begin,
         )
+        if c.eval.stochastic:
+            result.protocol["stochastic"] = True
         return result, np.concatenate(scores) if scores else np.zeros((0, 1))
 
     def state_dict(self) -> dict[str, Any]:

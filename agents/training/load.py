@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from typing import Literal
 
-from agents.rl.greedy_policy import greedy_policy
 from agents.rl.interfaces import Policy
+from agents.rl.sampled_policy import policy_of
 from agents.rl.weights import load_network
 from agents.training.config import EvalConfig
 from agents.training.environments import make_vec
@@ -17,7 +18,8 @@ from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
 
-# Modules with `Config` and `make_network(config, observation_space, action_space)`, and perhaps `make_policy(network)`.
+# Modules with `Config` and `make_network(config, observation_space, action_space)`, and perhaps `make_policy(network,
+# stochastic)`.
 AGENTS = ("dqn", "reinforce", "actor_critic", "ppo", "sb3")
 
 
@@ -26,13 +28,37 @@ def world_of(run: RunFolder) -> EnvConfig:
     return from_saved(EnvConfig, run.read_config()["config"].get("world", {}), str(run.config_file), "world")
 
 
-def epsilon_of(run: RunFolder) -> float:
-    """Return the probability of a random action in the evaluations of a run."""
-    return from_saved(EvalConfig, run.read_config()["config"].get("eval", {}), str(run.config_file), "eval").epsilon
+def evaluation_of(run: RunFolder) -> EvalConfig:
+    """Return the settings by which the agent of a run is evaluated."""
+    return from_saved(EvalConfig, run.read_config()["config"].get("eval", {}), str(run.config_file), "eval")
 
 
-def load_policy(run: RunFolder, which: Literal["best", "last"]) -> Policy:
-    """Return the trained agent in a run folder. Raises: CheckpointError."""
+def newest_run(folder: Path, which: Literal["best", "last"]) -> RunFolder:
+    """Return the run whose `which` weights were written last among the runs of agents in a folder.
+
+    Raises: CheckpointError where there is none.
+    """
+    weights = [
+        file for file in folder.glob(f"*/checkpoints/{which}.safetensors") if _is_agent(RunFolder(file.parents[1]))
+    ]
+    if not weights:
+        raise CheckpointError(f"no run folder in {folder}/ holds a trained agent ({which}.safetensors): name one")
+    return RunFolder.open(max(weights, key=lambda file: (file.stat().st_mtime_ns, file)).parents[1])
+
+
+def _is_agent(run: RunFolder) -> bool:
+    """Return whether a folder holds a run of an agent; vision models have weights too."""
+    try:
+        return module_of(str(run.read_config().get("exp_name"))) in AGENTS
+    except CheckpointError:
+        return False
+
+
+def load_policy(run: RunFolder, which: Literal["best", "last"], stochastic: bool | None = None) -> Policy:
+    """Return the trained agent in a run folder, greedy or drawing its actions (None: as the run evaluates it).
+
+    Raises: CheckpointError; ConfigError for drawn actions of an agent that has values only.
+    """
     algo = str(run.read_config().get("exp_name"))
     module = module_of(algo)
     if module not in AGENTS:
@@ -46,8 +72,10 @@ def load_policy(run: RunFolder, which: Literal["best", "last"]) -> Policy:
         raise CheckpointError(f"{run.path} has no {which} agent yet: {other}resume it, or choose another run")
     weights, _ = load_weights(file)
     env = make_vec(config.env, 1, config.world)
+    env.close()  # now: of some environments there may be one copy only, and a network may need one of its own
     network = agent.make_network(config, env.single_observation_space, env.single_action_space)
-    env.close()
     load_network(network, weights, str(run.path))
-    policy: Policy = getattr(agent, "make_policy", greedy_policy)(network)
+    policy: Policy = getattr(agent, "make_policy", policy_of)(
+        network, config.eval.stochastic if stochastic is None else stochastic
+    )
     return policy

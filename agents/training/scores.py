@@ -11,7 +11,9 @@ from torch import nn
 from agents.rl.interfaces import Policy
 from agents.training.evaluate import Evaluation
 from agents.training.evaluator import Evaluator, StopAsked
+from agents.training.greedy_gap import GreedyGap
 from agents.training.metadata import RunSpec
+from agents.training.video import no_video
 from rl_gen_lab.cli.progress import ProgressDisplay, clock
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
@@ -30,17 +32,23 @@ class Scores:
         self.best: dict[str, Any] | None = None
         self.solved: dict[str, Any] | None = None
         self.since_best = 0  # evaluations that were no better than the best
+        self.gap = GreedyGap()
 
     def start(self, policy: Policy, network: nn.Module, tracker: Tracker) -> None:
         """Take the policy that is evaluated, the network whose weights are saved, and where to log."""
         self.policy, self.network, self.tracker = policy, network, tracker
+        if (note := self.evaluator.look_for_room()) is not None:
+            self.display.say(note)
 
     def due(self, env_steps: int, recent: Sequence[float]) -> bool:
         """Return whether to evaluate now. recent: returns of the last training episodes."""
         return self.evaluator.due(env_steps, recent)
 
-    def evaluate(self, env_steps: int) -> None:
-        """Score the agent now and keep it if it is the best so far; if interrupted, it is repeated after resuming."""
+    def evaluate(self, env_steps: int, recent: Sequence[float]) -> None:
+        """Score the agent now and keep it if it is the best so far; if interrupted, it is repeated after resuming.
+
+        recent: returns of the last training episodes.
+        """
         try:
             result, values = self.evaluator.evaluate(self.policy, env_steps)
         except StopAsked:
@@ -54,6 +62,7 @@ class Scores:
             f"step {env_steps:,} · {clock(seconds)} · evaluation of {len(result.returns)}"
             f" episodes: {mean:.2f} ± {np.std(result.returns):.2f}"
         )
+        self._compare(result, recent)
         better = self.best is None or mean > self.best["return_mean"]
         self.since_best = 0 if better else self.since_best + 1
         if self.since_best == self.spec.config.wandb.alert_evaluations > 0:
@@ -98,9 +107,17 @@ class Scores:
         except StopAsked:
             return None
 
-    def publish(self, final: Evaluation, env_steps: int) -> None:
+    def _compare(self, evaluation: Evaluation, recent: Sequence[float]) -> None:
+        """Say it where the greedy policy earns far less than the sampled one; action values have no such policy."""
+        policy = self.policy
+        could_sample = policy.sample is None and (policy.values is None or policy.meaning == "probability")
+        if could_sample and (note := self.gap.check(evaluation.returns, recent)) is not None:
+            self.display.say(note)
+
+    def publish(self, final: Evaluation, env_steps: int, recent: Sequence[float]) -> None:
         """Log the final score, record a video of the agent and log its weights."""
         scores = final.to_dict()
+        self._compare(final, recent)
         self.tracker.summary({"final/return_mean": scores["return_mean"]})
         self.tracker.table("final/episodes", ("seed", "episode", "return", "length"), final.rows())
         if self.spec.config.run.film:
@@ -120,17 +137,20 @@ class Scores:
             self.tracker.video("videos/final", path, env_steps)
             self.tracker.film(path, {"global_step": env_steps, "return_mean": return_mean}, ["best"])
         except Exception as error:  # an environment that cannot be rendered costs the video, never the finished run
-            self.display.say(f"no video: {type(error).__name__}: {error}")
+            self.display.say(no_video(error))
         else:
             self.display.say(f"{words}: {path}")
 
     def state_dict(self) -> dict[str, Any]:
         """Return the scores so far and the evaluator's counters."""
         scores = {"best": self.best, "solved": self.solved, "since_best": self.since_best}
+        scores["greedy_gap"] = self.gap.state_dict()
         return scores | self.evaluator.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
         self.best, self.solved = state["best"], state["solved"]
         self.since_best = state.get("since_best", 0)  # older checkpoints have none
+        if "greedy_gap" in state:  # of checkpoints of earlier versions it is not
+            self.gap.load_state_dict(state["greedy_gap"])
         self.evaluator.load_state_dict(state)

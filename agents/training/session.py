@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from agents.rl.greedy_policy import greedy_policy
 from agents.rl.interfaces import EnvRunner, Episode, Generators, Policy, Stateful
+from agents.rl.sampled_policy import policy_of
 from agents.training import pretrained
 from agents.training.evaluator import Evaluator
 from agents.training.metadata import RunSpec
@@ -97,7 +97,7 @@ class RecordedRun:
     ) -> None:
         """Start or resume: checkpoints hold the agent, by `name`; evaluations and saved weights use the network.
 
-        policy: how the agent acts in evaluations (None: greedily by the network). Raises: CheckpointError for a
+        policy: how the agent acts in evaluations (None: by the network and the settings). Raises: CheckpointError for a
         checkpoint of another version of this program or its settings.
         """
         self.parts: dict[str, Stateful] = {name: agent}
@@ -111,7 +111,7 @@ class RecordedRun:
         self.display.say(f"run folder {self.run.path}")
         self.tracker = start_tracker(self.spec, self.run, self.tracker.wall_seconds)
         self.log.start(self.tracker)
-        self.scores.start(policy or greedy_policy(network), network, self.tracker)
+        self.scores.start(policy or policy_of(network, self.config.eval.stochastic), network, self.tracker)
         if self.saved is None:
             self.save()  # a run that is killed before its first checkpoint begins anew from here
         else:
@@ -162,10 +162,12 @@ class RecordedRun:
         """Save everything; unless the run was interrupted, score and record the best agent and write the result."""
         self.save()
         env_steps, recent = self.log.env_steps, self.log.recent
+        if self._env_runner is not None:
+            self._env_runner.close()  # of some environments there may be one copy only, and now it is to be evaluated
         if not self.interrupt.asked:
             self.scores.save_weights("last", env_steps, float(np.mean(recent)) if recent else math.nan)
             if self.scores.evaluator.last_eval != env_steps:
-                self.scores.evaluate(env_steps)
+                self.scores.evaluate(env_steps, recent)
                 if not self.interrupt.asked:
                     self.save()  # with the evaluation, or a longer run would not know its best
         final = None if self.interrupt.asked else self.scores.final(env_steps)
@@ -173,7 +175,7 @@ class RecordedRun:
             keep_result(self.run, self._result("interrupted"), self.display.say)
             return
         self.run.write_result(self._result("finished") | {"final_eval": final.to_dict()})
-        self.scores.publish(final, env_steps)
+        self.scores.publish(final, env_steps, recent)
 
     def _result(self, status: str) -> dict[str, Any]:
         return {"status": status, **self.log.totals(), "best_eval": self.scores.best, "solved": self.scores.solved}
@@ -182,7 +184,7 @@ class RecordedRun:
 
     def _evaluate_if_due(self) -> None:
         if self.scores.due(self.log.env_steps, list(self.log.recent)):
-            self.scores.evaluate(self.log.env_steps)
+            self.scores.evaluate(self.log.env_steps, self.log.recent)
 
     def _load(self, saved: dict[str, Any]) -> None:
         with fitting_checkpoint(self.run):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
-import gymnasium as gym
 import imageio_ffmpeg
 import numpy as np
 from gymnasium import spaces
@@ -14,13 +13,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from agents.rl.interfaces import Policy
 from agents.training.environments import make_env, without_fire_reset
+from agents.training.episode import guarded, moments
+from agents.training.rendering import NoPictureError, fitted, picture_of
 from envs import names
-from envs.config import EnvConfig
-from rl_gen_lab.cli.errors import SaveError
-from rl_gen_lab.compute.seeding import Generators
+from envs.config import EnvConfig, UnknownEnvError
+from envs.copies import close_quietly
+from rl_gen_lab.cli.errors import SaveError, UserError
 from rl_gen_lab.runs.files import save_errors
 
-HEIGHT = 320  # of a video, in pixels
+HEIGHT, WIDEST = 320, 1_280  # of a video and of the game in it, in pixels
 PANEL = 220  # width of the panel beside the game, in pixels
 BACKGROUND, INK, BAR, CHOSEN = (24, 26, 31), (222, 226, 230), (86, 110, 142), (240, 160, 60)
 
@@ -35,6 +36,15 @@ class Overlay(Protocol):
         """Return a video frame with a strip of text appended below."""
 
 
+class Film(NamedTuple):
+    """Frames (HEIGHT, W, 3) uint8 of one episode, its return so far, whether it ended, and why there is no picture."""
+
+    frames: list[np.ndarray]
+    total: float
+    whole: bool
+    unseen: str = ""
+
+
 def play_episode(
     name: str,
     world: EnvConfig,
@@ -45,57 +55,61 @@ def play_episode(
     max_steps: int = 3_000,
     on_step: Callable[[int], None] | None = None,
     overlay: Overlay | None = None,
-) -> tuple[list[np.ndarray], float, bool]:
-    """Return the frames of one episode of at most `max_steps` agent steps, its return so far, and whether it ended.
+) -> Film:
+    """Return a film of one episode of at most `max_steps` agent steps.
 
-    Frames are (HEIGHT, W, 3) uint8, or higher by the strip of an overlay.
+    Frames are higher by the strip of an overlay. An environment without pictures is black, beside what the agent says.
+    Raises: EnvStepError for what the environment raises, NoPictureError for what it renders.
     """
-    world = without_fire_reset(world)
+    world, env_id = without_fire_reset(world), names.resolve(name)
     env = make_env(name, world)
+    seen = env.render_mode == "rgb_array"
     labels = action_names(name, env.action_space, world)
-    exploration = Generators(seed).numpy("film")
-    env.action_space.seed(seed)
     frames: list[np.ndarray] = []
+    size: tuple[int, ...] = ()
     limits = (np.inf, -np.inf)
-    obs, _ = env.reset(seed=seed)
-    total, done = 0.0, False
-
-    def frame(action: Any, values: np.ndarray | None) -> np.ndarray:
-        image = _render(env) if overlay is None else overlay.annotate(_render(env))
-        drawn = draw(image, total, action, values, labels, limits, policy.meaning)
-        return drawn if overlay is None else overlay.add_strip(drawn)
-
-    while not done and len(frames) < max_steps:
-        batch = np.asarray(obs)[None]
-        chosen, scores = policy.choose(batch, np.array([not frames]))
-        action = chosen[0] if exploration.random() >= epsilon else env.action_space.sample()
-        values = None if scores is None else scores[0]
-        if policy.meaning == "probability":
-            limits = (0.0, 1.0)
-        elif values is not None:
-            limits = (min(limits[0], float(values.min())), max(limits[1], float(values.max())))
-        frames.append(frame(action, values))
-        obs, reward, terminated, truncated, _ = env.step(action)
-        total += float(reward)
-        done = terminated or truncated
-        if on_step is not None:
-            on_step(len(frames))
-    if frames:
-        frames.append(frame(None, None))
-    env.close()
-    return frames, total, done
+    try:
+        for moment in moments(env, env_id, policy, seed, epsilon=epsilon, max_steps=max_steps):
+            image = guarded(env_id, len(frames), "render", env.render) if seen else np.zeros((HEIGHT, HEIGHT, 3))
+            image = _named(env_id, image)
+            size = size or image.shape[:2]
+            image = fitted(image, *size)
+            if policy.meaning == "probability":
+                limits = (0.0, 1.0)
+            elif moment.scores is not None:
+                limits = min(limits[0], float(moment.scores.min())), max(limits[1], float(moment.scores.max()))
+            image = image if overlay is None else overlay.annotate(image)
+            drawn = draw(image, moment.total, moment.action, moment.scores, labels, limits, policy.meaning)
+            frames.append(drawn if overlay is None else overlay.add_strip(drawn))
+            if on_step is not None and len(frames) > 1:
+                on_step(len(frames) - 1)
+    finally:
+        close_quietly(env)
+    return Film(frames, moment.total, moment.ended, "" if seen else f"{env_id} renders no picture (rgb_array)")
 
 
-def in_words(frames: list[np.ndarray], total: float, whole: bool) -> str:
+def in_words(film: Film) -> str:
     """Return a caption for the video of `play_episode`."""
-    if whole:
-        return f"video of one episode, return {total:g}"
-    return f"video of the first {len(frames) - 1:,} steps of an episode that was cut off there, return so far {total:g}"
+    unseen = f"; {film.unseen}" if film.unseen else ""
+    if film.whole:
+        return f"video of one episode, return {film.total:g}{unseen}"
+    steps = f"the first {len(film.frames) - 1:,} steps of an episode that was cut off there"
+    return f"video of {steps}, return so far {film.total:g}{unseen}"
 
 
-def _render(env: gym.Env[Any, Any]) -> np.ndarray:
-    """Return the rendered environment, (H, W, 3) uint8; black where it cannot be rendered."""
-    return np.asarray(env.render()) if env.render_mode == "rgb_array" else np.zeros((HEIGHT, HEIGHT, 3), np.uint8)
+def no_video(error: Exception) -> str:
+    """Return one line that says why there is no video."""
+    known = isinstance(error, UserError | UnknownEnvError)
+    why = str(error) if known else f"{type(error).__name__}: {error}"
+    return " ".join(f"no video: {why}".split())
+
+
+def _named(env_id: str, rendered: Any) -> np.ndarray:
+    """Return a rendered picture. Raises: NoPictureError naming the environment."""
+    try:
+        return picture_of(rendered)
+    except NoPictureError as error:
+        raise NoPictureError(f"environment {env_id}: {error}") from error
 
 
 def action_names(name: str, space: spaces.Space[Any], world: EnvConfig) -> list[str]:
@@ -104,8 +118,10 @@ def action_names(name: str, space: spaces.Space[Any], world: EnvConfig) -> list[
         return []
     env_id = names.resolve(name)
     if names.is_atari(env_id):
-        env: Any = make_env(name, without_fire_reset(world)).unwrapped
-        return [str(meaning) for meaning in env.get_action_meanings()]
+        env: Any = make_env(name, without_fire_reset(world))
+        meanings = [str(meaning) for meaning in env.unwrapped.get_action_meanings()]
+        close_quietly(env)
+        return meanings
     known = {"CartPole-v1": ["left", "right"], "LunarLander-v3": ["none", "left engine", "main", "right engine"]}
     return known.get(env_id, [f"action {i}" for i in range(int(space.n))])
 
@@ -125,7 +141,10 @@ def draw(
     largest of the episode so far; meaning: what the values are. Returns (HEIGHT, W', 3) uint8 with even W'.
     """
     height, width = image.shape[:2]
-    scaled = Image.fromarray(image).resize((round(width * HEIGHT / height) // 2 * 2, HEIGHT), Image.Resampling.NEAREST)
+    fitting = min(max(round(width * HEIGHT / height) // 2 * 2, 2), WIDEST)
+    if fitting == WIDEST:
+        image = fitted(image, HEIGHT, WIDEST)
+    scaled = Image.fromarray(image).resize((fitting, HEIGHT), Image.Resampling.NEAREST)
     canvas = Image.new("RGB", (scaled.width + PANEL, HEIGHT), BACKGROUND)
     canvas.paste(scaled, (0, 0))
     drawing = ImageDraw.Draw(canvas)

@@ -1,4 +1,5 @@
-"""Probe environments for policies: the optimal policy is known on paper, for continuous actions and with a memory.
+"""Probe environments for policies: the optimal policy is known on paper, for actions of several entries, continuous and
+discrete ones, for actions with one bound, and with a memory.
 
     gymnasium.make_vec("envs.probes.policies:KnownControls/Aim-v0", 4)
 
@@ -13,7 +14,8 @@ import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
 
-AIM, RECALL = (f"{__name__}:KnownControls/{name}-v0" for name in ("Aim", "Recall"))
+NAMES = ("Aim", "Recall", "Dials", "Switches", "Above")
+AIM, RECALL, DIALS, SWITCHES, ABOVE = (f"{__name__}:KnownControls/{name}-v0" for name in NAMES)
 
 
 class Aim(gym.Env[np.ndarray, np.ndarray]):
@@ -81,5 +83,62 @@ class Recall(gym.Env[np.ndarray, np.int64]):
         return np.eye(3, dtype=np.float32)[self.cue if self.steps == 0 else 2]
 
 
-for _env in (Aim, Recall):
+class Dials(gym.Env[np.ndarray, np.ndarray]):
+    """Two alternating states, each with a target action of three entries; the reward is the share of entries set right.
+
+    Observations are one-hot states (2,); actions MultiDiscrete([4, 2, 3]), in `Switches` MultiBinary(3). The episode
+    ends after four steps. Optimal: TARGETS[state], return 4; a random policy has 4 * mean(1 / choices) = 1.44 (2 for
+    `Switches`).
+    """
+
+    TARGETS = ((3, 0, 1), (1, 1, 2))
+    EPISODE_STEPS = 4
+    observation_space = spaces.Box(0.0, 1.0, (2,), np.float32)
+
+    def __init__(self, switches: bool = False) -> None:
+        self.action_space: Any = spaces.MultiBinary(3) if switches else spaces.MultiDiscrete([4, 2, 3])
+        self.targets = np.array(self.TARGETS) % 2 if switches else np.array(self.TARGETS)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Return to state 0."""
+        super().reset(seed=seed, options=options)
+        self.steps = 0
+        return self._obs(), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Reward each entry by itself; the state changes whatever the action is."""
+        reward = float(np.mean(action == self.targets[self.steps % 2]))
+        self.steps += 1
+        return self._obs(), reward, self.steps == self.EPISODE_STEPS, False, {}
+
+    def _obs(self) -> np.ndarray:
+        return np.eye(2, dtype=np.float32)[self.steps % 2]
+
+
+class Above(gym.Env[np.ndarray, np.ndarray]):
+    """One step with an action in [LOW, infinity): reward 1 - (a - TARGET)^2, optimal at TARGET.
+
+    All actions of a policy around 0 would be clipped to LOW, whose reward says nothing of a better one.
+    """
+
+    LOW, TARGET = 50.0, 51.0
+    observation_space = spaces.Box(0.0, 1.0, (1,), np.float32)
+    action_space = spaces.Box(LOW, np.inf, (1,), np.float32)
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[np.ndarray, dict[str, Any]]:
+        """Begin an episode of one step."""
+        super().reset(seed=seed, options=options)
+        return np.ones(1, np.float32), {}
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
+        """Reward the action by its squared distance to the target."""
+        return np.ones(1, np.float32), 1.0 - (float(action[0]) - self.TARGET) ** 2, True, False, {}
+
+
+for _env in (Aim, Recall, Dials, Above):
     gym.register(f"KnownControls/{_env.__name__}-v0", entry_point=f"{__name__}:{_env.__name__}")
+gym.register("KnownControls/Switches-v0", entry_point=f"{__name__}:Dials", kwargs={"switches": True})

@@ -19,6 +19,7 @@ from rl_gen_lab.runs.provenance import git_commit
 from rl_gen_lab.tracking.wandb_names import as_before, hidden_variables
 
 START_SECONDS = 8  # time limit of W&B's server to answer before the run goes offline
+LATER: dict[str, Any] = {"eval.stochastic": False}  # settings of later versions, and the value of all runs before them
 FINISH_SECONDS = 60  # time limit of the last upload; the rest stays on disk for `wandb sync`
 
 
@@ -143,9 +144,11 @@ def run_id(run: RunFolder) -> str:
 def settings_hash(flat_config: dict[str, Any]) -> str:
     """Hash the settings that the runs of a group share: all but the seed and those of W&B.
 
-    Names are hashed as earlier versions spelled them, so that runs of then and now are one group.
+    Names are hashed as earlier versions spelled them, and settings that came later only where they change something, so
+    that runs of then and now are one group.
     """
     shared = {key: value for key, value in flat_config.items() if key != "seed" and not key.startswith("wandb.")}
+    shared = {key: value for key, value in shared.items() if key not in LATER or value != LATER[key]}
     common = {earlier_spelling(key): value for key, value in shared.items()}
     return hashlib.sha256(json.dumps(plain(common), sort_keys=True).encode()).hexdigest()[:8]
 

@@ -1,0 +1,56 @@
+"""What the copies of a vector environment keep to themselves: their infos, and the errors of their closing."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import Any
+
+import gymnasium as gym
+
+
+class Contained(gym.Wrapper[Any, Any, Any, Any]):
+    """Passes on of each `info` only what is asked for, and closes without raising.
+
+    Gymnasium's vector environments merge the infos of their copies into arrays whose type and shape the first one
+    decides: a None that becomes a number, an array of another length or a second player's lives would end a training
+    that reads none of them. An environment that is of no more use can cost nothing when its `close` raises.
+    """
+
+    def __init__(self, env: gym.Env[Any, Any], keep: tuple[str, ...] = ()) -> None:
+        """keep: the keys of `info` to pass on."""
+        super().__init__(env)
+        self.keep = keep
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
+        """Reset, and return the observation with the kept part of the info."""
+        obs, info = self.env.reset(seed=seed, options=options)
+        return obs, self._kept(info)
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        """Step, and return the kept part of the info."""
+        obs, reward, terminated, truncated, info = self.env.step(action)
+        return obs, reward, terminated, truncated, self._kept(info)
+
+    def _kept(self, info: Any) -> dict[str, Any]:
+        return {key: info[key] for key in self.keep if key in info} if self.keep else {}
+
+    def close(self) -> None:
+        """Close the environment; say in one line what that raised."""
+        close_quietly(self.env)
+
+
+def close_quietly(env: gym.Env[Any, Any]) -> None:
+    """Close an environment that is of no more use; what that raises is one line on stderr."""
+    try:
+        env.close()
+    except Exception as error:  # an environment of the user's own may raise anything
+        name = env.spec.id if env.spec is not None else str(env)
+        why = " ".join(f"{type(error).__name__}: {error}".split())
+        say_once(f"note: environment {name} could not be closed ({why})")
+
+
+@functools.cache
+def say_once(line: str) -> None:
+    """Print a line on stderr, the first time only: every copy of an environment has the same to say."""
+    print(line, file=sys.stderr, flush=True)

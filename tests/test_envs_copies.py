@@ -1,0 +1,75 @@
+"""Copies of an environment: infos that no vector environment could merge stay below, and closing costs nothing."""
+
+from __future__ import annotations
+
+import gymnasium as gym
+import numpy as np
+import odd_envs
+import pytest
+from odd_envs import Odd
+from small_envs import PLAIN
+
+from envs.atari import UnusableEnvError
+from envs.config import EnvConfig
+from envs.copies import Contained, close_quietly, say_once
+from envs.factory import make_vec
+
+
+def test_infos_that_gymnasium_cannot_merge_stay_below_the_vector_environment() -> None:
+    with odd_envs.registered(infos=True) as name:
+        plain = gym.make_vec(name, 2, vectorization_mode="sync")
+        plain.reset(seed=1)
+        with pytest.raises(ValueError, match="broadcast"):  # why they stay below
+            for _ in range(8):
+                plain.step(np.zeros(2, np.int64))
+                plain.envs[0].unwrapped.steps += 1  # type: ignore[attr-defined]
+        for autoreset in ("next_step", "same_step"):
+            vec = make_vec(name, 2, autoreset=autoreset)  # type: ignore[arg-type]
+            infos = [vec.reset(seed=1)[1]]
+            for _ in range(10):
+                infos.append(vec.step(np.zeros(2, np.int64))[4])
+            kept = set().union(*infos)
+            assert kept == ({"final_obs", "_final_obs", "final_info", "_final_info"} if "same" in autoreset else set())
+            vec.close()
+
+
+def test_the_lives_of_an_atari_game_are_passed_on_whatever_is_observed() -> None:
+    from envs.ground_truth.wrappers import object_view
+
+    world = EnvConfig(observe="objects", **PLAIN)
+    vec = make_vec("Breakout", 1, world, observe=object_view(world))
+    _, info = vec.reset(seed=1)
+    assert info["lives"].tolist() == [5] and set(info) == {"lives", "_lives"}
+    vec.close()
+
+
+def test_an_environment_that_cannot_be_closed_says_so_once(capsys: pytest.CaptureFixture[str]) -> None:
+    say_once.cache_clear()
+    with odd_envs.registered(closing=True) as name:
+        vec = make_vec(name, 3)
+        vec.reset(seed=1)
+        vec.close()
+        close_quietly(gym.make(name))
+    assert Odd.closed == 4
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["note: environment test/Odd-v0 could not be closed (AttributeError: 'NoneType' object has no attribute 'viewer')"]  # fmt: skip  # noqa: E501
+
+
+def test_copies_that_were_made_before_one_failed_are_closed() -> None:
+    with odd_envs.registered(alone=True) as name:
+        with pytest.raises(
+            UnusableEnvError, match=r"in 3 copies at once, only 1 could be \(--num-envs 1\): OSError: port"
+        ):
+            make_vec(name, 3)
+        assert Odd.alive == 0
+        vec = make_vec(name, 1)
+        with pytest.raises(UnusableEnvError, match="cannot be made: OSError: port 5005"):
+            make_vec(name, 1)
+        vec.close()
+        assert Odd.alive == 0
+
+
+def test_an_info_that_is_none_is_no_info() -> None:
+    env = Contained(Odd())
+    env.env.step = lambda action: (np.zeros(3), 1.0, False, False, None)  # type: ignore[method-assign, assignment, return-value]
+    assert env.reset()[1] == {} and env.step(0)[4] == {}
