@@ -33,6 +33,11 @@ class Fingerprint:
     fields: dict[str, Field]
     reading: str = ""
 
+    @property
+    def described(self) -> str:
+        """Two lines for people: the task, and what its observation is read as."""
+        return f"task {self.hash}: {self.text}\nobservation: {self.reading}"
+
 
 def fingerprint(
     env_id: str, config: EnvConfig, observe: Wrapper | None = None, detector: str | None = None, **protocol: Field

@@ -88,8 +88,7 @@ class RecordedRun:
         Raises: ConfigError, CheckpointError; SaveError, for config.json says where the weights came from.
         """
         network.to(self.device)
-        origin = pretrained.start(self.config, network, resumed=self.saved is not None)
-        if origin is not None:
+        if (origin := pretrained.start(self.config, network, resumed=self.saved is not None)) is not None:
             self.run.write_config(self.run.read_config() | {"init_backbone": origin})
 
     def begin(
@@ -106,9 +105,7 @@ class RecordedRun:
         self.network = network
         if self.saved is not None:
             self._load(self.saved)
-        self.display.say(f"task {self.spec.task.hash}: {self.spec.task.text}")
-        self.display.say(f"observation: {self.spec.task.reading}")
-        self.display.say(f"run folder {self.run.path}")
+        self.display.say(f"{self.spec.task.described}\nrun folder {self.run.path}")
         self.tracker = start_tracker(self.spec, self.run, self.tracker.wall_seconds)
         self.log.start(self.tracker)
         self.scores.start(policy or policy_of(network, self.config.eval.stochastic), network, self.tracker)
