@@ -40,6 +40,9 @@ class Tiny(gym.Env[Any, Any]):
 class Words(spaces.Space[str]):
     """A space that Gymnasium cannot flatten, like MiniGrid's missions."""
 
+    def __repr__(self) -> str:
+        return "Words()"
+
     def sample(self, mask: Any = None, probability: Any = None) -> str:
         return "open the door"
 

@@ -136,7 +136,6 @@ def test_a_resumed_run_stays_in_its_project_and_group(run: RunFolder, monkeypatc
         (WandbConfig(project="a" * 129), None, r"--wandb.project has 129 characters; W&B takes 1 to 128"),
         (WandbConfig(tags=("fine", "t" * 65)), None, r"--wandb.tags has 65 characters; W&B takes 1 to 64"),
         (WandbConfig(tags=("",)), None, r"--wandb.tags is empty"),
-        (WandbConfig(alert_evaluations=-1), None, r"alert_evaluations must be 0 or more, not -1"),
         (WandbConfig(), ("WANDB_PROJECT", "what?"), r"WANDB_PROJECT 'what\?' contains '\?'"),
         (WandbConfig(), ("WANDB_TAGS", "a," + "t" * 65), r"WANDB_TAGS has 65 characters"),
         (WandbConfig(), ("WANDB_RUN_GROUP", "g" * 129), r"WANDB_RUN_GROUP has 129 characters"),

@@ -55,8 +55,6 @@ def stored_settings() -> dict[str, str]:
 
 def refuse_impossible(config: WandbConfig) -> None:
     """Refuse flags and environment variables that W&B would refuse. Raises: ConfigError."""
-    if config.alert_evaluations < 0:
-        raise ConfigError(f"wandb.alert_evaluations must be 0 or more, not {config.alert_evaluations}")
     for field, (variable, _) in SOURCES.items():
         flag, from_variable = getattr(config, field), os.environ.get(variable)
         if flag is not None:
