@@ -41,6 +41,7 @@ ActionFn = Callable[[np.ndarray, bool], Any]
 MIN_EPISODES, MAX_EPISODES = 10, 20  # enough that every split has frames, and in large datasets more than one episode
 REPEAT_PROBABILITY = 0.75  # of the action of random play, so that paddles travel
 MAX_TRIES_PER_FRAME = 50
+MAX_SHORT_EPISODES = 20  # in a row, of less than a quarter of `every` steps
 Share = Annotated[float, Interval(ge=0, le=1)]
 
 
@@ -110,12 +111,15 @@ def write(config: Config, agent: Agent | None = None, on_frame: Callable[[int], 
             contact_sheet.draw_contact_sheet(path)
         return path
     parts: list[folder.EpisodePart] = []
+    short: list[int] = []  # lengths of the last episodes, as long as none had a frame
     done = 0
     with _open_env(config, agent) as (env, truth):
         while done < config.frames:
             part = folder.read_part(path, len(parts))
             if part is None:
-                part = _record_episode(config, env, truth, len(parts), done, agent, on_frame)
+                part = _record_episode(config, env, truth, len(parts), done, agent, on_frame, short)
+                short = [] if part["tries"] else short
+                _refuse_short_episodes(config, short)
                 folder.write_part(path, len(parts), part)
             parts.append(part)
             done += len(part["frames"])
@@ -152,15 +156,16 @@ def _record_episode(
     first: int,
     agent: Agent | None,
     on_frame: Callable[[int], None],
+    lengths: list[int],
 ) -> folder.EpisodePart:
-    """Play an episode and write its frames; their numbers begin with `first`."""
+    """Play an episode and write its frames; their numbers begin with `first`. lengths: where its steps are noted."""
     game, rng = truth.reader.game, np.random.default_rng([config.seed, episode])
     phrases = game.all_phrases if config.history else dict(game.phrases)
     limit = min(_frames_of(config.frames, episode), config.frames - first)
     frames: list[dict[str, Any]] = []
     rejected: Counter[str] = Counter()
     tries = 0
-    for before, image, scene, intervened in _play_episode(config, env, truth, rng, agent):
+    for before, image, scene, intervened in _play_episode(config, env, truth, rng, agent, lengths):
         tries += 1
         if scene.problem is not None:
             rejected[scene.problem.partition(" at ")[0]] += 1
@@ -180,6 +185,15 @@ def _record_episode(
     return {"frames": frames, "rejected": dict(rejected), "tries": tries}
 
 
+def _refuse_short_episodes(config: Config, lengths: list[int]) -> None:
+    """Raises: ValueError when the last episodes ended long before a frame was due, which would go on for ever."""
+    if len(lengths) >= MAX_SHORT_EPISODES and max(lengths) < config.every / 4:
+        raise ValueError(
+            f"no frame in {len(lengths)} episodes of {config.env}: the longest had {max(lengths)} steps, and one frame"
+            f" is taken in every {config.every}; use a smaller --every"
+        )
+
+
 def _frames_of(frames: int, episode: int) -> int:
     """Return the frames of an episode, if it is long enough: nearly equal shares, so that every split has some."""
     episodes = min(max(frames // 20, MIN_EPISODES), MAX_EPISODES)
@@ -189,7 +203,12 @@ def _frames_of(frames: int, episode: int) -> int:
 
 
 def _play_episode(
-    config: Config, env: gym.Env[Any, Any], truth: GroundTruthInfo, rng: np.random.Generator, agent: Agent | None
+    config: Config,
+    env: gym.Env[Any, Any],
+    truth: GroundTruthInfo,
+    rng: np.random.Generator,
+    agent: Agent | None,
+    lengths: list[int],
 ) -> Iterator[tuple[np.ndarray | None, np.ndarray, Scene, bool]]:
     """Yield frames of an episode: the image before, the image, its scene, and whether it is an intervention."""
     game, action = truth.reader.game, None
@@ -212,6 +231,7 @@ def _play_episode(
             yield *_intervened_frame(truth, rng), True
         else:
             yield truth.before, game.image(truth), truth.reader.scene(truth), False
+    lengths.append(step)
 
 
 def _intervened_frame(truth: GroundTruthInfo, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Scene]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -160,3 +161,10 @@ def test_what_cannot_be_meant_is_one_line(flags: list[str], message: str, capsys
         scenes.main(flags)
     shown = capsys.readouterr().err.splitlines()
     assert stopped.value.code == 2 and len(shown) == 1 and message in shown[0]
+
+
+def test_frames_that_never_come_end_the_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        scenes.main(["--env", "CartPole", "--every", "10000", "--frames", "3", "--out", str(tmp_path / "out")])
+    assert stopped.value.code == 2
+    assert re.search(r"the longest had \d+ steps, .* use a smaller --every", capsys.readouterr().err)
