@@ -19,6 +19,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from envs import names
 from envs.atari import UnusableEnvError, WithoutMaxPool, emulator_arguments, make_atari_vec
 from envs.config import EnvConfig, UnknownEnvError
+from envs.serial import SerialVectorEnv
 from envs.standard import stacked, standard_view
 
 # Environments are rendered into arrays, never into a window: SDL must not search for a screen or a sound card.
@@ -55,17 +56,13 @@ def make_vec(
     if names.is_atari(env_id) and config.observe == "pixels":
         vec = make_atari_vec(env_id, num_envs, config, mode, threads)
     else:
-        wrappers: list[Any] = [lambda env: _observation_view(env, config, observe)]
         arguments = emulator_arguments(name, env_id, config) if names.is_atari(env_id) else {}
+
+        def make_copy() -> gym.Env[Any, Any]:
+            return _observation_view(gym.make(env_id, **arguments), config, observe)
+
         try:
-            vec = gym.make_vec(
-                env_id,
-                num_envs,
-                vectorization_mode="sync",
-                vector_kwargs={"autoreset_mode": mode},
-                wrappers=wrappers,
-                **arguments,
-            )
+            vec = SerialVectorEnv([make_copy] * num_envs, autoreset_mode=mode)
         except UnknownEnvError:
             raise
         except Exception as error:  # a constructor may raise anything, and a package may be missing

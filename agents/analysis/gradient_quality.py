@@ -115,11 +115,11 @@ class EpisodeSampler:
         self.env_runner.restart()
         done = np.zeros(self.env_runner.num_envs, dtype=bool)
         rows: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-        first = torch.zeros(1, len(done), dtype=torch.bool)
+        first = torch.zeros(len(done), dtype=torch.bool)
         while not done.all():
             obs = torch.from_numpy(self.env_runner.obs.copy())
-            policy, _ = network.act(obs[None], first, None)
-            action = policy.sample(self.sampling)[0]
+            policy, _ = network.act(obs, first, None)
+            action = policy.sample(self.sampling)
             step, _ = self.env_runner.step(network.head.to_env(action))
             alive = torch.from_numpy(~done).float()
             rows.append((obs, action, torch.from_numpy(step.reward) * alive, alive))
@@ -162,8 +162,8 @@ def warm_up(
         steps = episodes.mask.bool()
         returns = returns_to_go(episodes, 0.99)
         advantage = ops.standardize((returns - ops.leave_one_out(returns))[steps], torch.ones(int(steps.sum())))
-        policy, _ = network.act(episodes.obs[steps][None], torch.zeros(1, len(advantage), dtype=torch.bool), None)
-        log_prob = policy.log_prob(episodes.action[steps][None])[0]
+        policy, _ = network.act(episodes.obs[steps], torch.zeros(len(advantage), dtype=torch.bool), None)
+        log_prob = policy.log_prob(episodes.action[steps])
         optimizer.zero_grad()
         ops.policy_gradient_loss(log_prob, advantage, torch.ones_like(advantage)).backward()
         optimizer.step()

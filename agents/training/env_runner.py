@@ -87,7 +87,11 @@ class VectorEnvRunner:
             raise EnvStepError(f"{self._here()}: it raised {type(error).__name__}: {error}") from error
         self._check(next_obs, reward)
         dummy, lives = self._ended, self._lives_in(info)
-        stops = (self._lives_end_value & (lives < self._lives)) | (self._points_end_value & (np.asarray(reward) != 0))
+        stops = np.zeros(self.num_envs, dtype=bool)
+        if self._lives_end_value:
+            stops |= lives < self._lives
+        if self._points_end_value:
+            stops |= np.asarray(reward) != 0
         step = Step(
             obs=self.obs,
             action=actions,
@@ -113,16 +117,19 @@ class VectorEnvRunner:
         self._returns += reward * real
         self._lengths += real
         self._ended = step.terminated | step.truncated
-        ended = np.flatnonzero(self._ended)
-        episodes = [Episode(int(i), float(self._returns[i]), int(self._lengths[i])) for i in ended]
-        self._returns[self._ended] = 0.0
-        self._lengths[self._ended] = 0
+        episodes: list[Episode] = []
+        if self._ended.any():
+            ended = np.flatnonzero(self._ended)
+            episodes = [Episode(int(i), float(self._returns[i]), int(self._lengths[i])) for i in ended]
+            self._returns[ended] = 0.0
+            self._lengths[ended] = 0
         self._lives = lives
         self.obs, self.first = step.next_obs, step.dummy
         return episodes
 
     def _lives_in(self, info: dict[str, Any]) -> np.ndarray:
-        return np.asarray(info.get("lives", np.zeros(self.num_envs)))
+        lives = info.get("lives")
+        return np.zeros(self.num_envs) if lives is None else np.asarray(lives)
 
     def _here(self) -> str:
         return f"environment {self.env_id}, vector step {self.steps} of {self.num_envs} copies"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cache
-from typing import Literal
+from typing import Any, Literal
 
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.lazy import torch
@@ -36,9 +37,9 @@ class DeviceConfig:
         """Return whether forward and backward passes are computed in bfloat16 here."""
         return self.precision == "bfloat16" or (self.precision == "auto" and multiplies_bfloat16(self.device))
 
-    def autocast(self, device: torch.device) -> torch.autocast:
+    def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
         """Return a context in which passes on that device have this precision."""
-        return torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16)
+        return torch.autocast(device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
 
 
 @dataclass(frozen=True)
