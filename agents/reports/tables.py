@@ -122,17 +122,16 @@ def _plain_table(file: Path, rows: Sequence[Row]) -> str:
 
 
 def _speed_ratios(rows: Sequence[Row]) -> list[Row]:
-    """Merge rows measured in interleaved pairs, a row per matchup: medians [slowest, fastest] and their ratio."""
+    """Merge rows measured in interleaved pairs, a row per matchup: medians [slowest, fastest], their ratio [range]."""
     merged = []
     for row in (row for row in rows if row["pair"] == "medians"):
-        line = {"ours / reference": row["agent"], "work": row["work"]}
-        for side, agent in zip(("ours", "reference"), row["agent"].split(" / "), strict=True):
-            speeds = [
-                float(run["env_steps_per_second"])
-                for run in rows
-                if run["agent"] == agent and all(run[key] == row[key] for key in ("work", "hardware", "threads"))
-            ]
+        line = {"A / B": row["agent"], "work": row["work"]}
+        same = [other for other in rows if all(other[key] == row[key] for key in ("work", "hardware", "threads"))]
+        for side, agent in zip("AB", row["agent"].split(" / "), strict=True):
+            speeds = [float(run["env_steps_per_second"]) for run in same if run["agent"] == agent]
             line[f"{side}, env steps/s"] = f"{np.median(speeds):,.0f} [{min(speeds):,.0f}, {max(speeds):,.0f}]"
-        line |= {"ratio of medians": row["env_steps_per_second"], "pairs": str(len(speeds))}
+        ends = {run["pair"]: run["env_steps_per_second"] for run in same if run["agent"] == row["agent"]}
+        range_ = f" [{ends['lowest']}, {ends['highest']}]" if "lowest" in ends else ""  # older rows have none
+        line |= {"ratio of medians": row["env_steps_per_second"] + range_, "pairs": str(len(speeds))}
         merged.append(line | {key: row[key] for key in ("threads", "hardware")})
     return merged
