@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 import tyro
 
-from agents.perception.detectors import NetworkDetector
 from agents.reports.provenance import provenance_of_command
 from agents.reports.store import upsert
 from agents.rl.interfaces import Policy
@@ -28,6 +26,7 @@ from agents.training.evaluate import evaluate
 from agents.training.load import load_policy
 from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.lazy import torch
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import DeviceConfig
 from rl_gen_lab.cli.values import from_dict
@@ -91,6 +90,8 @@ def measure(config: Config) -> Iterator[Row]:
 
 
 def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig, policy: Policy) -> Row:
+    from agents.perception.detectors import NetworkDetector  # here, so that --help needs no torch
+
     env, epsilon = saved["env_id"], saved["config"]["eval"]["epsilon"]
     task, detector = task_fingerprint(env, world, epsilon), detector_of(world)
     before = (detector.images, detector.seconds) if isinstance(detector, NetworkDetector) else (0, 0.0)

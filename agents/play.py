@@ -22,7 +22,6 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 
-from agents.perception.captions import CaptionOverlay
 from agents.rl.interfaces import Policy
 from agents.training.cli import cli, command
 from agents.training.environments import detector_of, observation_wrapper, without_fire_reset
@@ -120,6 +119,8 @@ def main(argv: list[str] | None = None) -> None:
         return
     overlay = None
     if config.captioner is not None:
+        from agents.perception.captions import CaptionOverlay  # here, so that --help needs no torch
+
         overlay = CaptionOverlay(config.captioner)
         overlay.check(env, world)
     with ProgressDisplay("evaluating", config.episodes, "episodes") as display:

@@ -22,7 +22,6 @@ from typing import Literal
 
 import numpy as np
 import psutil
-import torch
 
 from agents.experiments.launcher import RunFailedError, run_child
 from agents.reports.provenance import provenance_of_command
@@ -33,6 +32,7 @@ from agents.training.env_runner import VectorEnvRunner
 from envs.config import EnvConfig
 from envs.names import is_atari, resolve
 from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.lazy import torch
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.runs.folder import RunFolder

@@ -83,6 +83,11 @@ def test_speeds_measured_in_pairs_become_one_row_with_both_medians(tmp_path: Pat
     lines.append("dqn,1,7.0,Breakout,1,a CPU,abc")  # another matchup
     file.write_text("agent,pair,env_steps_per_second,work,threads,hardware,commit\n" + "\n".join(lines) + "\n")
     assert "| dqn / sb3 | Pong | 120 [100, 140] | 60 [50, 70] | 2.0 | 2 |" in table(file)
+    lines += [f"dqn / sb3,{end},{ratio},Pong,1,a CPU,abc" for end, ratio in (("lowest", 1.9), ("highest", 2.1))]
+    file.write_text("agent,pair,env_steps_per_second,work,threads,hardware,commit\n" + "\n".join(lines) + "\n")
+    text = table(file)
+    assert "| dqn / sb3 | Pong | 120 [100, 140] | 60 [50, 70] | 2.0 [1.9, 2.1] | 2 |" in text
+    assert text.count("dqn / sb3") == 1
 
 
 def test_sentence_says_when_the_score_was_reached_and_how_it_was_measured(tmp_path: Path) -> None:

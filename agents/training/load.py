@@ -6,14 +6,11 @@ import importlib
 from dataclasses import fields
 from typing import Literal
 
-from agents.rl.greedy_policy import greedy_policy
 from agents.rl.interfaces import Policy
-from agents.rl.weights import load_network
 from agents.training.environments import make_vec
 from agents.training.resume import module_of
 from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.cli.values import from_dict
-from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
 
 # Modules with `Config` and `make_network(config, observation_space, action_space)`, and perhaps `make_policy(network)`.
@@ -22,6 +19,10 @@ AGENTS = ("dqn", "reinforce", "actor_critic", "ppo", "sb3")
 
 def load_policy(run: RunFolder, which: Literal["best", "last"]) -> Policy:
     """Return the trained agent in a run folder. Raises: CheckpointError."""
+    from agents.rl.greedy_policy import greedy_policy  # here, so that --help needs no torch
+    from agents.rl.weights import load_network
+    from rl_gen_lab.runs.checkpoints import load_weights
+
     algo = str(run.read_config().get("exp_name"))
     module = module_of(algo)
     if module not in AGENTS:
