@@ -85,6 +85,22 @@ def sentence(file: Path) -> str:
     return f"{text} Measured on {first['hardware']}.\n"
 
 
+def speed_sentence(file: Path) -> str:
+    """Say how fast our agents are beside plain Stable-Baselines3, from the CSV of `agents.speed`.
+
+    Raises: ResultsError.
+    """
+    rows = [row for row in read_checked(file)[1] if row["pair"] == "medians" and " / plain_sb3_" in row["agent"]]
+    if not rows:
+        return "The speed of our agents beside plain Stable-Baselines3 is not recorded yet.\n"
+    figures = []
+    for row in rows:
+        agent, task = row["agent"].partition(" / ")[0], row["work"].partition(":")[0]
+        figures.append(f"{agent} {row['env_steps_per_second']} ({task})")
+    text = "At the same work our agents make this many times the steps per second of plain Stable-Baselines3"
+    return f"{text}: {', '.join(figures)}.\n"
+
+
 def _achievement(runs: Sequence[Row]) -> str:
     """Say when runs reached their threshold: "reaches 18 points in 21 to 50 minutes on 2 cores (2 of 3 runs)"."""
     first = runs[0]
