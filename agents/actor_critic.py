@@ -150,9 +150,9 @@ class A2C:
     def _fit_value(self, target: Tensor, mask: Tensor, learning_rate: float) -> None:
         """Make further updates of the critic alone toward its targets (T, N)."""
         c, actor = self.config, self.actor
-        obs = actor.buffer.obs[:-1].flatten(0, 1)
         for _ in range(c.value_updates - 1):
-            error = (target - actor.network.value(obs).view_as(target)).square()
+            value = actor.network.value(actor.buffer.obs[:-1].flatten(0, 1))
+            error = (target - value.view_as(target)).square()
             actor.descend(c.value_coefficient * ops.masked_mean(error, mask), learning_rate, c.max_grad_norm)
 
     def status(self) -> dict[str, float]:

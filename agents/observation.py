@@ -15,10 +15,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 import tyro
 
-from agents.perception.detectors import NetworkDetector
 from agents.reports.provenance import provenance_of_command
 from agents.reports.store import upsert
 from agents.rl.interfaces import Policy
@@ -29,6 +27,7 @@ from agents.training.evaluate import evaluate
 from agents.training.load import evaluation_of, load_policy, world_of
 from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.lazy import torch
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import DeviceConfig, Ranged, Seed
 from rl_gen_lab.compute import devices
@@ -86,6 +85,8 @@ def measure(config: Config) -> Iterator[Row]:
 
 
 def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig, policy: Policy) -> Row:
+    from agents.perception.detectors import NetworkDetector  # here, so that --help needs no torch
+
     env, rules = saved["env_id"], evaluation_of(run)
     epsilon, stochastic = rules.epsilon, rules.stochastic
     task, detector = task_fingerprint(env, world, epsilon, stochastic), detector_of(world)

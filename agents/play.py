@@ -22,23 +22,22 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import torch
 import tyro
 from annotated_types import Interval
 
-from agents.perception.captions import CaptionOverlay
 from agents.rl.interfaces import Policy
 from agents.training.cli import cli, command
 from agents.training.config import Episodes
 from agents.training.environments import detector_of, observation_wrapper, without_fire_reset
 from agents.training.evaluate import evaluate, long_episode
 from agents.training.load import evaluation_of, load_policy, newest_run, world_of
-from agents.training.video import HEIGHT, PANEL, in_words, no_video, play_episode, write_gif, write_mp4
+from agents.training.video import HEIGHT, PANEL, Overlay, in_words, no_video, play_episode, write_gif, write_mp4
 from agents.training.window import open_screen, watch
 from envs import scenes
 from envs.config import EnvConfig, UnknownEnvError
 from envs.dataset.folder import FolderError
 from rl_gen_lab.cli.errors import ConfigError, UserError
+from rl_gen_lab.cli.lazy import torch
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import Few, Ranged, Seed, Share, Steps
 from rl_gen_lab.compute.memory_budget import free_bytes
@@ -167,7 +166,7 @@ class Play:
             flush=True,
         )
 
-    def record(self, seed: int, max_steps: int, overlay: CaptionOverlay | None) -> None:
+    def record(self, seed: int, max_steps: int, overlay: Overlay | None) -> None:
         """Record a video as long as memory allows; an environment that cannot be drawn is said in one line."""
         fitting = free_bytes(torch.device("cpu")) // (2 * 3 * HEIGHT * (HEIGHT + PANEL))  # frames
         max_steps = min(max_steps, max(fitting, 1))
@@ -218,6 +217,8 @@ def main(argv: list[str] | None = None) -> None:
         return
     overlay = None
     if config.captioner is not None:
+        from agents.perception.captions import CaptionOverlay  # here, so that --help needs no torch
+
         overlay = CaptionOverlay(config.captioner)
         overlay.check(play.env, play.world)
     play.evaluate(config.episodes, config.seed)

@@ -197,8 +197,7 @@ class PPO:
             values.append(self._predict(buffer.obs[-1:], buffer.first[-1:], state)[1])
             advantages = buffer.advantages(torch.cat(values), reward, c.gamma, c.gae_lambda)
             advantage, mask = advantages.advantage, advantages.mask
-            if c.normalize_advantages:
-                advantage = ops.standardize(advantage, mask)
+            advantage = ops.standardize(advantage, mask) if c.normalize_advantages else advantage
         rollout = {
             "obs": buffer.obs[:-1],
             "first": buffer.first[:-1],

@@ -161,8 +161,7 @@ class Reinforce:
 
     def _policy(self, obs: Tensor) -> Distribution:
         """Return the distributions over actions for observations (B, ...)."""
-        policy, _ = self.network.act(obs[None], torch.zeros(1, len(obs), dtype=torch.bool), None)
-        return policy[0]
+        return self.network.act(obs, torch.zeros(len(obs), dtype=torch.bool), None)[0]
 
     def learn(self) -> None:
         """Update once from an episode of each environment, which are then discarded."""

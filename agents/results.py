@@ -8,8 +8,9 @@
 A table stands between `<!-- results:NAME -->` and `<!-- /results:NAME -->` and comes from results/NAME.csv;
 `NAME:sentence` describes its first agent in words; `NAME:suite` shows a benchmark: its figure (results/NAME.png), its
 tables, and where Stable-Baselines3 scores higher; `NAME:models` shows vision models (runs of `rl_gen_lab.train`);
-`NAME:headline` is a short table whose rows results/NAME.toml names. Runs of different task fingerprints are in separate
-tables and are never ranked together. A CSV with other columns is shown as it is.
+`NAME:ratios` says in words what `agents.speed` measured; `NAME:headline` is a short table whose rows results/NAME.toml
+names. Runs of different task fingerprints are in separate tables and are never ranked together. A CSV with other
+columns is shown as it is.
 """
 
 import os

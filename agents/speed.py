@@ -5,9 +5,11 @@
 
 Both train the same network with the same batch, rollout, train period, environments and threads, without options that
 only one of them has. On pixels it is the Nature network, each package's own: `nature` here, `NatureCNN` there. On
-vectors it is our `mlp_tanh`, shared by policy and value, in both. The runs are interleaved, because the load of a
-machine varies, and the result is the ratio of the medians. Writes results/speed.csv, where rows of other work stay, and
-for DQN on Atari results/replay_memory.csv.
+vectors it is our `mlp_tanh`, shared by policy and value, in both. Stable-Baselines3 runs twice: plain, as its own
+scripts run it (agents/reference/plain.py), and as `agents.sb3` runs it, behind our environments and with our record;
+what that costs is the third ratio. The runs are interleaved, because the load of a machine varies, and the result is
+the ratio of the medians, with the lowest and the highest ratio of runs side by side. Writes results/speed.csv, where
+rows of other work stay, and for DQN on Atari results/replay_memory.csv.
 """
 
 from __future__ import annotations
@@ -20,7 +22,6 @@ from typing import Literal
 
 import numpy as np
 import psutil
-import torch
 
 from agents.experiments.launcher import RunFailedError, run_child
 from agents.reports.provenance import provenance_of_command
@@ -32,6 +33,7 @@ from agents.training.env_runner import VectorEnvRunner
 from envs.config import EnvConfig
 from envs.names import is_atari, resolve
 from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.lazy import torch
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import Few, OptionalSteps, Ranged, Steps, Threads
 from rl_gen_lab.compute.seeding import Generators
@@ -41,6 +43,7 @@ from rl_gen_lab.runs.provenance import hardware
 
 TRANSITIONS = 100_000
 UPDATE_EVERY_ENV_STEPS = 4
+WARM_UP_ENV_STEPS = 500  # after the start of learning, not timed either
 A2C_ROLLOUT_STEPS, PPO_ROLLOUT_STEPS = 5, 64
 PPO_MINIBATCH_SIZE, PPO_EPOCHS = 256, 4
 Agent = Literal["dqn", "actor_critic", "ppo"]
@@ -54,7 +57,7 @@ class Config(Ranged):
     env: str = "Pong"
     # Our agents, each beside the same algorithm of Stable-Baselines3.
     agents: tuple[Agent, ...] = ("dqn", "actor_critic", "ppo")
-    # Pairs of runs; the result is the ratio of the medians.
+    # Rounds, each of a run of ours and two of Stable-Baselines3; the result is the ratio of the medians.
     pairs: Few = 3
     # Agent steps of each run.
     steps: Steps = 4_000
@@ -125,7 +128,10 @@ def _work(config: Config, work: str) -> str:
 
 
 def commands(config: Config, agent: Agent, root: Path) -> dict[str, list[str]]:
-    """Return the two command lines that do the same work, by agent; each makes its run in its own folder of `root`."""
+    """Return the command lines of the same work, by agent: ours, Stable-Baselines3 plain, and behind our adapter.
+
+    Each run is made in a folder of its own in `root`; the plain one leaves a file of that name.
+    """
     pair = matchup(config, agent)
     backbone = ["--backbone", config.network]
     shared = ["--preset", "defaults", "--env", config.env]
@@ -133,51 +139,59 @@ def commands(config: Config, agent: Agent, root: Path) -> dict[str, list[str]]:
     shared += ["--threads", str(config.threads), "--device", "cpu", "--no-film", "--wandb.mode", "disabled"]
     shared += ["--log-every-env-steps", str(pair.log_every_env_steps), "--eval.every-env-steps", "0"]
     shared += ["--eval.episodes", "1", "--eval.final-episodes", "1", "--world.max-episode-frames", "400"]
-    python, theirs = [sys.executable, "-m"], f"sb3_{pair.algo}"
+    python, adapter, plain = [sys.executable, "-m"], f"sb3_{pair.algo}", f"plain_sb3_{pair.algo}"
     their_backbone = [] if is_atari(resolve(config.env)) else backbone  # on pixels SB3's own is the same network
+    theirs = ["--algo", pair.algo, *pair.theirs, *shared, *their_backbone]
+    file, warm_up = str(root / plain), str(config.learning_starts + WARM_UP_ENV_STEPS)
     return {
         agent: [*python, f"agents.{agent}", *shared, *backbone, *pair.ours, "--runs-dir", str(root / agent)],
-        theirs: [
-            *python,
-            "agents.sb3",
-            "--algo",
-            pair.algo,
-            *pair.theirs,
-            *shared,
-            *their_backbone,
-            "--runs-dir",
-            str(root / theirs),
-        ],
+        plain: [*python, "agents.reference.plain", file, warm_up, *theirs],
+        adapter: [*python, "agents.sb3", *theirs, "--runs-dir", str(root / adapter)],
     }
 
 
-def learning_speed(run: RunFolder, learning_starts: int) -> float:
-    """Return the median env steps/s of the lines of the record that lie wholly after the start of learning."""
-    speeds = [
-        line["charts/SPS"]
-        for line in run.read_metrics()
-        if "charts/SPS" in line and line["global_step"] >= learning_starts + 500
+def learning_speed(made: Path, learning_starts: int) -> float:
+    """Return the env steps/s after the start of learning: from the file of a plain run, or the record of another."""
+    if made.is_file():
+        return float(made.read_text(encoding="utf-8"))
+    (path,) = made.iterdir()
+    marks = [
+        (line["global_step"], line["wall_seconds"])
+        for line in RunFolder(path).read_metrics()
+        if "charts/SPS" in line and line["global_step"] >= learning_starts + WARM_UP_ENV_STEPS
     ]
-    return float(np.median(speeds))
+    (first, began), (last, ended) = marks[0], marks[-1]
+    return float((last - first) / (ended - began))
 
 
 def time_agent(config: Config, agent: Agent) -> list[dict[str, object]]:
-    """Return rows of results/speed.csv: each run of an agent and of its reference, then the ratio of the medians."""
+    """Return rows of results/speed.csv: each run of an agent and of its reference, then the ratios.
+
+    A ratio has three rows: of the medians, and the lowest and the highest of a round.
+    """
     speeds: dict[str, list[float]] = {}
     rows: list[dict[str, object]] = []
     with tempfile.TemporaryDirectory() as folder:
         for pair in range(config.pairs):
-            for name, words in commands(config, agent, Path(folder) / str(pair)).items():
+            root = Path(folder) / str(pair)
+            root.mkdir()
+            for name, words in commands(config, agent, root).items():
                 if code := run_child(words):
                     raise RunFailedError(f"{name} ended with exit code {code}; see its output above")
-                (path,) = (Path(folder) / str(pair) / name).iterdir()
-                speed = learning_speed(RunFolder(path), config.learning_starts)
+                speed = learning_speed(root / name, config.learning_starts)
                 speeds.setdefault(name, []).append(speed)
                 rows.append({"agent": name, "pair": pair + 1, "env_steps_per_second": round(speed, 1)})
-    ours, theirs = speeds
-    ratio = float(np.median(speeds[ours]) / np.median(speeds[theirs]))
-    rows.append({"agent": f"{ours} / {theirs}", "pair": "medians", "env_steps_per_second": round(ratio, 2)})
-    print(f"{config.env}: {ours} / {theirs} = {ratio:.2f} (medians of {config.pairs} interleaved pairs)")
+    ours, plain, adapter = speeds
+    for a, b in ((ours, plain), (ours, adapter), (adapter, plain)):
+        of_rounds = [x / y for x, y in zip(speeds[a], speeds[b], strict=True)]
+        ratios = {"medians": float(np.median(speeds[a]) / np.median(speeds[b]))}
+        ratios |= {"lowest": min(of_rounds), "highest": max(of_rounds)}
+        rows += [
+            {"agent": f"{a} / {b}", "pair": what, "env_steps_per_second": round(ratio, 2)}
+            for what, ratio in ratios.items()
+        ]
+        text = f"{ratios['medians']:.2f} [{ratios['lowest']:.2f}, {ratios['highest']:.2f}]"
+        print(f"{config.env}: {a} / {b} = {text} (medians of {config.pairs} interleaved runs each)")
     work = {"work": matchup(config, agent).work, "threads": config.threads}
     return [row | work | provenance_of_command("agents.speed") for row in rows]
 

@@ -13,8 +13,8 @@ import time
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 
+from agents.analysis.config import MeasurementConfig
 from agents.analysis.gradient_estimators import Quality
-from agents.analysis.gradient_quality import ESTIMATORS, MeasurementConfig, measure
 from agents.reports.store import write_csv
 from agents.reports.variance import VarianceRow, draw_variance
 from agents.training.cli import cli, command
@@ -43,6 +43,8 @@ COLUMNS = ("baseline", "discount", "lambda", *(f.name for f in fields(Quality)))
 
 def table(qualities: list[Quality]) -> list[list[str]]:
     """Return a row for each estimator, under COLUMNS."""
+    from agents.analysis.gradient_quality import ESTIMATORS  # here, so that --help needs no torch
+
     rows = []
     for e, q in zip(ESTIMATORS, qualities, strict=True):
         trace = f"{e.lambda_:g}" if e.kind == "gae" else ""
@@ -52,6 +54,8 @@ def table(qualities: list[Quality]) -> list[list[str]]:
 
 def figure_rows(qualities: list[Quality]) -> list[VarianceRow]:
     """Return the rows of the figure."""
+    from agents.analysis.gradient_quality import ESTIMATORS
+
     return [
         VarianceRow(e.kind, e.gamma, e.lambda_, q.variance, q.bias, q.noise)
         for e, q in zip(ESTIMATORS, qualities, strict=True)
@@ -62,6 +66,9 @@ def figure_rows(qualities: list[Quality]) -> list[VarianceRow]:
 def main(argv: list[str] | None = None) -> None:
     """Measure, draw, write."""
     config = cli(Config, argv)
+
+    from agents.analysis.gradient_quality import measure
+
     env_id = names.resolve(config.env)
     with save_errors(config.out):  # before the measurement, not after it
         config.out.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import gymnasium as gym
 from gymnasium import wrappers as w
 from gymnasium.envs.registration import load_env_creator
-from gymnasium.vector import AutoresetMode, SyncVectorEnv, VectorEnv
+from gymnasium.vector import AutoresetMode, VectorEnv
 
 from envs import names
 from envs.actions import standard_actions
@@ -23,6 +23,7 @@ from envs.atari import emulator_arguments, make_atari_vec, preprocessed, waits_b
 from envs.config import EnvConfig, UnknownEnvError
 from envs.copies import Contained, close_quietly
 from envs.registration import UnusableEnvError, as_registered, variant_of
+from envs.serial import SerialVectorEnv
 from envs.standard import standard_view
 
 # Environments are rendered into arrays, never into a window: SDL must not search for a screen or a sound card.
@@ -75,7 +76,7 @@ def make_vec(
         if atari and config.observe == "pixels" and not variant_of(env_id):
             vec = make_atari_vec(env_id, num_envs, config, mode, threads)
         else:
-            vec = SyncVectorEnv([copy] * num_envs, autoreset_mode=mode)
+            vec = SerialVectorEnv([copy] * num_envs, autoreset_mode=mode)
     assert vec.metadata["autoreset_mode"] == mode, vec.metadata
     if seed is not None:
         vec.action_space.seed(seed)

@@ -16,11 +16,14 @@ from envs.pictures import Picture, picture_of, scaled
 class _CheckedShape(gym.ObservationWrapper[Any, Any, Any]):
     """Rejects an observation whose shape differs from the space, before scaling or flattening hides it."""
 
+    def __init__(self, env: gym.Env[Any, Any]) -> None:
+        super().__init__(env)
+        self._expected = env.observation_space.shape  # asked for once: wrappers pass the question on, one by one
+
     def observation(self, observation: Any) -> Any:
-        expected = self.observation_space.shape
         shape = observation.shape if isinstance(observation, np.ndarray) else np.shape(observation)
-        if shape != expected:
-            raise ValueError(f"an observation has shape {shape}, its space {expected}")
+        if shape != self._expected:
+            raise ValueError(f"an observation has shape {shape}, its space {self._expected}")
         return observation
 
 

@@ -11,23 +11,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Literal, cast
 
-import torch
 import tyro
 from annotated_types import Interval
 
 from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.flags import parse_flags
+from rl_gen_lab.cli.lazy import torch
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import OptionalSteps, Ranged
-from rl_gen_lab.data import dataset as data
-from rl_gen_lab.data.vocabulary import describe_unknown
 from rl_gen_lab.look import open_split
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.training.load import load_task
-from rl_gen_lab.vision.captioning import attention_map
-from rl_gen_lab.vision.captioning.task import CaptioningTask
+
+if TYPE_CHECKING:
+    from rl_gen_lab.vision.captioning.task import CaptioningTask
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,9 @@ class Config(Ranged):
 
 def open_captioner(path: Path, beam: int | None = None) -> CaptioningTask:
     """Load the captioner of a run. Raises: CheckpointError."""
-    caption = cast(CaptioningTask, load_task(path, "caption"))
+    from rl_gen_lab.training.load import load_task  # here, so that --help needs no torch
+
+    caption = cast("CaptioningTask", load_task(path, "caption"))
     if beam is not None:
         caption.config = replace(caption.config, beam=beam)
     return caption
@@ -60,6 +60,11 @@ def open_captioner(path: Path, beam: int | None = None) -> CaptioningTask:
 def main(argv: list[str] | None = None) -> None:
     """Measure the captions and draw the attention."""
     config = parse_flags(Config, argv, description=Config.__doc__)
+
+    from rl_gen_lab.data import dataset as data  # here, so that --help needs no torch
+    from rl_gen_lab.data.vocabulary import describe_unknown
+    from rl_gen_lab.vision.captioning import attention_map
+
     caption = open_captioner(config.run, config.beam)
     run = RunFolder.open(config.run)
     split = open_split(config.run, config.data, config.split)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 
@@ -18,10 +18,10 @@ from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.cli.settings import Few, Ranged
-from rl_gen_lab.data import dataset as data
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.training.load import load_task
-from rl_gen_lab.training.tasks import TASKS, draw_predictions
+
+if TYPE_CHECKING:
+    from rl_gen_lab.data.dataset import Split
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,10 @@ class Config(Ranged):
     pictures: Few = 4
 
 
-def open_split(run: Path, folder: Path | None, split: str) -> data.Split:
+def open_split(run: Path, folder: Path | None, split: str) -> Split:
     """Load images for the model of a run, by default from its own data. Raises: ConfigError, DataError."""
+    from rl_gen_lab.data import dataset as data  # here, so that --help needs no torch
+
     metadata = RunFolder.open(run).read_config()
     folder = folder or Path(metadata["config"]["data"])
     dataset = data.load(folder)
@@ -56,6 +58,10 @@ def open_split(run: Path, folder: Path | None, split: str) -> data.Split:
 def main(argv: list[str] | None = None) -> None:
     """Write the figures and print their files."""
     config = parse_flags(Config, argv, description=__doc__)
+
+    from rl_gen_lab.training.load import load_task
+    from rl_gen_lab.training.tasks import TASKS, draw_predictions
+
     task = load_task(config.run, *TASKS)
     split = open_split(config.run, config.data, config.split)
     for file, sentence in draw_predictions(task, split, config.pictures, RunFolder.open(config.run)):

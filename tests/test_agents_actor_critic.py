@@ -76,8 +76,8 @@ def test_what_actor_critic_learns_from_is_the_policy_that_acted_with_its_memory(
             begun += int(first.sum())
             actions = actor_of(agent).act(rollout.obs, rollout.first)
             with torch.no_grad():
-                policy, _ = network_of(agent).act(obs[None], first[None], state)
-            log_probs.append(policy.log_prob(agent.actor.action[None])[0])
+                policy, _ = network_of(agent).act(obs, first, state)
+            log_probs.append(policy.log_prob(agent.actor.action))
             actor_of(agent).observe(rollout.step(actions)[0])
         taken = agent.actor.buffer.action.clone()
         agent.learn()

@@ -38,10 +38,10 @@ def score(name: str, seed: int, steps: int) -> float:
     draw = torch.Generator().manual_seed(seed)
 
     def act(obs: np.ndarray) -> np.ndarray:
-        first = torch.zeros(1, len(obs), dtype=torch.bool)
+        first = torch.zeros(len(obs), dtype=torch.bool)
         with torch.no_grad():
-            policy, _ = network.act(torch.from_numpy(obs)[None], first, None)
-        return np.asarray(network.head.to_env(policy.sample(draw)[0]))
+            policy, _ = network.act(torch.from_numpy(obs), first, None)
+        return np.asarray(network.head.to_env(policy.sample(draw)))
 
     return float(np.mean(evaluate("CartPole", config.world, act, 20, seed).returns))
 

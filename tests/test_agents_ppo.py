@@ -72,8 +72,8 @@ def test_what_ppo_learns_from_begins_in_the_states_that_acting_had() -> None:
         obs, first = torch.from_numpy(rollout.obs.copy()), torch.from_numpy(rollout.first.copy())
         actions = actor_of(agent).act(rollout.obs, rollout.first)
         with torch.no_grad():
-            policy, _ = network_of(agent).act(obs[None], first[None], states[-1])
-        log_probs.append(policy.log_prob(agent.actor.action[None])[0])
+            policy, _ = network_of(agent).act(obs, first, states[-1])
+        log_probs.append(policy.log_prob(agent.actor.action))
         actor_of(agent).observe(rollout.step(actions)[0])
     whole = agent._prepare_batch()
     assert whole.state is not None and whole.state.shape == (2, 8, 8) and whole.obs.shape[:2] == (4, 8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium as gym
@@ -12,7 +13,7 @@ from stable_baselines3 import DQN
 from stable_baselines3.common.vec_env import VecNormalize
 
 from agents.reference.agent import Reference
-from agents.reference.settings import Config, DQNSettings, PPOSettings
+from agents.reference.settings import Config, DQNSettings, PPOSettings, translate
 
 SHORT = "ShortCartPole-v0"  # random play ends now by a fall, now by the time limit
 
@@ -55,3 +56,25 @@ def test_a_resumed_dqn_fills_its_new_replay_memory_before_it_learns() -> None:
     assert isinstance(second.model, DQN)
     assert (second.model.num_timesteps, second.model.learning_starts) == (20, 28)
     assert second.updates == first.updates > 0
+
+
+def test_what_the_reference_logs_is_translated_after_updates_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """64 steps of 2 environments in rollouts of 16: before the first update, and after each of the two."""
+    translated, recorded = [], []
+
+    def watch(algo: Any, logged: Any) -> Any:
+        translated.append(dict(logged))
+        return translate(algo, logged)
+
+    run: Any = SimpleNamespace(
+        record=lambda *row: recorded.append(row), checkpoint_due=lambda: False, running=lambda: len(recorded) < 32
+    )
+    monkeypatch.setattr("agents.reference.agent.translate", watch)
+    reference = Reference(small("ppo", num_envs=2, total_env_steps=64), torch.device("cpu"))
+    reference.learn(run)
+    assert len(translated) == 3 and translated[0] == {}
+    assert [row[0] for row in recorded] == [*range(2, 65, 2), 64]
+    assert [row[1] for row in recorded] == [0] * 16 + [8] * 16 + [16]
+    assert recorded[16][3]["losses/value_loss"] == translated[1]["train/value_loss"]
+    assert recorded[-1][3]["losses/value_loss"] == translated[2]["train/value_loss"]
+    reference.close()

@@ -8,7 +8,7 @@ from result_rows import recorded
 
 from agents.reports.recorded_runs import COLUMNS, read_runs
 from agents.reports.store import ResultsError, write_csv
-from agents.reports.tables import sentence, table
+from agents.reports.tables import sentence, speed_sentence, table
 
 
 def test_table_ranks_agents_of_one_task_and_counts_seeds(tmp_path: Path) -> None:
@@ -83,6 +83,23 @@ def test_speeds_measured_in_pairs_become_one_row_with_both_medians(tmp_path: Pat
     lines.append("dqn,1,7.0,Breakout,1,a CPU,abc")  # another matchup
     file.write_text("agent,pair,env_steps_per_second,work,threads,hardware,commit\n" + "\n".join(lines) + "\n")
     assert "| dqn / sb3 | Pong | 120 [100, 140] | 60 [50, 70] | 2.0 | 2 |" in table(file)
+    lines += [f"dqn / sb3,{end},{ratio},Pong,1,a CPU,abc" for end, ratio in (("lowest", 1.9), ("highest", 2.1))]
+    file.write_text("agent,pair,env_steps_per_second,work,threads,hardware,commit\n" + "\n".join(lines) + "\n")
+    text = table(file)
+    assert "| dqn / sb3 | Pong | 120 [100, 140] | 60 [50, 70] | 2.0 [1.9, 2.1] | 2 |" in text
+    assert text.count("dqn / sb3") == 1
+
+
+def test_the_sentence_of_speeds_names_those_beside_plain_stable_baselines3(tmp_path: Path) -> None:
+    file = tmp_path / "speed.csv"
+    head = "agent,pair,env_steps_per_second,work\n"
+    old = "ppo / sb3_ppo,medians,1.53,CartPole: a network\n"
+    file.write_text(head + old)
+    assert "not recorded yet" in speed_sentence(file)
+    new = "dqn / plain_sb3_dqn,medians,1.4,Pong: a network\ndqn / plain_sb3_dqn,lowest,1.3,Pong: a network\n"
+    new += "ppo / plain_sb3_ppo,medians,1.62,CartPole: a network\n"
+    file.write_text(head + old + new)
+    assert speed_sentence(file).endswith(" of plain Stable-Baselines3: dqn 1.4 (Pong), ppo 1.62 (CartPole).\n")
 
 
 def test_sentence_says_when_the_score_was_reached_and_how_it_was_measured(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ def test_a_memory_is_reset_where_an_episode_begins_and_nowhere_else(plain: Any) 
     for _ in range(60):
         obs = torch.from_numpy(rollout.obs.copy())
         by_hand = by_hand * torch.from_numpy(~begun)[None, :, None]
-        none = torch.zeros(1, 2, dtype=torch.bool)
-        _, by_hand = network_of(agent).act(obs[None], none, by_hand)
+        none = torch.zeros(2, dtype=torch.bool)
+        _, by_hand = network_of(agent).act(obs, none, by_hand)
         step, _ = rollout.step(actor_of(agent).act(rollout.obs, rollout.first))
         torch.testing.assert_close(agent.actor.state, by_hand)
         begun = step.dummy  # what the dummy step shows is a first observation

@@ -14,18 +14,21 @@ from torch import nn
 from agents import actor_critic, dqn, ppo
 from agents.reference import settings as sb3_settings
 from agents.reports.store import read_csv
-from agents.speed import Agent, Config, commands, record, time_agent
+from agents.speed import Agent, Config, commands, learning_speed, main, record, time_agent
 from agents.training.cli import parse
 from envs.config import UnknownEnvError
 from rl_gen_lab.backbones import build
+from rl_gen_lab.runs.folder import RunFolder
 
 OURS: dict[Agent, Any] = {"dqn": dqn.Config, "actor_critic": actor_critic.Config, "ppo": ppo.Config}
 
 
 def settings(agent: Agent, env: str) -> tuple[Any, sb3_settings.Config, Any]:
     """The settings of both: ours, the reference, and the reference's own table."""
-    ours, theirs = commands(Config(env=env), agent, Path("runs")).values()
+    ours, plain, theirs = commands(Config(env=env), agent, Path("runs")).values()
     assert ours[1:3] == ["-m", f"agents.{agent}"] and theirs[1:3] == ["-m", "agents.sb3"]
+    assert plain[1:3] == ["-m", "agents.reference.plain"]
+    assert plain[5:] == theirs[3 : theirs.index("--runs-dir")]  # the same settings for both
     own = parse(OURS[agent], agent, ours[3:])
     reference = parse(sb3_settings.Config, theirs[2], theirs[3:])
     return own, reference, reference.settings
@@ -85,20 +88,50 @@ def test_the_csv_keeps_other_work_and_replaces_its_own(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
-def test_the_ratio_is_that_of_the_medians(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The runs themselves are left out: their speeds are 10, 2, 30, 5, 20, 3."""
-    speeds = iter([10.0, 2.0, 30.0, 5.0, 20.0, 3.0])
-
-    def make(words: list[str]) -> int:
-        (Path(words[words.index("--runs-dir") + 1]) / "run").mkdir(parents=True)
-        return 0
-
-    monkeypatch.setattr("agents.speed.run_child", make)
+def test_the_ratios_are_those_of_the_medians(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The runs themselves are left out: in three rounds ours, plain and adapter are as fast as given here."""
+    speeds = iter([10.0, 4.0, 2.0, 30.0, 6.0, 5.0, 20.0, 5.0, 3.0])
+    made = []
+    monkeypatch.setattr("agents.speed.run_child", lambda words: made.append(words[2]) or 0)
     monkeypatch.setattr("agents.speed.learning_speed", lambda run, starts: next(speeds))
     rows = time_agent(Config(env="CartPole"), "ppo")
-    assert [row["agent"] for row in rows] == ["ppo", "sb3_ppo"] * 3 + ["ppo / sb3_ppo"]
-    assert rows[-1]["env_steps_per_second"] == round(20 / 3, 2)
-    assert "ppo / sb3_ppo = 6.67" in capsys.readouterr().out
+    assert made == ["agents.ppo", "agents.reference.plain", "agents.sb3"] * 3
+    assert [row["agent"] for row in rows[:9]] == ["ppo", "plain_sb3_ppo", "sb3_ppo"] * 3
+    ratios = [(row["agent"], row["pair"], row["env_steps_per_second"]) for row in rows[9:]]
+    assert ratios == [
+        ("ppo / plain_sb3_ppo", "medians", 4.0),
+        ("ppo / plain_sb3_ppo", "lowest", 2.5),
+        ("ppo / plain_sb3_ppo", "highest", 5.0),
+        ("ppo / sb3_ppo", "medians", 6.67),
+        ("ppo / sb3_ppo", "lowest", 5.0),
+        ("ppo / sb3_ppo", "highest", 6.67),
+        ("sb3_ppo / plain_sb3_ppo", "medians", 0.6),
+        ("sb3_ppo / plain_sb3_ppo", "lowest", 0.5),
+        ("sb3_ppo / plain_sb3_ppo", "highest", 0.83),
+    ]
+    assert "ppo / plain_sb3_ppo = 4.00 [2.50, 5.00] (medians of 3" in capsys.readouterr().out
+
+
+def test_speed_is_steps_over_seconds_after_the_start_of_learning(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "ppo" / "run")
+    run.path.mkdir(parents=True)
+    for step, seconds in ((1_024, 9.0), (1_536, 10.0), (2_048, 14.0), (2_560, 15.0)):
+        run.append_metrics({"charts/SPS": 1.0, "global_step": step, "wall_seconds": seconds})
+        run.append_metrics({"charts/episodic_return": 1.0, "global_step": step + 100, "wall_seconds": seconds + 3.0})
+    assert learning_speed(tmp_path / "ppo", 1_000) == 1_024 / 5
+    (tmp_path / "plain").write_text("12.5\n")
+    assert learning_speed(tmp_path / "plain", 1_000) == 12.5
+
+
+@pytest.mark.slow
+def test_every_run_of_a_round_leaves_its_speed(tmp_path: Path) -> None:
+    main(["--env", "CartPole", "--agents", "actor_critic", "--pairs", "1", "--steps", "2500",
+          "--results-dir", str(tmp_path)])  # fmt: skip
+    rows = {row["agent"]: float(row["env_steps_per_second"]) for row in read_csv(tmp_path / "speed.csv")[1]}
+    assert min(rows[name] for name in ("actor_critic", "plain_sb3_a2c", "sb3_a2c")) > 10
+    assert 0 < rows["actor_critic / plain_sb3_a2c"] < 100
 
 
 def test_an_unknown_environment_is_refused_before_anything_runs() -> None:

@@ -73,7 +73,7 @@ def test_parts_of_an_episode_are_refused(flag: str, capsys: pytest.CaptureFixtur
 def qualities(*flags: str) -> list[Quality]:
     config = cli(variance.Config, [*TINY, *flags])
     with ProgressDisplay("variance", 1, "batches") as display:
-        return variance.measure(config, display)
+        return gradient_quality.measure(config, display)
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *flags: str) -> str:
@@ -87,7 +87,7 @@ def test_a_folder_that_cannot_be_made_is_refused_before_the_measurement(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(variance, "measure", lambda *_: pytest.fail("it was measured"))
+    monkeypatch.setattr(gradient_quality, "measure", lambda *_: pytest.fail("it was measured"))
     assert "could not save" in refusal(capsys, "--out", str(tmp_path / "file" / "folder"))
 
 

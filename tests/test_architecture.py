@@ -269,17 +269,32 @@ def test_common_lines_of_ppo_and_actor_critic_are_few() -> None:
     assert row[-1] <= 90, f"{row[-1]} lines of agents/ppo.py stand in agents/actor_critic.py, in order"
 
 
-@pytest.mark.parametrize("command", ["dqn", "ppo", "actor_critic", "reinforce", "sb3"])
-def test_help_needs_no_torch(command: str) -> None:
+def command_modules() -> list[str]:
+    """Every module of the packages that runs as a command."""
+    files = [file for package in PACKAGES for file in sources(package)]
+    modules = [file for file in files if '__name__ == "__main__"' in file.read_text(encoding="utf-8")]
+    return [".".join(file.relative_to(ROOT).with_suffix("").parts) for file in modules]
+
+
+def test_every_command_is_found() -> None:
+    found = set(command_modules())
+    assert {*(f"agents.{name}" for name in COMMANDS), "envs.scenes", "rl_gen_lab.train", "rl_gen_lab.look"} <= found
+
+
+@pytest.mark.parametrize("flag", ["--help", "--no-such-flag"])
+@pytest.mark.parametrize("module", sorted(set(command_modules()) - {"agents.reference.plain"}))
+def test_help_and_a_wrong_flag_need_no_torch(module: str, flag: str) -> None:
     code = (
         "import contextlib, io, runpy, sys\n"
-        "sys.argv = ['x', '--help']\n"
-        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
-        f"    runpy.run_module('agents.{command}', run_name='__main__', alter_sys=True)\n"
-        "print(sorted({'torch', 'stable_baselines3', 'ale_py', 'wandb'} & set(sys.modules)))"
+        f"sys.argv = ['x', '{flag}']\n"
+        "out = io.StringIO()\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):\n"
+        f"    runpy.run_module('{module}', run_name='__main__', alter_sys=True)\n"
+        "heavy = {'torch', 'stable_baselines3', 'wandb', 'matplotlib', 'pandas', 'cv2', 'scipy'}\n"
+        "print(sorted(heavy & set(sys.modules)), bool(out.getvalue()))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "[] True"
 
 
 def texts() -> Iterator[Path]:

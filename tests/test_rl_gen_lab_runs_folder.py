@@ -1,7 +1,9 @@
 """Run folders: their names, their records, torn and damaged lines, full disks."""
 
+import gc
 import math
 import resource
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +102,37 @@ def test_metrics_on_a_full_disk_say_so_and_the_next_line_is_whole(tmp_path: Path
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     run.append_metrics({"global_step": 3})
     assert run.read_metrics() == [{"global_step": 1}, {"global_step": 3}]
+
+
+def test_lines_go_on_in_a_file_that_somebody_removed_or_whose_folder_came_back(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "run")
+    with pytest.raises(SaveError, match="metrics"):
+        run.append_metrics({"global_step": 1})
+    run.path.mkdir()
+    for step in (2, 3):
+        run.append_metrics({"global_step": step})
+    run.metrics_file.unlink()
+    run.append_metrics({"global_step": 4})
+    assert run.read_metrics() == [{"global_step": 4}]
+    shutil.rmtree(run.path)
+    with pytest.raises(SaveError, match="metrics"):
+        run.append_metrics({"global_step": 5})
+    run.path.mkdir()
+    run.append_metrics({"global_step": 6})
+    assert run.read_metrics() == [{"global_step": 6}]
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux tells which files are open")
+def test_a_record_leaves_no_file_open_behind(tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for number in range(20):
+        run = RunFolder(tmp_path / str(number))
+        run.path.mkdir()
+        run.append_metrics({"global_step": 1})
+        run.append_metrics({"global_step": 2})
+        run.truncate_metrics(1)
+        run.append_metrics({"global_step": 3})
+        assert [line["global_step"] for line in run.read_metrics()] == [1, 3]
+    del run
+    gc.collect()
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-import torch
-from torch import Tensor
-from torch.func import functional_call, grad, vmap
+from typing import TYPE_CHECKING, Literal
 
 from agents.rl import ops
-from agents.rl.policy_networks import ActorCritic
+from rl_gen_lab.cli.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from agents.rl.policy_networks import ActorCritic
 
 Kind = Literal["whole return", "none", "mean", "constant", "leave-one-out", "learned", "gae"]
 
@@ -91,10 +92,10 @@ def scores(network: ActorCritic, obs: Tensor, action: Tensor) -> Tensor:
     first = torch.zeros(1, 1, dtype=torch.bool)
 
     def log_prob(parameters: dict[str, Tensor], obs: Tensor, action: Tensor) -> Tensor:
-        output = functional_call(network, parameters, (obs[None, None], first, None))
+        output = torch.func.functional_call(network, parameters, (obs[None, None], first, None))
         return output.policy.log_prob(action[None, None])[0, 0]
 
-    gradients_by_step = vmap(grad(log_prob), in_dims=(None, 0, 0))(parameters, obs, action)
+    gradients_by_step = torch.func.vmap(torch.func.grad(log_prob), in_dims=(None, 0, 0))(parameters, obs, action)
     return torch.cat([gradients_by_step[name].flatten(1) for name in parameters], 1)
 
 
@@ -105,7 +106,7 @@ def gradients(network: ActorCritic, episodes: Episodes, weights: Tensor, chunk_s
     total: Tensor | float = 0.0
     for part in torch.arange(len(obs)).split(chunk_steps):
         total = total + weight[:, part] @ scores(network, obs[part], action[part])
-    assert isinstance(total, Tensor)
+    assert isinstance(total, torch.Tensor)
     return total / episodes.mask.shape[1]
 
 

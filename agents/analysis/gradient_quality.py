@@ -7,16 +7,12 @@ many more episodes of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Annotated
 
 import numpy as np
 import torch
-import tyro
-from annotated_types import Interval
 from torch import Tensor, nn
 
+from agents.analysis.config import MeasurementConfig
 from agents.analysis.gradient_estimators import (
     Episodes,
     Estimator,
@@ -33,12 +29,10 @@ from agents.rl.weights import load_network
 from agents.training.config import PolicyConfig
 from agents.training.env_runner import VectorEnvRunner
 from envs import names
-from envs.config import EnvConfig
 from rl_gen_lab.backbones import build
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.saved import from_saved
-from rl_gen_lab.cli.settings import Count, DeviceConfig, Few, OptionalSteps, Positive, Ranged, Seed
 from rl_gen_lab.compute.devices import setup
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.runs.checkpoints import load_weights
@@ -51,46 +45,6 @@ ESTIMATORS = [Estimator(kind, gamma) for gamma in DISCOUNTS for kind in BASELINE
     Estimator("gae", gamma, lambda_) for gamma in DISCOUNTS for lambda_ in LAMBDAS
 ]
 REFERENCE = Estimator("learned")  # without bias, for the value was fitted to other episodes; undiscounted
-
-
-@dataclass(frozen=True)
-class MeasurementConfig(Ranged):
-    """Settings of a measurement of gradient quality: policy and episodes."""
-
-    # Short name ("CartPole"), Gymnasium id, or module:Id-v0.
-    env: str = "CartPole"
-    # Run folder of reinforce, actor_critic or ppo whose last policy is measured; none: a policy is trained here.
-    run: Path | None = None
-    # Updates of the policy trained here (REINFORCE with the leave-one-out baseline, Adam).
-    warm_up_updates: OptionalSteps = 30
-    # Adam's learning rate in these.
-    learning_rate: Positive = 3e-3
-    # Episodes in a batch, from which an estimate is made.
-    episodes: Annotated[int, Interval(ge=2, le=4_096)] = 16
-    # Batches that each estimator is measured on.
-    batches: Annotated[int, Interval(ge=2, le=1_000_000)] = 100
-    # Batches that the reference gradient is the mean of.
-    truth_batches: Annotated[int, Interval(ge=2, le=1_000_000)] = 400
-    # Batches that the value networks, one for each discount, are fitted to.
-    value_batches: Few = 40
-    # Updates of each value network.
-    value_updates: Count = 1_000
-    # Seed of everything.
-    seed: Seed = 1
-
-    policy: Annotated[PolicyConfig, tyro.conf.arg(name="")] = field(
-        default_factory=lambda: PolicyConfig(backbone="mlp_tanh")
-    )
-    world: EnvConfig = field(default_factory=EnvConfig)
-    device: Annotated[DeviceConfig, tyro.conf.arg(name="")] = field(default_factory=lambda: DeviceConfig(device="cpu"))
-
-    def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        super().__post_init__()
-        if self.world.episodic_life or self.world.episodic_points:
-            raise ConfigError("the variance lab takes whole episodes: no world.episodic_life, no world.episodic_points")
-        if self.device.device != "cpu":
-            raise ConfigError("the variance lab computes on the CPU only")
 
 
 class EpisodeSampler:
@@ -106,11 +60,11 @@ class EpisodeSampler:
         self.env_runner.restart()
         done = np.zeros(self.env_runner.num_envs, dtype=bool)
         rows: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
-        first = torch.zeros(1, len(done), dtype=torch.bool)
+        first = torch.zeros(len(done), dtype=torch.bool)
         while not done.all():
             obs = torch.from_numpy(self.env_runner.obs.copy())
-            policy, _ = network.act(obs[None], first, None)
-            action = policy.sample(self.sampling)[0]
+            policy, _ = network.act(obs, first, None)
+            action = policy.sample(self.sampling)
             step, _ = self.env_runner.step(network.head.to_env(action))
             alive = torch.from_numpy(~done).float()
             rows.append((obs, action, torch.from_numpy(step.reward) * alive, alive))
@@ -152,8 +106,8 @@ def warm_up(
         steps = episodes.mask.bool()
         returns = returns_to_go(episodes, 0.99)
         advantage = ops.standardize((returns - ops.leave_one_out(returns))[steps], torch.ones(int(steps.sum())))
-        policy, _ = network.act(episodes.obs[steps][None], torch.zeros(1, len(advantage), dtype=torch.bool), None)
-        log_prob = policy.log_prob(episodes.action[steps][None])[0]
+        policy, _ = network.act(episodes.obs[steps], torch.zeros(len(advantage), dtype=torch.bool), None)
+        log_prob = policy.log_prob(episodes.action[steps])
         optimizer.zero_grad()
         ops.policy_gradient_loss(log_prob, advantage, torch.ones_like(advantage)).backward()
         optimizer.step()

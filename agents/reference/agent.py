@@ -104,6 +104,8 @@ class Reporter(BaseCallback):
     def __init__(self, reference: Reference, run: TrainingRun) -> None:
         super().__init__()
         self.reference, self.run = reference, run
+        self._translated: dict[str, float] | None = None
+        self._metrics: tuple[dict[str, float], dict[str, float]] = ({}, {})
 
     def _on_step(self) -> bool:
         self._report(self.reference.learner_env.episodes)
@@ -117,8 +119,13 @@ class Reporter(BaseCallback):
 
     def _report(self, episodes: list[Episode]) -> None:
         reference = self.reference
-        reference.network.take_statistics()
-        losses, status = translate(reference.config.algo, self.logger.name_to_value)
+        if reference.normalizer is not None:
+            reference.network.take_statistics()
+        logged = self.logger.name_to_value
+        if logged != self._translated:  # after an update: most steps come between two
+            self._translated = dict(logged)
+            self._metrics = translate(reference.config.algo, logged)
+        losses, status = self._metrics
         if (norm := reference.gradient_norms.latest()) is not None:
-            losses["losses/grad_norm"] = norm
+            losses = losses | {"losses/grad_norm": norm}
         self.run.record(self.num_timesteps, reference.updates, episodes, losses, status)

@@ -56,39 +56,45 @@ class LearnerEnv:
         try:
             obs, info = self.vec.reset(seed=seed)
         except Exception as error:
-            here = f"environment {self.env_id}, vector step {self._steps} of {self.num_envs} copies"
-            raise EnvStepError(f"{here}: its reset raised {type(error).__name__}: {error}") from error
+            raise EnvStepError(f"{self._here()}: its reset raised {type(error).__name__}: {error}") from error
         self._begin(info)
         return np.asarray(obs)
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[dict[str, Any]]]:
         """Return observations, rewards, dones and infos after the actions (N,) or (N, A). Raises: EnvStepError."""
-        here = f"environment {self.env_id}, vector step {self._steps} of {self.num_envs} copies"
         try:
             obs, reward, terminated, truncated, info = self.vec.step(actions)
         except Exception as error:
-            raise EnvStepError(f"{here}: it raised {type(error).__name__}: {error}") from error
+            raise EnvStepError(f"{self._here()}: it raised {type(error).__name__}: {error}") from error
         reward = np.asarray(reward, dtype=np.float64)
         if not np.isfinite(reward).all():
-            raise EnvStepError(f"{here}: reward {reward} is not finite")
+            raise EnvStepError(f"{self._here()}: reward {reward} is not finite")
         if obs.dtype != np.uint8 and not np.isfinite(obs).all():
-            raise EnvStepError(f"{here}: an observation is not finite")
+            raise EnvStepError(f"{self._here()}: an observation is not finite")
         self._steps += 1
         self._returns += reward
         self._lengths += 1
-        ended, points = terminated | truncated, self._points_end_value & (reward != 0)
-        lost = self._lives_lost(info, ended) | (points & ~ended)
-        bootstraps = truncated & ~terminated & ~points
-        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": bool(t)} for t in bootstraps]
-        for i in np.flatnonzero(lost):
-            infos[i]["terminal_observation"] = obs[i].copy()
+        dones = ended = terminated | truncated
+        infos: list[dict[str, Any]] = [{"TimeLimit.truncated": False} for _ in range(self.num_envs)]
         self.episodes = []
-        for i in np.flatnonzero(ended):
-            # Gymnasium's vector envs fill `final_obs` only where an episode ended, ale-py's fills all rows.
-            infos[i]["terminal_observation"] = np.array(info["final_obs"][i])
-            infos[i]["episode"] = self._end_episode(int(i))
+        # Ends are rare, and looking for them costs as much as a step of a small environment.
+        if self._lives_end_value or self._points_end_value:
+            lost = self._lost(info, ended, reward)
+            dones = ended | lost
+            for i in np.flatnonzero(lost):
+                infos[i]["terminal_observation"] = obs[i].copy()
+        if ended.any():
+            bootstraps = truncated & ~terminated & ~(self._points_end_value & (reward != 0))
+            for i in np.flatnonzero(ended):
+                infos[i]["TimeLimit.truncated"] = bool(bootstraps[i])
+                # Gymnasium's vector envs fill `final_obs` only where an episode ended, ale-py's fills all rows.
+                infos[i]["terminal_observation"] = np.array(info["final_obs"][i])
+                infos[i]["episode"] = self._end_episode(int(i))
         learner_reward = np.clip(reward, -1.0, 1.0) if self._clips else reward
-        return np.asarray(obs), learner_reward.astype(np.float32), ended | lost, infos
+        return np.asarray(obs), learner_reward.astype(np.float32), dones, infos
+
+    def _here(self) -> str:
+        return f"environment {self.env_id}, vector step {self._steps} of {self.num_envs} copies"
 
     def _end_episode(self, i: int) -> dict[str, float]:
         episode = Episode(i, float(self._returns[i]), int(self._lengths[i]))
@@ -97,11 +103,13 @@ class LearnerEnv:
         seconds = round(time.monotonic() - self._started, 6)
         return {"r": episode.episodic_return, "l": episode.length, "t": seconds}
 
-    def _lives_lost(self, info: dict[str, Any], ended: np.ndarray) -> np.ndarray:
+    def _lost(self, info: dict[str, Any], ended: np.ndarray, reward: np.ndarray) -> np.ndarray:
+        """Return (N,) bool: a life or a point that ends the value, but not the game."""
         before, self._lives = self._lives, self._lives_in(info)
         # At the end of a game the count is that of the next game already. Some games show 0 for a while
         # before they end; SB3's EpisodicLifeEnv does not take that for a loss either.
-        lost: np.ndarray = (self._lives > 0) & (self._lives < before) & ~ended & self._lives_end_value
+        lives: np.ndarray = self._lives_end_value & (self._lives > 0) & (self._lives < before)
+        lost: np.ndarray = (lives | (self._points_end_value & (reward != 0))) & ~ended
         return lost
 
     def _lives_in(self, info: dict[str, Any]) -> np.ndarray:

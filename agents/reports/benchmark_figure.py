@@ -3,18 +3,22 @@
 The figure carries a hash of the CSV that it shows: a stale one is noticed on any machine, whatever its fonts.
 """
 
+from __future__ import annotations
+
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from PIL import Image
 
 from agents.reports.figure import COLORS
 from agents.reports.recorded_runs import groups, read_runs, returns_of, score
 from agents.reports.store import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 COLUMNS_OF_AXES = 3
 INCHES = 3.6  # side of a task's axes
@@ -39,6 +43,8 @@ def is_current(file: Path) -> bool:
 
 def write_figure(file: Path) -> Path:
     """Draw the figure of a benchmark's CSV; the same rows give the same bytes. Raises: ResultsError."""
+    from matplotlib.figure import Figure  # here, so that --help needs no matplotlib
+
     rows = read_runs(file)
     cells = groups(rows, "fingerprint", "what")
     width = min(len(cells), COLUMNS_OF_AXES)

@@ -1,7 +1,7 @@
 """Documents with generated parts: tables and sentences between markers, and the figures that they show.
 
 A part stands between `<!-- results:NAME -->` and `<!-- /results:NAME -->` and is made from results/NAME.csv; the forms
-`NAME:sentence`, `NAME:suite`, `NAME:models` and `NAME:headline` give other parts than a table.
+`NAME:sentence`, `NAME:ratios`, `NAME:suite`, `NAME:models` and `NAME:headline` give other parts than a table.
 """
 
 import re
@@ -12,7 +12,7 @@ from pathlib import Path
 from agents.reports import benchmark, benchmark_figure, vision
 from agents.reports.headline import headline
 from agents.reports.store import ResultsError
-from agents.reports.tables import sentence, table
+from agents.reports.tables import sentence, speed_sentence, table
 
 MARKER = re.compile(r"<!-- results:(?P<name>\S+) -->\n(?P<body>.*?)<!-- /results:(?P=name) -->", re.DOTALL)
 OPENING = re.compile(r"<!-- results:(\S+) -->")
@@ -20,6 +20,7 @@ OPENING = re.compile(r"<!-- results:(\S+) -->")
 FORMS: dict[str, Callable[[Path, Path], str]] = {
     "": lambda file, folder: table(file),
     "sentence": lambda file, folder: sentence(file),
+    "ratios": lambda file, folder: speed_sentence(file),
     "suite": benchmark.section,
     "models": lambda file, folder: vision.section(file),
     "headline": lambda file, folder: headline(file),

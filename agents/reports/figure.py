@@ -1,18 +1,20 @@
 """A comparison as one figure: learning curves by steps and by minutes, and the final scores."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import EngFormatter
 
 from agents.reports.comparison import AXES, CURVES, Comparison, CurveName, Group
 from agents.reports.curves import WINDOW, Axis, band
 from agents.reports.statistics import interquartile_mean
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito 2008: colors that stay apart for every common kind of color vision.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -78,6 +80,9 @@ def write_figure(comparison: Comparison, file: Path) -> None:
         comparison: the contents.
         file: the PNG; its folder exists.
     """
+    from matplotlib.figure import Figure  # here, so that --help needs no matplotlib
+    from matplotlib.ticker import EngFormatter
+
     groups = comparison.groups
     shown = [name for name in CURVES if any(len(curve) for group in groups for curve in group.curves(name))]
     figure = Figure(figsize=(10.0, 3.1 * len(shown) + 1.5 + 0.45 * len(groups)), layout="constrained")
@@ -110,6 +115,8 @@ def write_figure(comparison: Comparison, file: Path) -> None:
 
 
 def _legend(figure: Figure, groups: Sequence[Group], title: str) -> None:
+    from matplotlib.lines import Line2D
+
     handles = [
         Line2D([], [], label=f"{group.label} (n={len(group.runs)})", **_style(index))
         for index, group in enumerate(groups)

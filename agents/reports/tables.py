@@ -85,6 +85,22 @@ def sentence(file: Path) -> str:
     return f"{text} Measured on {first['hardware']}.\n"
 
 
+def speed_sentence(file: Path) -> str:
+    """Say how fast our agents are beside plain Stable-Baselines3, from the CSV of `agents.speed`.
+
+    Raises: ResultsError.
+    """
+    rows = [row for row in read_checked(file)[1] if row["pair"] == "medians" and " / plain_sb3_" in row["agent"]]
+    if not rows:
+        return "The speed of our agents beside plain Stable-Baselines3 is not recorded yet.\n"
+    figures = []
+    for row in rows:
+        agent, task = row["agent"].partition(" / ")[0], row["work"].partition(":")[0]
+        figures.append(f"{agent} {row['env_steps_per_second']} ({task})")
+    text = "At the same work our agents make this many times the steps per second of plain Stable-Baselines3"
+    return f"{text}: {', '.join(figures)}.\n"
+
+
 def _achievement(runs: Sequence[Row]) -> str:
     """Say when runs reached their threshold: "reaches 18 points in 21 to 50 minutes on 2 cores (2 of 3 runs)"."""
     first = runs[0]
@@ -122,17 +138,16 @@ def _plain_table(file: Path, rows: Sequence[Row]) -> str:
 
 
 def _speed_ratios(rows: Sequence[Row]) -> list[Row]:
-    """Merge rows measured in interleaved pairs, a row per matchup: medians [slowest, fastest] and their ratio."""
+    """Merge rows measured in interleaved pairs, a row per matchup: medians [slowest, fastest], their ratio [range]."""
     merged = []
     for row in (row for row in rows if row["pair"] == "medians"):
-        line = {"ours / reference": row["agent"], "work": row["work"]}
-        for side, agent in zip(("ours", "reference"), row["agent"].split(" / "), strict=True):
-            speeds = [
-                float(run["env_steps_per_second"])
-                for run in rows
-                if run["agent"] == agent and all(run[key] == row[key] for key in ("work", "hardware", "threads"))
-            ]
+        line = {"A / B": row["agent"], "work": row["work"]}
+        same = [other for other in rows if all(other[key] == row[key] for key in ("work", "hardware", "threads"))]
+        for side, agent in zip("AB", row["agent"].split(" / "), strict=True):
+            speeds = [float(run["env_steps_per_second"]) for run in same if run["agent"] == agent]
             line[f"{side}, env steps/s"] = f"{np.median(speeds):,.0f} [{min(speeds):,.0f}, {max(speeds):,.0f}]"
-        line |= {"ratio of medians": row["env_steps_per_second"], "pairs": str(len(speeds))}
+        ends = {run["pair"]: run["env_steps_per_second"] for run in same if run["agent"] == row["agent"]}
+        range_ = f" [{ends['lowest']}, {ends['highest']}]" if "lowest" in ends else ""  # older rows have none
+        line |= {"ratio of medians": row["env_steps_per_second"] + range_, "pairs": str(len(speeds))}
         merged.append(line | {key: row[key] for key in ("threads", "hardware")})
     return merged

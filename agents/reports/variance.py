@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 COLORS = ("#56B4E9", "#009E73", "#E69F00", "#000000")  # of the discounts; Okabe & Ito 2008
 
@@ -26,6 +25,8 @@ class VarianceRow:
 
 def draw_variance(rows: Sequence[VarianceRow], title: str, file: Path) -> None:
     """Draw variance and bias by baseline and discount, and along lambda, as PNG."""
+    from matplotlib.figure import Figure  # here, so that --help needs no matplotlib
+
     discounts = sorted({row.gamma for row in rows})
     baselines = list(dict.fromkeys(row.kind for row in rows if row.kind != "gae"))
     figure = Figure(figsize=(11.0, 7.0), layout="constrained")

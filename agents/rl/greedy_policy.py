@@ -61,19 +61,19 @@ class GreedyActor:
 
     def act(self, obs: np.ndarray) -> np.ndarray:
         """Return the most probable actions, (N,) int64 or (N, ...) within the space, for observations (N, ...)."""
-        return self.network.head.to_env(self.distribution(obs).mode()[0])
+        return self.network.head.to_env(self.distribution(obs).mode())
 
     def probabilities(self, obs: np.ndarray) -> np.ndarray:
         """Return the probability (N, A) float32 of each action for observations (N, ...)."""
         distribution = self.distribution(obs)
         assert isinstance(distribution, Categorical)
-        return distribution.log_probs[0].exp().cpu().numpy()
+        return distribution.log_probs.exp().cpu().numpy()
 
     @torch.no_grad()
     def distribution(self, obs: np.ndarray) -> Distribution:
-        """Return the distribution over actions, of (1, N), for observations (N, ...)."""
+        """Return the distribution over actions, of (N,), for observations (N, ...)."""
         device = next(self.network.parameters()).device
         first = self._first if len(self._first) == len(obs) else np.ones(len(obs), dtype=bool)
-        obs_now, first_now = (ops.to_tensor(array, device)[None] for array in (obs, first))
+        obs_now, first_now = (ops.to_tensor(array, device) for array in (obs, first))
         policy, self._state = self.network.act(obs_now, first_now, self._state)
         return policy

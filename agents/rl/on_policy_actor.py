@@ -51,14 +51,15 @@ class OnPolicyActor:
         self.env_steps = self.updates = 0
         self.learned: dict[str, Tensor] = {}
         self._precision = precision
+        self._parameters = list(network.parameters())
 
     def act(self, obs: np.ndarray, first: np.ndarray) -> np.ndarray:
         """Return sampled actions (N,) or (N, ...) for observations (N, ...); first: (N,) bool, an episode begins."""
-        obs_now, first_now = (ops.to_tensor(array, self.device)[None] for array in (obs, first))
+        obs_now, first_now = ops.to_tensor(obs, self.device), ops.to_tensor(first, self.device)
         with torch.no_grad():
             with self._precision():
                 policy, self.state = self.network.act(obs_now, first_now, self.state)
-            self.action = self.noise.sample(policy[0])
+            self.action = self.noise.sample(policy)
         return self.network.head.to_env(self.action)
 
     def observe(self, step: Step) -> None:
@@ -83,15 +84,20 @@ class OnPolicyActor:
     def descend(self, loss: Tensor, learning_rate: float, max_grad_norm: float) -> Tensor:
         """Take one step of the optimizer; return the norm of the gradient before clipping."""
         set_learning_rate(self.optimizer, learning_rate)
-        self.optimizer.zero_grad()
+        for parameter in self._parameters:
+            parameter.grad = None
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), max_grad_norm)
+        with torch.no_grad():  # torch.nn.utils.clip_grad_norm_, in its order, without its slower preparations
+            gradients = [p.grad for p in self._parameters if p.grad is not None]
+            norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+            torch._foreach_mul_(gradients, (max_grad_norm / (norm + 1e-6)).clamp(max=1.0))
         self.optimizer.step()
         return norm
 
     def next_rollout(self) -> None:
         """Take the rollout's observations into the network's statistics, and empty the buffer."""
-        self.network.take_statistics(self.buffer.real_obs())
+        if self.network.moments is not None or self.network.frames_known is not None:
+            self.network.take_statistics(self.buffer.real_obs())
         self.buffer.clear()
         self.state_at_start = self.state
 

@@ -183,41 +183,39 @@ class ActorCritic(nn.Module):
             self.frames_known.fill_(True)
 
     def act(self, obs: Tensor, first: Tensor, state: Tensor | None) -> tuple[Distribution, Tensor | None]:
-        """Return the policy and the new state. obs: (T, N, ...); first: (T, N) bool; state: before obs[0]."""
-        features, state = self._recur(self.backbone(self._input(obs)).unflatten(0, obs.shape[:2]), first, state)
+        """Return policy and new state of one step. obs: (N, ...); first: (N,) bool; state: before obs."""
+        features = self.backbone(self._standardized(obs))
+        if self.core is not None:
+            features, state = self.core(features[None], first[None], state)
+            features = features[0]
         return self.head(features), state
 
     def value(self, obs: Tensor) -> Tensor:
         """Return values (B,) of observations (B, ...), by a critic on a backbone of its own."""
         assert self.value_backbone is not None and self.value_head is not None
-        standardized = obs if self.moments is None else self.moments(obs)
-        return in_float32(self.value_head, self.value_backbone(standardized)).squeeze(-1)
+        return in_float32(self.value_head, self.value_backbone(self._standardized(obs))).squeeze(-1)
 
     def forward(self, obs: Tensor, first: Tensor, state: Tensor | None) -> Prediction:
         """Return policy, value and new state. obs: (T, N, ...); first: (T, N) bool; state: before obs[0]."""
-        flat = self._input(obs)
-        features, state = self._recur(self.backbone(flat).unflatten(0, obs.shape[:2]), first, state)
+        flat, rows = self._standardized(obs.flatten(0, 1)), (*obs.shape[:2], -1)
+        features = self.backbone(flat).view(rows)
+        if self.core is not None:
+            features, state = self.core(features, first, state)
         policy = self.head(features)
         if self.value_head is None:
             return Prediction(policy, None, state)
         if self.value_backbone is not None:
-            features = self.value_backbone(flat).unflatten(0, obs.shape[:2])
+            features = self.value_backbone(flat).view(rows)
         return Prediction(policy, in_float32(self.value_head, features).squeeze(-1), state)
 
-    def _input(self, obs: Tensor) -> Tensor:
-        flat = obs.flatten(0, 1)
-        return flat if self.moments is None else self.moments(flat)
-
-    def _recur(self, features: Tensor, first: Tensor, state: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        if self.core is None:
-            return features, None
-        assert state is not None
-        out, state = self.core(features, first, state)
-        return out, state
+    def _standardized(self, obs: Tensor) -> Tensor:
+        return obs if self.moments is None else self.moments(obs)
 
 
 def in_float32(head: nn.Linear, features: Tensor) -> Tensor:
     """Apply a head in float32 whatever the precision of autocast: ratios of probabilities need it."""
+    if not torch.is_autocast_enabled(features.device.type):
+        return head(features.float())
     with torch.autocast(features.device.type, enabled=False):
         return head(features.float())
 

@@ -159,7 +159,6 @@ class SequenceBatch:
 
     def select(self, index: Tensor) -> SequenceBatch:
         """Return the minibatch of these sequences. index: (M,) int64."""
-        columns: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        for name, x in columns.items():
-            columns[name] = None if x is None else x[:, index]
+        parts = ((f.name, getattr(self, f.name)) for f in fields(self))
+        columns: dict[str, Any] = {name: None if x is None else x.index_select(1, index) for name, x in parts}
         return SequenceBatch(**columns)

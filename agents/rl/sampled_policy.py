@@ -55,7 +55,7 @@ class SampledActor:
 
     def sample(self, obs: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return drawn actions, and the probability (N, A) float32 of each where one of A is chosen."""
-        distribution = self.player.distribution(obs)[0]
+        distribution = self.player.distribution(obs)
         if self.noise is None or self.num_envs != len(obs):
             self.noise, self.num_envs = ActionNoise(self.hold_steps, len(obs), self.generator), len(obs)
         with torch.no_grad():

@@ -92,7 +92,11 @@ class VectorEnvRunner:
             raise EnvStepError(f"{self._here()}: it raised {type(error).__name__}: {error}") from error
         self._check(next_obs, reward)
         dummy, lives = self._ended, self._lives_in(info)
-        stops = (self._lives_end_value & (lives < self._lives)) | (self._points_end_value & (np.asarray(reward) != 0))
+        stops = np.zeros(self.num_envs, dtype=bool)
+        if self._lives_end_value:
+            stops |= lives < self._lives
+        if self._points_end_value:
+            stops |= np.asarray(reward) != 0
         step = Step(
             obs=self.obs,
             action=actions,
@@ -118,10 +122,12 @@ class VectorEnvRunner:
         self._returns += reward * real
         self.lengths += real
         self._ended = step.terminated | step.truncated
-        ended = np.flatnonzero(self._ended)
-        episodes = [Episode(int(i), float(self._returns[i]), int(self.lengths[i])) for i in ended]
-        self._returns[self._ended] = 0.0
-        self.lengths[self._ended] = 0
+        episodes: list[Episode] = []
+        if self._ended.any():
+            ended = np.flatnonzero(self._ended)
+            episodes = [Episode(int(i), float(self._returns[i]), int(self.lengths[i])) for i in ended]
+            self._returns[ended] = 0.0
+            self.lengths[ended] = 0
         self._lives = lives
         self.obs, self.first = step.next_obs, step.dummy
         return episodes

@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Literal
 
 from agents.rl.interfaces import Policy
-from agents.rl.sampled_policy import policy_of
-from agents.rl.weights import load_network
 from agents.training.config import EvalConfig
 from agents.training.environments import make_vec
 from agents.training.resume import module_of
 from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.cli.saved import from_saved
-from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
 
 # Modules with `Config` and `make_network(config, observation_space, action_space)`, and perhaps `make_policy(network,
@@ -59,6 +56,10 @@ def load_policy(run: RunFolder, which: Literal["best", "last"], stochastic: bool
 
     Raises: CheckpointError; ConfigError for drawn actions of an agent that has values only.
     """
+    from agents.rl.sampled_policy import policy_of  # here, so that --help needs no torch
+    from agents.rl.weights import load_network
+    from rl_gen_lab.runs.checkpoints import load_weights
+
     algo = str(run.read_config().get("exp_name"))
     module = module_of(algo)
     if module not in AGENTS:

@@ -19,8 +19,9 @@ class MLP(nn.Module):
 
     def forward(self, vectors: Tensor) -> Tensor:
         """vectors: (B, D) float32 -> (B, out_features) float32, in the range of the activation."""
-        features: Tensor = self.layers(vectors)
-        return features
+        for layer in self.layers:  # not through nn.Sequential: its own call costs as much as a small layer
+            vectors = layer(vectors)
+        return vectors
 
 
 def mlp_small(shape: tuple[int, ...]) -> MLP:

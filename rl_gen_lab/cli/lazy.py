@@ -12,7 +12,8 @@ class LazyModule(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         """Import the module and return its attribute."""
-        return getattr(importlib.import_module(self.__name__), name)
+        module = self.module = vars(self).get("module") or importlib.import_module(self.__name__)
+        return getattr(module, name)
 
 
 if TYPE_CHECKING:

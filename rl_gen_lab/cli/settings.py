@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -58,9 +59,9 @@ class DeviceConfig(Ranged):
         """Return whether forward and backward passes are computed in bfloat16 here."""
         return self.precision == "bfloat16" or (self.precision == "auto" and devices.multiplies_bfloat16(self.device))
 
-    def autocast(self, device: torch.device) -> torch.autocast:
+    def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
         """Return a context in which passes on that device have this precision."""
-        return torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16)
+        return torch.autocast(device.type, torch.bfloat16) if self.bfloat16 else nullcontext()
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,14 @@
 """Device, threads and peak memory."""
 
+from __future__ import annotations
+
 import ctypes
 import resource
 import sys
 from functools import cache
 
-import torch
-
 from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.lazy import torch
 from rl_gen_lab.cli.settings import DeviceConfig
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt, from malloc.h

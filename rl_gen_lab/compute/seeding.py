@@ -4,14 +4,16 @@ A generator depends on (seed, name) alone, not on the order in which they are ma
 randomness does not change the numbers of the others.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from typing import Any
 
 import numpy as np
-import torch
 
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.lazy import torch
 
 
 class Generators:

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from rl_gen_lab.cli.errors import CheckpointError, suggest
-from rl_gen_lab.runs.files import drop_torn_tail, plain, read_json, replace_file, save_errors, write_json
+from rl_gen_lab.runs.files import LineFile, plain, read_json, replace_file, save_errors, write_json
+
+STRICT_JSON = json.JSONEncoder(allow_nan=False)  # made once: small environments end an episode every few steps
 
 
 class RunFolder:
@@ -25,6 +27,7 @@ class RunFolder:
         self.result_file = self.path / "result.json"
         self.checkpoints = self.path / "checkpoints"
         self.videos = self.path / "videos"
+        self._metrics = LineFile(self.metrics_file)
 
     @classmethod
     def create(cls, root: Path, algo: str, env: str, seed: int) -> "RunFolder":
@@ -74,10 +77,9 @@ class RunFolder:
 
     def append_metrics(self, metrics: dict[str, Any]) -> None:
         """Append a line, handed to the system at once; NaN and infinity become null. Raises SaveError."""
-        line = json.dumps(plain(metrics), allow_nan=False) + "\n"
-        with save_errors(self.metrics_file), self.metrics_file.open("ab+") as file:
-            drop_torn_tail(file)
-            file.write(line.encode())
+        line = STRICT_JSON.encode(plain(metrics)) + "\n"
+        with save_errors(self.metrics_file):
+            self._metrics.append(line.encode())
 
     def read_metrics(self) -> list[dict[str, Any]]:
         """Read all lines except a last one that a kill cut short. Raises CheckpointError for another damaged line."""
