@@ -40,7 +40,6 @@ from rl_gen_lab.cli.errors import ConfigError, UserError
 from rl_gen_lab.cli.lazy import torch
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import Few, Ranged, Seed, Share, Steps
-from rl_gen_lab.compute.memory_budget import free_bytes
 from rl_gen_lab.runs.folder import RunFolder
 
 RUNS = Path("runs")
@@ -168,6 +167,8 @@ class Play:
 
     def record(self, seed: int, max_steps: int, overlay: Overlay | None) -> None:
         """Record a video as long as memory allows; an environment that cannot be drawn is said in one line."""
+        from rl_gen_lab.compute.memory_budget import free_bytes  # here, so that --help needs no torch
+
         fitting = free_bytes(torch.device("cpu")) // (2 * 3 * HEIGHT * (HEIGHT + PANEL))  # frames
         max_steps = min(max_steps, max(fitting, 1))
         try:
