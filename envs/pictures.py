@@ -14,7 +14,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import gymnasium as gym
 import numpy as np
 from gymnasium import spaces
@@ -100,6 +99,8 @@ def scaled(env: gym.Env[Any, Any], size: int) -> gym.Env[Any, Any]:
     assert shape is not None
     if len(shape) == 2 or shape[2] <= CHANNELS_AT_ONCE:
         return w.ResizeObservation(env, (size, size))
+    import cv2  # here, so that --help needs none of it
+
     parts = range(CHANNELS_AT_ONCE, shape[2], CHANNELS_AT_ONCE)
 
     def scale(picture: np.ndarray) -> np.ndarray:
