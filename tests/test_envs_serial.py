@@ -73,3 +73,25 @@ def test_a_step_leaves_the_arrays_of_the_step_before_alone() -> None:
     kept = first.copy()
     vec.step(np.array([1, 0]))
     np.testing.assert_array_equal(first, kept)
+
+
+class Asked(gym.Env[Any, Any]):
+    """An environment that is none of Gymnasium's, and keeps the actions as it got them."""
+
+    observation_space = gym.spaces.Box(-1.0, 1.0, (1,))
+    action_space = gym.spaces.Discrete(3)
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        self.got: list[Any] = []
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> Any:
+        self.got.append(action)
+        return np.zeros(1, np.float32), 0.0, False, False, {}
+
+
+def test_an_environment_of_somebody_else_gets_the_actions_of_numpy() -> None:
+    vec = SerialVectorEnv([Asked] * 2)
+    vec.reset(seed=0)
+    vec.step(np.array([2, 1]))
+    assert [(type(env.unwrapped.got[0]), env.unwrapped.got) for env in vec.envs] == [(np.int64, [2]), (np.int64, [1])]

@@ -118,10 +118,9 @@ class Reporter(BaseCallback):
         self._report([])  # the last updates came after the last step
 
     def _report(self, episodes: list[Episode]) -> None:
-        reference = self.reference
+        reference, logged = self.reference, self.logger.name_to_value
         if reference.normalizer is not None:
             reference.network.take_statistics()
-        logged = self.logger.name_to_value
         if logged != self._translated:  # after an update: most steps come between two
             self._translated = dict(logged)
             self._metrics = translate(reference.config.algo, logged)

@@ -121,6 +121,8 @@ def drop_torn_tail(file: BinaryIO) -> None:
 
 def plain(value: Any) -> Any:
     """Turn numpy scalars and arrays, paths and tuples into JSON values, NaN and infinity into None."""
+    if type(value) in (str, int, bool):  # most of them
+        return value
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
