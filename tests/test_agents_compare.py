@@ -47,7 +47,7 @@ def test_a_failing_run_stops_the_comparison(tmp_path: Path, monkeypatch: pytest.
     [
         ({}, "either run folders, or --env and --agents"),
         ({"agents": ("dqn",)}, "belong together"),
-        ({"agents": ("dqn",), "env": "Pong", "seeds": 0}, "--seeds must be at least 1"),
+        ({"agents": ("dqn",), "env": "Pong", "seeds": 0}, "seeds must be from 1 to 10,000"),
         ({"runs": (Path("a"),), "agents": ("dqn",), "env": "Pong"}, "either run folders"),
     ],
 )

@@ -252,7 +252,7 @@ def test_updates_keep_up_with_the_steps() -> None:
 @pytest.mark.parametrize("name", ["priority_exponent", "priority_beta"])
 @pytest.mark.parametrize("value", [-1.0, float("nan")])
 def test_impossible_priorities_are_refused(name: str, value: float) -> None:
-    with pytest.raises(ConfigError, match=f"replay.{name}"):
+    with pytest.raises(ConfigError, match=f"{name} must be from 0 to 10"):
         ReplayConfig(**{name: value})  # type: ignore[arg-type]
 
 

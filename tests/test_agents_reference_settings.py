@@ -91,7 +91,7 @@ def test_sb3s_metrics_get_our_names() -> None:
 
 
 def test_impossible_settings_are_refused() -> None:
-    with pytest.raises(ConfigError, match="num_envs must be at least 1"):
+    with pytest.raises(ConfigError, match="num_envs must be from 1"):
         Config(num_envs=0)
     with pytest.raises(ConfigError, match="at least 2 transitions"):
         Config(algo="ppo", ppo=PPOSettings(n_steps=1))

@@ -72,7 +72,7 @@ def test_arguments_that_cannot_be_meant_are_refused() -> None:
         results.Options(record="pong")
     with pytest.raises(ConfigError, match="--what"):
         results.Options(record="pong", runs=(Path("a"),))
-    with pytest.raises(ConfigError, match="--threshold must be a number"):
+    with pytest.raises(ConfigError, match="threshold must be from"):
         results.Options(threshold=float("nan"))
 
 

@@ -56,5 +56,5 @@ def test_kept_noise_follows_a_policy_that_changes_its_mind() -> None:
 
 
 def test_no_fewer_than_one_step() -> None:
-    with pytest.raises(ConfigError, match="noise_hold_steps must be at least 1, not 0"):
+    with pytest.raises(ConfigError, match="noise_hold_steps must be from 1 to 1,000,000, not 0"):
         PolicyConfig(noise_hold_steps=0)
