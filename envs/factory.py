@@ -30,6 +30,7 @@ from envs.standard import standard_view
 os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 
+EMULATOR_INFO = ("lives", "episode_frame_number", "frame_number")  # as ale-py's vector environment gives it
 Wrapper = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]
 
 
@@ -69,7 +70,7 @@ def make_vec(
     atari, made = names.is_atari(env_id), list[gym.Env[Any, Any]]()
 
     def copy() -> gym.Env[Any, Any]:
-        made.append(Contained(_make_copy(name, env_id, config, observe), keep=("lives",) if atari else ()))
+        made.append(Contained(_make_copy(name, env_id, config, observe), keep=EMULATOR_INFO if atari else ()))
         return made[-1]
 
     with _refusals(name, made, num_envs):
