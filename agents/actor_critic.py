@@ -94,7 +94,8 @@ def actor_critic_loss(
     policy_loss = ops.policy_gradient_loss(log_prob, advantage, mask)
     value_loss = ops.masked_mean((target.detach() - value).square(), mask)
     mean_entropy = ops.masked_mean(entropy, mask)
-    loss = policy_loss + value_coefficient * value_loss - entropy_coefficient * mean_entropy
+    bonus = entropy_coefficient * mean_entropy if entropy_coefficient else 0.0  # at 0 without a gradient to compute
+    loss = policy_loss + value_coefficient * value_loss - bonus
     parts = {"losses/policy_loss": policy_loss, "losses/value_loss": value_loss, "losses/entropy": mean_entropy}
     return loss, {name: part.detach() for name, part in parts.items()}
 

@@ -115,7 +115,9 @@ def ppo_loss(
         error = torch.maximum(error, (batch.target - clipped_value).square())
     value_loss = ops.masked_mean(error, mask)
     mean_entropy = ops.masked_mean(entropy, mask)
-    loss = policy_loss + value_coefficient * value_loss - entropy_coefficient * mean_entropy
+    loss = policy_loss + value_coefficient * value_loss
+    if entropy_coefficient:  # at 0 its gradient is not computed
+        loss = loss - entropy_coefficient * mean_entropy
     with torch.no_grad():
         clipped = ((log_prob - batch.log_prob_old).exp() - 1.0).abs() > clip
         parts = {
@@ -158,8 +160,7 @@ class PPO:
     def learn(self) -> None:
         """Update from a full rollout, which is then discarded."""
         c, actor = self.config, self.actor
-        learning_rate = self.learning_rate()
-        batch = self._prepare_batch()
+        learning_rate, batch = self.learning_rate(), self._prepare_batch()
         metrics: list[dict[str, Tensor]] = []
         for index in self._minibatches(batch.mask.shape[1]):
             loss, parts = self._loss(batch.select(index))
