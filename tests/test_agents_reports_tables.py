@@ -97,6 +97,7 @@ def test_the_sentence_of_speeds_names_those_beside_plain_stable_baselines3(tmp_p
     file.write_text(head + old)
     assert "not recorded yet" in speed_sentence(file)
     new = "dqn / plain_sb3_dqn,medians,1.4,Pong: a network\ndqn / plain_sb3_dqn,lowest,1.3,Pong: a network\n"
+    new += "sb3_dqn / plain_sb3_dqn,medians,0.9,Pong: a network\n"  # our adapter, no agent of ours
     new += "ppo / plain_sb3_ppo,medians,1.62,CartPole: a network\n"
     file.write_text(head + old + new)
     assert speed_sentence(file).endswith(" of plain Stable-Baselines3: dqn 1.4 (Pong), ppo 1.62 (CartPole).\n")

@@ -90,7 +90,8 @@ def speed_sentence(file: Path) -> str:
 
     Raises: ResultsError.
     """
-    rows = [row for row in read_checked(file)[1] if row["pair"] == "medians" and " / plain_sb3_" in row["agent"]]
+    medians = [row for row in read_checked(file)[1] if row["pair"] == "medians" and " / plain_sb3_" in row["agent"]]
+    rows = [row for row in medians if not row["agent"].startswith("sb3_")]  # those are of our adapter
     if not rows:
         return "The speed of our agents beside plain Stable-Baselines3 is not recorded yet.\n"
     figures = []
