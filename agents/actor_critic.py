@@ -3,7 +3,7 @@ learning", algorithm S3, with N environments stepped together in place of asynch
 
     python -m agents.actor_critic --env CartPole
 
-Deviations from the paper, each a field of `Config`:
+Deviations from the paper (those that can be switched are fields of `Config`):
 1. Advantages are generalized (Schulman et al. 2016); `gae_lambda` 1 is the paper's n-step return, n = `rollout_steps`.
 2. RMSProp has torch's form, with epsilon outside the root; Adam on request.
 3. Continuous actions have a Gaussian policy; `PolicyConfig` says which.

@@ -2,7 +2,7 @@
 
     python -m agents.dqn --env Pong
 
-Deviations from the paper, each a field of `Config`:
+Deviations from the paper (those that can be switched are fields of `Config`):
 1. N environments step together, and the learner works while they are emulated.
 2. n-step returns (Sutton & Barto 2018, chapter 7), double Q-learning (van Hasselt et al. 2016), dueling heads (Wang et
    al. 2016), prioritized replay (Schaul et al. 2016), soft target averaging (Lillicrap et al. 2016).

@@ -2,13 +2,12 @@
 
     python -m agents.ppo --env CartPole
 
-Deviations from the paper, each a field of `Config`:
+Deviations from the paper (those that can be switched are fields of `Config`):
 1. Advantages are standardized over the whole rollout, not in each minibatch.
 2. An update may stop early: once the policy has moved by `kl_stop_nats` (Schulman 2020, estimator k3).
 3. The value is not clipped unless `value_clip` is given (Andrychowicz et al. 2021 find that clipping harms).
 4. Continuous actions: one learned standard deviation an entry, clipped to the bounds; options in `PolicyConfig`.
-5. Observations and rewards may be normalized; statistics change between rollouts only, so that a rollout is collected
-   and learned from by one and the same policy.
+5. Observations and rewards may be normalized; statistics change between rollouts only.
 6. An episode cut by a time limit is bootstrapped from its true last observation. Lost lives and points end no value,
    unless `world.episodic_life`, `world.episodic_points`; actions are sticky (Machado et al. 2018).
 7. With an LSTM, minibatches are sequences of `bptt_steps`; each starts in the state that the policy of the rollout had.
@@ -138,8 +137,6 @@ class PPO:
         self.shuffling = generators.torch("minibatches", actor.device)
         self._forward = torch.compile(actor.network) if config.device.compile else actor.network
 
-    # ---- schedules, functions of the counters alone
-
     def learning_rate(self) -> float:
         """Adam's learning rate now."""
         return self._annealed(self.config.learning_rate, self.config.learning_rate_end)
@@ -154,8 +151,6 @@ class PPO:
 
     def _annealed(self, start: float, end: float | None) -> float:
         return ops.anneal(start, end, self.config.total_env_steps, self.actor.env_steps)
-
-    # ---- learning
 
     def learn(self) -> None:
         """Update from a full rollout, which is then discarded."""
@@ -234,7 +229,11 @@ class PPO:
 
     def status(self) -> dict[str, float]:
         """Values of the schedules, for the record."""
-        return {"charts/learning_rate": self.learning_rate(), "charts/clip": self.clip()}
+        return {
+            "charts/learning_rate": self.learning_rate(),
+            "charts/clip": self.clip(),
+            "charts/entropy_coefficient": self.entropy_coefficient(),
+        }
 
 
 def make_agent(config: Config, run: TrainingRun) -> PPO:

@@ -6,7 +6,7 @@ for connectionist reinforcement learning"; with baselines: Sutton & Barto 2018, 
 Each environment plays one whole episode with the same policy; then comes one update, and all begin anew. So no episode
 is cut by an update, and short ones are not over-represented; steps after an episode's end are ignored, but counted.
 
-Deviations from Williams, each a field of `Config`:
+Deviations from Williams (those that can be switched are fields of `Config`):
 1. Rewards before an action are left out of its return (Sutton & Barto 2018, eq. 13.8), a baseline is subtracted, and
    the advantages may be standardized. Only the baseline `mean` brings a bias, of about 1 / `num_envs`.
 2. The factor gamma^t of Sutton & Barto, eq. 13.8, is left out, and the mean is over steps instead of episodes.

@@ -45,7 +45,7 @@ def cli(config_class: type[ConfigT], argv: list[str] | None) -> ConfigT:
                 args=words,
                 prog=_program(),
                 description=config_class.__doc__,
-                use_underscores=True,
+                use_underscores=False,
                 registry=make_registry(),
             )
     except SystemExit as error:

@@ -16,14 +16,15 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from typing import get_args
 
 from rl_gen_lab.cli.command import exit_on_error
-from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.flags import parse_flags, peek_flag, refuse_other_flags
 from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.cli.shell import typed_path
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.training.config import Config
+from rl_gen_lab.training.config import Config, TaskName
 
 
 def read_config(argv: list[str] | None) -> Config:
@@ -34,7 +35,10 @@ def read_config(argv: list[str] | None) -> Config:
         return parse_flags(Config, argv, description=__doc__)
     path = typed_path(resume)
     run = RunFolder.open(path)
-    config = from_saved(Config, run.read_config()["config"], str(run.config_file))
+    saved = run.read_config().get("config")
+    if not isinstance(saved, dict) or saved.get("task") not in get_args(TaskName):
+        raise CheckpointError(f"{path} is a run of {run.made_by()}, not of python -m rl_gen_lab.train")
+    config = from_saved(Config, saved, str(run.config_file))
     refuse_other_flags([word for word in argv if word != config.task], ("--resume", "--total-minutes"))
     minutes = peek_flag(argv, "total-minutes")
     try:

@@ -395,7 +395,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_overwritten(
         elif damage == "another network":
             config["config"]["backbone"] = "mlp_small"
         else:
-            config["exp_name"] = "reinforce"
+            config |= {"exp_name": "reinforce", "command": ["python -m agents.reinforce"]}
         run.write_config(config)
     before = {p: p.read_bytes() for p in sorted(run.path.rglob("*")) if p.is_file()}
     capsys.readouterr()
@@ -406,7 +406,7 @@ def test_a_checkpoint_that_does_not_fit_is_refused_and_nothing_is_overwritten(
     assert len(error.strip().splitlines()) == 1, error
     expected = {
         "another task": "env_id: CartPole-v1 there, Acrobot-v1 here",
-        "another algorithm": "is a run of agents.reinforce, not of agents.dqn",
+        "another algorithm": "is a run of python -m agents.reinforce, not of python -m agents.dqn",
         "another network": "does not fit",
     }
     assert expected.get(damage, str(run.path)) in error

@@ -44,12 +44,11 @@ def test_action_values_have_no_policy_to_sample(agent: str, tmp_path: Path, caps
     with odd_envs.registered() as env:
         with pytest.raises(SystemExit):
             odd_runs.run(agent, tmp_path / "runs", env, "--eval.stochastic")
-        assert not (tmp_path / "runs").exists()
+        assert not list((tmp_path / "runs").iterdir()) and "run folder" not in capsys.readouterr().out
         found, _ = odd_runs.run(agent, tmp_path / "runs", env, "--no-film")
         with pytest.raises(SystemExit):
             odd_runs.play(found, "--stochastic")
-    first, second = capsys.readouterr().err.splitlines()
-    assert first == second and "DQN has action values only" in first
+    assert "this agent has action values only" in capsys.readouterr().err
 
 
 def test_noise_of_the_reference_that_is_not_drawn_is_refused(

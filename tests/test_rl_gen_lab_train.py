@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from rl_gen_lab import train
-from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs.checkpoints import load_state
 from rl_gen_lab.runs.folder import RunFolder
 
@@ -57,3 +57,9 @@ def test_only_the_time_limit_of_a_resumed_run_can_be_changed() -> None:
         train.read_config(["--resume", str(path), "--seed", "2"])
     with pytest.raises(ConfigError, match="takes a number"):
         train.read_config(["--resume", str(path), "--total-minutes", "soon"])
+
+
+def test_the_run_of_an_agent_is_none_of_a_vision_model() -> None:
+    path = RECORDED / "ppo__CartPole__1__20261128-131548"
+    with pytest.raises(CheckpointError, match=r"is a run of python -m agents.ppo, not of python -m rl_gen_lab.train"):
+        train.read_config(["--resume", str(path)])

@@ -57,7 +57,7 @@ def test_pictures_without_the_object_have_no_box_to_learn() -> None:
     without = torch.tensor([3])
     assert made.truth(vision_data.eight(), 3)[1] is None
     losses = made.loss(vision_data.eight(), without)
-    assert losses["place"] == losses["box"] == 0 and losses["loss"] == losses["class"] > 0
+    assert losses["position"] == losses["box"] == 0 and losses["loss"] == losses["class"] > 0
     losses["loss"].backward()
 
 

@@ -82,9 +82,9 @@ def policy_of(config: MeasurementConfig, sampler: EpisodeSampler, display: Progr
     run = RunFolder.open(config.run)
     saved = run.read_config()
     if "policy" not in saved["config"] or saved["config"].get("lstm_units"):
-        raise CheckpointError(
-            f"{run.path} holds no policy without a memory; give a run of reinforce, actor_critic or ppo"
-        )
+        why = "whose policy has an LSTM" if "policy" in saved["config"] else "which has no policy network"
+        others = "reinforce, actor_critic or ppo without an LSTM"
+        raise CheckpointError(f"{run.path} is a run of {saved.get('exp_name')}, {why}: give one of {others}")
     if saved["env_id"] != names.resolve(config.env):
         raise CheckpointError(f"{run.path} is a run of {saved['env_id']}; add --env {saved['env_id']}")
     policy = from_saved(PolicyConfig, saved["config"]["policy"], str(run.config_file), "policy")

@@ -45,6 +45,7 @@ STATUS = {
     "train/entropy_loss": "losses/entropy",
     "train/approx_kl": "losses/approx_kl",
     "train/clip_fraction": "losses/clipfrac",
+    "train/clip_range": "charts/clip",
     "train/explained_variance": "losses/explained_variance",
 }
 

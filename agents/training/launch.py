@@ -50,7 +50,7 @@ def launch(
         check_memory(spec, run.device)
         run.generators = Generators(config.seed)
         if not makes_environments:
-            run.env_runner = VectorEnvRunner(spec.config.env, config.num_envs, config.world, run.generators)
+            run.env_runner = VectorEnvRunner(spec.env_id, config.num_envs, config.world, run.generators)
         torch.manual_seed(run.generators.integer("init"))
         train(config, run)
         run.end()

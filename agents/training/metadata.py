@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from agents.rl.sampled_policy import NO_POLICY
 from agents.training.config import AgentConfig
 from agents.training.environments import task_fingerprint
 from agents.training.resume import module_of
 from envs import names
 from envs.fingerprint import Fingerprint
-from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.values import to_dict
 from rl_gen_lab.runs import provenance
 
@@ -32,10 +30,8 @@ class RunSpec:
 
     @classmethod
     def resolve(cls, algo: str, config: AgentConfig) -> RunSpec:
-        """Resolve the settings of a run. Raises: UnknownEnvError; ConfigError for sampling from action values."""
+        """Resolve the settings of a run. Raises: UnknownEnvError."""
         env_id = names.resolve(config.env)
-        if config.eval.stochastic and algo.endswith("dqn"):
-            raise ConfigError(NO_POLICY)
         task = task_fingerprint(config.env, config.world, config.eval.epsilon, config.eval.stochastic)
         return cls(algo, env_id, names.short_name(env_id), task, config)
 

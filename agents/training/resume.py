@@ -37,11 +37,12 @@ def resumed_config(config_class: type[ConfigT], agent: str, path: Path, argv: li
 
     Raises: CheckpointError for a run of another command; ConfigError for a flag that a resumed run cannot change.
     """
-    described = RunFolder.open(path).read_config()
+    folder = RunFolder.open(path)
+    described = folder.read_config()
     command, own = (module_of(name) for name in (str(described.get("exp_name")), agent))
     if command != own:
-        raise CheckpointError(f"{path} is a run of agents.{command}, not of agents.{own}")
-    saved = from_saved(config_class, described["config"], str(RunFolder(path).config_file))
+        raise CheckpointError(f"{path} is a run of {folder.made_by()}, not of python -m agents.{own}")
+    saved = from_saved(config_class, described["config"], str(folder.config_file))
     refuse_other_flags(argv, ("--resume", *LIMITS))
     steps, minutes = peek_flag(argv, "total-env-steps"), peek_flag(argv, "total-minutes")
     run = replace(saved.run, resume=path)

@@ -97,18 +97,18 @@ class RecordedRun:
         """Start or resume: checkpoints hold the agent, by `name`; evaluations and saved weights use the network.
 
         policy: how the agent acts in evaluations (None: by the network and the settings). Raises: CheckpointError for a
-        checkpoint of another version of this program or its settings.
+        checkpoint of another version or its settings; ConfigError for sampling where the agent has no policy.
         """
-        self.parts: dict[str, Stateful] = {name: agent}
-        if self._env_runner is not None:
-            self.parts["seeds"] = self.generators
+        policy = policy or policy_of(network, self.config.eval.stochastic)  # before anything is recorded
+        seeds: dict[str, Stateful] = {} if self._env_runner is None else {"seeds": self.generators}
+        self.parts = {name: agent} | seeds
         self.network = network
         if self.saved is not None:
             self._load(self.saved)
         self.display.say(f"{self.spec.task.described}\nrun folder {self.run.path}")
         self.tracker = start_tracker(self.spec, self.run, self.tracker.wall_seconds)
         self.log.start(self.tracker)
-        self.scores.start(policy or policy_of(network, self.config.eval.stochastic), network, self.tracker)
+        self.scores.start(policy, network, self.tracker)
         if self.saved is None:
             self.save()  # a run that is killed before its first checkpoint begins anew from here
         else:

@@ -7,7 +7,7 @@ Source: Sutton & Barto 2018, "Reinforcement learning", eq. 6.9.
 Every step of N parallel environments gives one update from its N transitions; there is no replay memory (Mnih et al.
 2016, "Asynchronous methods for deep reinforcement learning", section 4, with synchronous environments).
 
-Deviations from Sutton & Barto, each a field of `Config`:
+Deviations from Sutton & Barto (those that can be switched are fields of `Config`):
 1. The next observation is valued by a target network, copied every `target_update_every_updates`.
 2. Adam and the Huber loss, averaged over the environments.
 """

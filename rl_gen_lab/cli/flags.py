@@ -41,7 +41,7 @@ def parse_flags(
                 default=default,
                 prog=_program(),
                 description=description,
-                use_underscores=True,
+                use_underscores=False,
                 registry=make_registry(),
             )
     except SystemExit as error:
@@ -122,8 +122,10 @@ def _refused_value(message: str, text: str) -> str:
     typed = re.search(r"(?:instantiated from|parse for arguments:|parse arguments) (\[.*?\])(?=\.? |\.?$)", wrong)
     taken = re.search(rf"^{re.escape(flag)} (.*)$", text.partition("Argument helptext:")[2], re.MULTILINE)
     if typed is None or taken is None:
-        return f"{flag}: {wrong}"
-    return f"{flag} takes {taken[1]}, not {' '.join(ast.literal_eval(typed[1]))}"
+        return f"{flag}: {wrong}" if flag.startswith("--") else wrong  # else a dataclass, which says what is wrong
+    takes = re.sub(r"^\{None\}\|\{(INT|FLOAT) (.*)\}$", r"a \1 \2, or None", taken[1])
+    takes = takes.replace("a INT", "a whole number").replace("a FLOAT", "a number")
+    return f"{flag} takes {takes}, not {' '.join(ast.literal_eval(typed[1]))}"
 
 
 def _similarity(flag: str, typed: str) -> float:

@@ -67,6 +67,11 @@ class RunFolder:
         """Read config.json. Raises CheckpointError."""
         return read_json(self.config_file)
 
+    def made_by(self) -> str:
+        """Return the command that made this run, such as "python -m agents.dqn"."""
+        words = self.read_config().get("command")
+        return str(words[0]) if isinstance(words, list) and words else "another command"
+
     def write_result(self, result: dict[str, Any]) -> None:
         """Write result.json whole or not at all. Raises SaveError."""
         write_json(self.result_file, result)

@@ -84,6 +84,9 @@ def sections() -> dict[str, list[Panel]]:
             Line("Q-values", ("losses/q_values",)),
             Line("Gradient norm", ("losses/grad_norm",)),
             Line("Policy and value loss", ("losses/policy_loss", "losses/value_loss")),
+            Line("Policy entropy", ("losses/entropy",)),
+            Line("Approximate KL divergence of an update", ("losses/approx_kl",)),
+            Line("Share of clipped probability ratios", ("losses/clipfrac",)),
         ],
         "Speed and schedules": [
             Line("Env steps per second", ("charts/SPS",), band="minmax"),

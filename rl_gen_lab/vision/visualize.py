@@ -132,6 +132,6 @@ def write(task: DrawableTask, split: Split, indices: Sequence[int], folder: Path
         predictions = predicted_marks(task, split.images[list(indices)])
     files = []
     for index, marks in zip(indices, predictions, strict=True):
-        files.append(folder / f"found_{split.name}_{split.name_of(index)}.png")
+        files.append(folder / f"predictions_{split.name}_{split.name_of(index)}.png")
         draw_comparison(split.images[index], true_marks(task, split, index), marks, task.categories).save(files[-1])
     return files

@@ -68,7 +68,7 @@ class CaptioningTask:
         unevenness = (1 - coverage).square().mean()
         doubly_stochastic_weight = self.config.look_everywhere if self.config.model == "attention" else 0.0
         loss = entropy + doubly_stochastic_weight * unevenness
-        return {"loss": loss, "entropy": entropy.detach(), "uneven": unevenness.detach()}
+        return {"loss": loss, "word_cross_entropy": entropy.detach(), "doubly_stochastic": unevenness.detach()}
 
     def generate(self, images: Tensor, prefix: Sequence[int] = ()) -> list[Sentence]:
         """Generate sentences for images (B, C, H, W) uint8, by greedy or beam search as configured.

@@ -66,14 +66,14 @@ class RecognitionTask:
         if not isinstance(self.config, LocalizeConfig):
             return {"loss": classes}
         if not with_object:
-            return {"loss": classes, "class": classes.detach(), "place": 0 * classes, "box": 0 * classes}
+            return {"loss": classes, "class": classes.detach(), "position": 0 * classes, "box": 0 * classes}
         boxes = torch.stack([box for _, box in truth if box is not None]).to(self.device)
         distances = (centers(boxes)[:, :, None] - self.network.middles).square().sum(1)
         position_loss = F.cross_entropy(votes[with_object], distances.argmin(1))
         sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
         box_loss = F.smooth_l1_loss(predicted[with_object] / sides, boxes / sides, beta=0.1)
         loss = classes + self.config.box_weight * (position_loss + box_loss)
-        return {"loss": loss, "class": classes.detach(), "place": position_loss.detach(), "box": box_loss.detach()}
+        return {"loss": loss, "class": classes.detach(), "position": position_loss.detach(), "box": box_loss.detach()}
 
     def predict(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """images: (B, C, H, W) uint8 -> probability of each category (B, K), the object's box (B, 4) [px] or (B, 0)."""
