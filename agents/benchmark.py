@@ -28,7 +28,7 @@ from agents.reports.benchmark import losses_text, reasons
 from agents.reports.recorded_runs import read_runs, record, row_of
 from agents.reports.run_record import load_run
 from agents.reports.store import Row
-from agents.reports.tasks import Task
+from agents.reports.tasks import BenchmarkTask
 from agents.training.cli import cli, command
 from rl_gen_lab.cli.errors import ConfigError, suggest
 from rl_gen_lab.cli.progress import clock
@@ -115,7 +115,7 @@ def cells_of(config: Config) -> list[Cell]:
     return [cell_of(config, task, text, seed) for seed in seeds for task, text in pairs]
 
 
-def cell_of(config: Config, task: Task, text: str, seed: int) -> Cell:
+def cell_of(config: Config, task: BenchmarkTask, text: str, seed: int) -> Cell:
     """Return the cell of an agent (text: its name, perhaps with flags) on a task with a seed."""
     agent = parse_agent(text)
     env_steps = config.env_steps or task.env_steps

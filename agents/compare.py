@@ -18,12 +18,13 @@ from agents.experiments.launcher import make_all
 from agents.reports.comparison import Comparison, compare_runs
 from agents.reports.comparison_folder import write_comparison
 from agents.reports.comparison_tables import run_table, score_table, verdicts
-from agents.reports.format import count, interval
+from agents.reports.format import interval
 from agents.reports.run_record import load_run
 from agents.training.cli import cli, command
 from envs import names
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import Few, Positive, Ranged, Score, Seed, WandbConfig
+from rl_gen_lab.cli.wording import count
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking.tracker import Tracker
 

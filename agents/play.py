@@ -143,7 +143,7 @@ class Play:
         return cls(run, saved["env_id"], world_of(run), policy, epsilon, f"{saved['exp_name']} ({config.which})")
 
     def evaluate(self, episodes: int, seed: int) -> None:
-        """Score the agent, and print what it earns. Raises: EnvStepError."""
+        """Score the agent, and print its returns. Raises: EnvStepError."""
         if self.policy.seed is not None:
             self.policy.seed(seed)
         with ProgressDisplay("evaluating", episodes, "episodes") as display:
@@ -166,14 +166,14 @@ class Play:
         )
 
     def record(self, seed: int, max_steps: int, overlay: Overlay | None) -> None:
-        """Record a video as long as memory allows; an environment that cannot be drawn is said in one line."""
+        """Record a video as long as memory allows; print one line for an environment that cannot be rendered."""
         from rl_gen_lab.compute.memory_budget import free_bytes  # here, so that --help needs no torch
 
         fitting = free_bytes(torch.device("cpu")) // (2 * 3 * HEIGHT * (HEIGHT + PANEL))  # frames
         max_steps = min(max_steps, max(fitting, 1))
         try:
             with ProgressDisplay("recording the video", max_steps, "steps") as display:
-                film = play_episode(
+                recorded = play_episode(
                     self.env,
                     self.world,
                     self.policy,
@@ -187,9 +187,9 @@ class Play:
             print(no_video(error))
             return
         video = self.run.videos / ("play.mp4" if overlay is None else "captioned.mp4")
-        write_mp4(video, film.frames)
-        write_gif(video.with_suffix(".gif"), film.frames)
-        print(f"{in_words(film)}: {video} and {video.with_suffix('.gif')}")
+        write_mp4(video, recorded.frames)
+        write_gif(video.with_suffix(".gif"), recorded.frames)
+        print(f"{in_words(recorded)}: {video} and {video.with_suffix('.gif')}")
 
     def watch(self, seed: int, max_steps: int) -> None:
         """Play an episode in a window. Raises: ConfigError for an environment without one, EnvStepError."""

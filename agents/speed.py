@@ -24,6 +24,7 @@ import numpy as np
 import psutil
 
 from agents.experiments.launcher import RunFailedError, run_child
+from agents.reports.format import with_range
 from agents.reports.provenance import provenance_of_command
 from agents.reports.store import upsert, write_csv
 from agents.rl.replay import Replay
@@ -190,7 +191,7 @@ def time_agent(config: Config, agent: Agent) -> list[dict[str, object]]:
             {"agent": f"{a} / {b}", "pair": what, "env_steps_per_second": round(ratio, 2)}
             for what, ratio in ratios.items()
         ]
-        text = f"{ratios['medians']:.2f} [{ratios['lowest']:.2f}, {ratios['highest']:.2f}]"
+        text = with_range(ratios["medians"], ratios["lowest"], ratios["highest"], ".2f")
         print(f"{config.env}: {a} / {b} = {text} (medians of {config.pairs} interleaved runs each)")
     work = {"work": matchup(config, agent).work, "threads": config.threads}
     return [row | work | provenance_of_command("agents.speed") for row in rows]

@@ -1,4 +1,4 @@
-"""Standard actions: what agents choose from, and how it becomes what the environment's own action space holds."""
+"""Conversion of action spaces to four standard kinds, and of actions back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gymnasium import wrappers as w
 
 
 def standard_actions(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    """Wrap an environment so that its actions are one of four kinds; what it is sent lies in its own space.
+    """Wrap an environment so that its actions are of one of four kinds, and converted back to its own space.
 
     - `Discrete(n)` from 0 on, whatever the first action and the type of the environment's own are;
     - `MultiDiscrete` and `MultiBinary` of one axis, int64 from 0 on;

@@ -48,8 +48,8 @@ def emulator_arguments(name: str, env_id: str, config: EnvConfig) -> dict[str, A
     }
 
 
-class _Idle(gym.ActionWrapper[Any, Any, Any]):
-    """Takes the action 0, with which wrappers of Atari games wait, for a joystick of angles at rest."""
+class _NoopZero(gym.ActionWrapper[Any, Any, Any]):
+    """Map action 0, the no-op of wrappers of Atari games, to the neutral joystick of a continuous action space."""
 
     def action(self, action: Any) -> Any:
         return np.zeros(3, np.float32) if np.isscalar(action) else action
@@ -74,9 +74,9 @@ class _Opening(gym.Wrapper[Any, Any, Any, Any]):
         return obs, info
 
 
-def waits_by_zero(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-    """Return an environment in which the action 0 is no action, as wrappers of Atari games expect."""
-    return _Idle(env) if isinstance(env.action_space, spaces.Box) else env
+def with_noop_zero(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
+    """Return an environment in which action 0 is a no-op, as wrappers of Atari games expect."""
+    return _NoopZero(env) if isinstance(env.action_space, spaces.Box) else env
 
 
 class WithoutMaxPool(w.AtariPreprocessing):

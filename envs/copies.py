@@ -1,4 +1,4 @@
-"""What the copies of a vector environment keep to themselves: their infos, and the errors of their closing."""
+"""Wrapper that filters `info` and closes without raising, for the copies of a vector environment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import gymnasium as gym
 
 
 class Contained(gym.Wrapper[Any, Any, Any, Any]):
-    """Passes on of each `info` only what is asked for, and closes without raising.
+    """Wrapper that passes on the chosen keys of `info` only, and closes without raising.
 
     Gymnasium's vector environments merge the infos of their copies into arrays whose type and shape the first one
     decides: a None that becomes a number, an array of another length or a second player's lives would end a training

@@ -19,7 +19,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 
 from envs import names
 from envs.actions import standard_actions
-from envs.atari import emulator_arguments, make_atari_vec, preprocessed, waits_by_zero
+from envs.atari import emulator_arguments, make_atari_vec, preprocessed, with_noop_zero
 from envs.config import EnvConfig, UnknownEnvError
 from envs.copies import Contained, close_quietly
 from envs.registration import UnusableEnvError, as_registered, variant_of
@@ -115,7 +115,7 @@ def _make_copy(
 ) -> gym.Env[Any, Any]:
     if names.is_atari(env_id):
         arguments = emulator_arguments(name, env_id, config)
-        env = waits_by_zero(inner(gym.make(env_id, render_mode=render_mode, **arguments)))
+        env = with_noop_zero(inner(gym.make(env_id, render_mode=render_mode, **arguments)))
         if config.observe == "pixels":
             return preprocessed(env, env_id, config)
     else:  # an environment of a user's own may know no render_mode

@@ -1,4 +1,4 @@
-"""How flags are read: numbers in their range, which --help shows, paths with ~, and all spellings of yes and no.
+"""How flags are read: numbers in their range, which --help shows, paths with ~, and all spellings of booleans.
 
 As `rl_gen_lab/cli` (`flag_types.py`, `booleans.py`), which this package cannot import.
 """
@@ -88,7 +88,7 @@ def _path(words: list[str]) -> Path:
 
 
 def plain_booleans(config_class: type, argv: list[str]) -> list[str]:
-    """Return a command line with the flags of yes and no as tyro reads them: --x, or --x False for one with a None.
+    """Return a command line with its boolean flags as tyro reads them: --x, or --x False for one with a None.
 
     They may be written --x, --no-x, --x=False, --x true. Raises: ValueError for a value that is neither.
     """

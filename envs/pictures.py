@@ -1,12 +1,12 @@
-"""What counts as a picture among observations, and how it is brought to bytes (H, W, C).
+"""Detection of image observations, and their conversion to uint8 (H, W, C).
 
-A picture is a Box of bytes, of truth values, or of floats between 0 and 1 (or 0 and 255), with
+An image is a Box of bytes, of truth values, or of floats between 0 and 1 (or 0 and 255), with
 
 - three axes: height, width, and channels as the last axis or the first. Of two equal neighbors the third axis is the
   channels', (4, 84, 84); otherwise the shorter end, (3, 40, 50); between equal ends the last, Gymnasium's convention.
-- two axes: height and width. Small tables of floats are no pictures.
+- two axes: height and width. Small tables of floats are no images.
 
-Height and width are at least `SMALLEST_PICTURE`: smaller arrays are tables or codes, as MiniGrid's 7x7x3.
+Height and width are at least `SMALLEST_IMAGE`: smaller arrays are tables or codes, as MiniGrid's 7x7x3.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import numpy as np
 from gymnasium import spaces
 from gymnasium import wrappers as w
 
-SMALLEST_PICTURE = 8
-SMALLEST_FRAME = 32  # smaller pictures keep their size and channels: there a pixel is a cell, a channel a kind of thing
+SMALLEST_IMAGE = 8
+SMALLEST_FRAME = 32  # smaller images keep their size and channels: there a pixel is a cell, a channel a kind of thing
 CHANNELS_AT_ONCE = 4  # what OpenCV scales in one call
 
 
 @dataclass(frozen=True)
-class Picture:
-    """How an observation is read as a picture. first: its channels are its first axis; top: what is full brightness."""
+class ImageFormat:
+    """The layout of an image observation. first: its channels are its first axis; top: the maximum pixel value."""
 
     height: int
     width: int
@@ -41,7 +41,7 @@ class Picture:
         return min(self.height, self.width) < SMALLEST_FRAME
 
     def in_bytes(self, env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-        """Wrap an environment of such pictures to show bytes, (H, W, C) or (H, W)."""
+        """Wrap an environment of such images to show bytes, (H, W, C) or (H, W)."""
         if self.top == 255 and not self.first and env.observation_space.dtype == np.uint8:
             return env
         shape = (self.height, self.width, self.channels)[: self.axes]
@@ -49,13 +49,13 @@ class Picture:
 
     def to_bytes(self, observation: Any) -> np.ndarray:
         """Return an observation as bytes, (H, W, C) or (H, W). Raises: ValueError for one outside its space."""
-        picture = np.asarray(observation)
-        if picture.dtype != np.uint8 or self.top != 255:
-            low, high = picture.min(), picture.max()
+        image = np.asarray(observation)
+        if image.dtype != np.uint8 or self.top != 255:
+            low, high = image.min(), image.max()
             if not (low >= 0 and high <= self.top):  # NaN is neither
                 raise ValueError(f"an observation holds {low} to {high}, its space 0 to {self.top:g}")
-            picture = np.rint(picture * (255 / self.top)).astype(np.uint8)
-        return np.ascontiguousarray(np.moveaxis(picture, 0, -1)) if self.first else picture
+            image = np.rint(image * (255 / self.top)).astype(np.uint8)
+        return np.ascontiguousarray(np.moveaxis(image, 0, -1)) if self.first else image
 
     def __str__(self) -> str:
         """Say what it is, in words."""
@@ -63,8 +63,8 @@ class Picture:
         return f"a picture of {self.height}x{self.width}{channels}"
 
 
-def picture_of(space: spaces.Space[Any]) -> Picture | None:
-    """Return how an observation is read as a picture; None if it is no picture."""
+def image_format(space: spaces.Space[Any]) -> ImageFormat | None:
+    """Return how an observation is read as an image; None if it is none."""
     if not isinstance(space, spaces.Box) or len(space.shape) not in (2, 3) or not all(space.shape):
         return None
     first = len(space.shape) == 3 and _channels_first(*space.shape)
@@ -72,9 +72,9 @@ def picture_of(space: spaces.Space[Any]) -> Picture | None:
     channels = 1 if len(space.shape) == 2 else space.shape[0 if first else 2]
     table = len(space.shape) == 2 and np.issubdtype(space.dtype, np.floating)
     top = _top(space, min(height, width) < SMALLEST_FRAME)
-    if top is None or min(height, width) < (SMALLEST_FRAME if table else SMALLEST_PICTURE):
+    if top is None or min(height, width) < (SMALLEST_FRAME if table else SMALLEST_IMAGE):
         return None
-    return Picture(height, width, channels, len(space.shape), first, top)
+    return ImageFormat(height, width, channels, len(space.shape), first, top)
 
 
 def _channels_first(a: int, b: int, c: int) -> bool:
@@ -84,7 +84,7 @@ def _channels_first(a: int, b: int, c: int) -> bool:
 
 
 def _top(space: spaces.Box, small: bool) -> float | None:
-    """Return the number that is full brightness; None if the numbers of a space are none of a picture."""
+    """Return the maximum pixel value; None for spaces that are no image."""
     if space.dtype == np.bool_:
         return 1.0
     low, high = float(space.low.min()), float(space.high.max())
@@ -94,7 +94,7 @@ def _top(space: spaces.Box, small: bool) -> float | None:
 
 
 def scaled(env: gym.Env[Any, Any], size: int) -> gym.Env[Any, Any]:
-    """Scale pictures of bytes to `size` x `size`, whatever the number of their channels."""
+    """Scale images of bytes to `size` x `size`, whatever the number of their channels."""
     shape = env.observation_space.shape
     assert shape is not None
     if len(shape) == 2 or shape[2] <= CHANNELS_AT_ONCE:
@@ -103,8 +103,8 @@ def scaled(env: gym.Env[Any, Any], size: int) -> gym.Env[Any, Any]:
 
     parts = range(CHANNELS_AT_ONCE, shape[2], CHANNELS_AT_ONCE)
 
-    def scale(picture: np.ndarray) -> np.ndarray:
-        some = (np.ascontiguousarray(part) for part in np.split(picture, parts, axis=2))
+    def scale(image: np.ndarray) -> np.ndarray:
+        some = (np.ascontiguousarray(part) for part in np.split(image, parts, axis=2))
         return np.dstack([cv2.resize(part, (size, size), interpolation=cv2.INTER_AREA) for part in some])
 
     return w.TransformObservation(env, scale, spaces.Box(0, 255, (size, size, shape[2]), np.uint8))

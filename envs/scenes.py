@@ -186,7 +186,7 @@ def _record_episode(
 
 
 def _refuse_short_episodes(config: Config, lengths: list[int]) -> None:
-    """Raises: ValueError when the last episodes ended long before a frame was due, which would go on for ever."""
+    """Raise ValueError when the last episodes ended long before a frame was due, which would go on forever."""
     if len(lengths) >= MAX_SHORT_EPISODES and max(lengths) < config.every / 4:
         raise ValueError(
             f"no frame in {len(lengths)} episodes of {config.env}: the longest had {max(lengths)} steps, and one frame"

@@ -10,7 +10,7 @@ from gymnasium import spaces
 from gymnasium import wrappers as w
 
 from envs.config import EnvConfig
-from envs.pictures import Picture, picture_of, scaled
+from envs.pictures import ImageFormat, image_format, scaled
 
 
 class _CheckedShape(gym.ObservationWrapper[Any, Any, Any]):
@@ -38,8 +38,8 @@ class StandardView(gym.Wrapper[Any, Any, Any, Any]):
 def standard_view(env: gym.Env[Any, Any], config: EnvConfig) -> StandardView:
     """Wrap a non-Atari environment to show pixels (S*C, H, W) uint8 or a vector (D,) float32, by its observation space.
 
-    Pictures (`envs/pictures.py`) become pixels, all else a vector. Parts of an observation without numbers (MiniGrid's
-    mission, in words) are left out; so are numbers beside a single large picture, lost among its pixels.
+    Images (`envs/pictures.py`) become pixels, all else a vector. Parts of an observation without numbers (MiniGrid's
+    mission, in words) are left out; so are numbers beside a single large image, lost among its pixels.
     Raises: ValueError where there are no numbers.
     """
     return StandardView(*_view(env, config))
@@ -54,23 +54,23 @@ def _view(env: gym.Env[Any, Any], config: EnvConfig) -> tuple[gym.Env[Any, Any],
         return _view_of_parts(env, config)
     if isinstance(space, spaces.Box):
         env = _CheckedShape(env)
-    picture = picture_of(space)
-    return _vector_view(env) if picture is None else _picture_view(env, picture, config)
+    image = image_format(space)
+    return _vector_view(env) if image is None else _image_view(env, image, config)
 
 
-def _picture_view(env: gym.Env[Any, Any], picture: Picture, config: EnvConfig) -> tuple[gym.Env[Any, Any], str]:
-    env, done = picture.in_bytes(env), ["in its own size"]
-    if not picture.small:
-        gray = config.grayscale and picture.channels == 3
+def _image_view(env: gym.Env[Any, Any], image: ImageFormat, config: EnvConfig) -> tuple[gym.Env[Any, Any], str]:
+    env, done = image.in_bytes(env), ["in its own size"]
+    if not image.small:
+        gray = config.grayscale and image.channels == 3
         env = scaled(w.GrayscaleObservation(env) if gray else env, config.image_size)
         done = ["in gray"] * gray + [f"scaled to {config.image_size}x{config.image_size}"]
-    if picture.top != 255:
-        done.append(f"0 to {picture.top:g} as bytes")
-    return stacked(env, config), f"{picture}, {', '.join(done)}, {config.frame_stack} in a stack"
+    if image.top != 255:
+        done.append(f"0 to {image.top:g} as bytes")
+    return stacked(env, config), f"{image}, {', '.join(done)}, {config.frame_stack} in a stack"
 
 
 def _view_of_parts(env: gym.Env[Any, Any], config: EnvConfig) -> tuple[gym.Env[Any, Any], str]:
-    """Read the one part that holds numbers, or the one large picture; otherwise flatten all parts to a vector.
+    """Read the one part that holds numbers, or the one large image; otherwise flatten all parts to a vector.
 
     So MiniGrid's small codes stay beside the direction, and a table of cells beside what one holds.
     """
@@ -79,8 +79,8 @@ def _view_of_parts(env: gym.Env[Any, Any], config: EnvConfig) -> tuple[gym.Env[A
     pairs = space.items() if isinstance(space, spaces.Dict) else enumerate(space)
     parts: dict[Any, spaces.Space[Any]] = dict(pairs)
     used = [key for key, part in parts.items() if _has_numbers(part)]
-    pictures = {key: picture for key in used if (picture := picture_of(parts[key])) is not None}
-    large = [key for key, picture in pictures.items() if not picture.small]
+    images = {key: image for key in used if (image := image_format(parts[key])) is not None}
+    large = [key for key, image in images.items() if not image.small]
     only = used[0] if len(used) == 1 else large[0] if len(large) == 1 else None
     if only is None:
         used = [key for key in used if _flattens(parts[key])]

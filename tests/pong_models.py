@@ -21,7 +21,7 @@ SMALL = BackboneConfig(width=4, stages=2, depth=1, norm="batch")
 
 @functools.cache
 def folder() -> Path:
-    """20 labelled frames: 16 of 8 episodes for train, 2 for val, 2 for test."""
+    """20 labeled frames: 16 of 8 episodes for train, 2 for val, 2 for test."""
     return scenes.write(scenes.Config("Pong", frames=20, every=8, out=Path(tempfile.mkdtemp()) / "pong"))
 
 

@@ -26,7 +26,7 @@ AGENT = "--wandb.mode disabled --no-film --total-env-steps {steps} --eval.every-
 AGENT += " --eval.final-episodes 2 --checkpoint-every-env-steps {steps} --log-every-env-steps 500"
 PONG = "--env Pong --num-envs 4 --world.image-size 36 --world.max-episode-frames 400 --backbone small --preset defaults"
 VISION = "--epochs 1 --wandb.mode disabled --data {data}"
-# name -> (module, flags, agent steps); "{data}" becomes a folder of labelled frames.
+# name -> (module, flags, agent steps); "{data}" becomes a folder of labeled frames.
 RUNS: dict[str, tuple[str, str, int]] = {
     "dqn": ("agents.dqn", "--env CartPole", 3_000),
     "dqn_snapshots": ("agents.dqn", "--env CartPole --ensemble-size 3 --ensemble-every-env-steps 500", 2_500),
@@ -95,7 +95,7 @@ def weights(tree: Path, names: list[str], data: Path) -> dict[str, str]:
 
 
 def make_data(tree: Path, folder: Path) -> Path:
-    """Labelled frames of Pong, the same for both checkouts."""
+    """Labeled frames of Pong, the same for both checkouts."""
     data = folder / "pong"
     done = command(tree, "envs.scenes", ["--env", "Pong", "--frames", "48", "--out", str(data)])
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Estimators of the policy gradient against the exact gradient: every episode of a tiny world is enumerated."""
+"""Estimators of the policy gradient against the exact gradient: every episode of a tiny environment is enumerated."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from agents.analysis.gradient_estimators import (
     Episodes,
     Estimator,
     advantages,
+    estimator_moments,
     estimator_quality,
     gradients,
-    moments,
     scores,
 )
 from agents.rl.policy_networks import ActorCritic
@@ -134,8 +134,8 @@ def test_the_measured_quality_is_the_enumerated_one() -> None:
     known = [enumerate_batches(network, e, WRONG_VALUES) for e in estimators]
     chances = torch.tensor(known[0][0])
     draws = torch.multinomial(chances, 16_000, replacement=True, generator=torch.Generator().manual_seed(0))
-    found = moments(torch.stack([estimates[i] for _, estimates in known]) for i in draws[:8_000].tolist())
-    truth = moments(known[1][1][i][None] for i in draws[8_000:].tolist())
+    found = estimator_moments(torch.stack([estimates[i] for _, estimates in known]) for i in draws[:8_000].tolist())
+    truth = estimator_moments(known[1][1][i][None] for i in draws[8_000:].tolist())
     assert found.batches == 8_000
     for quality, (weights, estimates) in zip(estimator_quality(found, truth), known, strict=True):
         mean = expectation(weights, estimates)

@@ -19,7 +19,7 @@ from agents.experiments.suites import SUITES
 from agents.reports.recorded_runs import read_runs, record, row_of
 from agents.reports.run_record import load_run
 from agents.reports.store import Row
-from agents.reports.tasks import Task
+from agents.reports.tasks import BenchmarkTask
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
 
@@ -197,7 +197,7 @@ def test_a_row_of_the_command_that_a_run_records_is_its_cell(tmp_path: Path) -> 
 def test_an_environment_whose_package_is_absent_is_left_out_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    task = Task("HalfCheetah", "HalfCheetah-v5", (), 1000, continuous=True, needs="no_such_package")
+    task = BenchmarkTask("HalfCheetah", "HalfCheetah-v5", (), 1000, continuous=True, needs="no_such_package")
     suite = suites.Suite((task, SUITES["classic"].tasks[0]), 10, 2, 2)
     monkeypatch.setitem(SUITES, "classic", suite)
     assert {cell.job.env for cell in cells_of(Config())} == {"CartPole"}

@@ -1,4 +1,4 @@
-"""DQN on worlds whose value is known on paper: the right number, and with each classic mistake its own wrong number."""
+"""DQN on environments of known value: the right number, and with each classic mistake its own wrong number."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ import pytest
 from agents.benchmark import Config, cells_of
 from agents.experiments.jobs import OUR_AGENTS
 from agents.experiments.suites import SUITES
-from agents.reports.tasks import Task
+from agents.reports.tasks import BenchmarkTask
 from agents.training.cli import PRESETS
 
 # Their comments say why; recorded at their own budgets besides.
@@ -25,7 +25,7 @@ def test_ours_and_the_reference_get_the_same_steps_evaluation_and_end(suite: Any
 
 
 @pytest.mark.parametrize("task", [task for task in SUITES["classic"].tasks if task.needs is None], ids=lambda t: t.env)
-def test_a_preset_of_ours_has_the_budget_of_its_suite(task: Task) -> None:
+def test_a_preset_of_ours_has_the_budget_of_its_suite(task: BenchmarkTask) -> None:
     """Else schedules that fall over the run would fall otherwise in the benchmark than where they were tried."""
     for agent in OUR_AGENTS:
         preset = PRESETS / f"{agent}_{task.env.lower()}.toml"

@@ -1,4 +1,4 @@
-"""Watching a trained agent: labelled frames of its play."""
+"""Watching a trained agent: labeled frames of its play."""
 
 from __future__ import annotations
 

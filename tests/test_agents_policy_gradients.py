@@ -96,7 +96,7 @@ def test_the_same_seed_learns_the_same_weights(plain: Any) -> None:
     assert torch.equal(weights_after(plain), weights_after(plain))
 
 
-# ---- worlds of every kind
+# ---- environments of every kind
 
 KINDS: dict[str, dict[str, Any]] = {
     "continuous": {"env": "Pendulum"},

@@ -1,4 +1,4 @@
-"""Policy gradients on worlds whose answer is known on paper: values, actions, memory, and the price of each mistake."""
+"""Policy gradients on environments of known answer: values, actions, memory, and the price of each mistake."""
 
 from __future__ import annotations
 

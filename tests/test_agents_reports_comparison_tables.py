@@ -24,7 +24,7 @@ def test_every_score_stands_beside_its_runs_and_episodes(comparison: Comparison)
     ]
     assert cells[0]["interval over"] == "runs and episodes" and cells[1]["interval over"] == "episodes"
     assert "(2 of 2 runs, by seed: 12.0 min, 12.0 min)" in cells[0]["to 18: median"]
-    assert cells[1]["to 18: median"] == "not reached (0 of 1 runs)"
+    assert cells[1]["to 18: median"] == "not reached (0 of 1 run)"
 
 
 def test_each_run_has_its_own_row_with_hardware_and_command(comparison: Comparison) -> None:

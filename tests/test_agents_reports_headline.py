@@ -16,10 +16,15 @@ def template(tmp_path: Path) -> Row:
     return cartpole_row(tmp_path)
 
 
-def table(folder: Path, *rows: str) -> list[str]:
-    """Lines of the table below its head, which has one row per text."""
+def whole_table(folder: Path, *rows: str) -> list[str]:
+    """Lines of the table, which has one row per text."""
     (folder / "overview.toml").write_text(f"rows = {list(rows)}\n")
-    return headline(folder / "overview.csv").splitlines()[2:]
+    return headline(folder / "overview.csv").splitlines()
+
+
+def table(folder: Path, *rows: str) -> list[str]:
+    """Lines of the table below its head."""
+    return whole_table(folder, *rows)[2:]
 
 
 def test_a_row_has_both_sides_with_minutes_and_seeds(tmp_path: Path, template: Row) -> None:
@@ -38,6 +43,17 @@ def test_the_reference_of_the_same_budget_is_preferred_and_another_one_accepted(
     record(tmp_path / "classic.csv", rows_of(template, "sb3_ppo", 20, what="a"))
     (line,) = table(tmp_path, "classic CartPole-v1 ppo")
     assert "| ppo 20.0 [" in line
+
+
+def test_seeds_are_listed_for_both_sides_unless_all_rows_have_the_same(tmp_path: Path, template: Row) -> None:
+    same = rows_of(template, "ppo", 50) + rows_of(template, "sb3_ppo", 10)
+    record(tmp_path / "classic.csv", same + rows_of(template, "dqn", 50))
+    head, _, *lines = whole_table(tmp_path, "classic CartPole-v1 ppo", "classic CartPole-v1 dqn")
+    assert head.endswith("| seeds |") and all(line.endswith("| 1 2 3 |") for line in lines)
+    record(tmp_path / "classic.csv", rows_of(template, "sb3_dqn", 10, seeds=2))
+    head, _, *lines = whole_table(tmp_path, "classic CartPole-v1 ppo", "classic CartPole-v1 dqn")
+    assert head.endswith("| seeds, ours / SB3 |")
+    assert [line.split(" | ")[-1] for line in lines] == ["1 2 3 / 1 2 3 |", "1 2 3 / 1 2 |"]
 
 
 def test_an_agent_without_counterpart_stands_alone(tmp_path: Path, template: Row) -> None:

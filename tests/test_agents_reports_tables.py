@@ -100,7 +100,11 @@ def test_the_sentence_of_speeds_names_those_beside_plain_stable_baselines3(tmp_p
     new += "sb3_dqn / plain_sb3_dqn,medians,0.9,Pong: a network\n"  # our adapter, no agent of ours
     new += "ppo / plain_sb3_ppo,medians,1.62,CartPole: a network\n"
     file.write_text(head + old + new)
-    assert speed_sentence(file).endswith(" of plain Stable-Baselines3: dqn 1.4 (Pong), ppo 1.62 (CartPole).\n")
+    assert speed_sentence(file).endswith(
+        " more steps per second than plain Stable-Baselines3: 1.4 times (dqn, Pong), 1.62 times (ppo, CartPole).\n"
+    )
+    file.write_text(head + new.replace("1.62", "0.8"))
+    assert "our agents relative to plain Stable-Baselines3: 1.4 times (dqn, Pong), 0.8 times" in speed_sentence(file)
 
 
 def test_sentence_says_when_the_score_was_reached_and_how_it_was_measured(tmp_path: Path) -> None:

@@ -2,12 +2,12 @@
 
 import pytest
 
-from agents.reports.tasks import TASKS, Task, task_named, thresholds_for
+from agents.reports.tasks import TASKS, BenchmarkTask, task_named, thresholds_for
 from envs.names import resolve
 
 
 @pytest.mark.parametrize("task", [task for task in TASKS if task.needs is None], ids=lambda task: task.env)
-def test_the_full_id_is_that_of_the_short_name(task: Task) -> None:
+def test_the_full_id_is_that_of_the_short_name(task: BenchmarkTask) -> None:
     assert resolve(task.env) == task.env_id
 
 
@@ -16,7 +16,7 @@ def test_every_environment_stands_there_once() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda task: task.env)
-def test_a_run_stops_only_beyond_the_score_that_counts_as_solved(task: Task) -> None:
+def test_a_run_stops_only_beyond_the_score_that_counts_as_solved(task: BenchmarkTask) -> None:
     assert list(task.thresholds) == sorted(task.thresholds)
     if task.stop_at_return is not None:
         assert task.stop_at_return >= task.thresholds[-1]
@@ -29,7 +29,7 @@ def test_thresholds_are_found_by_full_id() -> None:
 
 
 def test_a_task_says_what_it_needs() -> None:
-    assert Task("CartPole", "CartPole-v1").unavailable_reason() is None
-    assert Task("CartPole", "CartPole-v1", needs="pathlib").unavailable_reason() is None
-    reason = Task("CartPole", "CartPole-v1", needs="no_such_package").unavailable_reason()
+    assert BenchmarkTask("CartPole", "CartPole-v1").unavailable_reason() is None
+    assert BenchmarkTask("CartPole", "CartPole-v1", needs="pathlib").unavailable_reason() is None
+    reason = BenchmarkTask("CartPole", "CartPole-v1", needs="no_such_package").unavailable_reason()
     assert reason is not None and "needs no_such_package" in reason and '".[no_such_package]"' in reason

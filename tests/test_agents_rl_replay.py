@@ -38,7 +38,7 @@ class EpisodeList:
 
 
 class Reference:
-    """A random vector world in NEXT_STEP autoreset, which feeds a replay memory and remembers every episode.
+    """A random vector environment in NEXT_STEP autoreset, which feeds a replay memory and remembers every episode.
 
     `where[(t, e)]`: the episode and position of the transition that environment e made at vector step t; autoreset
     steps are absent.

@@ -1,4 +1,4 @@
-"""Stable-Baselines3 on our worlds: the adapter against SB3's own vector envs, the record of whole runs, the presets."""
+"""SB3 on our environments: the adapter against SB3's own vector envs, the record of whole runs, the presets."""
 
 from __future__ import annotations
 

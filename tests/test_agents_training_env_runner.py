@@ -1,4 +1,4 @@
-"""Stepping worlds: what the learner sees and what is reported, errors that say where, continuation, evaluation."""
+"""Stepping environments: what the learner sees and what is reported, where errors occur, continuation, evaluation."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_stacks_built_from_remembered_frames_are_the_stacks_that_the_world_showe
     rollout.close()
 
 
-# ---- worlds that break their word
+# ---- environments that break their word
 
 
 def register_bad(bad: str, at: int) -> str:

@@ -1,4 +1,4 @@
-"""The warning of a greedy policy that earns wildly less than the sampled one: when it comes, and when it does not."""
+"""The warning when greedy evaluation returns fall far below training returns: when it comes, and when it does not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_three_evaluations_in_a_row_far_below_training_warn_once() -> None:
     [
         ([0.9] * 20, TRAINED),  # better
         ([0.0, 0.9] * 10, TRAINED),  # about as good
-        ([95.0] * 20, [100.0] * 20),  # certainly less, and not wildly
+        ([95.0] * 20, [100.0] * 20),  # certainly less, and not far below
         ([-205.0] * 20, [-200.0] * 20),
         ([0.0] * 20, [1.0] * 9),  # too few episodes to say
         ([0.0] * 20, []),

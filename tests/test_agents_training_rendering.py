@@ -1,4 +1,4 @@
-"""What environments render, as pictures: every form that shows something, and one line for what does not."""
+"""What environments render, as RGB frames: every form that shows something, and one line for what does not."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from agents.training.rendering import NoPictureError, fitted, picture_of
+from agents.training.rendering import NoFrameError, fitted, rgb_frame
 
 RGB = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3)
 GRAY = RGB[..., 0]
@@ -32,7 +32,7 @@ GRAY = RGB[..., 0]
     ids=["rgb", "rgba", "gray", "gray-1", "first", "unit", "floats", "ints", "bools", "nan", "frames", "lists"],
 )
 def test_whatever_shows_something_becomes_rgb(rendered: Any, expected: np.ndarray) -> None:
-    found = picture_of(rendered)
+    found = rgb_frame(rendered)
     assert found.dtype == np.uint8 and found.shape == (4, 6, 3) and found.flags["C_CONTIGUOUS"]
     np.testing.assert_array_equal(found, expected)
 
@@ -51,8 +51,8 @@ def test_whatever_shows_something_becomes_rgb(rendered: Any, expected: np.ndarra
     ids=["none", "text", "nothing", "two-channels", "empty", "ragged", "letters"],
 )
 def test_what_shows_nothing_is_named(rendered: Any, said: str) -> None:
-    with pytest.raises(NoPictureError, match=said):
-        picture_of(rendered)
+    with pytest.raises(NoFrameError, match=said):
+        rgb_frame(rendered)
 
 
 def test_a_picture_that_grew_is_scaled_into_the_size_of_the_first() -> None:

@@ -1,4 +1,4 @@
-"""Films: frames of the promised size, bars that show the values, files that can be read back."""
+"""Videos: frames of the promised size, bars that show the values, files that can be read back."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def picture(height: int, width: int, level: int = 90) -> np.ndarray:
     return np.full((height, width, 3), level, np.uint8)
 
 
-def is_colour(frame: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
-    return np.asarray((frame == np.array(colour)).all(axis=-1))
+def is_color(frame: np.ndarray, color: tuple[int, int, int]) -> np.ndarray:
+    return np.asarray((frame == np.array(color)).all(axis=-1))
 
 
 @pytest.mark.parametrize(("height", "width"), [(210, 160), (400, 600), (96, 97), (35, 50), (1, 1)])
@@ -56,7 +56,7 @@ def test_a_frame_has_the_films_height_and_an_even_width(height: int, width: int)
 def bar_lengths(values: list[float], spread: tuple[float, float], action: int) -> list[int]:
     """Length in pixels of each bar, top to bottom, without the one of the action chosen."""
     frame = draw(picture(210, 160), 0.0, action, np.array(values), [""] * len(values), spread)
-    rows = is_colour(frame, BAR).sum(axis=1)
+    rows = is_color(frame, BAR).sum(axis=1)
     starts = [y for y in range(1, HEIGHT) if rows[y] and not rows[y - 1]]
     return [int(rows[y]) for y in starts]
 
@@ -68,15 +68,15 @@ def test_bars_grow_with_the_value_between_the_ends_of_the_episode() -> None:
     assert len(bar_lengths([1.0, 1.0], (1.0, 1.0), 0)) == 1  # no spread: no division by zero
 
 
-def test_the_action_chosen_has_the_other_colour() -> None:
+def test_the_action_chosen_has_the_other_color() -> None:
     tops = []
     for action in (0, 2):
         frame = draw(picture(210, 160), 0.0, action, np.array([1.0, 1.0, 1.0]), ["", "", ""], (0.0, 1.0))
-        tops.append(int(np.flatnonzero(is_colour(frame, CHOSEN).any(axis=1))[0]))
+        tops.append(int(np.flatnonzero(is_color(frame, CHOSEN).any(axis=1))[0]))
     assert tops[1] - tops[0] == 56  # two rows down
     nobody = draw(picture(210, 160), 0.0, None, None, [], (0.0, 1.0))
-    assert not is_colour(nobody, CHOSEN).any()
-    assert not is_colour(nobody, BAR).any()
+    assert not is_color(nobody, CHOSEN).any()
+    assert not is_color(nobody, BAR).any()
 
 
 def test_eighteen_actions_fit_into_the_frame() -> None:
@@ -89,7 +89,7 @@ def test_more_actions_than_fit_are_drawn_without_an_error(actions: int) -> None:
     assert frame.shape[0] == HEIGHT
 
 
-def coloured(n: int, height: int = 64, width: int = 48) -> list[np.ndarray]:
+def colored(n: int, height: int = 64, width: int = 48) -> list[np.ndarray]:
     """Frames that all differ: a bright bar that moves."""
     frames = [picture(height, width, 20) for _ in range(n)]
     for k, frame in enumerate(frames):
@@ -99,7 +99,7 @@ def coloured(n: int, height: int = 64, width: int = 48) -> list[np.ndarray]:
 
 
 def test_an_mp4_can_be_read_back_with_every_frame(tmp_path: Path) -> None:
-    frames = coloured(23)
+    frames = colored(23)
     path = tmp_path / "new" / "film.mp4"
     write_mp4(path, frames, fps=10)
     count, seconds = imageio_ffmpeg.count_frames_and_secs(str(path))
@@ -108,7 +108,7 @@ def test_an_mp4_can_be_read_back_with_every_frame(tmp_path: Path) -> None:
     ffmpeg = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(path)]
     raw = subprocess.run([*ffmpeg, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"], capture_output=True, check=True)
     found = np.frombuffer(raw.stdout, np.uint8).reshape(23, 64, 48, 3).astype(int)
-    # In order and in the right colours, to compression.
+    # In order and in the right colors, to compression.
     for k in (0, 9, 22):
         distance = [np.abs(frame - frames[k]).mean() for frame in found]
         assert int(np.argmin(distance)) == k
@@ -117,7 +117,7 @@ def test_an_mp4_can_be_read_back_with_every_frame(tmp_path: Path) -> None:
 
 def test_a_gif_can_be_read_back_with_every_second_frame_and_the_last_ones(tmp_path: Path) -> None:
     path = tmp_path / "new" / "film.gif"
-    write_gif(path, coloured(20), fps=10)
+    write_gif(path, colored(20), fps=10)
     with Image.open(path) as gif:
         assert gif.size == (48, 64)
         assert gif.info["loop"] == 0
@@ -125,12 +125,12 @@ def test_a_gif_can_be_read_back_with_every_second_frame_and_the_last_ones(tmp_pa
         assert gif.info["duration"] == 100
     assert len(found) == 10
     for k, frame in enumerate(found):
-        assert np.abs(frame - coloured(20)[2 * k]).mean() < 15
-    write_gif(path, coloured(50), max_frames=8, scale=0.5)
+        assert np.abs(frame - colored(20)[2 * k]).mean() < 15
+    write_gif(path, colored(50), max_frames=8, scale=0.5)
     with Image.open(path) as gif:
         assert gif.size == (24, 32)
         assert getattr(gif, "n_frames", 1) == 8
-    write_gif(path, coloured(1))
+    write_gif(path, colored(1))
     with Image.open(path) as gif:
         assert getattr(gif, "n_frames", 1) == 1
 
@@ -177,7 +177,7 @@ def test_a_world_that_cannot_be_drawn_is_filmed_all_the_same(blind: str) -> None
     assert len(frames) == 5  # one before each action, and the last
     assert steps == [1, 2, 3, 4]
     assert {frame.shape for frame in frames} == {(HEIGHT, HEIGHT + PANEL, 3)}
-    assert is_colour(frames[0], CHOSEN).any()
+    assert is_color(frames[0], CHOSEN).any()
 
 
 def test_probabilities_are_drawn_from_nothing_to_one_and_a_memory_hears_of_each_step_once(blind: str) -> None:
@@ -233,7 +233,7 @@ def test_a_film_is_cut_at_its_length_and_epsilon_one_does_not_listen_to_the_poli
     assert len(totals) > 1
 
 
-def test_an_atari_game_is_filmed_in_colour_with_fire_reset_left_to_the_agent() -> None:
+def test_an_atari_game_is_filmed_in_color_with_fire_reset_left_to_the_agent() -> None:
     world = EnvConfig(fire_reset=True, max_pool=False, image_size=42)
     shapes = []
 
@@ -246,7 +246,7 @@ def test_an_atari_game_is_filmed_in_colour_with_fire_reset_left_to_the_agent() -
     assert shapes[0] == (1, 4, 42, 42)
     assert frames[0].shape == (HEIGHT, 244 + PANEL, 3)
     game = frames[-1][:, :244]
-    assert (game.max(axis=-1) != game.min(axis=-1)).any()  # not grey
+    assert (game.max(axis=-1) != game.min(axis=-1)).any()  # not gray
 
 
 @pytest.mark.filterwarnings("ignore:.*WARN:UserWarning")  # Gymnasium's own checker warns first

@@ -155,16 +155,16 @@ class Picture(gym.Env[Any, Any]):
     action_space = spaces.Discrete(2)
 
 
-def test_three_grey_frames_are_not_one_frame_in_colour() -> None:
+def test_three_gray_frames_are_not_one_frame_in_color() -> None:
     # Both observations are (3, 84, 84) uint8.
     gym.register("test/Picture-v0", entry_point=f"{__name__}:Picture")
     try:
-        grey = fingerprint("test/Picture-v0", EnvConfig(grayscale=True, frame_stack=3))
+        gray = fingerprint("test/Picture-v0", EnvConfig(grayscale=True, frame_stack=3))
         rgb = fingerprint("test/Picture-v0", EnvConfig(grayscale=False, frame_stack=1))
         small = fingerprint("test/Picture-v0", EnvConfig(grayscale=False, frame_stack=1, image_size=42))
     finally:
         gym.registry.pop("test/Picture-v0")
-    assert len({grey.hash, rgb.hash, small.hash}) == 3
+    assert len({gray.hash, rgb.hash, small.hash}) == 3
 
 
 def test_the_limit_of_an_episode_is_part_of_the_task_where_it_is_ours() -> None:

@@ -30,7 +30,7 @@ def test_state_and_pixels_of_a_game_prove_each_other(env_id: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("env_id", IDS)
 def test_masks_and_ground_together_are_the_whole_field(env_id: str) -> None:
-    """Drawn anew from nothing but ground and masks, in the colours of the screen, every frame is the screen."""
+    """Drawn anew from nothing but ground and masks, in the colors of the screen, every frame is the screen."""
     game = game_of(env_id)
     x0, y0, w, h = game.field
     for i, (env, scene) in enumerate(play(env_id, 400, seed=1)):

@@ -1,4 +1,4 @@
-"""What counts as a picture: shapes, types and bounds, each decided on purpose."""
+"""What counts as an image: shapes, types and bounds, each decided on purpose."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gymnasium import spaces
 
-from envs.pictures import Picture, picture_of
+from envs.pictures import ImageFormat, image_format
 
 
 def box(*shape: int, dtype: Any = np.uint8, high: float = 255, low: float = 0) -> spaces.Box:
@@ -35,7 +35,7 @@ def box(*shape: int, dtype: Any = np.uint8, high: float = 255, low: float = 0) -
     ],
 )
 def test_the_channels_of_a_picture_are_found_by_its_shape(shape: tuple[int, ...], expected: tuple[Any, ...]) -> None:
-    picture = picture_of(box(*shape))
+    picture = image_format(box(*shape))
     assert picture is not None
     assert (picture.height, picture.width, picture.channels, picture.first) == expected
 
@@ -62,7 +62,7 @@ def test_the_channels_of_a_picture_are_found_by_its_shape(shape: tuple[int, ...]
     ids=str,
 )
 def test_other_observations_are_no_pictures(space: spaces.Space[Any]) -> None:
-    assert picture_of(space) is None
+    assert image_format(space) is None
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_other_observations_are_no_pictures(space: spaces.Space[Any]) -> None:
     ids=str,
 )
 def test_full_brightness_is_the_largest_number_of_the_space(space: spaces.Box, top: float) -> None:
-    picture = picture_of(space)
+    picture = image_format(space)
     assert picture is not None and picture.top == top
     space.seed(0)
     observation = space.sample()
@@ -88,8 +88,8 @@ def test_full_brightness_is_the_largest_number_of_the_space(space: spaces.Box, t
 
 
 def test_an_observation_outside_its_space_is_refused_before_it_wraps_around() -> None:
-    picture = picture_of(box(10, 10, 4, dtype=np.float32, high=1))
-    assert isinstance(picture, Picture)
+    picture = image_format(box(10, 10, 4, dtype=np.float32, high=1))
+    assert isinstance(picture, ImageFormat)
     for wrong in (1.5, -0.5, np.nan):
         observation = np.zeros((10, 10, 4), np.float32)
         observation[3, 3, 1] = wrong

@@ -1,4 +1,4 @@
-"""The probe of small pictures: its contract, the same view of every layout, and agents that learn to read it."""
+"""The probe of small images: its contract, the same view of every layout, and agents that learn to read it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def registered_with(monkeypatch: pytest.MonkeyPatch) -> Any:
     return register
 
 
-@pytest.mark.filterwarnings("ignore:.*Box observation space:UserWarning")  # ours is a small picture on purpose
+@pytest.mark.filterwarnings("ignore:.*Box observation space:UserWarning")  # ours is a small image on purpose
 @pytest.mark.parametrize("words", LAYOUTS, ids=str)
 def test_the_probe_keeps_the_contract_of_gymnasium(words: dict[str, Any]) -> None:
     check_env(Quarter(**words), skip_render_check=True)
@@ -80,7 +80,7 @@ def config(agent: Any, **settings: Any) -> Any:
 
 
 def learned(settings: Any, env_steps: int) -> tuple[float, Any]:
-    """The mean return of the last episodes, and the backbone that read the pictures."""
+    """The mean return of the last episodes, and the backbone that read the images."""
     run = train(settings, env_steps=env_steps)
     network: Any = run.network
     return float(np.mean([episode.episodic_return for episode in run.episodes[-50:]])), network.backbone

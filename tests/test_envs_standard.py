@@ -37,7 +37,7 @@ def test_parts_of_an_observation_without_numbers_are_left_out() -> None:
         (spaces.Box(-1, 1, (), np.float32), 1),
         (spaces.Box(-1, 1, (2, 3), np.float64), 6),
         (spaces.Box(0, 255, (128,), np.uint8), 128),  # the memory of a machine, no image
-        (spaces.Box(0, 255, (7, 7, 3), np.uint8), 147),  # too small for a picture
+        (spaces.Box(0, 255, (7, 7, 3), np.uint8), 147),  # too small for an image
         (spaces.Box(np.array([-FLOAT_MAX, 0.0]), np.array([FLOAT_MAX, 1.0]), dtype=np.float64), 2),
         (spaces.Dict(a=spaces.Discrete(3), b=spaces.Box(-1, 1, (2, 2), np.float64)), 7),
         (spaces.Tuple((spaces.Box(0, 1, (3,)), spaces.Discrete(2))), 5),
@@ -81,8 +81,8 @@ def test_an_image_is_scaled_stacked_and_put_channels_first(shape: tuple[int, ...
             # Rows keep their number: means over columns survive the scaling of the width, to rounding.
             expected = image.mean(axis=1).T  # (C, 40)
             np.testing.assert_allclose(obs[0, -channels:].mean(axis=2), expected, atol=1.5)
-        grey = make_vec(name, 1, EnvConfig(frame_stack=3))
-        assert grey.reset(seed=1)[0].shape == (1, 3, 84, 84)
+        gray = make_vec(name, 1, EnvConfig(frame_stack=3))
+        assert gray.reset(seed=1)[0].shape == (1, 3, 84, 84)
 
 
 @pytest.mark.filterwarnings("ignore:.*WARN:UserWarning")  # Gymnasium's own checker warns first

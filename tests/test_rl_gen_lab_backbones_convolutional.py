@@ -140,10 +140,10 @@ def test_folded_frames_give_what_a_strided_convolution_gives(kernel: int, stride
     x = frames(3, 4, 48, 48)
     conv.standardize(frames(9, 1, 48, 48, seed=1))
     assert conv._folds(x) == folds
-    centred = (x.double() - conv.mean.double()) * conv.scale.double()
+    centered = (x.double() - conv.mean.double()) * conv.scale.double()
     weight = conv.weight.detach().double().requires_grad_()
     bias = conv.bias.detach().double().requires_grad_()  # type: ignore[union-attr]
-    expected = F.conv2d(centred, weight, bias, stride)
+    expected = F.conv2d(centered, weight, bias, stride)
     found = conv(x)
     torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-4)
     with torch.no_grad():
@@ -167,7 +167,7 @@ def test_standardised_equals_subtracting_the_mean_and_dividing_by_the_spread(nam
     x = frames(3, 2 * channels, 48, 48)
     scaled = ((x.double() - torch.cat((mean, mean))) / spread).float()  # a stack of two frames
     torch.testing.assert_close(backbone(x), through(twin, scaled), rtol=1e-3, atol=1e-4)
-    if channels == 3:  # the order of colours in a stack matters
+    if channels == 3:  # the order of colors in a stack matters
         wrong = ((x.double() - mean.repeat_interleave(2, 0)) / spread).float()
         assert not torch.allclose(backbone(x), through(twin, wrong), rtol=1e-3, atol=1e-4)
 
@@ -188,7 +188,7 @@ def test_the_statistics_of_pixels_are_saved_and_not_learned() -> None:
 
 
 @pytest.mark.parametrize("name", ["squeezenet", "densenet"])
-def test_frames_of_which_a_single_value_is_left_to_normalise_are_refused(name: str) -> None:
+def test_frames_of_which_a_single_value_is_left_to_normalize_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"frames of \(1, 2, 3\) are too small .*: Expected more than 1") as caught:
         build_configured(name, (1, 2, 3), BackboneConfig(stages=5, depth=1))
     arithmetic = (

@@ -1,4 +1,4 @@
-"""Flags of yes and no in every spelling, of every command."""
+"""Boolean flags in every spelling, of every command."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ class Outer:
 
 @pytest.fixture(autouse=True)
 def _nothing_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saved, "_said", set())
+    monkeypatch.setattr(saved, "_reported", set())
 
 
 def test_unknown_keys_are_left_out_and_named_once(capsys: pytest.CaptureFixture[str]) -> None:

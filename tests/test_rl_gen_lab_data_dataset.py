@@ -29,14 +29,14 @@ def test_our_own_folder_is_read_whole(pong: data.Dataset) -> None:
     assert {name: len(split) for name, split in pong.splits.items()} == {"train": 32, "val": 4, "test": 4}
     train = pong.splits["train"]
     assert train.images.shape == (32, 3, 210, 160) and train.images.dtype == torch.uint8
-    colours = torch.tensor([(236, 236, 236), (92, 186, 92), (213, 130, 74)], dtype=torch.uint8)
+    colors = torch.tensor([(236, 236, 236), (92, 186, 92), (213, 130, 74)], dtype=torch.uint8)
     objects = 0
     for i in range(len(train)):
         boxes, categories = train.boxes(i)
         found, semantic = train.masks(i), train.semantic(i)
         assert boxes.shape == (len(categories), 4) and found.shape == (len(categories), 210, 160)
         for box, category, mask in zip(boxes.int(), categories, found, strict=True):
-            assert (colours[category] == train.images[i][:, mask].T).all(), "masks lie on their pixels"
+            assert (colors[category] == train.images[i][:, mask].T).all(), "masks lie on their pixels"
             ys, xs = torch.nonzero(mask, as_tuple=True)
             assert box.tolist() == [xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]
             assert (semantic[mask] == category + 1).all()
@@ -55,9 +55,9 @@ def test_frames_before_are_read_where_they_are_kept(pong: data.Dataset, tmp_path
 
 def test_statistics_are_of_the_training_images_only(tmp_path: Path) -> None:
     own = data.load(coco_folder(tmp_path / "own"))
-    greys = np.array([i for i in range(20) if i % 10 < 8]) / 255  # image i is all of grey value i
-    np.testing.assert_allclose(own.mean.numpy(), greys.mean(), rtol=1e-6)
-    np.testing.assert_allclose(own.std.numpy(), greys.std(), rtol=1e-5)
+    grays = np.array([i for i in range(20) if i % 10 < 8]) / 255  # image i is all of gray value i
+    np.testing.assert_allclose(own.mean.numpy(), grays.mean(), rtol=1e-6)
+    np.testing.assert_allclose(own.std.numpy(), grays.std(), rtol=1e-5)
     flat = data.channel_statistics(torch.full((2, 1, 3, 3), 51, dtype=torch.uint8))
     assert flat[0].item() == pytest.approx(0.2) and flat[1].item() == 1.0
 

@@ -132,7 +132,7 @@ def test_bytes_changed_anywhere_in_a_file_are_an_image_or_one_line(tmp_path: Pat
 
 
 def turned(file: Path, orientation: int) -> np.ndarray:
-    """Save the picture with an EXIF orientation; return it as a viewer shows it."""
+    """Save the image with an EXIF orientation; return it as a viewer shows it."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     saved(file, RGB, exif=exif, **({"quality": 100, "subsampling": 0} if file.suffix == ".jpg" else {}))

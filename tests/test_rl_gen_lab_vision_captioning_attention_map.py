@@ -23,21 +23,21 @@ from rl_gen_lab.vision.captioning.attention_map import (
 )
 from rl_gen_lab.vision.colors import BACKGROUND
 
-GREY = np.full((40, 40, 3), 100, np.uint8)
+GRAY = np.full((40, 40, 3), 100, np.uint8)
 
 
 def test_it_glows_where_it_is_looked_at_and_nowhere_when_everywhere_is_alike() -> None:
-    even = heat(GREY, np.full((4, 4), 1 / 16))
+    even = heat(GRAY, np.full((4, 4), 1 / 16))
     assert (even == round(100 * DIM)).all()
     one = np.zeros((4, 4))
     one[1, 3] = 1
-    shown = heat(GREY, one)
+    shown = heat(GRAY, one)
     bright = shown.astype(int).sum(-1) > even.astype(int).sum(-1)
     assert bright[15, 35] and shown[15, 35, 0] == shown[..., 0].max()
     assert not bright[:, :20].any() and not bright[30:].any()
     faint = np.full((4, 4), 0.9 / 15)
     faint[1, 3] = 0.1
-    assert even[15, 35, 0] < heat(GREY, faint)[15, 35, 0] < shown[15, 35, 0], "a little more than the others glows less"
+    assert even[15, 35, 0] < heat(GRAY, faint)[15, 35, 0] < shown[15, 35, 0], "a little more than the others glows less"
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ def pictures() -> st.SearchStrategy[np.ndarray]:
 @settings(max_examples=60, deadline=None)
 @given(pictures())
 def test_regions_are_those_of_scipy(image: np.ndarray) -> None:
-    image[1:] = image[0]  # two colours: large, winding regions
+    image[1:] = image[0]  # two colors: large, winding regions
     expected = []
     for value in (0, 1):
         for rows, columns in ndimage.find_objects(ndimage.label(image[0] == value)[0]):

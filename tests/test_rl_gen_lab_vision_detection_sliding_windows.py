@@ -10,7 +10,7 @@ from rl_gen_lab.vision.detection.anchors import cluster_shapes
 from rl_gen_lab.vision.detection.sliding_windows import Windows, strides
 
 
-def test_windows_cover_every_object_and_skip_what_is_of_one_colour() -> None:
+def test_windows_cover_every_object_and_skip_what_is_of_one_color() -> None:
     split = vision_data.eight()
     windows = Windows(cluster_shapes(split, 3), (vision_data.H, vision_data.W))
     for row in range(8):

@@ -90,8 +90,8 @@ def test_the_loss_of_every_part_reaches_the_backbone() -> None:
 
 @pytest.mark.parametrize("model", ["sliding-window", "rcnn", "fast-rcnn", "mask-rcnn"])
 def test_pictures_in_which_there_is_nowhere_to_look(model: Model) -> None:
-    made, labelled = task(model), vision_data.eight()
-    blank = Split("blank", torch.full_like(labelled.images, 7), labelled.labels)
+    made, labeled = task(model), vision_data.eight()
+    blank = Split("blank", torch.full_like(labeled.images, 7), labeled.labels)
     loss = made.loss(blank, torch.arange(4))["loss"]
     loss.backward()
     assert loss.isfinite()

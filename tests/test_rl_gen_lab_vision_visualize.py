@@ -25,15 +25,15 @@ from rl_gen_lab.vision.visualize import (
     write,
 )
 
-GREY = torch.full((3, 42, 30), 100, dtype=torch.uint8)
+GRAY = torch.full((3, 42, 30), 100, dtype=torch.uint8)
 
 
 SCALE = round(HEIGHT / 42)
 
 
-def test_a_box_is_outlined_just_outside_of_what_it_holds_in_the_colour_of_its_category() -> None:
+def test_a_box_is_outlined_just_outside_of_what_it_holds_in_the_color_of_its_category() -> None:
     marks = Marks(torch.tensor([[5.0, 20.0, 9.0, 30.0]]), [1], ["0.90"])
-    drawn = np.asarray(draw_marks(GREY, marks))
+    drawn = np.asarray(draw_marks(GRAY, marks))
     assert drawn.shape == (42 * SCALE, 30 * SCALE, 3)
     inside = drawn[20 * SCALE : 30 * SCALE, 5 * SCALE : 9 * SCALE]
     assert (inside == 100).all()
@@ -44,7 +44,7 @@ def test_a_box_is_outlined_just_outside_of_what_it_holds_in_the_colour_of_its_ca
 def test_pixels_of_a_class_and_no_others_are_tinted() -> None:
     classes = torch.zeros(42, 30, dtype=torch.int64)
     classes[10:12, 3:5] = 2
-    drawn = np.asarray(draw_marks(GREY, Marks(torch.zeros(0, 4), (), (), classes)))[::SCALE, ::SCALE]
+    drawn = np.asarray(draw_marks(GRAY, Marks(torch.zeros(0, 4), (), (), classes)))[::SCALE, ::SCALE]
     assert ((drawn != 100).any(-1) == (classes == 2).numpy()).all()
 
 
@@ -58,7 +58,7 @@ def test_masks_of_a_detector_become_classes() -> None:
 
 def test_words_of_the_whole_picture_stand_above_it() -> None:
     silent, said = (Marks(torch.zeros(0, 4), (), words) for words in ((), ("ball 0.98",)))
-    plain, told = (np.asarray(draw_comparison(GREY, silent, found, ("ball",))) for found in (silent, said))
+    plain, told = (np.asarray(draw_comparison(GRAY, silent, found, ("ball",))) for found in (silent, said))
     assert plain.shape == told.shape and (plain[:20] != told[:20]).any() and (plain[20:] == told[20:]).all()
 
 
@@ -73,7 +73,7 @@ def test_an_image_of_any_shape_gives_a_picture_of_a_size_that_can_be_drawn() -> 
 def test_a_legend_that_does_not_fit_ends_in_an_ellipsis() -> None:
     nothing = Marks(torch.zeros(0, 4), (), ())
     few, many = (
-        np.asarray(draw_comparison(GREY, nothing, nothing, [f"category {i}" for i in range(count)])).astype(int)
+        np.asarray(draw_comparison(GRAY, nothing, nothing, [f"category {i}" for i in range(count)])).astype(int)
         for count in (2, 300)
     )
     assert few.shape == many.shape

@@ -1,4 +1,4 @@
-"""A small folder of labelled pictures, written and read as a user's own, and eight of them to be learned by heart."""
+"""A small folder of labeled images, written and read as a user's own, and eight of them to be learned by heart."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from rl_gen_lab.data import dataset as data
 from rl_gen_lab.training.task import Task
 
 H, W = 40, 32
-THINGS = {"ball": ((236, 236, 236), 2, 4), "paddle": ((92, 186, 92), 4, 12)}  # colour, width, height [px]
+THINGS = {"ball": ((236, 236, 236), 2, 4), "paddle": ((92, 186, 92), 4, 12)}  # color, width, height [px]
 
 
 def write(path: Path, images: int = 20, seed: int = 0) -> Path:
-    """Pictures with a paddle each and a ball in three of four, on a brown ground with a white wall."""
+    """Images with a paddle each and a ball in three of four, on a brown ground with a white wall."""
     rng = np.random.default_rng(seed)
     (path / "images").mkdir(parents=True)
     (path / "annotations").mkdir()
@@ -30,11 +30,11 @@ def write(path: Path, images: int = 20, seed: int = 0) -> Path:
         pixels = np.full((H, W, 3), (144, 72, 17), np.uint8)
         pixels[:3] = 236
         labels["images"].append({"id": i, "file_name": f"{i}.png", "width": W, "height": H})
-        for number, (name, (colour, w, h)) in enumerate(THINGS.items(), 1):
+        for number, (name, (color, w, h)) in enumerate(THINGS.items(), 1):
             if name == "ball" and i % 4 == 3:
                 continue
             x, y = int(rng.integers(16 * (number - 1), 16 * number - w)), int(rng.integers(4, H - h))
-            pixels[y : y + h, x : x + w] = colour
+            pixels[y : y + h, x : x + w] = color
             corners = [x, y, x + w, y, x + w, y + h, x, y + h]
             thing = {"id": len(labels["annotations"]), "image_id": i, "category_id": number, "iscrowd": 0}
             labels["annotations"].append(thing | {"bbox": [x, y, w, h], "area": w * h, "segmentation": [corners]})
@@ -45,7 +45,7 @@ def write(path: Path, images: int = 20, seed: int = 0) -> Path:
 
 @functools.cache
 def folder() -> Path:
-    """16 pictures for train, 2 for val, 2 for test."""
+    """16 images for train, 2 for val, 2 for test."""
     return write(Path(tempfile.mkdtemp()) / "pictures")
 
 
@@ -56,13 +56,13 @@ def dataset() -> data.Dataset:
 
 
 def eight() -> data.Split:
-    """The first eight training pictures as a split of that name."""
+    """The first eight training images as a split of that name."""
     train = dataset().splits["train"]
     return data.Split("train", train.images[:8], train.labels[:8])
 
 
 def learn_by_heart(task: Task, updates: int, learning_rate: float) -> tuple[float, dict[str, float]]:
-    """Train on the eight pictures; the mean loss of the last updates, and the metrics on the same eight."""
+    """Train on the eight images; the mean loss of the last updates, and the metrics on the same eight."""
     optimizer = torch.optim.Adam(task.network.parameters(), learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
     losses = []

@@ -112,15 +112,15 @@ def gradients(network: ActorCritic, episodes: Episodes, weights: Tensor, chunk_s
 
 @dataclass(frozen=True)
 class Moments:
-    """Of K estimators over M batches: mean (K, P) float64; variance (K,), summed over the parameters; M."""
+    """Mean and variance of K estimators over M batches: (K, P) float64; (K,), summed over the parameters; M."""
 
     mean: Tensor
     variance: Tensor
     batches: int
 
 
-def moments(estimates: Iterable[Tensor]) -> Moments:
-    """Of estimates (K, P), one for each batch, at least two."""
+def estimator_moments(estimates: Iterable[Tensor]) -> Moments:
+    """Compute the `Moments` of estimates (K, P), one for each batch, at least two."""
     count, mean, squares = 0, torch.zeros(()), torch.zeros(())
     for estimate in estimates:
         count += 1
@@ -166,5 +166,5 @@ def stack(
     values: Mapping[float, Tensor],
     constants: Mapping[float, float],
 ) -> Tensor:
-    """The `advantages` of each estimator, (K, T, E); values, constants: by gamma."""
+    """Stack the `advantages` of each estimator, (K, T, E); values, constants: by gamma."""
     return torch.stack([advantages(e, episodes, values.get(e.gamma), constants.get(e.gamma, 0.0)) for e in estimators])

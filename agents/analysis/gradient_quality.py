@@ -17,9 +17,9 @@ from agents.analysis.gradient_estimators import (
     Episodes,
     Estimator,
     Quality,
+    estimator_moments,
     estimator_quality,
     gradients,
-    moments,
     returns_to_go,
     stack,
 )
@@ -72,7 +72,7 @@ class EpisodeSampler:
         return Episodes(*(torch.stack(column) for column in zip(*rows, strict=True)))
 
 
-def policy_of(config: MeasurementConfig, sampler: EpisodeSampler, display: ProgressDisplay) -> ActorCritic:
+def measured_policy(config: MeasurementConfig, sampler: EpisodeSampler, display: ProgressDisplay) -> ActorCritic:
     """Return the policy to be measured. Raises: CheckpointError, ConfigError."""
     shape = sampler.env_runner.observation_space.shape
     assert shape is not None
@@ -158,7 +158,7 @@ def measure(config: MeasurementConfig, display: ProgressDisplay) -> list[Quality
     seeds = Generators(config.seed)
     torch.manual_seed(seeds.integer("init"))
     sampler = EpisodeSampler(config, seeds)
-    network = policy_of(config, sampler, display)
+    network = measured_policy(config, sampler, display)
     value_episodes = [sampler.sample(network) for _ in range(config.value_batches)]
     critics = fit_values(config, value_episodes, seeds)
     constants = {
@@ -180,11 +180,11 @@ def measure(config: MeasurementConfig, display: ProgressDisplay) -> list[Quality
             batches_done += 1
             display.update(batches_done, f"{word}: return {episodes.reward.sum(0).mean():.1f}")
 
-    reference = moments(estimates(config.truth_batches, [REFERENCE], "the true gradient"))
+    reference = estimator_moments(estimates(config.truth_batches, [REFERENCE], "the true gradient"))
     length, doubt = float(reference.mean[0].norm()), float(reference.variance[0] / reference.batches) ** 0.5
     if length == 0.0:
         raise ConfigError(f"the policy gradient of {config.env} is zero here: all actions earn the same")
     display.say(f"the true gradient is known to within {doubt / length:.0%} of its length")
-    measured = moments(estimates(config.batches, ESTIMATORS, "the estimators"))
+    measured = estimator_moments(estimates(config.batches, ESTIMATORS, "the estimators"))
     sampler.env_runner.close()
     return estimator_quality(measured, reference)

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from agents.reports.tasks import Task, task_named
+from agents.reports.tasks import BenchmarkTask, task_named
 
 
 @dataclass(frozen=True)
 class Suite:
     """Tasks that are evaluated alike."""
 
-    tasks: tuple[Task, ...]
+    tasks: tuple[BenchmarkTask, ...]
     # Evaluations during a run, evenly spaced.
     evaluations: int
     # Episodes of each of them.
@@ -24,7 +24,7 @@ class Suite:
     # Episodes of the final one, on fresh seeds.
     final_episodes: int
 
-    def flags(self, task: Task, env_steps: int) -> list[str]:
+    def flags(self, task: BenchmarkTask, env_steps: int) -> list[str]:
         """Return the flags of every agent of this task, ours and the reference's alike."""
         words = ["--total-env-steps", str(env_steps)]
         words += ["--eval.every-env-steps", str(max(env_steps // self.evaluations, 1))]
@@ -35,7 +35,7 @@ class Suite:
         return words
 
 
-def _tasks(*names: str) -> tuple[Task, ...]:
+def _tasks(*names: str) -> tuple[BenchmarkTask, ...]:
     return tuple(task_named(name) for name in names)
 
 

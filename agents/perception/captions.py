@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from agents.training.environments import make_env
 from agents.training.episode import guarded
-from agents.training.rendering import picture_of
+from agents.training.rendering import rgb_frame
 from envs.config import EnvConfig
 from envs.copies import close_quietly
 from rl_gen_lab.caption import open_captioner
@@ -51,7 +51,7 @@ class CaptionOverlay:
         try:
             guarded(env_id, 0, "reset", lambda: env.reset(seed=0))
             if env.render_mode == "rgb_array":
-                rendered = picture_of(guarded(env_id, 0, "render", env.render)).shape
+                rendered = rgb_frame(guarded(env_id, 0, "render", env.render)).shape
         finally:
             close_quietly(env)
         if rendered[:2] != self.size:

@@ -1,4 +1,4 @@
-"""The norm of SB3's gradients: it computes one in every update, to clip by it, and logs none."""
+"""Recording of SB3's gradient norms, computed in every update for clipping but not logged."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class GradientNorms:
 
     @contextmanager
     def recorded(self) -> Iterator[None]:
-        """Listen to the function that SB3 clips by, which it looks up in torch at each update."""
+        """Patch `clip_grad_norm_` to record its result within this context; SB3 looks it up in torch at each update."""
         clip = torch.nn.utils.clip_grad_norm_
 
-        def listening(*arguments: Any, **settings: Any) -> Tensor:
+        def recording(*arguments: Any, **settings: Any) -> Tensor:
             norm = clip(*arguments, **settings)
             self._norms.append(norm.detach())
             return norm
 
-        torch.nn.utils.clip_grad_norm_ = listening
+        torch.nn.utils.clip_grad_norm_ = recording
         try:
             yield
         finally:

@@ -50,7 +50,7 @@ class BackboneExtractor(BaseFeaturesExtractor):
 
 
 class SB3Policy(nn.Module):
-    """A network of SB3 with the statistics that standardize its input: what plays, and what is saved as weights."""
+    """SB3's network with the statistics that standardize its input; it acts, and its weights are saved."""
 
     obs_mean: Tensor
     obs_var: Tensor
@@ -87,7 +87,7 @@ class SB3Policy(nn.Module):
 
     @contextlib.contextmanager
     def _own_randomness(self, new: bool = False) -> Iterator[None]:
-        """Give SB3, which draws from torch's global generators, a state of its own: training goes on undisturbed."""
+        """Use a separate torch RNG state within this context: SB3 draws from the global one, as training does."""
         device = next(self.network.parameters()).device
         gpus = [device] if device.type == "cuda" else []
         with torch.random.fork_rng(gpus):

@@ -48,7 +48,7 @@ def make_plain_env(config: Config) -> VecEnv:
     return VecFrameStack(env, world.frame_stack)
 
 
-def learning_speed(config: Config, warm_up: int) -> float:
+def measure_speed(config: Config, warm_up: int) -> float:
     """Train for `warm_up` agent steps, then to the end of the run; return the env steps/s of the latter.
 
     Both end with a whole rollout, as in SB3.
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
     """Measure and write the file."""
     file, warm_up, *flags = sys.argv[1:] if argv is None else argv
     algo = peek_flag(flags, "algo") or Config.algo
-    speed = learning_speed(parse(Config, f"sb3_{algo}", flags), int(warm_up))
+    speed = measure_speed(parse(Config, f"sb3_{algo}", flags), int(warm_up))
     Path(file).write_text(f"{speed}\n", encoding="utf-8")
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from agents.reports.figure import COLORS
 from agents.reports.recorded_runs import groups, read_runs, returns_of, score
 from agents.reports.store import Row
+from rl_gen_lab.cli.wording import count
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +80,7 @@ def _draw(axes: Axes, cell: Sequence[Row]) -> None:
         estimate = score(runs)
         errors = [[max(estimate.value - estimate.low, 0.0)], [max(estimate.high - estimate.value, 0.0)]]
         axes.errorbar(x, estimate.value, yerr=errors, fmt="D", markersize=5, capsize=3, color=color)
-    labels = [f"{runs[0]['agent']}\n{len(runs)} seed{'s' * (len(runs) > 1)}" for runs in agents]
+    labels = [f"{runs[0]['agent']}\n{count(len(runs), 'seed')}" for runs in agents]
     axes.set_xticks(range(len(agents)), labels, fontsize=7, rotation=45)
     axes.set_xlim(-0.5, len(agents) - 0.3)
     axes.set_title(f"{cell[0]['env_id']}\n{cell[0]['what']}", fontsize=9)

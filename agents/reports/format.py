@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from agents.reports.statistics import Estimate, median_of_times
+from rl_gen_lab.cli.wording import count
 
 
 def number(value: float | None, digits: int = 1) -> str:
@@ -17,14 +18,12 @@ def number(value: float | None, digits: int = 1) -> str:
 
 def interval(estimate: Estimate | None) -> str:
     """Format an estimate: "19.8 [19.1, 20.3]"."""
-    if estimate is None:
-        return "no final evaluation"
-    return f"{estimate.value:.1f} [{estimate.low:.1f}, {estimate.high:.1f}]"
+    return "no final evaluation" if estimate is None else with_range(estimate.value, estimate.low, estimate.high)
 
 
-def count(amount: int, noun: str) -> str:
-    """Format a number of things: "1 run", "3 runs"."""
-    return f"{amount:,} {noun}{'s' * (amount != 1)}"
+def with_range(value: float, low: float, high: float, spec: str = ".1f") -> str:
+    """Format a number and the ends of its interval or range, each by the format `spec`."""
+    return f"{value:{spec}} [{low:{spec}}, {high:{spec}}]"
 
 
 def duration(minutes: float) -> str:
@@ -62,7 +61,7 @@ def time_to_score(minutes: Sequence[float], steps: Sequence[float]) -> str:
     '1.5 min, 3,000 steps (2 of 3 runs, by seed: 30 s, 1.5 min, never)'
     """
     reached = sum(math.isfinite(value) for value in minutes)
-    runs = f"{reached} of {len(minutes)} runs"
+    runs = f"{reached} of {count(len(minutes), 'run')}"
     middle = median_of_times(minutes)
     if math.isinf(middle):
         return f"not reached ({runs})"

@@ -16,7 +16,7 @@ from agents.reports.tables import median_of
 from rl_gen_lab.cli.errors import suggest
 
 MAX_ROWS = 8
-HEAD = ["task", "ours", "Stable-Baselines3", "minutes, ours / SB3", "seeds, ours / SB3"]
+HEAD = ["task", "ours", "Stable-Baselines3", "minutes, ours / SB3"]
 
 
 def headline(file: Path) -> str:
@@ -29,7 +29,11 @@ def headline(file: Path) -> str:
         ResultsError: the TOML file or one of the CSVs is missing or broken, or a row has no unambiguous runs.
     """
     path = file.with_suffix(".toml")
-    return markdown(HEAD, [_line(path, name) for name in _row_names(path)])
+    lines, seeds = zip(*(_line(path, name) for name in _row_names(path)), strict=True)
+    if all(len(set(of_row)) == 1 for of_row in seeds):  # of both sides the same
+        return markdown([*HEAD, "seeds"], [[*line, of_row[0]] for line, of_row in zip(lines, seeds, strict=True)])
+    cells = [[*line, " / ".join(of_row)] for line, of_row in zip(lines, seeds, strict=True)]
+    return markdown([*HEAD, "seeds, ours / SB3"], cells)
 
 
 def _row_names(path: Path) -> list[str]:
@@ -44,7 +48,8 @@ def _row_names(path: Path) -> list[str]:
     return names
 
 
-def _line(path: Path, name: str) -> list[str]:
+def _line(path: Path, name: str) -> tuple[list[str], list[str]]:
+    """Return the cells of a row, and the seeds of each side."""
     stem, env_id, agent = name.split()
     rows = read_runs(path.with_name(f"{stem}.csv"))
     ours = _runs_of(path, name, rows)
@@ -56,13 +61,13 @@ def _line(path: Path, name: str) -> list[str]:
         raise ResultsError(f"{path}: '{name}': {stem}.csv has several records of {theirs[0]['agent']} there")
     sides = [side for side in (ours, theirs) if side]
     seeds = [" ".join(row["seed"] for row in by_seed(side)) for side in sides]
-    return [
+    cells = [
         env_id,
         f"{agent} {interval(score(ours))}",
         f"{theirs[0]['agent'].removeprefix('sb3_')} {interval(score(theirs))}" if theirs else "-",
         " / ".join(median_of(side, "minutes", 1) for side in sides),
-        seeds[0] if len(set(seeds)) == 1 else " / ".join(seeds),
     ]
+    return cells, seeds
 
 
 def _runs_of(path: Path, name: str, rows: list[Row]) -> list[Row]:

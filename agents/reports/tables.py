@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from agents.reports.format import count, duration, interval, markdown, median, number, time_to_score
+from agents.reports.format import duration, interval, markdown, median, number, time_to_score, with_range
 from agents.reports.recorded_runs import COLUMNS, by_seed, groups, read_checked, read_runs, score
 from agents.reports.store import ResultsError, Row
+from rl_gen_lab.cli.wording import count, plural
 
 PROVENANCE = ("commit", "date", "command")  # in the CSV, not in a document
 STATED_ONCE = ("hardware", "threads", "seed")  # below the table where all rows agree
@@ -42,7 +43,7 @@ def _task_table(rows: Sequence[Row]) -> str:
         line += [time_to_threshold(runs)] if timed else []
         line += [median_of(runs, "minutes", 1)]
         line += [median_of(runs, name) for name in ("env_steps", "steps_per_second", "peak_memory_mb")]
-        threads = f", {first['threads']} thread{'s' * (first['threads'] != '1')}" if first["threads"] else ""
+        threads = f", {count(int(first['threads']), 'thread')}" if first["threads"] else ""
         lines.append([*line, first["hardware"] + threads])
     return f"Task `{rows[0]['task']}` (fingerprint `{rows[0]['fingerprint']}`):\n\n{markdown(head, lines)}"
 
@@ -55,8 +56,8 @@ def median_of(rows: Sequence[Row], column: str, digits: int = 0) -> str:
 def evidence(rows: Sequence[Row]) -> str:
     """Format runs and episodes: "3 runs (seeds 1 2 3), 60 episodes"."""
     seeds = " ".join(row["seed"] for row in by_seed(rows))
-    word = "run (seed" if len(rows) == 1 else "runs (seeds"
-    return f"{len(rows)} {word} {seeds}), {sum(int(row['eval_episodes']) for row in rows)} episodes"
+    episodes = sum(int(row["eval_episodes"]) for row in rows)
+    return f"{count(len(rows), 'run')} ({plural(len(rows), 'seed')} {seeds}), {count(episodes, 'episode')}"
 
 
 def time_to_threshold(rows: Sequence[Row]) -> str:
@@ -81,7 +82,7 @@ def sentence(file: Path) -> str:
     seeds = ", ".join(row["seed"] for row in by_seed(runs))
     text = f"{first['agent']} on {first['env_id']} {_achievement(runs)}. Its final score is {number(estimate.value)},"
     text += f" the interquartile mean of {sum(int(row['eval_episodes']) for row in runs)} episodes"
-    text += f" (seed{'s' * (len(runs) > 1)} {seeds}; 95 % interval {number(estimate.low)} to {number(estimate.high)})."
+    text += f" ({plural(len(runs), 'seed')} {seeds}; 95 % interval {number(estimate.low)} to {number(estimate.high)})."
     return f"{text} Measured on {first['hardware']}.\n"
 
 
@@ -94,12 +95,13 @@ def speed_sentence(file: Path) -> str:
     rows = [row for row in medians if not row["agent"].startswith("sb3_")]  # those are of our adapter
     if not rows:
         return "The speed of our agents beside plain Stable-Baselines3 is not recorded yet.\n"
-    figures = []
+    ratios = []
     for row in rows:
         agent, task = row["agent"].partition(" / ")[0], row["work"].partition(":")[0]
-        figures.append(f"{agent} {row['env_steps_per_second']} ({task})")
-    text = "At the same work our agents make this many times the steps per second of plain Stable-Baselines3"
-    return f"{text}: {', '.join(figures)}.\n"
+        ratios.append(f"{row['env_steps_per_second']} times ({agent}, {task})")
+    faster = all(float(row["env_steps_per_second"]) > 1 for row in rows)
+    text = "our agents run more steps per second than" if faster else "the steps per second of our agents relative to"
+    return f"At equal work {text} plain Stable-Baselines3: {', '.join(ratios)}.\n"
 
 
 def _achievement(runs: Sequence[Row]) -> str:
@@ -146,7 +148,7 @@ def _speed_ratios(rows: Sequence[Row]) -> list[Row]:
         same = [other for other in rows if all(other[key] == row[key] for key in ("work", "hardware", "threads"))]
         for side, agent in zip("AB", row["agent"].split(" / "), strict=True):
             speeds = [float(run["env_steps_per_second"]) for run in same if run["agent"] == agent]
-            line[f"{side}, env steps/s"] = f"{np.median(speeds):,.0f} [{min(speeds):,.0f}, {max(speeds):,.0f}]"
+            line[f"{side}, env steps/s"] = with_range(float(np.median(speeds)), min(speeds), max(speeds), ",.0f")
         ends = {run["pair"]: run["env_steps_per_second"] for run in same if run["agent"] == row["agent"]}
         range_ = f" [{ends['lowest']}, {ends['highest']}]" if "lowest" in ends else ""  # older rows have none
         line |= {"ratio of medians": row["env_steps_per_second"] + range_, "pairs": str(len(speeds))}

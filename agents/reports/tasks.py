@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Task:
+class BenchmarkTask:
     """An environment with the scores that matter in it."""
 
     # Short name.
@@ -40,23 +40,23 @@ class Task:
 
 
 TASKS = (
-    Task("CartPole", "CartPole-v1", (195, 475), 100_000, stop_at_return=500),
-    Task("Acrobot", "Acrobot-v1", (-100,), 100_000),
-    Task("MountainCar", "MountainCar-v0", (-110,), 150_000),
-    Task("LunarLander", "LunarLander-v3", (0, 200), 300_000),
-    Task("Pendulum", "Pendulum-v1", (-250,), 150_000, continuous=True),
-    Task("LunarLanderContinuous", "LunarLanderContinuous-v3", (0, 200), 300_000, continuous=True),
-    Task("HalfCheetah", "HalfCheetah-v5", (4800,), 300_000, continuous=True, needs="mujoco"),
-    Task("Pong", "ALE/Pong-v5", (0, 10, 18), stop_at_return=18),
-    Task("PongNoFrameskip-v4", "PongNoFrameskip-v4", (0, 10, 18)),
-    Task("Breakout", "ALE/Breakout-v5"),
-    Task("Boxing", "ALE/Boxing-v5"),
-    Task("Freeway", "ALE/Freeway-v5"),
-    Task("SpaceInvaders", "ALE/SpaceInvaders-v5"),
+    BenchmarkTask("CartPole", "CartPole-v1", (195, 475), 100_000, stop_at_return=500),
+    BenchmarkTask("Acrobot", "Acrobot-v1", (-100,), 100_000),
+    BenchmarkTask("MountainCar", "MountainCar-v0", (-110,), 150_000),
+    BenchmarkTask("LunarLander", "LunarLander-v3", (0, 200), 300_000),
+    BenchmarkTask("Pendulum", "Pendulum-v1", (-250,), 150_000, continuous=True),
+    BenchmarkTask("LunarLanderContinuous", "LunarLanderContinuous-v3", (0, 200), 300_000, continuous=True),
+    BenchmarkTask("HalfCheetah", "HalfCheetah-v5", (4800,), 300_000, continuous=True, needs="mujoco"),
+    BenchmarkTask("Pong", "ALE/Pong-v5", (0, 10, 18), stop_at_return=18),
+    BenchmarkTask("PongNoFrameskip-v4", "PongNoFrameskip-v4", (0, 10, 18)),
+    BenchmarkTask("Breakout", "ALE/Breakout-v5"),
+    BenchmarkTask("Boxing", "ALE/Boxing-v5"),
+    BenchmarkTask("Freeway", "ALE/Freeway-v5"),
+    BenchmarkTask("SpaceInvaders", "ALE/SpaceInvaders-v5"),
 )
 
 
-def task_named(env: str) -> Task:
+def task_named(env: str) -> BenchmarkTask:
     """Return the task with this short name. Raises: KeyError."""
     return {task.env: task for task in TASKS}[env]
 

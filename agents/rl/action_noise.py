@@ -34,12 +34,12 @@ class ActionNoise:
         """Draw actions (N,) or (N, A) of a policy over (N,)."""
         fresh = policy.noise(self.generator)
         if self.hold_steps == 1:
-            return policy.chosen_by(fresh)
+            return policy.reparametrize(fresh)
         due = (self.phase + self.steps) % self.hold_steps == 0
         due = due.view(-1, *[1] * (fresh.dim() - 1))
         self.held = fresh if self.held is None else torch.where(due, fresh, self.held)
         self.steps += 1
-        return policy.chosen_by(self.held)
+        return policy.reparametrize(self.held)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the noise under way; its generator is saved by its owner."""

@@ -26,8 +26,8 @@ class Distribution(Protocol):
     def noise(self, generator: torch.Generator) -> Tensor:
         """Draw the noise of a sample, (..., A) float32, whose distribution does not depend on the policy."""
 
-    def chosen_by(self, noise: Tensor) -> Tensor:
-        """Return the actions that noise turns the policy into (reparametrization): (...) or (..., A)."""
+    def reparametrize(self, noise: Tensor) -> Tensor:
+        """Return the sample determined by this noise: (...) or (..., A)."""
 
     def mode(self) -> Tensor:
         """Return the most probable actions, shaped as `sample`."""
@@ -39,8 +39,8 @@ class Distribution(Protocol):
         """Return the entropy [nats]: (...)."""
 
     def sample(self, generator: torch.Generator) -> Tensor:
-        """Draw actions: `chosen_by` of new `noise`."""
-        return self.chosen_by(self.noise(generator))
+        """Draw actions: `reparametrize` of new `noise`."""
+        return self.reparametrize(self.noise(generator))
 
     def __getitem__(self, rows: slice | int) -> Self:
         """Return the distributions of these rows of the first dimension."""
@@ -66,7 +66,7 @@ class Categorical(Distribution):
         """Draw exponential waiting times (the Gumbel-max trick)."""
         return torch.empty_like(self.log_probs).exponential_(generator=generator)
 
-    def chosen_by(self, noise: Tensor) -> Tensor:
+    def reparametrize(self, noise: Tensor) -> Tensor:
         """Return the action of the shortest waiting time, each at the rate of its probability."""
         return (self.log_probs - noise.log()).argmax(-1)
 
@@ -102,7 +102,7 @@ class Gaussian(Distribution):
         """Draw standard normal numbers."""
         return torch.empty_like(self.mean).normal_(generator=generator)
 
-    def chosen_by(self, noise: Tensor) -> Tensor:
+    def reparametrize(self, noise: Tensor) -> Tensor:
         """Return mean + std * noise, before a tanh."""
         return self.mean + self.log_std.exp() * noise
 

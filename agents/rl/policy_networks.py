@@ -112,7 +112,7 @@ def _choices(space: Space[Any]) -> list[int] | None:
 
 
 def _middle_and_half_range(space: spaces.Box) -> tuple[np.ndarray, np.ndarray]:
-    """Return the actions of 0, and their distance to those of 1; without two bounds: the bound there is or 0, and 1."""
+    """Return center and half-width of the action bounds; with one bound: that bound and 1; with none: 0 and 1."""
     low, high = (bound.astype(np.result_type(bound, np.float32)) for bound in (space.low, space.high))
     below, above = np.isfinite(low), np.isfinite(high)
     low, high = np.where(below, low, 0.0), np.where(above, high, 0.0)  # 0 for the bound that is missing

@@ -31,7 +31,7 @@ class QNetwork(nn.Module):
 
     @property
     def newest(self) -> QNetwork:
-        """This network: the one that learns, under the name that an ensemble has for it."""
+        """The network that learns (as `QEnsemble.newest`): this one."""
         return self
 
     def standardize(self, frames: Tensor) -> None:

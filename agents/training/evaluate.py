@@ -122,7 +122,7 @@ def evaluate(
 
 
 def long_episode(name: str, world: EnvConfig, steps: int) -> str:
-    """Return words for an episode that goes on and on, and where it ends at the latest; "" for one of few steps."""
+    """Describe the progress of an episode of LONG_EPISODE steps or more, with its limit; "" for a shorter one."""
     return "" if steps < LONG_EPISODE else f"the next is at step {steps:,} (of at most {_limit(name, world)})"
 
 

@@ -39,8 +39,8 @@ class Evaluator:
         self.every = config.eval.every_env_steps or sys.maxsize
         self.evaluations, self.next_eval, self.next_eager_eval, self.last_eval = 0, self.every, 0, -1
 
-    def look_for_room(self) -> str | None:
-        """Find out, before training begins, whether evaluations can have an environment beside that of training.
+    def check_second_copy(self) -> str | None:
+        """Check, before training begins, that a second copy of the environment can be made, for evaluations.
 
         Without one (a port, a lock) the agent is evaluated at the end of training, whose environment is closed then.
         Returns what to say of it, or None.

@@ -1,4 +1,4 @@
-"""Greedy evaluations that fall far short of the returns of training: a policy that lives from its chance."""
+"""Warning when greedy evaluation returns fall far below training returns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ IN_A_ROW = 3
 
 
 class GreedyGap:
-    """Warns once when the greedy policy earns wildly less than the same policy in training, where it is sampled.
+    """Warning, given once, when greedy evaluation returns lie far below those of training, which samples actions.
 
     The rule: in IN_A_ROW evaluations, one after another, the mean return lies below that of the last training episodes
     by more than STANDARD_ERRORS standard errors of the difference and by more than SHARE of the latter's size. Of a

@@ -1,4 +1,4 @@
-"""What environments return from `render()`, as pictures of a video: RGB, one size for all of them."""
+"""Conversion of `render()` output to RGB frames of one size, for videos."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from PIL import Image, ImageOps
 from rl_gen_lab.cli.errors import UserError
 
 
-class NoPictureError(UserError):
-    """What `render()` returned is no picture; the message says what it is."""
+class NoFrameError(UserError):
+    """The output of `render()` is no image; the message says what it is."""
 
 
-def picture_of(rendered: Any) -> np.ndarray:
+def rgb_frame(rendered: Any) -> np.ndarray:
     """Return what `render()` returned as an image (H, W, 3) uint8.
 
     Taken are RGB, RGBA (without its transparency) and gray images, channels last or first, of bytes, of floats in
-    [0, 1] or [0, 255], or bool; of a list of frames the last one. Raises: NoPictureError.
+    [0, 1] or [0, 255], or bool; of a list of frames the last one. Raises: NoFrameError.
     """
     if isinstance(rendered, list | tuple) and rendered and isinstance(rendered[-1], np.ndarray):
         rendered = rendered[-1]
     try:
         image = np.asarray(rendered)
     except ValueError as error:  # rows of different lengths
-        raise NoPictureError(f"its render() returned no array: {error}") from error
+        raise NoFrameError(f"its render() returned no array: {error}") from error
     if image.ndim == 3 and image.shape[0] in (1, 3, 4) and image.shape[-1] not in (1, 3, 4):
         image = np.moveaxis(image, 0, -1)
     if image.ndim == 2:
         image = image[..., None]
     if image.ndim != 3 or image.shape[-1] not in (1, 3, 4) or 0 in image.shape or image.dtype.kind not in "buif":
         what = type(rendered).__name__ if not image.ndim else f"an array of shape {image.shape}, {image.dtype}"
-        raise NoPictureError(f"its render() returned {what}, no image (H, W, 3)")
+        raise NoFrameError(f"its render() returned {what}, no image (H, W, 3)")
     return np.ascontiguousarray(np.broadcast_to(_bytes(image[..., :3]), (*image.shape[:2], 3)))
 
 

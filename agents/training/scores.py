@@ -37,7 +37,7 @@ class Scores:
     def start(self, policy: Policy, network: nn.Module, tracker: Tracker) -> None:
         """Take the policy that is evaluated, the network whose weights are saved, and where to log."""
         self.policy, self.network, self.tracker = policy, network, tracker
-        if (note := self.evaluator.look_for_room()) is not None:
+        if (note := self.evaluator.check_second_copy()) is not None:
             self.display.say(note)
 
     def due(self, env_steps: int, recent: Sequence[float]) -> bool:
@@ -76,7 +76,9 @@ class Scores:
     def _alert_of_standstill(self) -> None:
         assert self.best is not None
         best, step = self.best["return_mean"], self.best["global_step"]
-        self.tracker.stands_still(f"no better evaluation in the last {self.since_best}: {best:.2f} at step {step:,}")
+        self.tracker.alert_no_improvement(
+            f"no better evaluation in the last {self.since_best}: {best:.2f} at step {step:,}"
+        )
 
     def say_if_solved(self) -> None:
         """Say that the run to resume has reached its target."""
@@ -108,7 +110,7 @@ class Scores:
             return None
 
     def _compare(self, evaluation: Evaluation, recent: Sequence[float]) -> None:
-        """Say it where the greedy policy earns far less than the sampled one; action values have no such policy."""
+        """Print a warning where the greedy return is far below the sampled one; action values cannot be sampled."""
         policy = self.policy
         could_sample = policy.sample is None and (policy.values is None or policy.meaning == "probability")
         if could_sample and (note := self.gap.check(evaluation.returns, recent)) is not None:

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from agents.rl.interfaces import Policy
 from agents.training.environments import make_env, without_fire_reset
 from agents.training.episode import guarded, moments
-from agents.training.rendering import NoPictureError, fitted, picture_of
+from agents.training.rendering import NoFrameError, fitted, rgb_frame
 from envs import names
 from envs.config import EnvConfig, UnknownEnvError
 from envs.copies import close_quietly
@@ -37,7 +37,7 @@ class Overlay(Protocol):
 
 
 class Film(NamedTuple):
-    """Frames (HEIGHT, W, 3) uint8 of one episode, its return so far, whether it ended, and why there is no picture."""
+    """Frames (HEIGHT, W, 3) uint8 of one episode, its return so far, whether it ended, and why it has no images."""
 
     frames: list[np.ndarray]
     total: float
@@ -56,10 +56,10 @@ def play_episode(
     on_step: Callable[[int], None] | None = None,
     overlay: Overlay | None = None,
 ) -> Film:
-    """Return a film of one episode of at most `max_steps` agent steps.
+    """Record a video of one episode of at most `max_steps` agent steps.
 
-    Frames are higher by the strip of an overlay. An environment without pictures is black, beside what the agent says.
-    Raises: EnvStepError for what the environment raises, NoPictureError for what it renders.
+    Frames are higher by the strip of an overlay. An environment without images is black, beside what the agent says.
+    Raises: EnvStepError for what the environment raises, NoFrameError for what it renders.
     """
     world, env_id = without_fire_reset(world), names.resolve(name)
     env = make_env(name, world)
@@ -105,11 +105,11 @@ def no_video(error: Exception) -> str:
 
 
 def _named(env_id: str, rendered: Any) -> np.ndarray:
-    """Return a rendered picture. Raises: NoPictureError naming the environment."""
+    """Return a rendered frame. Raises: NoFrameError naming the environment."""
     try:
-        return picture_of(rendered)
-    except NoPictureError as error:
-        raise NoPictureError(f"environment {env_id}: {error}") from error
+        return rgb_frame(rendered)
+    except NoFrameError as error:
+        raise NoFrameError(f"environment {env_id}: {error}") from error
 
 
 def action_names(name: str, space: spaces.Space[Any], world: EnvConfig) -> list[str]:

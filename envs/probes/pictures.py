@@ -1,4 +1,4 @@
-"""Probe environments of small pictures: where a cell lies must be read, whatever the layout of the picture is.
+"""Probe environments of small images: where a cell lies must be read, whatever the layout of the image is.
 
 gymnasium.make_vec("envs.probes.pictures:Pictures/Quarter-v0", 4)
 """
@@ -19,8 +19,8 @@ class Quarter(gym.Env[Any, np.int64]):
 
         cells shown --reward 1 if the action is right, else 0--> others --...--> end after ten
 
-    Observations are pictures of `size` x `size` cells, as in MinAtar (H, W, C) bool. layout: "last", "first" (C, H, W)
-    or "dict" (the picture beside a number); dtype: bool, float32 in [0, 1] or uint8 in [0, 255].
+    Observations are images of `size` x `size` cells, as in MinAtar (H, W, C) bool. layout: "last", "first" (C, H, W)
+    or "dict" (the image beside a number); dtype: bool, float32 in [0, 1] or uint8 in [0, 255].
     Optimal: reward 1 at each step, a return of 10. On average blind play has 2.5, and so has play by the other channel;
     play that swaps rows and columns has 5.
     """
@@ -31,10 +31,10 @@ class Quarter(gym.Env[Any, np.int64]):
     def __init__(self, size: int = 10, channels: int = 2, layout: str = "last", dtype: str = "bool") -> None:
         self.size, self.channels, self.layout, self.dtype = size, channels, layout, np.dtype(dtype)
         shape = (channels, size, size) if layout == "first" else (size, size, channels)
-        picture = spaces.Box(0, 255 if dtype == "uint8" else 1, shape, self.dtype.type)
-        self.observation_space: spaces.Space[Any] = picture
+        image = spaces.Box(0, 255 if dtype == "uint8" else 1, shape, self.dtype.type)
+        self.observation_space: spaces.Space[Any] = image
         if layout == "dict":
-            self.observation_space = spaces.Dict({"channels": spaces.Box(0, 99, (1,), np.float32), "picture": picture})
+            self.observation_space = spaces.Dict({"channels": spaces.Box(0, 99, (1,), np.float32), "picture": image})
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Show the first cells."""
@@ -51,15 +51,11 @@ class Quarter(gym.Env[Any, np.int64]):
 
     def _draw(self) -> Any:
         self.cells = self.np_random.integers(self.size, size=(self.channels, 2))
-        picture = np.zeros((self.size, self.size, self.channels), self.dtype)
-        picture[self.cells[:, 0], self.cells[:, 1], range(self.channels)] = 255 if self.dtype == np.uint8 else 1
+        image = np.zeros((self.size, self.size, self.channels), self.dtype)
+        image[self.cells[:, 0], self.cells[:, 1], range(self.channels)] = 255 if self.dtype == np.uint8 else 1
         if self.layout == "first":
-            return np.moveaxis(picture, -1, 0)
-        return (
-            picture
-            if self.layout == "last"
-            else {"channels": np.full(1, self.channels, np.float32), "picture": picture}
-        )
+            return np.moveaxis(image, -1, 0)
+        return image if self.layout == "last" else {"channels": np.full(1, self.channels, np.float32), "picture": image}
 
 
 gym.register("Pictures/Quarter-v0", entry_point=f"{__name__}:Quarter")

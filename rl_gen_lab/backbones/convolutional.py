@@ -169,7 +169,7 @@ class Small(Convolutional):
 
 
 class Tiny(Convolutional):
-    """The network of Young & Tian 2019, "MinAtar", for pictures of a few cells: one 3x3 convolution of 16 channels."""
+    """The network of Young & Tian 2019, "MinAtar", for images of a few cells: one 3x3 convolution of 16 channels."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape, conv_stack(shape, (16, 3, 1)), 128, {1: 1})

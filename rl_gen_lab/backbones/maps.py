@@ -73,5 +73,5 @@ def build_configured(name: str, shape: Shape, config: BackboneConfig | None = No
 
 
 def is_large(config: BackboneConfig) -> bool:
-    """Return whether it is worth a second to count the weights before they are made."""
+    """Return whether the memory check, which takes a second, is needed before building."""
     return config.width * 2**config.stages > SMALL_CHANNELS or config.depth > SMALL_DEPTH

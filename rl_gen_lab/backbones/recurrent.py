@@ -31,9 +31,9 @@ class LSTM(nn.Module):
         return next(self.parameters()).new_zeros(2, batch, self.out_features)
 
     def forward(self, x: Tensor, first: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
-        """Args: x: (T, B, D); first: (T, B) bool, the sequence begins here; state: (2, B, units), before x[0].
+        """Return the outputs (T, B, units) for x (T, B, D), and the state after x[-1].
 
-        Returns outputs (T, B, units) and the state after x[-1].
+        first: (T, B) bool, a sequence begins here; state: (2, B, units), before x[0].
         """
         # A call for each span in which no sequence begins: in training nearly always one or two.
         begins = first[1:].any(1).nonzero().flatten().tolist()

@@ -1,4 +1,4 @@
-"""Flags of yes and no in all the ways that people and sweeps write them: --x, --no-x, --x=False, --x true."""
+"""Boolean flags in every spelling that people and sweeps use: --x, --no-x, --x=False, --x true."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WORDS = {"true": "True", "false": "False", "none": "None"}
 
 
 def plain_booleans(config_class: type, argv: list[str]) -> list[str]:
-    """Return a command line with the flags of yes and no as tyro reads them: --x, or --x False for one with a None.
+    """Return a command line with its boolean flags as tyro reads them: --x, or --x False for one with a None.
 
     Raises: ConfigError for a value that is neither true nor false.
     """

@@ -11,7 +11,7 @@ from rl_gen_lab.cli.spelling import current_keys
 from rl_gen_lab.cli.values import from_dict
 
 Config = TypeVar("Config")
-_said: set[tuple[str, str]] = set()
+_reported: set[tuple[str, str]] = set()
 
 
 def from_saved(config_class: type[Config], values: dict[str, Any], source: str, table: str = "") -> Config:
@@ -22,8 +22,8 @@ def from_saved(config_class: type[Config], values: dict[str, Any], source: str, 
     """
     unknown: list[str] = []
     known = _known(config_class(), current_keys(values), table, unknown)
-    new = [name for name in unknown if (source, name) not in _said]  # a command may read a table twice
-    _said.update((source, name) for name in new)
+    new = [name for name in unknown if (source, name) not in _reported]  # a command may read a table twice
+    _reported.update((source, name) for name in new)
     if new:
         print(f"{source}: left out, for this version has no such settings: {', '.join(new)}", flush=True)
     return from_dict(config_class, known, source)

@@ -60,7 +60,7 @@ def _cgroups(system: Path) -> Iterator[tuple[Path, str, str, str]]:
 
 
 def refuse_too_large(needed: int, what: str, device: torch.device, instead: str) -> None:
-    """Raises ConfigError when `needed` bytes do not fit. what: begin of the message; instead: advice to the user."""
+    """Raise ConfigError when `needed` bytes do not fit. what: begin of the message; instead: advice to the user."""
     free = free_bytes(device)
     if needed > USABLE_SHARE * free:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Boxes of annotations within their images: what rounding and careless hands leave, and what is no such box at all."""
+"""Validation of annotated boxes: clipping to the image, and detection of other box formats."""
 
 from __future__ import annotations
 

@@ -89,13 +89,13 @@ def label_files(path: Path) -> list[Path]:
 
 
 def split_of(stem: str) -> str:
-    """Return the split that a file's name tells by a whole word: the first of train, val, test; train without one.
+    """Infer the split from a whole word of the file name: the first of train, val, test; train without one.
 
     >>> split_of("instances_val2017"), split_of("instances_latest"), split_of("Test-Dev"), split_of("interval")
     ('val', 'train', 'test', 'train')
     """
-    found = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", stem)}
-    return next((split for split, names in SPLIT_WORDS.items() if names & found), "train")
+    words = {word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+", stem)}
+    return next((split for split, names in SPLIT_WORDS.items() if names & words), "train")
 
 
 def _read_file(path: Path, file: Path) -> tuple[tuple[str, ...], list[ImageAnnotation], int]:

@@ -43,12 +43,12 @@ def find_image(folder: Path, places: Sequence[Path], name: str, error: Callable[
     if not inside:
         raise error(f"names the image {one_line(name)}, which is outside of {folder}")
     try:
-        found = next((path for path in inside if path.is_file()), None)
+        file = next((path for path in inside if path.is_file()), None)
     except OSError as problem:  # a name that is too long, a folder that is locked
         raise error(f"names the image {one_line(name)}: {problem.strerror}") from problem
-    if found is None:
+    if file is None:
         raise error(f"names the image {one_line(name)}, which lies in none of {', '.join(map(str, places))}")
-    return found
+    return file
 
 
 def read_image(file: Path, height: int, width: int) -> np.ndarray:
@@ -83,15 +83,15 @@ def read_image(file: Path, height: int, width: int) -> np.ndarray:
 
 
 def _check_size(file: Path, image: Image.Image, height: int, width: int) -> Image.Transpose | None:
-    """Return what turns an opened image into that of its labels, None if nothing. Raises DataError for another size."""
-    found, wanted = image.size[::-1], (height, width)
+    """Return the transpose that makes an image match its labeled size; None if none is needed. Raises DataError."""
+    size, wanted = image.size[::-1], (height, width)
     # Before anything is decoded: a small file can claim any size.
-    orientation = _orientation(image) if wanted in (found, found[::-1]) else 1
-    other = found[::-1] if orientation in SIDES_SWAPPED else found
+    orientation = _orientation(image) if wanted in (size, size[::-1]) else 1
+    other = size[::-1] if orientation in SIDES_SWAPPED else size
     turned_by_pillow = image.format == "TIFF"  # while it decodes, and in `size` already
-    stored, upright = (other, found) if turned_by_pillow else (found, other)
+    stored, upright = (other, size) if turned_by_pillow else (size, other)
     if wanted not in (stored, upright):
-        raise DataError(f"{file} is {found[1]} x {found[0]}, its labels say {width} x {height}")
+        raise DataError(f"{file} is {size[1]} x {size[0]}, its labels say {width} x {height}")
     turn = upright == wanted
     if orientation not in UPRIGHT or turn == turned_by_pillow:
         return None

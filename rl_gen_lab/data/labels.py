@@ -1,4 +1,4 @@
-"""Annotations of images as values, and what makes a set of them fit to be learned from."""
+"""Image annotations and the checks before training."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ImageAnnotation:
 
 @dataclass(frozen=True)
 class Corrections:
-    """Numbers of what was not taken as it stands in the files.
+    """Counts of corrected and dropped annotations.
 
     crowded: images left out, for they show crowds; empty: objects left out, whose box or mask covers nothing of the
     image; clipped: boxes cut off at the borders of their image.
@@ -60,14 +60,14 @@ class Corrections:
 
     def describe(self) -> list[str]:
         """Return a sentence for each kind of correction that was made."""
-        said = []
+        sentences = []
         if self.crowded:
-            said.append(f"left out, for they show crowds (iscrowd): {self.crowded:,} images")
+            sentences.append(f"left out, for they show crowds (iscrowd): {self.crowded:,} images")
         if self.empty:
-            said.append(f"left out, for their box or mask covers nothing of the image: {self.empty:,} objects")
+            sentences.append(f"left out, for their box or mask covers nothing of the image: {self.empty:,} objects")
         if self.clipped:
-            said.append(f"cut off at the borders of their image: {self.clipped:,} boxes")
-        return said
+            sentences.append(f"cut off at the borders of their image: {self.clipped:,} boxes")
+        return sentences
 
 
 def mask_of(label: ImageAnnotation, item: ObjectAnnotation) -> np.ndarray:

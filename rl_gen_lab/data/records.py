@@ -1,4 +1,4 @@
-"""Annotation files as records whose fields are read as what they must be: an error names file, entry and field.
+"""Typed access to annotation records; errors name file, entry and field.
 
 What people and tools write differs from what COCO's format says in every way that JSON allows: text for numbers, NaN,
 numbers beyond any float, lists for names, bytes that are no UTF-8.

@@ -88,17 +88,17 @@ def vocabulary(dataset: Dataset) -> Vocabulary:
 
 def describe_unknown(known: Vocabulary, splits: Iterable[Split]) -> list[str]:
     """Return a sentence for each split with captions of words that training never shows."""
-    said = []
+    sentences = []
     for split in splits:
         captions = [caption for label in split.labels for caption in label.captions]
         new = Counter(word for caption in captions for word in words(caption) if word not in known.numbers)
         if new:
             count = sum(UNKNOWN in known.encode(caption) for caption in captions)
             some = ", ".join(word for word, _ in new.most_common(3)) + (", ..." if len(new) > 3 else "")
-            said.append(
+            sentences.append(
                 f"{count:,} of {len(captions):,} {split.name} captions have words that no train caption has: {some}"
             )
-    return said
+    return sentences
 
 
 def facts_in(caption: str, phrases: Mapping[str, Sequence[str]]) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""The end of a run that did not finish, and the refusal of a checkpoint that does not fit."""
+"""Result and cleanup of an unfinished run; error for an incompatible checkpoint."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ class Interrupt:
     """Handles SIGINT and SIGTERM while its context is open. `asked`: whether somebody asked the run to stop."""
 
     def __init__(self, say: Callable[[str], None], at_once: Callable[[], bool] = lambda: False) -> None:
-        """Take where to report a request, and when there is nothing to save, so that the first request ends the run."""
+        """say: gets messages; at_once: whether the first request ends the run, as there is nothing to save."""
         self.asked = False
         self._say, self._at_once = say, at_once
 

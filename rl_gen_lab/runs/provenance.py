@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_gen_lab.cli.lazy import torch
+from rl_gen_lab.cli.wording import count
 
 DISTRIBUTIONS = ("torch", "numpy", "gymnasium", "ale-py", "wandb", "stable-baselines3", "tyro", "safetensors")
 
@@ -43,7 +44,7 @@ def describe_hardware(hardware: dict[str, Any]) -> str:
     """`{"cpu": "X", "cores": 2, "memory_gb": 7.6, "gpu": None}` -> "X, 2 cores, 8 GB, no GPU"."""
     parts = [str(hardware.get("cpu") or hardware.get("cpu_model") or "unknown CPU")]
     if hardware.get("cores"):
-        parts.append(f"{hardware['cores']} core{'s' * (int(hardware['cores']) != 1)}")
+        parts.append(count(int(hardware["cores"]), "core"))
     if hardware.get("memory_gb"):
         parts.append(f"{float(hardware['memory_gb']):.0f} GB")
     parts.append(str(hardware.get("gpu") or "no GPU"))

@@ -1,4 +1,4 @@
-"""A report page at Weights & Biases as code: the charts of the workspace in the order of an argument, gaps for words.
+"""A Weights & Biases report page as code: the charts of the workspace in narrative order, with placeholders for text.
 
 It is a template: W&B's editor opens it, and whoever made the runs writes what they mean.
 """

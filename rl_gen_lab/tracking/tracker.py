@@ -156,8 +156,8 @@ class Tracker:
         """Send an alert to those who watch the project. W&B only."""
         self.session.attempt("send an alert", lambda _, wandb_run: wandb_run.alert(title[:63], text, level="WARN"))
 
-    def stands_still(self, line: str) -> None:
-        """Say that a run no longer improves, here and in an alert."""
+    def alert_no_improvement(self, line: str) -> None:
+        """Print that a run no longer improves, and send an alert."""
         say(line)
         self.alert("stands still", f"{self.run.path.name}: {line}")
 

@@ -11,7 +11,7 @@ from rl_gen_lab.runs.folder import RunFolder
 
 
 def check_identity(state: dict[str, Any], identity: dict[str, str], run: RunFolder) -> None:
-    """Raises CheckpointError when a checkpoint is of another task or of other data."""
+    """Raise CheckpointError when a checkpoint is of another task or of other data."""
     for name, value in identity.items():
         if state["identity"].get(name) != value:
             raise CheckpointError(

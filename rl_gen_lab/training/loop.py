@@ -152,7 +152,7 @@ class Loop:
             self.best, self.best_epoch = value, self.epoch
             self._save_best()
         elif self.epoch - self.best_epoch == self.config.wandb.alert_evaluations > 0:
-            self.tracker.stands_still(f"no better validation in {self.epoch - self.best_epoch} epochs")
+            self.tracker.alert_no_improvement(f"no better validation in {self.epoch - self.best_epoch} epochs")
         self.display.say(f"epoch {self.epoch} · {clock(self.tracker.wall_seconds)} · val {_formatted(metrics)}")
 
     def _finish(self) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from rl_gen_lab.vision.segmentation.networks import PatchNetwork
 
 
 def check_backbone_memory(config: Config, shape: tuple[int, ...], device: torch.device) -> None:
-    """As `check_training_memory`, for a backbone that is not built. shape: (C, H, W) of the images."""
+    """Apply `check_training_memory` to a backbone that is not built yet. shape: (C, H, W) of the images."""
     settings = getattr(config, config.task)
     if settings.model not in WITHOUT_BACKBONE and is_large(settings.choices):
         with torch.device("meta"):
@@ -23,7 +23,7 @@ def check_backbone_memory(config: Config, shape: tuple[int, ...], device: torch.
 
 
 def check_training_memory(config: Config, network: nn.Module, shape: tuple[int, ...], device: torch.device) -> None:
-    """Raises ConfigError when training needs more memory than is free, by what can be counted in advance.
+    """Raise ConfigError when training needs more memory than is free, by what can be counted in advance.
 
     shape: (C, H, W) of the images.
     """

@@ -1,0 +1,11 @@
+"""Numbers of things in words."""
+
+
+def plural(amount: int, noun: str) -> str:
+    """Return the form of a regular noun for so many: "run" for 1, otherwise "runs"."""
+    return noun if amount == 1 else f"{noun}s"
+
+
+def count(amount: int, noun: str) -> str:
+    """Format a number of things: "1 run", "3,000 runs"."""
+    return f"{amount:,} {plural(amount, noun)}"
