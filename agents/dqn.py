@@ -10,10 +10,8 @@ Deviations from the paper (those that can be switched are fields of `Config`):
 4. Frames may be standardized by statistics of the first steps (`standardize`), not only divided by 255.
 5. n may shrink during training (Schwarzer et al. 2023, "Bigger, better, faster").
 6. Random actions may last several steps (Dabney et al. 2021, "Temporally-extended epsilon-greedy exploration").
-7. The agent may be evaluated by the mean Q-values of several of its past networks (Anschel et al. 2017,
-   "Averaged-DQN"); training acts with the newest and bootstraps from the target network, as in the paper.
-8. Lost lives and points end no value, unless `world.episodic_life`, `world.episodic_points`; sticky actions (Machado
-   et al. 2018).
+7. The agent may be evaluated by the mean of several of its past networks (Anschel et al. 2017, "Averaged-DQN").
+8. Lost lives and points end no value unless `world` says so; actions are sticky (Machado et al. 2018).
 """
 
 from __future__ import annotations
@@ -31,7 +29,7 @@ from agents.rl import ops
 from agents.rl.exploration import TemporallyExtendedEpsilonGreedy, epsilon_ladder
 from agents.rl.interfaces import Generators, Step, TrainingRun
 from agents.rl.optimizers import parameter_groups, set_learning_rate
-from agents.rl.replay import Batch, Replay, ReplayConfig, make_replay
+from agents.rl.replay import Batch, PreparedBatches, Replay, ReplayConfig, make_replay
 from agents.training.config import LearnerConfig
 from agents.training.launch import launch
 from rl_gen_lab.cli.errors import ConfigError
@@ -42,6 +40,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from agents.rl.q_networks import QEnsemble, QNetwork
+
+PARTS = ("online", "target", "optimizer", "replay", "exploration")  # of the agent, saved in checkpoints
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,6 @@ class Config(LearnerConfig):
     # Network from observations to features: auto, nature, impala, small, tiny (pixels); mlp, mlp_small (vectors);
     # and resnet, resnet_bottleneck, resnext, densenet, fractalnet, squeezenet (pixels).
     backbone: str = "auto"
-
     replay: ReplayConfig = field(default_factory=ReplayConfig)
 
     def __post_init__(self) -> None:
@@ -116,19 +115,16 @@ class Config(LearnerConfig):
             raise ConfigError(f"replay.capacity {self.replay.capacity} holds no window of {window} transitions")
 
 
-def dqn_loss(
-    online: QNetwork, target: QNetwork, batch: Batch, *, double: bool, loss: str
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Weighted loss of the TD errors, averaged over the batch; with it the TD errors (B,) and Q-values (B, A).
+def dqn_target(online: QNetwork, target: QNetwork, batch: Batch, *, double: bool) -> Tensor:
+    """Bootstrapped n-step returns (B,). Source: Mnih et al. 2015, algorithm 1; van Hasselt et al. 2016, eq. 4."""
+    q_t = target(batch.obs_t)
+    if double:
+        return ops.double_q_learning_target(batch.reward_t, batch.discount_t, q_t, online(batch.obs_t))
+    return ops.q_learning_target(batch.reward_t, batch.discount_t, q_t)
 
-    Source: Mnih et al. 2015, algorithm 1; van Hasselt et al. 2016, eq. 4, if `double`.
-    """
-    with torch.no_grad():
-        q_t = target(batch.obs_t)
-        if double:
-            target_tm1 = ops.double_q_learning_target(batch.reward_t, batch.discount_t, q_t, online(batch.obs_t))
-        else:
-            target_tm1 = ops.q_learning_target(batch.reward_t, batch.discount_t, q_t)
+
+def dqn_loss(online: QNetwork, batch: Batch, target_tm1: Tensor, *, loss: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Weighted loss of the TD errors, averaged over the batch; with it the TD errors (B,) and Q-values (B, A)."""
     q_tm1 = online(batch.obs_tm1)
     td = ops.td_error(q_tm1, batch.action_tm1, target_tm1)
     losses = ops.huber(td) if loss == "huber" else 0.5 * td * td
@@ -150,9 +146,7 @@ def make_network(
     shape = observation_space.shape
     assert shape is not None
     if config.standardize and len(shape) != 3:
-        raise ConfigError(
-            f"standardize works on frames; {config.env} shows vectors of shape {shape}: use --no-standardize"
-        )
+        raise ConfigError(f"standardize is for frames; {config.env} shows vectors {shape}: use --no-standardize")
     network = QNetwork(config.backbone, shape, int(action_space.n), config.dueling)
     return network if config.ensemble_size == 1 else QEnsemble(network, config.ensemble_size - 1, free_bytes)
 
@@ -178,19 +172,20 @@ class DQN:
         self.exploration = TemporallyExtendedEpsilonGreedy(config.num_envs, num_actions, config.epsilon_hold_steps, rng)
         self.sampling = generators.torch("replay", self.device)
         self.env_steps = self.updates = 0
+        self._target = torch.compile(dqn_target) if config.device.compile else dqn_target
         self._loss = torch.compile(dqn_loss) if config.device.compile else dqn_loss
+        self.batches = PreparedBatches(self._prepare, config.device.threads)
 
     def epsilon(self) -> float:
         """Probability of a random action now."""
         c = self.config
-        learning_steps = self.env_steps - c.learning_starts_env_steps
-        return ops.anneal(c.epsilon_start, c.epsilon_end, c.epsilon_env_steps, learning_steps)
+        steps = self.env_steps - c.learning_starts_env_steps
+        return ops.anneal(c.epsilon_start, c.epsilon_end, c.epsilon_env_steps, steps)
 
     def n_step(self) -> int:
         """Rewards summed before bootstrapping now."""
-        return round(
-            ops.anneal(self.config.n_step, self.config.n_step_end, self.config.horizon_env_steps, self.env_steps)
-        )
+        c = self.config
+        return round(ops.anneal(c.n_step, c.n_step_end, c.horizon_env_steps, self.env_steps))
 
     def learning_rate(self) -> float:
         """Adam's learning rate now."""
@@ -201,9 +196,8 @@ class DQN:
     def act(self, obs: np.ndarray) -> np.ndarray:
         """Epsilon-greedy actions (N,) int64 for observations (N, ...): one draw for each environment."""
         epsilon = epsilon_ladder(self.epsilon(), len(obs), self.config.epsilon_ladder)
-        if epsilon.min() >= 1.0:
-            greedy = np.zeros(len(obs), dtype=np.int64)
-        else:
+        greedy = np.zeros(len(obs), dtype=np.int64)
+        if epsilon.min() < 1.0:
             with torch.no_grad():
                 greedy = self.online(ops.to_tensor(obs, self.device)).cpu().numpy().argmax(1)
         return self.exploration.choose(greedy, epsilon)
@@ -226,9 +220,23 @@ class DQN:
         """Updates to make now so that their number keeps up with the steps."""
         c = self.config
         steps = self.env_steps - c.learning_starts_env_steps
-        if steps <= 0 or not self.replay.can_sample(self.n_step()):
-            return 0
-        return max(int(steps / c.learn_every_env_steps) - self.updates, 0)
+        ready = steps > 0 and self.replay.can_sample(self.n_step())
+        return max(int(steps / c.learn_every_env_steps) - self.updates, 0) if ready else 0
+
+    def _prepare(self) -> tuple[Batch, Tensor]:
+        """Draw a minibatch; return it with its targets (B,)."""
+        c = self.config
+        batch = self.replay.sample(c.batch_size, self.n_step(), c.gamma, self.sampling, c.replay.priority_beta)
+        with torch.no_grad(), c.device.autocast(self.device):
+            return batch, self._target(self.online, self.target, batch, double=c.double)
+
+    def look_ahead(self, after: int = 0) -> None:
+        """Prepare the minibatch due after so many updates in a second thread, if these change nothing it depends on."""
+        c, update = self.config, self.updates + after
+        helps = self.device.type == "cpu" and len(self.replay.frame_shape) == 3 and not c.device.compile
+        depends = c.double or c.replay.priority_exponent or (after and update % c.target_update_every_updates == 0)
+        if helps and update and not depends and self.updates_due() > after:
+            self.batches.begin()
 
     def learn(self) -> dict[str, Tensor]:
         """Make one update; return what to log, still on the device."""
@@ -237,9 +245,10 @@ class DQN:
             for network in (self.online, self.target):  # what they standardize by is part of their weights from then on
                 network.standardize(self.replay.stored_frames())
         set_learning_rate(self.optimizer, self.learning_rate())
-        batch = self.replay.sample(c.batch_size, self.n_step(), c.gamma, self.sampling, c.replay.priority_beta)
+        batch, target_tm1 = self.batches.take()
+        self.look_ahead(after=1)
         with c.device.autocast(self.device):
-            loss, td, q_tm1 = self._loss(self.online, self.target, batch, double=c.double, loss=c.loss)
+            loss, td, q_tm1 = self._loss(self.online, batch, target_tm1, loss=c.loss)
         self.optimizer.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.online.parameters(), c.max_grad_norm)
@@ -256,19 +265,13 @@ class DQN:
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimizer, replay memory and counters; the generators are saved by their owner."""
-        return {
-            "online": self.online.state_dict(),
-            "target": self.target.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "replay": self.replay.state_dict(),
-            "exploration": self.exploration.state_dict(),
-            "env_steps": self.env_steps,
-            "updates": self.updates,
-        } | ({"judged": self.snapshots.state_dict()} if self.snapshots is not None else {})
+        state = {name: getattr(self, name).state_dict() for name in PARTS}
+        judged = {} if self.snapshots is None else {"judged": self.snapshots.state_dict()}
+        return state | {"env_steps": self.env_steps, "updates": self.updates} | judged
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
-        for name in ("online", "target", "optimizer", "replay", "exploration"):
+        for name in PARTS:
             getattr(self, name).load_state_dict(state[name])
         if (self.snapshots is not None) != ("judged" in state):
             raise ValueError(f"ensemble_size {self.config.ensemble_size} is not what the checkpoint was made with")
@@ -295,6 +298,7 @@ def train(config: Config, run: TrainingRun) -> None:
     run.begin(agent, agent.network)
     learned: dict[str, Tensor] = {}
     while run.running():
+        agent.look_ahead()
         env.send(agent.act(env.obs))
         for _ in range(agent.updates_due()):
             learned = agent.learn()

@@ -19,7 +19,7 @@ from agents.dqn import DQN, Config, make_agent
 from agents.rl.greedy_policy import GreedyValues
 from agents.rl.interfaces import Step
 from agents.rl.q_networks import QEnsemble
-from agents.rl.replay import ReplayConfig
+from agents.rl.replay import PreparedBatches, ReplayConfig
 from agents.rl.weights import load_network
 from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
@@ -112,6 +112,26 @@ def test_each_option_changes_what_is_learned(change: dict[str, object]) -> None:
 
 def test_the_same_seed_learns_the_same_weights() -> None:
     assert torch.equal(weights_after(SMALL), weights_after(SMALL))
+
+
+@pytest.mark.parametrize("change", [{}, {"double": False}, {"double": False, "target_tau": 0.5}])
+def test_minibatches_prepared_in_a_second_thread_teach_the_same(
+    change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(SMALL, target_update_every_updates=3, learning_rate=3e-3, n_step=2, **change)
+    begun = []
+
+    def begin(batches: PreparedBatches) -> None:
+        begun.append(batches)
+        real_begin(batches)
+
+    real_begin = PreparedBatches.begin
+    monkeypatch.setattr(PreparedBatches, "begin", begin)
+    ahead = weights_after(config, 10, PIXELS)
+    # The first update may standardize; a change of the target after updates 3, 6, 9 is waited for; double needs all.
+    assert len(begun) == (0 if config.double else 7)
+    monkeypatch.setattr(PreparedBatches, "begin", lambda batches: None)
+    assert torch.equal(ahead, weights_after(config, 10, PIXELS))
 
 
 def test_dueling_adds_a_value_head_that_shifts_every_action_alike() -> None:

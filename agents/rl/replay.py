@@ -11,6 +11,8 @@ from what was really seen, and no window ever needs to cross a reset.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,7 @@ from rl_gen_lab.cli.settings import Exponent, Ranged, Steps
 if TYPE_CHECKING:
     from torch import Tensor
 
+Prepared = tuple["Batch", "Tensor"]
 FLAGS = ("terminated", "truncated", "value_ends", "first", "dummy")
 # Candidates drawn for each uniform sample, so that dummy slots can be passed over without asking the device how many.
 CANDIDATES = 4
@@ -264,6 +267,26 @@ class Replay:
             if name not in ("cursor", "size", "max_priority"):
                 getattr(self, name)[: len(self)] = torch.from_numpy(value).to(self.device)
         self.max_priority.fill_(state["max_priority"])
+
+
+class PreparedBatches:
+    """Prepares the next minibatch in a second thread, while the network learns from the one before."""
+
+    def __init__(self, prepare: Callable[[], Prepared], threads: int) -> None:
+        """prepare: draws a minibatch and makes of it what needs no gradient; threads: of torch in the second thread."""
+        self.prepare = prepare
+        self._worker = ThreadPoolExecutor(1, "minibatches", torch.set_num_threads, (threads,))
+        self._next: Future[Prepared] | None = None
+
+    def begin(self) -> None:
+        """Begin to prepare the next minibatch, unless that is under way."""
+        if self._next is None:
+            self._next = self._worker.submit(self.prepare)
+
+    def take(self) -> Prepared:
+        """Return the next minibatch: the one that was begun, or else one that is prepared now."""
+        begun, self._next = self._next, None
+        return self.prepare() if begun is None else begun.result()
 
 
 def make_replay(
