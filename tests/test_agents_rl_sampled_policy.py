@@ -79,5 +79,5 @@ def test_a_memory_is_told_of_new_episodes_and_apart_from_training_s() -> None:
 def test_action_values_are_no_policy_to_draw_from() -> None:
     network = QNetwork("mlp_small", (4,), 2, dueling=False)
     assert policy_of(network, stochastic=False).meaning == "Q-value"
-    with pytest.raises(ConfigError, match=r"DQN has action values only.*--eval\.epsilon"):
+    with pytest.raises(ConfigError, match=r"this agent has action values only.*--eval\.epsilon"):
         policy_of(network, stochastic=True)

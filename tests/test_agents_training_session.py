@@ -59,7 +59,7 @@ def fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fails:
     [
         (["--env", "Pnog"], "'Pong'"),
         (["--env", "nowhere_at_all:World-v0"], "cannot import module 'nowhere_at_all'"),
-        (["--lerning-rate", "1"], "--learning_rate"),
+        (["--lerning-rate", "1"], "--learning-rate"),
         (["--gamma", "high"], "--gamma"),
         (["--preset", "natur"], "'nature'"),
         (["--backbone", "naturre"], "'nature'"),
@@ -71,14 +71,14 @@ def fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Fails:
         (["--world.sticky", "1.5"], "sticky"),
         (["--world.sticky", "0.5"], "Atari"),
         (["--seed", "-1"], "seed"),
-        (["--learning-rate", "nan"], "learning_rate"),
+        (["--learning-rate", "nan"], "learning-rate"),
         (["--eval.episodes", "0"], "eval.episodes"),
-        (["--eval.final-episodes", "0"], "eval.final_episodes"),
-        (["--eval.every-env-steps", "-1"], "eval.every_env_steps"),
+        (["--eval.final-episodes", "0"], "eval.final-episodes"),
+        (["--eval.every-env-steps", "-1"], "eval.every-env-steps"),
         (["--eval.epsilon", "2"], "eval.epsilon"),
-        (["--total-minutes", "-1"], "total_minutes"),
-        (["--total-minutes", "nan"], "total_minutes"),
-        (["--stop-at-return", "nan"], "stop_at_return"),
+        (["--total-minutes", "-1"], "total-minutes"),
+        (["--total-minutes", "nan"], "total-minutes"),
+        (["--stop-at-return", "nan"], "stop-at-return"),
         (["--ensemble-size", "1000000"], "--ensemble-size"),
         (["--resume", "/nowhere/run"], "no run folder"),
     ],
@@ -362,7 +362,7 @@ def test_a_world_that_cannot_be_drawn_costs_the_film_and_not_the_run(
 
 
 def test_a_checkpoint_interval_that_would_never_end_is_refused(fails: Fails) -> None:
-    assert "checkpoint_every_env_steps" in fails("--checkpoint-every-env-steps", "0")
+    assert "checkpoint-every-env-steps" in fails("--checkpoint-every-env-steps", "0")
 
 
 @pytest.mark.parametrize("name", ["dqn", "ppo", "actor_critic", "reinforce", "sb3"])

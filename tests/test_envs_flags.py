@@ -17,7 +17,7 @@ from envs.scenes import Config, main
         (["--every", "100000000"], "--every must be from 1 to 10,000, not 100000000"),
         (["--frames", "many"], "--frames must be a number from 1 to 10^9, not 'many'"),
         (["--epsilon", "nan"], "--epsilon must be from 0 to 1, not nan"),
-        (["--world.image-size", "100000"], "--world.image_size must be from 1 to 1,024, not 100000"),
+        (["--world.image-size", "100000"], "--world.image-size must be from 1 to 1,024, not 100000"),
         (["--world.sticky", "1"], "{None}|{FLOAT from 0 to below 1}"),
         (["--out", "a" * 3_000], f"no possible path: '{'a' * 40}' (File name too long)"),
         (["--out", "~nobody_of_that_name"], "no possible path: '~nobody_of_that_name'"),

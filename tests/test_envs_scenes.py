@@ -152,7 +152,7 @@ def test_splits_without_frames_are_named(
         (["--interventions", "2"], "--interventions must be from 0 to 1"),
         (["--epsilon", "-1"], "--epsilon must be from 0 to 1"),
         (["--frames", "0"], "--frames must be from 1 to 10^9"),
-        (["--random-episodes", "1.5"], "--random_episodes must be from 0 to 1"),
+        (["--random-episodes", "1.5"], "--random-episodes must be from 0 to 1"),
         (["--observe", "objects"], "random play observes nothing"),
     ],
 )

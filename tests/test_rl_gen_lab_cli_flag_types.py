@@ -58,8 +58,8 @@ def test_numbers_and_paths_keep_their_types() -> None:
         ("--share half", "--share must be a number from 0 to 1, not 'half'"),
         ("--weights 1 nan", "--weights takes [FLOAT from 0 to 10^12 [FLOAT from 0 to 10^12 ...]], not 1 nan"),
         ("--pair 3 10", "--pair takes INT from 1 to 9 INT from 1 to 9, not 3 10"),
-        ("--inner.count 0", "--inner.count takes {None}|{INT from 1 to 1,000,000}, not 0"),
-        ("--inner.count 1.5", "--inner.count takes {None}|{INT from 1 to 1,000,000}, not 1.5"),
+        ("--inner.count 0", "--inner.count takes a whole number from 1 to 1,000,000, or None, not 0"),
+        ("--inner.count 1.5", "--inner.count takes a whole number from 1 to 1,000,000, or None, not 1.5"),
     ],
 )
 def test_a_refusal_names_the_flag_its_range_and_what_was_typed(flags: str, said: str) -> None:

@@ -19,7 +19,7 @@ def presets(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("argv", "hint"),
     [
-        (["--learning_rat", "1"], "--learning_rate"),
+        (["--learning_rat", "1"], "--learning-rate"),
         (["--loss", "mae"], "huber"),
         (["--total_env_steps", "x"], "x"),
     ],
@@ -73,7 +73,7 @@ def test_a_flag_can_be_read_before_parsing() -> None:
 def test_of_like_flags_only_the_nearest_names_are_given(presets: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read(["--learning_rat", "1"], presets)
-    assert str(caught.value) == "Unrecognized options: --learning_rat, 1 - did you mean --learning_rate?"
+    assert str(caught.value) == "Unrecognized options: --learning_rat, 1 - did you mean --learning-rate?"
     with pytest.raises(ConfigError) as caught:
         read(["--zzz", "1", "--no-duble"], presets)
-    assert str(caught.value).endswith(" - did you mean --no_double or --double?")
+    assert str(caught.value).endswith(" - did you mean --no-double or --double?")

@@ -106,8 +106,8 @@ def test_flags_out_of_range_are_refused_in_a_line_that_names_them(number: Settin
             continue
         with pytest.raises((UserError, ValueError)) as refused:
             read(number, f"--{number.flag}", str(value))
-        message = str(refused.value)
-        assert message.startswith(f"--{number.flag} ") or message.startswith(f"--{number.flag}:"), message
+        message, flag = str(refused.value), number.flag.replace("_", "-")
+        assert message.startswith((f"--{flag} ", f"--{flag}:")), message
         assert "\n" not in message and "Interval(" not in message and "class '" not in message and len(message) < 160
 
 
@@ -120,7 +120,7 @@ def test_help_shows_the_range_of_every_number(command: str, capsys: pytest.Captu
     assert stopped.value.code == 0
     for number in NUMBERS:
         if number.command == command:
-            assert f"--{number.flag}" in shown and in_words(number.range) in shown, number.flag
+            assert f"--{number.flag.replace('_', '-')}" in shown and in_words(number.range) in shown, number.flag
 
 
 def test_a_range_is_said_and_kept_in_unions_and_tuples() -> None:

@@ -106,7 +106,7 @@ def _one_line(box: str) -> str:
     if message.startswith("Error parsing "):
         message = _refused_value(message, text)
     unknown = re.findall(r"--[\w.-]+", message.partition("Unrecognized options:")[2])
-    flags = [flag for line in re.findall(r"^--.*", similar, re.MULTILINE) for flag in re.findall(r"--[\w.]+", line)]
+    flags = [flag for line in re.findall(r"^--.*", similar, re.MULTILINE) for flag in re.findall(r"--[\w.-]+", line)]
     if unknown and flags:
         flags.sort(key=lambda flag: max(_similarity(flag, typed) for typed in unknown), reverse=True)
         message += f" - did you mean {' or '.join(flags[:3])}?"
