@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import doctest
 import functools
 import importlib
@@ -269,3 +270,11 @@ def test_the_readme_maps_every_folder_of_code() -> None:
     (folder_map,) = re.findall(r"^## Folders\n+```\n(.*?)^```", text("README.md"), re.MULTILINE | re.DOTALL)
     missing = [folder.name for folder in folders if f" {folder.name}/" not in folder_map]
     assert not missing
+
+
+def test_the_minutes_of_make_pong_are_those_of_its_recorded_runs() -> None:
+    with (ROOT / "results" / "pong.csv").open(encoding="utf-8", newline="") as file:
+        minutes = [float(row["minutes"]) for row in csv.DictReader(file) if row["what"] == "make pong"]
+    said = re.search(r"(\d+) to (\d+) minutes on 2 cores \((\d+) runs\)", text("README.md"))
+    assert said is not None
+    assert [int(number) for number in said.groups()] == [round(min(minutes)), round(max(minutes)), len(minutes)]
