@@ -53,8 +53,9 @@ class ScaledConv2d(nn.Conv2d):
         if self._folds(x) and torch.is_grad_enabled() and self.weight.requires_grad:
             # fold before converting: moving uint8 costs a quarter of moving float32
             x, mean, weight = (fold(tensor, self.stride[0]) for tensor in (x, self.mean[None], weight))
-            return F.conv2d(x.to(weight.dtype) - mean, weight, self.bias)
-        return F.conv2d(x.to(weight.dtype) - self.mean, weight, self.bias, self.stride, self.padding)
+            return F.conv2d(x.to(weight.dtype, copy=True).sub_(mean), weight, self.bias)
+        centered = x.to(weight.dtype, copy=True).sub_(self.mean)  # in place: no second pass over the memory
+        return F.conv2d(centered, weight, self.bias, self.stride, self.padding)
 
     def _folds(self, x: Tensor) -> bool:
         """Return whether to fold frames (space to depth): on a CPU, where strides divide the kernel and the frame.
