@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import gymnasium as gym
+import numpy as np
 from gymnasium import wrappers as w
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -102,7 +103,10 @@ def make_env(
     env_id = names.resolve(name)
     config = as_registered(env_id, config)
     with _refusals(name):
-        return _make_copy(name, env_id, config, observe, inner, render_mode)
+        env = _make_copy(name, env_id, config, observe, inner, render_mode)
+    # Vector environments copy observations into arrays of this type, whatever an environment of a user's own returns.
+    dtype = env.observation_space.dtype
+    return w.TransformObservation(env, lambda obs: np.asarray(obs, dtype), env.observation_space)
 
 
 def _make_copy(

@@ -45,6 +45,13 @@ def test_infos_of_any_kind_disturb_no_agent(agent: str, tmp_path: Path) -> None:
     assert (found.videos / "final.mp4").stat().st_size > 500
 
 
+@WARNINGS
+def test_observations_of_another_type_than_their_space_are_played_too(agent: str, tmp_path: Path) -> None:
+    with odd_envs.registered(observes=lambda steps: np.array([steps, 0.1, 0.0]), renders=moving) as name:
+        found, said = whole_life(agent, tmp_path, name)
+    assert "no video" not in said and (found.videos / "play.mp4").exists()
+
+
 ACTIONS: dict[str, spaces.Space[Any]] = {
     "Discrete": spaces.Discrete(3, start=5, dtype=np.int8),
     "MultiDiscrete": spaces.MultiDiscrete([[3, 2], [2, 2]], start=[[1, 0], [-1, 0]], dtype=np.int8),
