@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,8 @@ class Odd(gym.Env[Any, Any]):
     never ends). closing: `close` raises. renders: what `render` returns, or raises if it is an exception.
     space, observes: the observation space, and what is observed after so many steps. pays: the reward.
     exits: the method ("constructor", "reset", ...) that calls `sys.exit`, step and render not before the second step.
-    licenses: how many copies may be in use at a time; the next one's `reset` raises.
+    licenses: how many copies may be in use at a time; the next one's `reset` raises. moves_to: the working directory
+    that `reset` changes to.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "human"], "render_fps": 30}
@@ -46,13 +48,14 @@ class Odd(gym.Env[Any, Any]):
         pays: Any = 1.0,
         exits: str = "",
         licenses: int = 0,
+        moves_to: str = "",
     ) -> None:
         self.render_mode = render_mode
         self.observation_space = spaces.Box(-1.0, 1.0, (3,), np.float32) if space is None else space
         self.action_space = spaces.Discrete(2) if actions is None else actions
         self.infos, self.alone, self.length, self.closing, self.renders = infos, alone, length, closing, renders
         self.raises_at, self.observes, self.pays = raises_at, observes, pays
-        self.exits, self.licenses, self.steps = exits, licenses, 0
+        self.exits, self.licenses, self.moves_to, self.steps = exits, licenses, moves_to, 0
         self._exit_in("constructor")
         if alone and Odd.alive:
             raise OSError("port 5005 is in use")
@@ -74,6 +77,8 @@ class Odd(gym.Env[Any, Any]):
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
         self._exit_in("reset")
+        if self.moves_to:
+            os.chdir(self.moves_to)
         Odd.in_use.add(id(self))
         if self.licenses and len(Odd.in_use) > self.licenses:
             raise OSError(f"no more than {self.licenses} licenses")

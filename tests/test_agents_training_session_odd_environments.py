@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,27 @@ def test_observations_of_another_type_than_their_space_are_played_too(agent: str
     with odd_envs.registered(observes=lambda steps: np.array([steps, 0.1, 0.0]), renders=moving) as name:
         found, said = whole_life(agent, tmp_path, name)
     assert "no video" not in said and (found.videos / "play.mp4").exists()
+
+
+@pytest.mark.parametrize("agent", ["ppo", "sb3 a2c"])
+def test_an_environment_that_changes_the_working_directory_leaves_the_run_in_its_folder(
+    agent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    with odd_envs.registered(renders=moving, moves_to=str(elsewhere)) as name:
+        _, said = odd_runs.run(agent, Path("runs"), name)
+        os.chdir(tmp_path)
+        (folder,) = Path("runs").iterdir()
+        found = RunFolder.open(folder)
+        assert "resumed at step" in odd_runs.resume(agent, found, "--total-env-steps", "96")
+        os.chdir(tmp_path)
+        played = odd_runs.play(RunFolder.open(folder))
+    assert not list(elsewhere.iterdir()) and found.read_result()["total_env_steps"] >= 96
+    assert (found.videos / "final.mp4").exists() and (found.videos / "play.mp4").exists()
+    assert f"run folder {folder}\n" in said and f"see {folder}\n" in said and f": {folder}/videos/final.mp4\n" in said
+    assert f": {folder}/videos/play.mp4 and {folder}/videos/play.gif\n" in played
 
 
 ACTIONS: dict[str, spaces.Space[Any]] = {

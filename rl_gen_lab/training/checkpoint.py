@@ -15,7 +15,7 @@ def check_identity(state: dict[str, Any], identity: dict[str, str], run: RunFold
     for name, value in identity.items():
         if state["identity"].get(name) != value:
             raise CheckpointError(
-                f"{run.path} was trained with {name} {state['identity'].get(name)}, here it is {value}"
+                f"{run} was trained with {name} {state['identity'].get(name)}, here it is {value}"
             )
 
 
