@@ -1,4 +1,4 @@
-"""Wrapper that filters `info` and closes without raising, for the copies of a vector environment."""
+"""Wrapper that filters `info` and closes without raising, for the copies of a vector environment; what they raise."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import sys
 from typing import Any
 
 import gymnasium as gym
+
+# What code of a user's own may raise. `sys.exit` in it ends a program of its own, not the training that runs it.
+RAISES = (Exception, SystemExit)
 
 
 class Contained(gym.Wrapper[Any, Any, Any, Any]):
@@ -44,10 +47,14 @@ def close_quietly(env: gym.Env[Any, Any]) -> None:
     """Close an environment that is of no more use; what that raises is one line on stderr."""
     try:
         env.close()
-    except Exception as error:  # an environment of the user's own may raise anything
+    except RAISES as error:
         name = env.spec.id if env.spec is not None else str(env)
-        why = " ".join(f"{type(error).__name__}: {error}".split())
-        say_once(f"note: environment {name} could not be closed ({why})")
+        say_once(f"note: environment {name} could not be closed ({described(error)})")
+
+
+def described(error: BaseException) -> str:
+    """Return the type of an error and what it says, on one line."""
+    return " ".join(f"{type(error).__name__}: {error}".split()).removesuffix(":")
 
 
 @functools.cache

@@ -21,7 +21,7 @@ class Odd(gym.Env[Any, Any]):
     infos: what `info` holds differs from step to step. alone: a second copy raises. length: steps of an episode (0: it
     never ends). closing: `close` raises. renders: what `render` returns, or raises if it is an exception.
     space, observes: the observation space, and what is observed after so many steps. pays: the reward.
-    exits: the method ("constructor", "reset", ...) that calls `sys.exit`, step and render not before the second step.
+    exits: the method ("constructor", "reset", ...) that calls `sys.exit`, step and render after the first step.
     licenses: how many copies may be in use at a time; the next one's `reset` raises. moves_to: the working directory
     that `reset` changes to.
     """
@@ -98,7 +98,7 @@ class Odd(gym.Env[Any, Any]):
     def render(self) -> Any:
         if self.render_mode == "human":
             return None
-        if self.steps > 1:
+        if self.steps:
             self._exit_in("render")
         rendered = self.renders(self.steps) if callable(self.renders) else self.renders
         if isinstance(rendered, Exception):

@@ -74,6 +74,25 @@ def test_an_environment_that_changes_the_working_directory_leaves_the_run_in_its
     assert f": {folder}/videos/play.mp4 and {folder}/videos/play.gif\n" in played
 
 
+@pytest.mark.parametrize("method", ["constructor", "reset", "step"])
+def test_an_environment_that_calls_sys_exit_ends_training_with_a_line_and_exit_code_2(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for agent in ("ppo", "sb3 a2c"):
+        with odd_envs.registered(exits=method) as name, pytest.raises(SystemExit) as stopped:
+            odd_runs.run(agent, tmp_path, name)
+        (line,) = capsys.readouterr().err.splitlines()
+        assert stopped.value.code == 2 and name in line and line.endswith("SystemExit")
+
+
+@pytest.mark.parametrize(("method", "said"), [("render", "no video: "), ("close", "done: 4.00")])
+def test_an_environment_that_calls_sys_exit_after_training_is_scored(method: str, said: str, tmp_path: Path) -> None:
+    with odd_envs.registered(exits=method, renders=moving) as name:
+        found, printed = odd_runs.run("ppo", tmp_path, name)
+        assert "4.00 ± 0.00" in odd_runs.play(found)
+    assert said in printed and found.read_result()["status"] == "finished"
+
+
 ACTIONS: dict[str, spaces.Space[Any]] = {
     "Discrete": spaces.Discrete(3, start=5, dtype=np.int8),
     "MultiDiscrete": spaces.MultiDiscrete([[3, 2], [2, 2]], start=[[1, 0], [-1, 0]], dtype=np.int8),

@@ -12,7 +12,7 @@ from small_envs import PLAIN
 from envs.atari import UnusableEnvError
 from envs.config import EnvConfig
 from envs.copies import Contained, close_quietly, say_once
-from envs.factory import EMULATOR_INFO, make_vec
+from envs.factory import EMULATOR_INFO, make_env, make_vec
 
 
 def test_infos_that_gymnasium_cannot_merge_stay_below_the_vector_environment() -> None:
@@ -53,6 +53,21 @@ def test_an_environment_that_cannot_be_closed_says_so_once(capsys: pytest.Captur
     assert Odd.closed == 4
     said = capsys.readouterr().err.splitlines()
     assert said == ["note: environment test/Odd-v0 could not be closed (AttributeError: 'NoneType' object has no attribute 'viewer')"]  # fmt: skip  # noqa: E501
+
+
+def test_an_environment_that_calls_sys_exit_ends_no_process(capsys: pytest.CaptureFixture[str]) -> None:
+    say_once.cache_clear()
+    with odd_envs.registered(exits="close") as name:
+        make_vec(name, 2).close()
+        close_quietly(make_env(name))
+    said = capsys.readouterr().err.splitlines()
+    assert said == ["note: environment test/Odd-v0 could not be closed (SystemExit)"]
+    refused = pytest.raises(UnusableEnvError, match="'test/Odd-v0' cannot be made: SystemExit$")
+    with odd_envs.registered(exits="constructor") as name:
+        with refused:
+            make_vec(name, 2)
+        with refused:
+            make_env(name)
 
 
 def test_copies_that_were_made_before_one_failed_are_closed() -> None:

@@ -12,6 +12,7 @@ from agents.training.env_runner import EnvStepError
 from agents.training.environments import make_vec
 from envs import names
 from envs.config import EnvConfig
+from envs.copies import RAISES, described
 from rl_gen_lab.cli.errors import ConfigError
 
 
@@ -55,8 +56,8 @@ class LearnerEnv:
         """
         try:
             obs, info = self.vec.reset(seed=seed)
-        except Exception as error:
-            raise EnvStepError(f"{self._here()}: its reset raised {type(error).__name__}: {error}") from error
+        except RAISES as error:
+            raise EnvStepError(f"{self._here()}: its reset raised {described(error)}") from error
         self._begin(info)
         return np.asarray(obs)
 
@@ -64,8 +65,8 @@ class LearnerEnv:
         """Return observations, rewards, dones and infos after the actions (N,) or (N, A). Raises: EnvStepError."""
         try:
             obs, reward, terminated, truncated, info = self.vec.step(actions)
-        except Exception as error:
-            raise EnvStepError(f"{self._here()}: it raised {type(error).__name__}: {error}") from error
+        except RAISES as error:
+            raise EnvStepError(f"{self._here()}: it raised {described(error)}") from error
         reward = np.asarray(reward, dtype=np.float64)
         if not np.isfinite(reward).all():
             raise EnvStepError(f"{self._here()}: reward {reward} is not finite")

@@ -11,6 +11,7 @@ import numpy as np
 
 from agents.rl.interfaces import Policy
 from agents.training.env_runner import EnvStepError
+from envs.copies import RAISES, described
 from rl_gen_lab.cli.errors import UserError
 from rl_gen_lab.compute.seeding import Generators
 
@@ -36,9 +37,8 @@ def guarded(env_id: str, step: int, doing: str, call: Callable[[], T]) -> T:
         return call()
     except UserError:
         raise
-    except Exception as error:  # an environment of the user's own may raise anything
-        why = f"{type(error).__name__}: {error}"
-        raise EnvStepError(f"environment {env_id}, step {step}: its {doing} raised {why}") from error
+    except RAISES as error:
+        raise EnvStepError(f"environment {env_id}, step {step}: its {doing} raised {described(error)}") from error
 
 
 def moments(
