@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 import gymnasium as gym
+from gymnasium.vector import VectorEnv
 
 # What code of a user's own may raise. `sys.exit` in it ends a program of its own, not the training that runs it.
 RAISES = (Exception, SystemExit)
@@ -23,11 +24,12 @@ class Contained(gym.Wrapper[Any, Any, Any, Any]):
     def __init__(self, env: gym.Env[Any, Any], keep: tuple[str, ...] = ()) -> None:
         """keep: the keys of `info` to pass on."""
         super().__init__(env)
-        self.keep = keep
+        self.keep, self.was_reset = keep, False
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         """Reset, and return the observation with the kept part of the info."""
         obs, info = self.env.reset(seed=seed, options=options)
+        self.was_reset = True
         return obs, self._kept(info)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
@@ -41,6 +43,17 @@ class Contained(gym.Wrapper[Any, Any, Any, Any]):
     def close(self) -> None:
         """Close the environment; say in one line what that raised."""
         close_quietly(self.env)
+
+
+def fewer_copies(vec: VectorEnv[Any, Any, Any]) -> str:
+    """Return the advice to make fewer copies where the first `reset` failed in a later one (a port, a lock), or ""."""
+    reset = sum(env.was_reset for env in getattr(vec, "envs", ()))  # ale-py's has no list of its copies
+    return f"; {counted(reset)} could be (--num-envs {reset})" if 0 < reset < vec.num_envs else ""
+
+
+def counted(copies: int) -> str:
+    """Return a number of copies in words."""
+    return f"{copies} cop{'y' if copies == 1 else 'ies'}"
 
 
 def close_quietly(env: gym.Env[Any, Any]) -> None:

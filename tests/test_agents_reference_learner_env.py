@@ -31,11 +31,17 @@ def adapter(name: str, num_envs: int = 1, world: EnvConfig = EnvConfig()) -> Lea
     return LearnerVecEnv(LearnerEnv(name, num_envs, world))
 
 
+def test_more_copies_than_can_be_reset_together_are_refused_with_their_number() -> None:
+    words = r"vector step 0 of 3 copies: its reset raised OSError: .* 2 licenses; 2 copies could be \(--num-envs 2\)$"
+    with odd_envs.registered(licenses=2) as name, pytest.raises(EnvStepError, match=words):
+        LearnerEnv(name, 3, EnvConfig())
+
+
 @pytest.mark.parametrize(("method", "words"), [("step", "step 1 of 2 copies: it"), ("reset", "step 0 .*: its reset")])
 def test_an_environment_that_calls_sys_exit_is_named(method: str, words: str) -> None:
     with odd_envs.registered(exits=method) as name:
-        env = LearnerEnv(name, 2, EnvConfig())
         with pytest.raises(EnvStepError, match=f"environment test/Odd-v0, vector {words} raised SystemExit$"):
+            env = LearnerEnv(name, 2, EnvConfig())
             env.reset(1)
             for _ in range(2):
                 env.step(np.zeros(2, np.int64))

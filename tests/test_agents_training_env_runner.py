@@ -188,6 +188,12 @@ def test_a_world_broken_at_its_reset_is_named(bad: str) -> None:
         VectorEnvRunner(register_bad(bad, 0), 2, EnvConfig(), Generators(1))
 
 
+def test_more_copies_than_can_be_reset_together_are_refused_with_their_number() -> None:
+    words = r"vector step 0 of 3 copies: its reset raised OSError: .* 2 licenses; 2 copies could be \(--num-envs 2\)$"
+    with odd_envs.registered(licenses=2) as name, pytest.raises(EnvStepError, match=words):
+        VectorEnvRunner(name, 3, EnvConfig(), Generators(1))
+
+
 @pytest.mark.parametrize(("method", "words"), [("step", "step 1 of 2 copies: it"), ("reset", "step 0 .*: its reset")])
 def test_an_environment_that_calls_sys_exit_is_named(method: str, words: str) -> None:
     with odd_envs.registered(exits=method) as name:

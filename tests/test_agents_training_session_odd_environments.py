@@ -135,6 +135,17 @@ def test_an_environment_of_one_copy_is_evaluated_after_training(agent: str, tmp_
     assert Odd.alive == 0
 
 
+@pytest.mark.parametrize("copies", [1, 2])
+def test_an_environment_without_another_license_is_evaluated_after_training(
+    copies: int, agent: str, tmp_path: Path
+) -> None:
+    with odd_envs.registered(licenses=copies, renders=moving) as name:
+        found, said = whole_life(agent, tmp_path, name, "--num-envs", str(copies))
+    assert "note: there is no second copy for evaluations, so the agent is evaluated after training" in said
+    assert said.count("evaluation of 2 episodes") == 1 and "done: 4.00" in said
+    assert (found.videos / "final.mp4").exists() and (found.videos / "play.mp4").exists()
+
+
 @pytest.mark.parametrize("agent", ["dqn", "sb3 a2c"])
 def test_more_copies_than_there_can_be_are_refused_before_training(
     agent: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

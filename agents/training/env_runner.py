@@ -16,7 +16,7 @@ from agents.rl.interfaces import Episode, Step
 from agents.training.environments import make_vec
 from envs import names
 from envs.config import EnvConfig
-from envs.copies import RAISES, described
+from envs.copies import RAISES, counted, described, fewer_copies
 from rl_gen_lab.cli.errors import UserError
 from rl_gen_lab.compute.seeding import Generators
 
@@ -63,7 +63,8 @@ class VectorEnvRunner:
         try:
             self.obs, info = self.vec.reset(seed=self.seeds.integer("env", self.restarts))
         except RAISES as error:
-            raise EnvStepError(f"{self._here()}: its reset raised {described(error)}") from error
+            why = described(error) + fewer_copies(self.vec)
+            raise EnvStepError(f"{self._here()}: its reset raised {why}") from error
         self._check(self.obs, np.zeros(self.num_envs))
         self.first = np.ones(self.num_envs, dtype=bool)
         self._ended = np.zeros(self.num_envs, dtype=bool)
@@ -137,7 +138,7 @@ class VectorEnvRunner:
         return np.asarray(info["lives"]) if self._lives_end_value else np.zeros(self.num_envs)
 
     def _here(self) -> str:
-        return f"environment {self.env_id}, vector step {self.steps} of {self.num_envs} copies"
+        return f"environment {self.env_id}, vector step {self.steps} of {counted(self.num_envs)}"
 
     def _check(self, obs: np.ndarray, reward: np.ndarray) -> None:
         expected = (self.num_envs, *(self.observation_space.shape or ()))
