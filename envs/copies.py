@@ -7,14 +7,16 @@ import sys
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 from gymnasium.vector import VectorEnv
 
 # What code of a user's own may raise. `sys.exit` in it ends a program of its own, not the training that runs it.
 RAISES = (Exception, SystemExit)
+LARGEST = float(np.finfo(np.float32).max)  # reward: learners compute in float32
 
 
 class Contained(gym.Wrapper[Any, Any, Any, Any]):
-    """Wrapper that passes on the chosen keys of `info` only, and closes without raising.
+    """Wrapper that passes on the chosen keys of `info` only, and rewards that are numbers; closes without raising.
 
     Gymnasium's vector environments merge the infos of their copies into arrays whose type and shape the first one
     decides: a None that becomes a number, an array of another length or a second player's lives would end a training
@@ -33,8 +35,10 @@ class Contained(gym.Wrapper[Any, Any, Any, Any]):
         return obs, self._kept(info)
 
     def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
-        """Step, and return the kept part of the info."""
+        """Step, and return the kept part of the info. Raises: ValueError for a reward that is no number."""
         obs, reward, terminated, truncated, info = self.env.step(action)
+        if not (isinstance(reward, float) and -LARGEST <= reward <= LARGEST):  # np.float64 is a float
+            reward = as_reward(reward)
         return obs, reward, terminated, truncated, self._kept(info)
 
     def _kept(self, info: Any) -> dict[str, Any]:
@@ -43,6 +47,26 @@ class Contained(gym.Wrapper[Any, Any, Any, Any]):
     def close(self) -> None:
         """Close the environment; say in one line what that raised."""
         close_quietly(self.env)
+
+
+def as_reward(reward: Any) -> float:
+    """Return a reward as a float; whether it is finite is for the caller to say.
+
+    Raises: ValueError for what is no number (text, None, an array with axes) and for one beyond float32.
+    """
+    if shape := np.shape(reward):
+        raise ValueError(f"its reward is an array of shape {shape} instead of a number")
+    try:
+        if isinstance(reward, str | bytes | complex):  # of which float() would read some
+            raise TypeError
+        number = float(reward)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"its reward is {reward!r} instead of a number") from error
+    except OverflowError as error:
+        raise ValueError(f"its reward is an {type(reward).__name__} too large for float32") from error
+    if LARGEST < abs(number) < np.inf:
+        raise ValueError(f"its reward is {number:g}, too large for float32")
+    return number
 
 
 def fewer_copies(vec: VectorEnv[Any, Any, Any]) -> str:
