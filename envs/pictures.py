@@ -56,7 +56,7 @@ class ImageFormat:
         image = np.asarray(observation)
         if image.dtype != np.uint8 or self.top != 255:
             if self.dtype == np.uint8 and image.dtype.kind not in "biu":  # from 0 to 1 they would all be black
-                raise ValueError(f"an observation holds {image.dtype}, its space uint8: give bytes, or a space of floats")
+                raise ValueError(f"an observation holds {image.dtype}, its space uint8: give bytes or change the space")
             low, high, scale = image.min(), image.max(), 255 / self.top
             if not (low * scale > -0.5 and high * scale < 255.5):  # what rounds to a byte; NaN is neither
                 raise ValueError(f"an observation holds {low} to {high}, its space 0 to {self.top:g}")

@@ -39,12 +39,12 @@ def test_more_copies_than_can_be_reset_together_are_refused_with_their_number() 
 
 @pytest.mark.parametrize(("method", "words"), [("step", "step 1 of 2 copies: it"), ("reset", "step 0 .*: its reset")])
 def test_an_environment_that_calls_sys_exit_is_named(method: str, words: str) -> None:
-    with odd_envs.registered(exits=method) as name:
-        with pytest.raises(EnvStepError, match=f"environment test/Odd-v0, vector {words} raised SystemExit$"):
-            env = LearnerEnv(name, 2, EnvConfig())
-            env.reset(1)
-            for _ in range(2):
-                env.step(np.zeros(2, np.int64))
+    named = pytest.raises(EnvStepError, match=f"environment test/Odd-v0, vector {words} raised SystemExit$")
+    with odd_envs.registered(exits=method) as name, named:
+        env = LearnerEnv(name, 2, EnvConfig())
+        env.reset(1)
+        for _ in range(2):
+            env.step(np.zeros(2, np.int64))
 
 
 def test_a_game_cut_by_its_frame_limit_is_a_truncation_with_its_own_last_frame() -> None:

@@ -81,7 +81,7 @@ def test_copies_that_cannot_be_reset_together_play_in_one() -> None:
         found = evaluate(name, EnvConfig(), zeros, 3, 1)
         assert found.returns == [4.0] * 3 and odd_envs.Odd.alive == 0
         held = VectorEnvRunner(name, 2, EnvConfig(), Generators(1))
-        with pytest.raises(EnvStepError, match="no more than 2 licenses$"):
+        with pytest.raises(EnvStepError, match=r"no more than 2 licenses$"):
             evaluate(name, EnvConfig(), zeros, 3, 1)
         held.close()
 

@@ -73,7 +73,7 @@ def test_an_environment_that_calls_sys_exit_ends_no_process(capsys: pytest.Captu
         close_quietly(make_env(name))
     said = capsys.readouterr().err.splitlines()
     assert said == ["note: environment test/Odd-v0 could not be closed (SystemExit)"]
-    refused = pytest.raises(UnusableEnvError, match="'test/Odd-v0' cannot be made: SystemExit$")
+    refused = pytest.raises(UnusableEnvError, match=r"'test/Odd-v0' cannot be made: SystemExit$")
     with odd_envs.registered(exits="constructor") as name:
         with refused:
             make_vec(name, 2)

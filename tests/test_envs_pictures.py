@@ -14,6 +14,7 @@ from envs.pictures import ImageFormat, image_format
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*WARN:UserWarning")  # of Gymnasium's own checker
 
+
 def box(*shape: int, dtype: Any = np.uint8, high: float = 255, low: float = 0) -> spaces.Box:
     return spaces.Box(low, high, shape, dtype)
 
