@@ -134,7 +134,7 @@ class Play:
         """Read the agent of a run folder. Raises: CheckpointError, ConfigError."""
         run = newest_run(RUNS, config.which) if config.run is None else RunFolder.open(config.run)
         if config.run is None:
-            print(f"playing the newest run, {run.path}")
+            print(f"playing the newest run, {run}")
         saved = run.read_config()
         sampled = True if config.stochastic else False if config.greedy else None
         policy = load_policy(run, config.which, sampled)
@@ -189,7 +189,8 @@ class Play:
         video = self.run.videos / ("play.mp4" if overlay is None else "captioned.mp4")
         write_mp4(video, recorded.frames)
         write_gif(video.with_suffix(".gif"), recorded.frames)
-        print(f"{in_words(recorded)}: {video} and {video.with_suffix('.gif')}")
+        files = map(self.run.shown, (video, video.with_suffix(".gif")))
+        print(f"{in_words(recorded)}: {' and '.join(files)}")
 
     def watch(self, seed: int, max_steps: int) -> None:
         """Play an episode in a window. Raises: ConfigError for an environment without one, EnvStepError."""

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import gymnasium as gym
+import numpy as np
 from gymnasium import wrappers as w
 from gymnasium.envs.registration import load_env_creator
 from gymnasium.vector import AutoresetMode, VectorEnv
@@ -21,7 +22,7 @@ from envs import names
 from envs.actions import standard_actions
 from envs.atari import emulator_arguments, make_atari_vec, preprocessed, with_noop_zero
 from envs.config import EnvConfig, UnknownEnvError
-from envs.copies import Contained, close_quietly
+from envs.copies import RAISES, Contained, close_quietly, described
 from envs.registration import UnusableEnvError, as_registered, variant_of
 from envs.serial import SerialVectorEnv
 from envs.standard import standard_view
@@ -102,7 +103,10 @@ def make_env(
     env_id = names.resolve(name)
     config = as_registered(env_id, config)
     with _refusals(name):
-        return _make_copy(name, env_id, config, observe, inner, render_mode)
+        env = _make_copy(name, env_id, config, observe, inner, render_mode)
+    # Vector environments copy observations into arrays of this type, whatever an environment of a user's own returns.
+    dtype = env.observation_space.dtype
+    return w.TransformObservation(env, lambda obs: np.asarray(obs, dtype), env.observation_space)
 
 
 def _make_copy(
@@ -145,7 +149,7 @@ def _refusals(name: str, made: Sequence[gym.Env[Any, Any]] = (), num_envs: int =
     """Raise UnusableEnvError for whatever a constructor raises; a package may be missing. Closes what was made."""
     try:
         yield
-    except Exception as error:
+    except RAISES as error:
         for env in made:
             close_quietly(env)
         if isinstance(error, UnknownEnvError):
@@ -153,10 +157,10 @@ def _refusals(name: str, made: Sequence[gym.Env[Any, Any]] = (), num_envs: int =
         raise unusable(name, error, num_envs, len(made)) from error
 
 
-def unusable(name: str, error: Exception, num_envs: int = 1, made: int = 0) -> UnusableEnvError:
+def unusable(name: str, error: BaseException, num_envs: int = 1, made: int = 0) -> UnusableEnvError:
     """Return the refusal of an environment whose constructor raised. made: copies of `num_envs` that it made before."""
     copies = f" in {num_envs} copies at once, only {made} could be (--num-envs {made})" if made else ""
-    return UnusableEnvError(f"env {name!r} cannot be made{copies}: {type(error).__name__}: {error}")
+    return UnusableEnvError(f"env {name!r} cannot be made{copies}: {described(error)}")
 
 
 def _observation_view(env: gym.Env[Any, Any], config: EnvConfig, observe: Wrapper | None) -> gym.Env[Any, Any]:

@@ -20,6 +20,7 @@ import gymnasium as gym
 from gymnasium.envs.registration import EnvSpec, load_env_creator, parse_env_id
 
 from envs.config import UnknownEnvError
+from envs.copies import RAISES, described
 
 gym.register_envs(ale_py)
 
@@ -68,9 +69,8 @@ def resolve(name: str) -> str:
     if module:
         try:
             _import(module, rest)
-        except Exception as error:  # a module of the user's own may raise anything
-            why = f"{type(error).__name__}: {error}"
-            raise UnknownEnvError(f"env {name!r}: cannot import module {module!r} ({why})") from error
+        except RAISES as error:
+            raise UnknownEnvError(f"env {name!r}: cannot import module {module!r} ({described(error)})") from error
         if rest not in gym.registry:
             raise UnknownEnvError(f"env {name!r}: module {module!r} registers no {rest!r}" + _nearest(rest))
         return name

@@ -26,7 +26,10 @@ CHANNELS_AT_ONCE = 4  # what OpenCV scales in one call
 
 @dataclass(frozen=True)
 class ImageFormat:
-    """The layout of an image observation. first: its channels are its first axis; top: the maximum pixel value."""
+    """The layout of an image observation. first: its channels are its first axis; top: the maximum pixel value.
+
+    dtype: the type of its space, which what is observed may not have.
+    """
 
     height: int
     width: int
@@ -34,6 +37,7 @@ class ImageFormat:
     axes: int
     first: bool
     top: float
+    dtype: np.dtype[Any]
 
     @property
     def small(self) -> bool:
@@ -42,19 +46,21 @@ class ImageFormat:
 
     def in_bytes(self, env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
         """Wrap an environment of such images to show bytes, (H, W, C) or (H, W)."""
-        if self.top == 255 and not self.first and env.observation_space.dtype == np.uint8:
-            return env
         shape = (self.height, self.width, self.channels)[: self.axes]
-        return w.TransformObservation(env, self.to_bytes, spaces.Box(0, 255, shape, np.uint8))
+        own = self.top == 255 and not self.first and self.dtype == np.uint8
+        space = env.observation_space if own else spaces.Box(0, 255, shape, np.uint8)
+        return w.TransformObservation(env, self.to_bytes, space)
 
     def to_bytes(self, observation: Any) -> np.ndarray:
         """Return an observation as bytes, (H, W, C) or (H, W). Raises: ValueError for one outside its space."""
         image = np.asarray(observation)
         if image.dtype != np.uint8 or self.top != 255:
-            low, high = image.min(), image.max()
-            if not (low >= 0 and high <= self.top):  # NaN is neither
+            if self.dtype == np.uint8 and image.dtype.kind not in "biu":  # from 0 to 1 they would all be black
+                raise ValueError(f"an observation holds {image.dtype}, its space uint8: give bytes or change the space")
+            low, high, scale = image.min(), image.max(), 255 / self.top
+            if not (low * scale > -0.5 and high * scale < 255.5):  # what rounds to a byte; NaN is neither
                 raise ValueError(f"an observation holds {low} to {high}, its space 0 to {self.top:g}")
-            image = np.rint(image * (255 / self.top)).astype(np.uint8)
+            image = np.rint(image * scale).astype(np.uint8)
         return np.ascontiguousarray(np.moveaxis(image, 0, -1)) if self.first else image
 
     def __str__(self) -> str:
@@ -74,7 +80,7 @@ def image_format(space: spaces.Space[Any]) -> ImageFormat | None:
     top = _top(space, min(height, width) < SMALLEST_FRAME)
     if top is None or min(height, width) < (SMALLEST_FRAME if table else SMALLEST_IMAGE):
         return None
-    return ImageFormat(height, width, channels, len(space.shape), first, top)
+    return ImageFormat(height, width, channels, len(space.shape), first, top, np.dtype(space.dtype))
 
 
 def _channels_first(a: int, b: int, c: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import gymnasium as gym
@@ -99,7 +100,8 @@ def _vector_view(env: gym.Env[Any, Any]) -> tuple[gym.Env[Any, Any], str]:
     plain = isinstance(space, spaces.Box) and len(space.shape) == 1
     if not plain:
         env = w.FlattenObservation(env)
-    if not isinstance(env.observation_space, spaces.Box):
+    # Gymnasium flattens a OneOf, to numbers that mean another thing in each step.
+    if not isinstance(env.observation_space, spaces.Box) or any(isinstance(s, spaces.OneOf) for s in _leaves(space)):
         raise ValueError(
             f"env {env.spec.id if env.spec else env}: observations {space} cannot be flattened to a vector"
         )
@@ -116,13 +118,22 @@ def _vector_view(env: gym.Env[Any, Any]) -> tuple[gym.Env[Any, Any], str]:
 
 def _has_numbers(space: spaces.Space[Any]) -> bool:
     """Return whether there is a number in (a part of) an observation that can be read: not in a mission."""
+    return any(map(_flattens, _leaves(space)))
+
+
+def _leaves(space: spaces.Space[Any]) -> Iterator[spaces.Space[Any]]:
+    """Yield the parts of a space that have no parts."""
     if isinstance(space, spaces.Dict | spaces.Tuple):
-        return any(map(_has_numbers, space.values() if isinstance(space, spaces.Dict) else space.spaces))
-    return _flattens(space)
+        for part in space.values() if isinstance(space, spaces.Dict) else space:
+            yield from _leaves(part)
+    else:
+        yield space
 
 
 def _flattens(space: spaces.Space[Any]) -> bool:
-    """Return whether Gymnasium can flatten a part of an observation to something: not custom spaces, nor (0,)."""
+    """Return whether a part of an observation can be flattened to numbers: not text, custom spaces, nor (0,)."""
+    if any(isinstance(leaf, spaces.Text) for leaf in _leaves(space)):  # Gymnasium would number its letters
+        return False
     try:
         flat = spaces.utils.flatten_space(space)
     except (NotImplementedError, ValueError):  # of a custom space, of an empty dictionary

@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
         print("\n".join(f"  {name} {value:.4f}" for name, value in metrics.items()))
     chosen = split.evenly_spaced(config.pictures)
     for file, sentence in attention_map.write(caption, split, chosen, run.path / "pictures") if chosen else []:
-        print(f"{file}: {sentence}")
+        print(f"{run.shown(file)}: {sentence}")
 
 
 if __name__ == "__main__":

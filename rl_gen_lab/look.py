@@ -64,8 +64,9 @@ def main(argv: list[str] | None = None) -> None:
 
     task = load_task(config.run, *TASKS)
     split = open_split(config.run, config.data, config.split)
-    for file, sentence in draw_predictions(task, split, config.pictures, RunFolder.open(config.run)):
-        print(f"{file}: {sentence}" if sentence else file)
+    run = RunFolder.open(config.run)
+    for file, sentence in draw_predictions(task, split, config.pictures, run):
+        print(f"{run.shown(file)}: {sentence}" if sentence else run.shown(file))
 
 
 if __name__ == "__main__":

@@ -30,23 +30,23 @@ COMMON = (  # two evaluations in training, two at its end
 
 def run(agent: str, folder: Path, env: str, *flags: str) -> tuple[RunFolder, str]:
     """Train; return the run's folder and what was printed."""
-    own = AGENTS[agent].split()
+    own, here = AGENTS[agent].split(), folder.absolute()  # the environment may change the working directory
     with contextlib.redirect_stdout(io.StringIO()) as printed:
         command = import_module(f"agents.{agent.split()[0]}")
         command.main(["--env", env, *COMMON.split(), *own, "--runs-dir", str(folder), *flags])
-    (path,) = folder.iterdir()
+    (path,) = here.iterdir()
     return RunFolder.open(path), printed.getvalue()
 
 
 def resume(agent: str, found: RunFolder, *flags: str) -> str:
     """Continue a run; return what was printed."""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        import_module(f"agents.{agent.split()[0]}").main(["--resume", str(found.path), *flags])
+        import_module(f"agents.{agent.split()[0]}").main(["--resume", str(found), *flags])
     return printed.getvalue()
 
 
 def play(found: RunFolder, *flags: str) -> str:
     """Play a run; return what was printed."""
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        import_module("agents.play").main([str(found.path), "--episodes", "2", "--film-steps", "6", *flags])
+        import_module("agents.play").main([str(found), "--episodes", "2", "--film-steps", "6", *flags])
     return printed.getvalue()

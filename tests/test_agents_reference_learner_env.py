@@ -6,10 +6,12 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import odd_envs
 import pytest
 
 from agents.reference.learner_env import LearnerEnv
 from agents.reference.vec_env import LearnerVecEnv
+from agents.training.env_runner import EnvStepError
 from envs.config import EnvConfig
 
 SHORT = "ShortCartPole-v0"  # random play ends now by a fall, now by the time limit
@@ -27,6 +29,22 @@ def _short_cart_pole() -> Any:
 
 def adapter(name: str, num_envs: int = 1, world: EnvConfig = EnvConfig()) -> LearnerVecEnv:
     return LearnerVecEnv(LearnerEnv(name, num_envs, world))
+
+
+def test_more_copies_than_can_be_reset_together_are_refused_with_their_number() -> None:
+    words = r"vector step 0 of 3 copies: its reset raised OSError: .* 2 licenses; 2 copies could be \(--num-envs 2\)$"
+    with odd_envs.registered(licenses=2) as name, pytest.raises(EnvStepError, match=words):
+        LearnerEnv(name, 3, EnvConfig())
+
+
+@pytest.mark.parametrize(("method", "words"), [("step", "step 1 of 2 copies: it"), ("reset", "step 0 .*: its reset")])
+def test_an_environment_that_calls_sys_exit_is_named(method: str, words: str) -> None:
+    named = pytest.raises(EnvStepError, match=f"environment test/Odd-v0, vector {words} raised SystemExit$")
+    with odd_envs.registered(exits=method) as name, named:
+        env = LearnerEnv(name, 2, EnvConfig())
+        env.reset(1)
+        for _ in range(2):
+            env.step(np.zeros(2, np.int64))
 
 
 def test_a_game_cut_by_its_frame_limit_is_a_truncation_with_its_own_last_frame() -> None:

@@ -12,6 +12,7 @@ import odd_envs
 import pytest
 import torch
 from counting_envs import actions_of, assert_same_step
+from odd_envs import Odd
 
 from agents.rl.replay import Replay
 from agents.training.env_runner import EnvStepError, VectorEnvRunner
@@ -185,6 +186,23 @@ def test_a_broken_world_is_named_with_its_step(bad: str, words: str) -> None:
 def test_a_world_broken_at_its_reset_is_named(bad: str) -> None:
     with pytest.raises(EnvStepError, match="environment test/Bad-v0, vector step 0 of 2 copies"):
         VectorEnvRunner(register_bad(bad, 0), 2, EnvConfig(), Generators(1))
+
+
+def test_more_copies_than_can_be_reset_together_are_refused_with_their_number() -> None:
+    words = r"vector step 0 of 3 copies: its reset raised OSError: .* 2 licenses; 2 copies could be \(--num-envs 2\)$"
+    with odd_envs.registered(licenses=2) as name, pytest.raises(EnvStepError, match=words):
+        VectorEnvRunner(name, 3, EnvConfig(), Generators(1))
+
+
+@pytest.mark.parametrize(("method", "words"), [("step", "step 1 of 2 copies: it"), ("reset", "step 0 .*: its reset")])
+def test_an_environment_that_calls_sys_exit_is_named(method: str, words: str) -> None:
+    with odd_envs.registered(exits=method) as name:
+        with pytest.raises(EnvStepError, match=f"environment test/Odd-v0, vector {words} raised SystemExit$"):
+            runner = VectorEnvRunner(name, 2, EnvConfig(), Generators(1))
+            for _ in range(2):
+                runner.step(np.zeros(2, np.int64))
+        if method == "reset":
+            assert not Odd.alive
 
 
 def test_a_broken_reward_of_the_step_that_is_no_transition_does_not_matter() -> None:

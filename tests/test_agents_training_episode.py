@@ -40,6 +40,14 @@ def test_an_environment_that_raises_is_named_with_the_step() -> None:
             list(play)
 
 
+@pytest.mark.parametrize(("method", "step"), [("reset", 0), ("step", 1)])
+def test_an_environment_that_calls_sys_exit_is_named(method: str, step: int) -> None:
+    with odd_envs.registered(exits=method) as name:
+        play = moments(make_env(name), name, always(0), 1, epsilon=0.0, max_steps=9)
+        with pytest.raises(EnvStepError, match=f"test/Odd-v0, step {step}: its {method} raised SystemExit$"):
+            list(play)
+
+
 def test_what_a_user_can_mend_is_passed_on_as_it_is() -> None:
     def refuse() -> Any:
         raise ConfigError("mend this")

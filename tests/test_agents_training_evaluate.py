@@ -76,6 +76,16 @@ def test_an_environment_of_one_copy_plays_its_episodes_one_after_another() -> No
         held.close()
 
 
+def test_copies_that_cannot_be_reset_together_play_in_one() -> None:
+    with odd_envs.registered(licenses=2) as name:
+        found = evaluate(name, EnvConfig(), zeros, 3, 1)
+        assert found.returns == [4.0] * 3 and odd_envs.Odd.alive == 0
+        held = VectorEnvRunner(name, 2, EnvConfig(), Generators(1))
+        with pytest.raises(EnvStepError, match=r"no more than 2 licenses$"):
+            evaluate(name, EnvConfig(), zeros, 3, 1)
+        held.close()
+
+
 def test_the_length_of_episodes_under_way_is_told_at_each_step() -> None:
     told: list[tuple[int, int]] = []
     evaluate("test/Counter-v0", EnvConfig(), zeros, 1, 3, on_step=lambda done, steps: told.append((done, steps)))

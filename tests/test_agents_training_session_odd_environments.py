@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,53 @@ def test_infos_of_any_kind_disturb_no_agent(agent: str, tmp_path: Path) -> None:
     assert (found.videos / "final.mp4").stat().st_size > 500
 
 
+@WARNINGS
+def test_observations_of_another_type_than_their_space_are_played_too(agent: str, tmp_path: Path) -> None:
+    with odd_envs.registered(observes=lambda steps: np.array([steps, 0.1, 0.0]), renders=moving) as name:
+        found, said = whole_life(agent, tmp_path, name)
+    assert "no video" not in said and (found.videos / "play.mp4").exists()
+
+
+@pytest.mark.parametrize("agent", ["ppo", "sb3 a2c"])
+def test_an_environment_that_changes_the_working_directory_leaves_the_run_in_its_folder(
+    agent: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    with odd_envs.registered(renders=moving, moves_to=str(elsewhere)) as name:
+        _, said = odd_runs.run(agent, Path("runs"), name)
+        os.chdir(tmp_path)
+        (folder,) = Path("runs").iterdir()
+        found = RunFolder.open(folder)
+        assert "resumed at step" in odd_runs.resume(agent, found, "--total-env-steps", "96")
+        os.chdir(tmp_path)
+        played = odd_runs.play(RunFolder.open(folder))
+    assert not list(elsewhere.iterdir()) and found.read_result()["total_env_steps"] >= 96
+    assert (found.videos / "final.mp4").exists() and (found.videos / "play.mp4").exists()
+    assert f"run folder {folder}\n" in said and f"see {folder}\n" in said and f": {folder}/videos/final.mp4\n" in said
+    assert f": {folder}/videos/play.mp4 and {folder}/videos/play.gif\n" in played
+
+
+@pytest.mark.parametrize("method", ["constructor", "reset", "step"])
+def test_an_environment_that_calls_sys_exit_ends_training_with_a_line_and_exit_code_2(
+    method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for agent in ("ppo", "sb3 a2c"):
+        with odd_envs.registered(exits=method) as name, pytest.raises(SystemExit) as stopped:
+            odd_runs.run(agent, tmp_path, name)
+        (line,) = capsys.readouterr().err.splitlines()
+        assert stopped.value.code == 2 and name in line and line.endswith("SystemExit")
+
+
+@pytest.mark.parametrize(("method", "said"), [("render", "no video: "), ("close", "done: 4.00")])
+def test_an_environment_that_calls_sys_exit_after_training_is_scored(method: str, said: str, tmp_path: Path) -> None:
+    with odd_envs.registered(exits=method, renders=moving) as name:
+        found, printed = odd_runs.run("ppo", tmp_path, name)
+        assert "4.00 ± 0.00" in odd_runs.play(found)
+    assert said in printed and found.read_result()["status"] == "finished"
+
+
 ACTIONS: dict[str, spaces.Space[Any]] = {
     "Discrete": spaces.Discrete(3, start=5, dtype=np.int8),
     "MultiDiscrete": spaces.MultiDiscrete([[3, 2], [2, 2]], start=[[1, 0], [-1, 0]], dtype=np.int8),
@@ -85,6 +133,17 @@ def test_an_environment_of_one_copy_is_evaluated_after_training(agent: str, tmp_
     assert said.count("evaluation of 2 episodes") == 1 and "done: 4.00" in said
     assert (found.videos / "final.mp4").exists() and (found.videos / "play.mp4").exists()
     assert Odd.alive == 0
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_an_environment_without_another_license_is_evaluated_after_training(
+    copies: int, agent: str, tmp_path: Path
+) -> None:
+    with odd_envs.registered(licenses=copies, renders=moving) as name:
+        found, said = whole_life(agent, tmp_path, name, "--num-envs", str(copies))
+    assert "note: there is no second copy for evaluations, so the agent is evaluated after training" in said
+    assert said.count("evaluation of 2 episodes") == 1 and "done: 4.00" in said
+    assert (found.videos / "final.mp4").exists() and (found.videos / "play.mp4").exists()
 
 
 @pytest.mark.parametrize("agent", ["dqn", "sb3 a2c"])

@@ -7,6 +7,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import odd_envs
 import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
@@ -105,6 +106,22 @@ def test_every_classic_environment_steps(name: str) -> None:
         obs, reward, *_ = vec.step(vec.action_space.sample())
         assert reward.shape == (2,)
     vec.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*WARN:UserWarning")  # of Gymnasium's own checker
+@pytest.mark.parametrize(
+    "observes",
+    [lambda steps: np.array([steps, 0.1, 0.0]), lambda steps: np.array([steps, 1, 0]), lambda steps: [steps, 1.0, 0]],
+    ids=["float64", "int64", "list"],
+)
+def test_a_single_environment_observes_in_the_type_of_its_space_as_the_copies_of_a_vector_do(observes: Any) -> None:
+    with odd_envs.registered(observes=observes) as name:
+        alone, vec = make_env(name), make_vec(name, 1)
+    seen = [alone.reset(seed=1)[0], alone.step(1)[0]]
+    expected = [vec.reset(seed=1)[0][0], vec.step(np.array([1]))[0][0]]
+    for one, other in zip(seen, expected, strict=True):
+        assert one.dtype == other.dtype == np.float32
+        np.testing.assert_array_equal(one, other)
 
 
 def test_an_environment_that_cannot_be_drawn_can_be_made() -> None:

@@ -114,6 +114,9 @@ def test_a_users_module_that_fails_is_named_with_its_error(tmp_path: Path, monke
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(UnknownEnvError, match=r"cannot import module 'broken_world_module' .*ZeroDivisionError"):
         resolve("broken_world_module:Own-v0")
+    (tmp_path / "leaving_world_module.py").write_text("raise SystemExit")
+    with pytest.raises(UnknownEnvError, match=r"cannot import module 'leaving_world_module' \(SystemExit\)"):
+        resolve("leaving_world_module:Own-v0")
 
 
 @pytest.mark.parametrize("name", ["no_such_module_here:Own-v0", ".relative:Own-v0", "..:Own-v0"])

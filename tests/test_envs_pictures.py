@@ -5,10 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import odd_envs
 import pytest
 from gymnasium import spaces
 
+from envs.factory import make_env
 from envs.pictures import ImageFormat, image_format
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*WARN:UserWarning")  # of Gymnasium's own checker
 
 
 def box(*shape: int, dtype: Any = np.uint8, high: float = 255, low: float = 0) -> spaces.Box:
@@ -85,6 +89,31 @@ def test_full_brightness_is_the_largest_number_of_the_space(space: spaces.Box, t
     shown = picture.to_bytes(observation)
     assert shown.dtype == np.uint8
     np.testing.assert_allclose(shown / 255, observation.astype(float) / top, atol=0.5 / 255)
+
+
+@pytest.mark.parametrize("shape", [(40, 40, 3), (3, 40, 40), (40, 40)])
+def test_floats_in_a_space_of_bytes_are_refused_and_other_integers_are_bytes_within_their_bounds(
+    shape: tuple[int, ...],
+) -> None:
+    image = np.full(shape, 0.5, np.float32)
+    with odd_envs.registered(space=box(*shape), observes=lambda steps: image) as name:
+        env = make_env(name)
+        with pytest.raises(ValueError, match="an observation holds float32, its space uint8: give bytes"):
+            env.reset()
+        image = np.full(shape, 200)
+        assert env.reset()[0].max() == 200
+        image[1, 2] = 300
+        with pytest.raises(ValueError, match="an observation holds 200 to 300, its space 0 to 255"):
+            env.reset()
+
+
+@pytest.mark.parametrize("top", [1, 255])
+def test_a_rounding_error_beyond_the_bounds_is_no_error(top: int) -> None:
+    picture = image_format(box(40, 40, dtype=np.float32, high=top))
+    assert picture is not None
+    image = np.zeros((40, 40), np.float32)
+    image[0, :2] = top * 1.000001, -1e-6
+    assert picture.to_bytes(image)[0, :2].tolist() == [255, 0]
 
 
 def test_an_observation_outside_its_space_is_refused_before_it_wraps_around() -> None:

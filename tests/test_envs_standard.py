@@ -230,6 +230,8 @@ def test_many_channels_are_scaled_one_by_one() -> None:
         spaces.Dict(a=spaces.Dict(), b=spaces.Tuple((spaces.Dict(),))),
         spaces.Dict(mission=Words()),
         Words(),
+        spaces.Text(5),
+        spaces.Dict(mission=spaces.Text(5), inner=spaces.Tuple((spaces.Text(2),))),
     ],
     ids=str,
 )
@@ -245,6 +247,17 @@ def test_parts_without_a_number_are_left_out() -> None:
     assert view.reading == "a vector of 4 numbers (speed, turn); left out: none, empty"
 
 
+def test_text_is_left_out_and_a_part_that_holds_some() -> None:
+    inner = spaces.Dict(says=spaces.Text(3), at=SPEED)
+    view = standard_view(Tiny(spaces.Dict(speed=SPEED, told=spaces.Text(9), turn=spaces.Discrete(2))), EnvConfig())
+    assert view.reset(seed=0)[0].shape == (4,)
+    assert view.reading == "a vector of 4 numbers (speed, turn); left out: told"
+    view = standard_view(Tiny(spaces.Dict(inner=inner, mission=spaces.Text(9))), EnvConfig())
+    assert view.reading == "inner: at: a vector of 2 numbers; left out: says; left out: mission"
+    view = standard_view(Tiny(spaces.Dict(inner=inner, speed=SPEED, turn=spaces.Discrete(2))), EnvConfig())
+    assert view.reading == "a vector of 4 numbers (speed, turn); left out: inner"
+
+
 def test_an_observation_of_no_entries_is_refused_in_one_line() -> None:
     refused = pytest.raises(UnusableEnvError, match=r"'test/Tiny-v0' cannot be made: .* hold no numbers")
     with registered(space=spaces.Box(0, 1, (0,))) as name, refused as caught:
@@ -252,9 +265,13 @@ def test_an_observation_of_no_entries_is_refused_in_one_line() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_observations_that_fit_no_vector_are_refused_by_name() -> None:
-    with (
-        registered(space=spaces.Sequence(spaces.Discrete(3))) as name,
-        pytest.raises(ValueError, match=r"test/Tiny-v0.*Sequence"),
-    ):
-        make_vec(name, 1)
+@pytest.mark.parametrize(
+    "space",
+    [spaces.Sequence(spaces.Discrete(3)), spaces.OneOf((SPEED, spaces.Discrete(3))), spaces.Graph(SPEED, None)],
+    ids=lambda space: type(space).__name__,
+)
+def test_observations_that_fit_no_vector_are_refused_by_name(space: spaces.Space[Any]) -> None:
+    for given in (space, spaces.Dict(a=space, b=SPEED)):
+        refused = pytest.raises(ValueError, match=rf"test/Tiny-v0.*{type(space).__name__}.* cannot be flattened")
+        with registered(space=given) as name, refused:
+            make_vec(name, 1)

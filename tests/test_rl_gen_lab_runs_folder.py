@@ -136,3 +136,17 @@ def test_a_record_leaves_no_file_open_behind(tmp_path: Path) -> None:
     del run
     gc.collect()
     assert len(list(Path("/proc/self/fd").iterdir())) <= before
+
+
+def test_a_folder_stays_where_it_was_when_the_working_directory_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = RunFolder.create(Path("runs"), "dqn", "Pong", 1)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    run.write_config({"seed": 1})
+    run.append_metrics({"global_step": 1})
+    assert run.read_config() == {"seed": 1} and not list(Path().iterdir())
+    assert run.path == tmp_path / str(run) and str(run) == f"runs/{run.path.name}"
+    assert run.shown(run.videos / "final.mp4") == f"{run}/videos/final.mp4"

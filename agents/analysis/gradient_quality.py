@@ -84,15 +84,15 @@ def measured_policy(config: MeasurementConfig, sampler: EpisodeSampler, display:
     if "policy" not in saved["config"] or saved["config"].get("lstm_units"):
         why = "whose policy has an LSTM" if "policy" in saved["config"] else "which has no policy network"
         others = "reinforce, actor_critic or ppo without an LSTM"
-        raise CheckpointError(f"{run.path} is a run of {saved.get('exp_name')}, {why}: give one of {others}")
+        raise CheckpointError(f"{run} is a run of {saved.get('exp_name')}, {why}: give one of {others}")
     if saved["env_id"] != names.resolve(config.env):
-        raise CheckpointError(f"{run.path} is a run of {saved['env_id']}; add --env {saved['env_id']}")
+        raise CheckpointError(f"{run} is a run of {saved['env_id']}; add --env {saved['env_id']}")
     policy = from_saved(PolicyConfig, saved["config"]["policy"], str(run.config_file), "policy")
     network = ActorCritic(shape, sampler.env_runner.action_space, policy, "none")
     weights, _ = load_weights(run.checkpoints / "last.safetensors")
     # The critic is not used; a layer that is absent, or made for another image size, is named.
     own = network.state_dict()
-    load_network(network, {name: tensor for name, tensor in weights.items() if name in own}, str(run.path))
+    load_network(network, {name: tensor for name, tensor in weights.items() if name in own}, str(run))
     return network
 
 

@@ -12,6 +12,7 @@ from agents.training.env_runner import EnvStepError
 from agents.training.environments import make_vec
 from envs import names
 from envs.config import EnvConfig
+from envs.copies import RAISES, counted, described, fewer_copies
 from rl_gen_lab.cli.errors import ConfigError
 
 
@@ -41,6 +42,16 @@ class LearnerEnv:
         self._started = time.monotonic()
         self._steps = 0
         self._begin({})
+        if not atari:
+            self._reset_at_once()
+
+    def _reset_at_once(self) -> None:
+        """Use every copy before a further one is tried for evaluations. Raises: EnvStepError."""
+        try:
+            self.reset(None)
+        except EnvStepError:
+            self.close()
+            raise
 
     def _begin(self, info: dict[str, Any]) -> None:
         self.episodes: list[Episode] = []
@@ -55,8 +66,9 @@ class LearnerEnv:
         """
         try:
             obs, info = self.vec.reset(seed=seed)
-        except Exception as error:
-            raise EnvStepError(f"{self._here()}: its reset raised {type(error).__name__}: {error}") from error
+        except RAISES as error:
+            why = described(error) + fewer_copies(self.vec)
+            raise EnvStepError(f"{self._here()}: its reset raised {why}") from error
         self._begin(info)
         return np.asarray(obs)
 
@@ -64,8 +76,8 @@ class LearnerEnv:
         """Return observations, rewards, dones and infos after the actions (N,) or (N, A). Raises: EnvStepError."""
         try:
             obs, reward, terminated, truncated, info = self.vec.step(actions)
-        except Exception as error:
-            raise EnvStepError(f"{self._here()}: it raised {type(error).__name__}: {error}") from error
+        except RAISES as error:
+            raise EnvStepError(f"{self._here()}: it raised {described(error)}") from error
         reward = np.asarray(reward, dtype=np.float64)
         if not np.isfinite(reward).all():
             raise EnvStepError(f"{self._here()}: reward {reward} is not finite")
@@ -94,7 +106,7 @@ class LearnerEnv:
         return np.asarray(obs), learner_reward.astype(np.float32), dones, infos
 
     def _here(self) -> str:
-        return f"environment {self.env_id}, vector step {self._steps} of {self.num_envs} copies"
+        return f"environment {self.env_id}, vector step {self._steps} of {counted(self.num_envs)}"
 
     def _end_episode(self, i: int) -> dict[str, float]:
         episode = Episode(i, float(self._returns[i]), int(self._lengths[i]))

@@ -16,6 +16,7 @@ from agents.rl.interfaces import Episode, Step
 from agents.training.environments import make_vec
 from envs import names
 from envs.config import EnvConfig
+from envs.copies import RAISES, counted, described, fewer_copies
 from rl_gen_lab.cli.errors import UserError
 from rl_gen_lab.compute.seeding import Generators
 
@@ -61,8 +62,9 @@ class VectorEnvRunner:
         self.actions_since_restart: list[np.ndarray] = []
         try:
             self.obs, info = self.vec.reset(seed=self.seeds.integer("env", self.restarts))
-        except Exception as error:
-            raise EnvStepError(f"{self._here()}: its reset raised {type(error).__name__}: {error}") from error
+        except RAISES as error:
+            why = described(error) + fewer_copies(self.vec)
+            raise EnvStepError(f"{self._here()}: its reset raised {why}") from error
         self._check(self.obs, np.zeros(self.num_envs))
         self.first = np.ones(self.num_envs, dtype=bool)
         self._ended = np.zeros(self.num_envs, dtype=bool)
@@ -88,8 +90,8 @@ class VectorEnvRunner:
                 next_obs, reward, terminated, truncated, info = self.vec.recv()  # type: ignore[attr-defined]
             else:
                 next_obs, reward, terminated, truncated, info = self.vec.step(actions)
-        except Exception as error:
-            raise EnvStepError(f"{self._here()}: it raised {type(error).__name__}: {error}") from error
+        except RAISES as error:
+            raise EnvStepError(f"{self._here()}: it raised {described(error)}") from error
         self._check(next_obs, reward)
         dummy, lives = self._ended, self._lives_in(info)
         stops = np.zeros(self.num_envs, dtype=bool)
@@ -136,7 +138,7 @@ class VectorEnvRunner:
         return np.asarray(info["lives"]) if self._lives_end_value else np.zeros(self.num_envs)
 
     def _here(self) -> str:
-        return f"environment {self.env_id}, vector step {self.steps} of {self.num_envs} copies"
+        return f"environment {self.env_id}, vector step {self.steps} of {counted(self.num_envs)}"
 
     def _check(self, obs: np.ndarray, reward: np.ndarray) -> None:
         expected = (self.num_envs, *(self.observation_space.shape or ()))

@@ -11,6 +11,7 @@ import numpy as np
 
 from agents.rl.interfaces import Policy
 from agents.training.env_runner import EnvStepError
+from envs.copies import RAISES, as_reward, described
 from rl_gen_lab.cli.errors import UserError
 from rl_gen_lab.compute.seeding import Generators
 
@@ -36,9 +37,8 @@ def guarded(env_id: str, step: int, doing: str, call: Callable[[], T]) -> T:
         return call()
     except UserError:
         raise
-    except Exception as error:  # an environment of the user's own may raise anything
-        why = f"{type(error).__name__}: {error}"
-        raise EnvStepError(f"environment {env_id}, step {step}: its {doing} raised {why}") from error
+    except RAISES as error:
+        raise EnvStepError(f"environment {env_id}, step {step}: its {doing} raised {described(error)}") from error
 
 
 def moments(
@@ -58,6 +58,12 @@ def moments(
         chosen, scores = policy.choose(np.asarray(obs)[None], np.array([steps == 0]))
         action = chosen[0] if exploration.random() >= epsilon else env.action_space.sample()
         yield Moment(action, None if scores is None else scores[0], total)
-        obs, reward, terminated, truncated, _ = guarded(env_id, steps, "step", lambda: env.step(action))  # noqa: B023
-        total, done, steps = total + float(reward), bool(terminated or truncated), steps + 1
+        obs, reward, done = guarded(env_id, steps, "step", lambda: _step(env, action))  # noqa: B023
+        total, steps = total + reward, steps + 1
     yield Moment(None, None, total, done)
+
+
+def _step(env: gym.Env[Any, Any], action: Any) -> tuple[Any, float, bool]:
+    """Return the observation, the reward, and whether the episode is over. Raises: what the environment raises."""
+    obs, reward, terminated, truncated, _ = env.step(action)
+    return obs, as_reward(reward), bool(terminated or truncated)

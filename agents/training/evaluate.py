@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from agents.rl.interfaces import Episode
-from agents.training.env_runner import VectorEnvRunner
+from agents.training.env_runner import EnvStepError, VectorEnvRunner
 from envs import names
 from envs.config import EnvConfig
 from envs.factory import episode_limit, is_capped
@@ -135,7 +135,7 @@ def _limit(name: str, world: EnvConfig) -> str:
 def _make_runner(name: str, copies: int, world: EnvConfig, generators: Generators, threads: int) -> VectorEnvRunner:
     try:
         return VectorEnvRunner(name, copies, world, generators, threads)
-    except UnusableEnvError:
+    except (UnusableEnvError, EnvStepError):  # the latter of its first reset
         if copies == 1:
             raise
         return VectorEnvRunner(name, 1, world, generators, threads)

@@ -12,7 +12,7 @@ import numpy as np
 
 from agents.rl.interfaces import Policy
 from agents.training.config import AgentConfig
-from agents.training.environments import make_vec
+from agents.training.env_runner import EnvStepError, VectorEnvRunner
 from agents.training.evaluate import Evaluation, evaluate, long_episode
 from agents.training.video import in_words, play_episode, write_mp4
 from envs import names
@@ -40,7 +40,7 @@ class Evaluator:
         self.evaluations, self.next_eval, self.next_eager_eval, self.last_eval = 0, self.every, 0, -1
 
     def check_second_copy(self) -> str | None:
-        """Check, before training begins, that a second copy of the environment can be made, for evaluations.
+        """Check, before training begins, that a second copy of the environment can be used, for evaluations.
 
         Without one (a port, a lock) the agent is evaluated at the end of training, whose environment is closed then.
         Returns what to say of it, or None.
@@ -48,8 +48,8 @@ class Evaluator:
         if names.is_atari(names.resolve(self.config.env)):
             return None  # emulators need no more than memory
         try:
-            make_vec(self.config.env, 1, self.config.world).close()
-        except UnusableEnvError as error:
+            VectorEnvRunner(self.config.env, 1, self.config.world, self.seeds).close()  # reset once
+        except (UnusableEnvError, EnvStepError) as error:
             self.alone = True
             return f"note: there is no second copy for evaluations, so the agent is evaluated after training: {error}"
         return None

@@ -63,19 +63,19 @@ def load_policy(run: RunFolder, which: Literal["best", "last"], stochastic: bool
     algo = str(run.read_config().get("exp_name"))
     module = module_of(algo)
     if module not in AGENTS:
-        raise CheckpointError(f"{run.path} is a run of {algo!r}, which cannot be played; known: {', '.join(AGENTS)}")
+        raise CheckpointError(f"{run} is a run of {algo!r}, which cannot be played; known: {', '.join(AGENTS)}")
     agent = importlib.import_module(f"agents.{module}")
     # A setting that shapes the network and is not known in this version shows when the weights do not fit.
     config = from_saved(agent.Config, run.read_config()["config"], str(run.config_file))
     file = run.checkpoints / f"{which}.safetensors"
     if not file.exists():
         other = "--which last, " if which == "best" and (run.checkpoints / "last.safetensors").exists() else ""
-        raise CheckpointError(f"{run.path} has no {which} agent yet: {other}resume it, or choose another run")
+        raise CheckpointError(f"{run} has no {which} agent yet: {other}resume it, or choose another run")
     weights, _ = load_weights(file)
     env = make_vec(config.env, 1, config.world)
     env.close()  # now: of some environments there may be one copy only, and a network may need one of its own
     network = agent.make_network(config, env.single_observation_space, env.single_action_space)
-    load_network(network, weights, str(run.path))
+    load_network(network, weights, str(run))
     policy: Policy = getattr(agent, "make_policy", policy_of)(
         network, config.eval.stochastic if stochastic is None else stochastic
     )

@@ -126,7 +126,7 @@ class Scores:
             self._record_video(env_steps, scores["return_mean"])
         self.display.say(
             f"done: {np.mean(final.returns):.2f} ± {np.std(final.returns):.2f} over {len(final.returns)} fresh episodes"
-            f" after {env_steps:,} steps and {clock(self.tracker.wall_seconds)}; see {self.run.path}"
+            f" after {env_steps:,} steps and {clock(self.tracker.wall_seconds)}; see {self.run}"
         )
         if self.best is not None:
             metadata = {"global_step": env_steps, **{k: scores[k] for k in ("return_mean", "return_std")}}
@@ -141,7 +141,7 @@ class Scores:
         except Exception as error:  # an environment that cannot be rendered costs the video, never the finished run
             self.display.say(no_video(error))
         else:
-            self.display.say(f"{words}: {path}")
+            self.display.say(f"{words}: {self.run.shown(path)}")
 
     def state_dict(self) -> dict[str, Any]:
         """Return the scores so far and the evaluator's counters."""

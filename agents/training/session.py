@@ -105,7 +105,7 @@ class RecordedRun:
         self.network = network
         if self.saved is not None:
             self._load(self.saved)
-        self.display.say(f"{self.spec.task.described}\nrun folder {self.run.path}")
+        self.display.say(f"{self.spec.task.described}\nrun folder {self.run}")
         self.tracker = start_tracker(self.spec, self.run, self.tracker.wall_seconds)
         self.log.start(self.tracker)
         self.scores.start(policy, network, self.tracker)

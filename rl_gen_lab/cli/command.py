@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import ParamSpec, TypeVar
 
 from rl_gen_lab.cli.errors import UserError
+from rl_gen_lab.cli.threads import ended_without_threads
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -23,6 +24,7 @@ def exit_on_error(main: Callable[P, R], *also: type[Exception]) -> Callable[P, R
     caught: tuple[type[Exception], ...] = (UserError, *also)
 
     @functools.wraps(main)
+    @ended_without_threads()
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that cannot show "±" must not end a training
             sys.stdout.reconfigure(errors="replace")

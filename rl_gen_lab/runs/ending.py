@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError, DivergedError, SaveError
-from rl_gen_lab.cli.shell import short
 from rl_gen_lab.runs.folder import RunFolder
 
 Say = Callable[[str], None]
@@ -34,7 +33,7 @@ def finished_result(run: RunFolder) -> dict[str, Any] | None:
 
 def say_nothing_left(run: RunFolder, reason: str, way_on: str) -> None:
     """Answer a request to resume a run that has ended; nothing in its folder changes. reason: why it has ended."""
-    print(f"{reason}: there is nothing left to train in {short(run.path)}; {way_on}", flush=True)
+    print(f"{reason}: there is nothing left to train in {run}; {way_on}", flush=True)
 
 
 def failure(error: BaseException) -> dict[str, str]:

@@ -21,13 +21,22 @@ class RunFolder:
 
     def __init__(self, path: Path) -> None:
         """Name the folder; nothing is read or written yet."""
-        self.path = Path(path)
+        self._typed = Path(path)
+        self.path = self._typed.absolute()  # an environment may change the working directory
         self.config_file = self.path / "config.json"
         self.metrics_file = self.path / "metrics.jsonl"
         self.result_file = self.path / "result.json"
         self.checkpoints = self.path / "checkpoints"
         self.videos = self.path / "videos"
         self._metrics = LineFile(self.metrics_file)
+
+    def __str__(self) -> str:
+        """Return the path as it was given, for messages."""
+        return str(self._typed)
+
+    def shown(self, file: Path) -> str:
+        """Return the path of a file of this folder as the folder was given, for messages."""
+        return str(self._typed / file.relative_to(self.path))
 
     @classmethod
     def create(cls, root: Path, algo: str, env: str, seed: int) -> "RunFolder":
@@ -54,9 +63,9 @@ class RunFolder:
         run = cls(path)
         if not run.path.is_dir():
             siblings = [entry.name for entry in run.path.parent.iterdir()] if run.path.parent.is_dir() else []
-            raise CheckpointError(f"no run folder at {run.path}.{suggest(run.path.name, siblings)}")
+            raise CheckpointError(f"no run folder at {run}.{suggest(run.path.name, siblings)}")
         if not run.config_file.is_file():
-            raise CheckpointError(f"{run.path} is not a run folder: it holds no {run.config_file.name}")
+            raise CheckpointError(f"{run} is not a run folder: it holds no {run.config_file.name}")
         return run
 
     def write_config(self, config: dict[str, Any]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rl_gen_lab.cli.settings import WandbMode
-from rl_gen_lab.cli.shell import shell, short
+from rl_gen_lab.cli.shell import shell
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking.wandb_folders import WandbFolders
 from rl_gen_lab.tracking.wandb_init import settings
@@ -33,7 +33,7 @@ class WandbSession:
         self.run = run
         self.mode: WandbMode = "disabled"
         self.wandb_run: wandb.Run | None = None
-        self.hint = f"W&B: disabled. The record of this run: {short(run.metrics_file)}"
+        self.hint = f"W&B: disabled. The record of this run: {run.shown(run.metrics_file)}"
         self.folders = WandbFolders(run.path)
         self._reported: set[str] = set()
 
@@ -43,7 +43,7 @@ class WandbSession:
             try:
                 import wandb
             except Exception as error:  # missing, or broken in any way
-                say(f"W&B cannot be imported ({first_line(error)}): recording in {short(self.run.path)} only")
+                say(f"W&B cannot be imported ({first_line(error)}): recording in {self.run} only")
                 return
             self._start(wandb, mode, arguments)
 
@@ -70,7 +70,7 @@ class WandbSession:
                 self.wandb_run.define_metric("*", step_metric="global_step")
             except Exception as error:  # CommError, UsageError, a service that does not start: training must begin
                 self.wandb_run = None
-                instead = "offline" if attempt == "online" else f"in {short(self.run.path)} only"
+                instead = "offline" if attempt == "online" else f"in {self.run} only"
                 say(f"W&B could not start {attempt} ({first_line(error)}): recording {instead}")
                 with suppress(Exception, SystemExit):
                     wandb.teardown(exit_code=1)  # or its service would keep the id of this run
@@ -150,7 +150,7 @@ class WandbSession:
     def _stop(self, error: Exception) -> None:
         self.wandb_run = None
         self.folders.close()
-        say(f"W&B stopped: {first_line(error)}. The run goes on in {short(self.run.metrics_file)}")
+        say(f"W&B stopped: {first_line(error)}. The run goes on in {self.run.shown(self.run.metrics_file)}")
         if isinstance(error, ConnectionError):
             # Its service is dead; at the exit of Python W&B would try to reach it again and fail with a traceback.
             with suppress(Exception, SystemExit):

@@ -14,9 +14,7 @@ def check_identity(state: dict[str, Any], identity: dict[str, str], run: RunFold
     """Raise CheckpointError when a checkpoint is of another task or of other data."""
     for name, value in identity.items():
         if state["identity"].get(name) != value:
-            raise CheckpointError(
-                f"{run.path} was trained with {name} {state['identity'].get(name)}, here it is {value}"
-            )
+            raise CheckpointError(f"{run} was trained with {name} {state['identity'].get(name)}, here it is {value}")
 
 
 def random_state(device: torch.device) -> dict[str, torch.Tensor]:

@@ -67,7 +67,7 @@ def train(config: Config) -> dict[str, Any]:
         if result:
             for file, sentence in draw_predictions(task, dataset.splits["val"], FIGURES, run):
                 tracker.image(f"pictures/{file.stem}", file, loop.updates)
-                loop.display.say(f"{file}: {sentence}" if sentence else str(file))
+                loop.display.say(f"{run.shown(file)}: {sentence}" if sentence else run.shown(file))
         return result
 
 
@@ -77,7 +77,7 @@ def _ended(config: Config) -> dict[str, Any] | None:
     if run is None or (result := finished_result(run)) is None:
         return None
     if config.total_minutes != run.read_config()["config"].get("total_minutes"):
-        raise CheckpointError(f"{run.path} has ended, and its test images were measured; start a new run")
+        raise CheckpointError(f"{run} has ended, and its test images were measured; start a new run")
     say_nothing_left(run, f"{result.get('epochs')} epochs are done and the test images measured", "start a new run")
     return result
 
@@ -88,7 +88,7 @@ def _read_checkpoint(config: Config, identity: dict[str, str], pixels: str) -> d
     checkpoint = load_state(run.checkpoints / "latest")
     check_identity(checkpoint, identity, run)
     if run.read_config().get("pixels", pixels) != pixels:  # older runs did not keep it
-        raise CheckpointError(f"{run.path} was trained on other images than {config.data} holds now")
+        raise CheckpointError(f"{run} was trained on other images than {config.data} holds now")
     return checkpoint
 
 
@@ -101,7 +101,7 @@ def _print_summary(loop: Loop, config: Config, dataset: data.Dataset) -> None:
             loop.display.say(f"no {name} image shows {' or '.join(absent)}: {name} says nothing about it")
     for sentence in (*dataset.corrections.describe(), *getattr(loop.task, "notes", ())):
         loop.display.say(sentence)
-    loop.display.say(f"run folder {loop.run_folder.path}")
+    loop.display.say(f"run folder {loop.run_folder}")
     loop.tracker.print_dashboard_hint()
 
 
