@@ -24,6 +24,7 @@ from gymnasium import Space
 
 from agents.reference.settings import Config
 from agents.rl.interfaces import Policy, TrainingRun
+from agents.training.cli import command
 from agents.training.launch import launch
 from rl_gen_lab.cli.flags import peek_flag
 from rl_gen_lab.cli.lazy import torch
@@ -62,6 +63,7 @@ def train(config: Config, run: TrainingRun) -> None:
     reference.close()
 
 
+@command
 def main(argv: list[str] | None = None) -> None:
     """Train an algorithm of Stable-Baselines3."""
     algo = peek_flag(argv, "algo") or Config.algo
