@@ -21,7 +21,15 @@ from typing import Literal
 
 import numpy as np
 
-from agents.experiments.jobs import OUR_AGENTS, SB3_AGENTS, Job, parse_agent, user_flags
+from agents.experiments.jobs import (
+    OUR_AGENTS,
+    SB3_AGENTS,
+    Job,
+    parse_agent,
+    refuse_wrong_flags,
+    seeds_from,
+    user_flags,
+)
 from agents.experiments.launcher import make_all
 from agents.experiments.suites import SUITES
 from agents.reports.benchmark import losses_text, reasons
@@ -111,7 +119,7 @@ def cells_of(config: Config) -> list[Cell]:
         for text in config.agents or ALL_AGENTS
         if not (task.continuous and parse_agent(text).exp_name in ("dqn", "sb3_dqn"))
     ]
-    seeds = range(config.first_seed, config.first_seed + config.seeds)
+    seeds = seeds_from(config.first_seed, config.seeds)
     return [cell_of(config, task, text, seed) for seed in seeds for task, text in pairs]
 
 
@@ -146,10 +154,11 @@ def run(config: Config, cells: Sequence[Cell], file: Path) -> list[str]:
     """Make and record the cells that have no row yet; return a line per failure. Exits with 130 when asked to stop."""
     rows = recorded(file)
     missing = [cell for cell in cells if not cell.is_in(rows)]
+    jobs = [cell.job for cell in missing]
+    refuse_wrong_flags(jobs)
     print(f"{file}: {len(cells) - len(missing)} of {len(cells)} cells are recorded, {len(missing)} to run", flush=True)
     waiting = {id(cell.job): cell for cell in missing}
     failures, logs = [], config.runs_dir / "logs"
-    jobs = [cell.job for cell in missing]
     try:
         for outcome in make_all(jobs, config.runs_dir, at_once=config.jobs, resume=True, logs=logs):
             job, folder = outcome.job, outcome.folder

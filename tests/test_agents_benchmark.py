@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -231,6 +232,17 @@ def test_an_unknown_agent_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown agent"):
         cells_of(Config(agents=("pppo",)))
     assert parse_agent("sb3:a2c").exp_name == "sb3_a2c"
+
+
+@pytest.mark.parametrize("change", [["--agents", "ppo --clip 5"], ["--first-seed", str(2**63 - 1)]])
+def test_what_a_run_would_refuse_is_refused_before_anything_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change: list[str]
+) -> None:
+    runs = Runs(monkeypatch)
+    with pytest.raises(SystemExit) as stop:
+        benchmark.main(flags(tmp_path, *change))
+    assert stop.value.code == 2 and not runs.started
+    assert re.search("clip must be|seeds are at most", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("place", ["--runs-dir", "--results-dir"])
