@@ -221,11 +221,18 @@ def test_an_environment_whose_package_is_absent_is_left_out_in_one_line(
         ({"first_seed": -1}, "first_seed must be from 0"),
         ({"tasks": ("CartPol",)}, "Did you mean 'CartPole'"),
         ({"tasks": ("Pong",)}, "no task 'Pong' in suite classic"),
+        ({"tasks": ()}, "one name or more"),
+        ({"agents": ()}, "one name or more"),
     ],
 )
 def test_arguments_that_cannot_be_meant_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Config(**settings)
+
+
+def test_agents_that_no_task_is_for_are_refused_with_the_reason() -> None:
+    with pytest.raises(ConfigError, match="one finite set of actions, and those of Pendulum are numbers"):
+        cells_of(Config(tasks=("Pendulum",), agents=("dqn", "sb3:dqn")))
 
 
 def test_an_unknown_agent_is_refused() -> None:
