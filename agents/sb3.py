@@ -40,7 +40,7 @@ def make_network(config: Config, observation_space: Space[Any], action_space: Sp
     small = replace(
         config,
         num_envs=1,
-        dqn=replace(config.dqn, buffer_size=1),
+        dqn=replace(config.dqn, buffer_size=1, batch_size=1),
         ppo=replace(config.ppo, n_steps=config.ppo.batch_size),
     )
     reference = Reference(small, torch.device("cpu"))

@@ -13,7 +13,7 @@ import pytest
 from gymnasium import spaces
 
 from agents import sb3
-from agents.reference.settings import Config, PPOSettings, refuse_impossible, translate
+from agents.reference.settings import Config, DQNSettings, PPOSettings, refuse_impossible, translate
 from agents.training.cli import PRESETS
 from rl_gen_lab.cli import presets
 from rl_gen_lab.cli.errors import ConfigError
@@ -93,6 +93,8 @@ def test_sb3s_metrics_get_our_names() -> None:
 def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ConfigError, match="num_envs must be from 1"):
         Config(num_envs=0)
+    with pytest.raises(ConfigError, match=r"dqn\.buffer_size 100 must hold dqn\.batch_size 101"):
+        Config(dqn=DQNSettings(buffer_size=100, batch_size=101))
     with pytest.raises(ConfigError, match="at least 2 transitions"):
         Config(algo="ppo", ppo=PPOSettings(n_steps=1))
     assert json.dumps(to_dict(Config()))
