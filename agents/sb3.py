@@ -17,12 +17,13 @@ Settings: RL Baselines3 Zoo, see configs/sb3_*.toml.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gymnasium import Space
 
-from agents.reference.settings import Config
+from agents.reference.settings import Config, refuse_other_tables
 from agents.rl.interfaces import Policy, TrainingRun
 from agents.training.cli import command
 from agents.training.launch import launch
@@ -67,6 +68,7 @@ def train(config: Config, run: TrainingRun) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Train an algorithm of Stable-Baselines3."""
     algo = peek_flag(argv, "algo") or Config.algo
+    refuse_other_tables(algo, sys.argv[1:] if argv is None else argv)
     launch(f"sb3_{algo}", Config, train, argv, exp_name=lambda config: f"sb3_{config.algo}", makes_environments=True)
 
 

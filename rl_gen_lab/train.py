@@ -32,7 +32,9 @@ def read_config(argv: list[str] | None) -> Config:
     argv = sys.argv[1:] if argv is None else argv
     resume = peek_flag(argv, "resume")
     if resume is None or {"-h", "--help"} & set(argv):
-        return parse_flags(Config, argv, description=__doc__)
+        typed = parse_flags(Config, argv, description=__doc__)
+        typed.segment.refuse_unused()
+        return typed
     path = typed_path(resume)
     run = RunFolder.open(path)
     saved = run.read_config().get("config")

@@ -13,7 +13,14 @@ import pytest
 from gymnasium import spaces
 
 from agents import sb3
-from agents.reference.settings import Config, DQNSettings, PPOSettings, refuse_impossible, translate
+from agents.reference.settings import (
+    Config,
+    DQNSettings,
+    PPOSettings,
+    refuse_impossible,
+    refuse_other_tables,
+    translate,
+)
 from agents.training.cli import PRESETS
 from rl_gen_lab.cli import presets
 from rl_gen_lab.cli.errors import ConfigError
@@ -88,6 +95,14 @@ def test_sb3s_metrics_get_our_names() -> None:
     undefined = {"train/explained_variance": float("nan"), "train/value_loss": float("nan")}
     losses, rest = translate("a2c", undefined)
     assert np.isnan(losses["losses/value_loss"]) and rest == {}  # a loss is handed on: it must stop the run
+
+
+def test_flags_of_another_algorithm_are_refused() -> None:
+    for algo, flag in (("a2c", "--dqn.batch-size"), ("dqn", "--ppo.n_steps=3"), ("ppo", "--a2c.no-ortho-init")):
+        refuse_other_tables(flag.removeprefix("--")[:3], [flag, "3"])
+        with pytest.raises(ConfigError, match=rf"is a setting of {flag[2:5]}, but the algorithm is {algo}"):
+            refuse_other_tables(algo, ["--env", "CartPole", flag, "3"])
+    refuse_other_tables("a2c", ["--env", "dqn.Game-v0", "--a2c.gamma", "0.9"])
 
 
 def test_impossible_settings_are_refused() -> None:

@@ -188,6 +188,7 @@ def test_minutes_end_a_run_in_the_middle_of_a_rollout(tmp_path: Path) -> None:
         ("--algo a2c --env CartPole --precision bfloat16", "float32"),
         ("--algo a2c --env CartPoel", "CartPole"),
         ("--algo sac --env CartPole", "dqn"),
+        ("--algo a2c --env CartPole --dqn.batch-size 3", "--dqn.batch-size is a setting of dqn"),
         ("--env CartPole --algo", "--algo needs a value"),
     ],
 )

@@ -6,9 +6,9 @@ Also what of these cannot work, and our names for what SB3 logs. Nothing here im
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from annotated_types import Interval
@@ -218,6 +218,14 @@ class Config(AgentConfig):
         """The table of the chosen algorithm's settings."""
         tables: dict[str, Settings] = {"dqn": self.dqn, "a2c": self.a2c, "ppo": self.ppo}
         return tables[self.algo]
+
+
+def refuse_other_tables(algo: str, argv: Sequence[str]) -> None:
+    """Refuse flags of another algorithm; in presets and saved runs they do no harm. Raises: ConfigError."""
+    for word in argv:
+        table = word.partition(".")[0].removeprefix("--")
+        if word.startswith(f"--{table}.") and table in get_args(Algo) and table != algo:
+            raise ConfigError(f"{word.partition('=')[0]} is a setting of {table}, but the algorithm is {algo}")
 
 
 def translate(algo: Algo, logged: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
