@@ -21,7 +21,15 @@ from typing import Literal
 
 import numpy as np
 
-from agents.experiments.jobs import OUR_AGENTS, SB3_AGENTS, Job, parse_agent, user_flags
+from agents.experiments.jobs import (
+    OUR_AGENTS,
+    SB3_AGENTS,
+    Job,
+    parse_agent,
+    refuse_wrong_flags,
+    seeds_from,
+    user_flags,
+)
 from agents.experiments.launcher import make_all
 from agents.experiments.suites import SUITES
 from agents.reports.benchmark import losses_text, reasons
@@ -46,10 +54,10 @@ class Config(Ranged):
 
     # Which tasks (agents/reports/tasks.py), and how they are evaluated (agents/experiments/suites.py).
     suite: Literal["classic", "pixels"] = "classic"
-    # Only these tasks of the suite, e.g. CartPole Pendulum.
-    tasks: tuple[str, ...] = ()
-    # Only these agents, e.g. ppo sb3:ppo, or with flags of their own in quotes: "ppo --clip 0.1".
-    agents: tuple[str, ...] = ()
+    # Only these tasks of the suite, e.g. CartPole Pendulum (None: all).
+    tasks: tuple[str, ...] | None = None
+    # Only these agents, e.g. ppo sb3:ppo, or with flags of their own in quotes: "ppo --clip 0.1" (None: all).
+    agents: tuple[str, ...] | None = None
     # Runs of each agent on each task.
     seeds: Few = 5
     # Seed of the first run; the others count upward.
@@ -74,7 +82,9 @@ class Config(Ranged):
         if self.jobs > cores:
             raise ConfigError(f"--jobs {self.jobs}, but this process may use {cores} cores: at most one run per core")
         known = [task.env for task in SUITES[self.suite].tasks]
-        for name in self.tasks:
+        if () in (self.tasks, self.agents):  # a shell variable that is empty must not start every run
+            raise ConfigError("--tasks and --agents take one name or more; leave them out for all")
+        for name in self.tasks or ():
             if name not in known:
                 raise ConfigError(
                     f"no task '{name}' in suite {self.suite}.{suggest(name, known)} Known: {', '.join(known)}."
@@ -102,16 +112,22 @@ class Cell:
 
 
 def cells_of(config: Config) -> list[Cell]:
-    """Return the chosen cells; seeds are the outer loop: changes on the machine meanwhile affect all agents alike."""
-    tasks = [task for task in SUITES[config.suite].tasks if task.env in (config.tasks or [task.env])]
+    """Return the chosen cells; seeds are the outer loop: changes on the machine meanwhile affect all agents alike.
+
+    Raises: ConfigError for agents and tasks of which no two go together.
+    """
+    chosen = [task for task in SUITES[config.suite].tasks if task.env in (config.tasks or [task.env])]
+    tasks = [task for task in chosen if task.unavailable_reason() is None]
     pairs = [
         (task, text)
         for task in tasks
-        if task.unavailable_reason() is None
         for text in config.agents or ALL_AGENTS
         if not (task.continuous and parse_agent(text).exp_name in ("dqn", "sb3_dqn"))
     ]
-    seeds = range(config.first_seed, config.first_seed + config.seeds)
+    if tasks and not pairs:
+        named = ", ".join(task.env for task in tasks)
+        raise ConfigError(f"nothing to run: DQN needs one finite set of actions, and those of {named} are numbers")
+    seeds = seeds_from(config.first_seed, config.seeds)
     return [cell_of(config, task, text, seed) for seed in seeds for task, text in pairs]
 
 
@@ -146,10 +162,11 @@ def run(config: Config, cells: Sequence[Cell], file: Path) -> list[str]:
     """Make and record the cells that have no row yet; return a line per failure. Exits with 130 when asked to stop."""
     rows = recorded(file)
     missing = [cell for cell in cells if not cell.is_in(rows)]
+    jobs = [cell.job for cell in missing]
+    refuse_wrong_flags(jobs)
     print(f"{file}: {len(cells) - len(missing)} of {len(cells)} cells are recorded, {len(missing)} to run", flush=True)
     waiting = {id(cell.job): cell for cell in missing}
     failures, logs = [], config.runs_dir / "logs"
-    jobs = [cell.job for cell in missing]
     try:
         for outcome in make_all(jobs, config.runs_dir, at_once=config.jobs, resume=True, logs=logs):
             job, folder = outcome.job, outcome.folder

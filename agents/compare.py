@@ -13,7 +13,7 @@ from pathlib import Path
 
 import tyro
 
-from agents.experiments.jobs import Job, parse_agent
+from agents.experiments.jobs import Job, parse_agent, refuse_wrong_flags, seeds_from
 from agents.experiments.launcher import make_all
 from agents.reports.comparison import Comparison, compare_runs
 from agents.reports.comparison_folder import write_comparison
@@ -69,14 +69,16 @@ def make_runs(config: Config) -> Iterator[Path]:
     Seeds are the outer loop: changes on the machine during the hours affect all agents alike.
 
     Raises:
+        ConfigError: seeds or flags that the runs would refuse, before any is made.
         RunFailedError: a run ended with an error or left no finished record.
     """
     specs = [parse_agent(text) for text in config.agents]
     jobs = [
-        Job(spec, str(config.env), config.first_seed + i, config.minutes, config.runs_dir, config.wandb)
-        for i in range(config.seeds)
+        Job(spec, str(config.env), seed, config.minutes, config.runs_dir, config.wandb)
+        for seed in seeds_from(config.first_seed, config.seeds)
         for spec in specs
     ]
+    refuse_wrong_flags(jobs)
     for outcome in make_all(jobs, config.runs_dir):
         yield outcome.checked()
 

@@ -110,9 +110,9 @@ class Config(LearnerConfig):
         super().__post_init__()
         if self.n_step_end is not None and not 1 <= self.n_step_end <= self.n_step:
             raise ConfigError(f"n_step_end must lie in [1, n_step={self.n_step}], not {self.n_step_end}")
-        window = (max(self.n_step, self.n_step_end or 1) + self.world.frame_stack) * self.num_envs
-        if self.replay.capacity <= window + self.num_envs:
-            raise ConfigError(f"replay.capacity {self.replay.capacity} holds no window of {window} transitions")
+        window = (self.n_step + self.world.frame_stack) * self.num_envs
+        if (least := max(window + self.num_envs + 1, self.batch_size)) > self.replay.capacity:
+            raise ConfigError(f"replay.capacity {self.replay.capacity} is too small: batch and windows take {least}")
 
 
 def dqn_target(online: QNetwork, target: QNetwork, batch: Batch, *, double: bool) -> Tensor:

@@ -45,8 +45,8 @@ class Config(Ranged):
 
     # Run folder of a trained agent.
     run: Annotated[Path, tyro.conf.Positional]
-    # Sources: objects, detector:RUN, segment:RUN; for an agent trained on pixels only pixels.
-    sources: tuple[str, ...] = ()
+    # Sources: objects, detector:RUN, segment:RUN; for an agent trained on pixels only pixels (None: as trained).
+    sources: tuple[str, ...] | None = None
     # Whole episodes per source.
     episodes: Episodes = 10
     # Seed of the evaluation; training and its evaluations never use it.
@@ -56,8 +56,14 @@ class Config(Ranged):
     # Folder of observation.csv.
     results_dir: Path = Path("results")
 
+    def __post_init__(self) -> None:
+        """Refuse an empty list of sources."""
+        super().__post_init__()
+        if self.sources == ():
+            raise ConfigError("--sources takes one source or more; leave it out for the one of the training")
 
-def settings_of(env_id: str, trained: EnvConfig, sources: tuple[str, ...]) -> list[EnvConfig]:
+
+def settings_of(env_id: str, trained: EnvConfig, sources: tuple[str, ...] | None) -> list[EnvConfig]:
     """Return the settings of the environment for each source; all are tried before anything is played.
 
     Raises: ConfigError for one that the agent cannot use, CheckpointError, IncompatibleDetectorError.

@@ -39,10 +39,11 @@ from envs.dataset.folder import FolderError
 from rl_gen_lab.cli.errors import ConfigError, UserError
 from rl_gen_lab.cli.lazy import torch
 from rl_gen_lab.cli.progress import ProgressDisplay
-from rl_gen_lab.cli.settings import Few, Ranged, Seed, Share, Steps
+from rl_gen_lab.cli.settings import Few, Ranged, Seed, Share
 from rl_gen_lab.runs.folder import RunFolder
 
 RUNS = Path("runs")
+OF_SCENES = ("frames", "every", "interventions", "random_episodes", "history")  # settings that only --scenes uses
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Config(Ranged):
     # Write labeled frames of its play into this folder instead.
     scenes: Path | None = None
     # How many of them, ...
-    frames: Steps = 5_000
+    frames: Annotated[int, Interval(ge=1, le=10**9)] = 5_000
     # ... so many agent steps after each other, ...
     every: Few = 6
     # ... which share of them with positions and scores written into RAM at random (Atari only), ...
@@ -87,6 +88,9 @@ class Config(Ranged):
         super().__post_init__()
         if self.stochastic and self.greedy:
             raise ConfigError("choose one of --stochastic and --greedy")
+        unused = [name for name in OF_SCENES if self.scenes is None and getattr(self, name) != getattr(Config, name)]
+        if unused:
+            raise ConfigError(f"--{unused[0].replace('_', '-')} is a setting of --scenes FOLDER, which is not given")
         if self.render == "human" and (self.captioner is not None or self.scenes is not None):
             raise ConfigError("captioner and scenes write files: leave out --render human")
 
@@ -94,11 +98,11 @@ class Config(Ranged):
 def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who: str) -> None:
     """A dataset folder of the agent's play. Raises: ConfigError for a folder that holds something else."""
     world = without_fire_reset(world)
-    shared = {name: getattr(config, name) for name in ("every", "interventions", "random_episodes", "history")}
+    shared = {name: getattr(config, name) for name in OF_SCENES}
     if config.epsilon is not None:
         shared["epsilon"] = config.epsilon
     try:
-        wanted = scenes.Config(env, config.frames, config.seed, config.scenes, world=world, **shared)
+        wanted = scenes.Config(env, seed=config.seed, out=config.scenes, world=world, **shared)
     except ValueError as error:
         raise ConfigError(str(error)) from error
     detector = detector_of(world)

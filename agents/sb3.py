@@ -17,13 +17,15 @@ Settings: RL Baselines3 Zoo, see configs/sb3_*.toml.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gymnasium import Space
 
-from agents.reference.settings import Config
+from agents.reference.settings import Config, refuse_other_tables
 from agents.rl.interfaces import Policy, TrainingRun
+from agents.training.cli import command
 from agents.training.launch import launch
 from rl_gen_lab.cli.flags import peek_flag
 from rl_gen_lab.cli.lazy import torch
@@ -39,7 +41,7 @@ def make_network(config: Config, observation_space: Space[Any], action_space: Sp
     small = replace(
         config,
         num_envs=1,
-        dqn=replace(config.dqn, buffer_size=1),
+        dqn=replace(config.dqn, buffer_size=1, batch_size=1),
         ppo=replace(config.ppo, n_steps=config.ppo.batch_size),
     )
     reference = Reference(small, torch.device("cpu"))
@@ -62,9 +64,11 @@ def train(config: Config, run: TrainingRun) -> None:
     reference.close()
 
 
+@command
 def main(argv: list[str] | None = None) -> None:
     """Train an algorithm of Stable-Baselines3."""
     algo = peek_flag(argv, "algo") or Config.algo
+    refuse_other_tables(algo, sys.argv[1:] if argv is None else argv)
     launch(f"sb3_{algo}", Config, train, argv, exp_name=lambda config: f"sb3_{config.algo}", makes_environments=True)
 
 

@@ -160,6 +160,8 @@ def _refusals(name: str, made: Sequence[gym.Env[Any, Any]] = (), num_envs: int =
 def unusable(name: str, error: BaseException, num_envs: int = 1, made: int = 0) -> UnusableEnvError:
     """Return the refusal of an environment whose constructor raised. made: copies of `num_envs` that it made before."""
     copies = f" in {num_envs} copies at once, only {made} could be (--num-envs {made})" if made else ""
+    if num_envs == made > 1:  # each is made, and they cannot step together
+        copies = f" in {num_envs} copies at once, only each by itself (--num-envs 1)"
     return UnusableEnvError(f"env {name!r} cannot be made{copies}: {described(error)}")
 
 

@@ -23,6 +23,7 @@ from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import OptionalSteps, Ranged
 from rl_gen_lab.look import open_split
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.vision.captioning.config import Beam
 
 if TYPE_CHECKING:
     from rl_gen_lab.vision.captioning.task import CaptioningTask
@@ -39,7 +40,7 @@ class Config(Ranged):
     # Split of the images.
     split: Literal["train", "val", "test"] = "val"
     # Width of the beam search (None: as configured in the training); 1: greedy.
-    beam: Annotated[int, Interval(ge=1, le=1_000)] | None = None
+    beam: Beam | None = None
     # Images to draw the attention for, spread over the split.
     pictures: Annotated[int, Interval(ge=0, le=10_000)] = 4
     # Images to measure, the first ones of the split (None: all; 0: only draw).

@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import get_args
 
 from rl_gen_lab.cli.command import exit_on_error
-from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.cli.flags import parse_flags, peek_flag, refuse_other_flags
 from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.cli.shell import typed_path
@@ -32,7 +32,9 @@ def read_config(argv: list[str] | None) -> Config:
     argv = sys.argv[1:] if argv is None else argv
     resume = peek_flag(argv, "resume")
     if resume is None or {"-h", "--help"} & set(argv):
-        return parse_flags(Config, argv, description=__doc__)
+        typed = parse_flags(Config, argv, description=__doc__)
+        typed.segment.refuse_unused()
+        return typed
     path = typed_path(resume)
     run = RunFolder.open(path)
     saved = run.read_config().get("config")
@@ -41,10 +43,8 @@ def read_config(argv: list[str] | None) -> Config:
     config = from_saved(Config, saved, str(run.config_file))
     refuse_other_flags([word for word in argv if word != config.task], ("--resume", "--total-minutes"))
     minutes = peek_flag(argv, "total-minutes")
-    try:
-        return replace(config, resume=path, total_minutes=config.total_minutes if minutes is None else float(minutes))
-    except ValueError as error:
-        raise ConfigError(f"--total-minutes takes a number: {error}") from error
+    words = [] if minutes is None else ["--total-minutes", minutes]
+    return parse_flags(Config, words, default=replace(config, resume=path))
 
 
 @exit_on_error

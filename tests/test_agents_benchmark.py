@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -220,6 +221,8 @@ def test_an_environment_whose_package_is_absent_is_left_out_in_one_line(
         ({"first_seed": -1}, "first_seed must be from 0"),
         ({"tasks": ("CartPol",)}, "Did you mean 'CartPole'"),
         ({"tasks": ("Pong",)}, "no task 'Pong' in suite classic"),
+        ({"tasks": ()}, "one name or more"),
+        ({"agents": ()}, "one name or more"),
     ],
 )
 def test_arguments_that_cannot_be_meant_are_refused(settings: dict[str, Any], message: str) -> None:
@@ -227,10 +230,26 @@ def test_arguments_that_cannot_be_meant_are_refused(settings: dict[str, Any], me
         Config(**settings)
 
 
+def test_agents_that_no_task_is_for_are_refused_with_the_reason() -> None:
+    with pytest.raises(ConfigError, match="one finite set of actions, and those of Pendulum are numbers"):
+        cells_of(Config(tasks=("Pendulum",), agents=("dqn", "sb3:dqn")))
+
+
 def test_an_unknown_agent_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown agent"):
         cells_of(Config(agents=("pppo",)))
     assert parse_agent("sb3:a2c").exp_name == "sb3_a2c"
+
+
+@pytest.mark.parametrize("change", [["--agents", "ppo --clip 5"], ["--first-seed", str(2**63 - 1)]])
+def test_what_a_run_would_refuse_is_refused_before_anything_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], change: list[str]
+) -> None:
+    runs = Runs(monkeypatch)
+    with pytest.raises(SystemExit) as stop:
+        benchmark.main(flags(tmp_path, *change))
+    assert stop.value.code == 2 and not runs.started
+    assert re.search("clip must be|seeds are at most", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("place", ["--runs-dir", "--results-dir"])

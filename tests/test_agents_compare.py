@@ -42,6 +42,15 @@ def test_a_failing_run_stops_the_comparison(tmp_path: Path, monkeypatch: pytest.
         list(make_runs(Config(env="Pong", agents=("dqn",), runs_dir=tmp_path)))
 
 
+@pytest.mark.parametrize("change", [{"agents": ("ppo --clip 5",)}, {"first_seed": 2**63 - 1}])
+def test_what_a_run_would_refuse_is_refused_before_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(compare, "make_all", lambda jobs, runs_dir: pytest.fail("a run was started"))
+    with pytest.raises(ConfigError, match=r"clip|seeds"):
+        list(make_runs(Config(**{"env": "CartPole", "agents": ("ppo",), "runs_dir": tmp_path} | change)))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -315,6 +315,7 @@ def test_several_discrete_actions_at_once_are_refused_naming_the_agents_that_tak
         ("epsilon_ladder", -3.0),
         ("ensemble_size", 0),
         ("replay", ReplayConfig(capacity=8)),
+        ("replay", ReplayConfig(capacity=SMALL.batch_size - 1)),
     ],
 )
 def test_impossible_settings_are_refused(field: str, value: object) -> None:

@@ -10,7 +10,7 @@ import pytest
 from run_jobs import job, stopped_run
 from synthetic_runs import make_run
 
-from agents.experiments.jobs import Job, parse_agent, user_flags
+from agents.experiments.jobs import Job, parse_agent, refuse_wrong_flags, seeds_from, user_flags
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import WandbConfig
 
@@ -34,6 +34,36 @@ def test_unknown_agent_is_refused_with_the_nearest_name() -> None:
 def test_flags_that_would_make_another_cell_than_the_one_recorded_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="cannot be a flag of the agent"):
         parse_agent(text)
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help", "--resume runs/x", "--resume=runs/x"])
+def test_flags_that_make_no_new_run_are_refused(flag: str) -> None:
+    with pytest.raises(ConfigError, match="every run of this command is a new one"):
+        parse_agent(f"sb3:ppo {flag}")
+
+
+@pytest.mark.parametrize(
+    ("agent", "message"),
+    [
+        ("ppo --clip 5", "ppo on CartPole: .*clip must be"),
+        ("sb3:a2c --a2c.gamm 1", "sb3_a2c on CartPole: .*--a2c.gamma"),
+        ("dqn --preset nowhere", "dqn on CartPole: unknown preset 'nowhere'"),
+        ("dqn --world.sticky 0", "dqn on CartPole: --world.sticky is for Atari games"),
+    ],
+)
+def test_flags_that_a_run_would_refuse_are_refused_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], agent: str, message: str
+) -> None:
+    refuse_wrong_flags([job(tmp_path, agent.split()[0], seed, "CartPole") for seed in (1, 2)])
+    with pytest.raises(ConfigError, match=message):
+        refuse_wrong_flags([job(tmp_path, agent, 1, "CartPole")])
+    assert capsys.readouterr().out == ""
+
+
+def test_the_last_seed_is_one_that_a_run_can_have() -> None:
+    assert list(seeds_from(2**63 - 2, 2)) == [2**63 - 2, 2**63 - 1]
+    with pytest.raises(ConfigError, match="seeds are at most 9223372036854775807"):
+        seeds_from(2**63 - 1, 2)
 
 
 def test_a_quotation_without_an_end_is_refused() -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pong_models
@@ -29,6 +30,19 @@ def test_a_run_without_a_best_agent_is_named_with_what_can_be_done(tmp_path: Pat
         (run.checkpoints / "last.safetensors").touch()
     with pytest.raises(CheckpointError, match=said):
         load_policy(run, "best")
+
+
+@pytest.mark.parametrize("unused", [{"frames": 7}, {"random_episodes": 0.5}, {"every": 2}, {"history": True}])
+def test_settings_of_scenes_are_refused_without_a_folder_for_them(tmp_path: Path, unused: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"is a setting of --scenes FOLDER"):
+        play.Config(**unused)
+    play.Config(scenes=tmp_path, **unused)
+
+
+def test_as_many_frames_are_allowed_as_envs_scenes_writes(tmp_path: Path) -> None:
+    play.Config(scenes=tmp_path, frames=10**9)
+    with pytest.raises(ConfigError, match="frames must be from 1 to 10"):
+        play.Config(scenes=tmp_path, frames=10**9 + 1)
 
 
 def test_a_folder_that_cannot_take_an_agent_s_play_is_one_line(tmp_path: Path) -> None:

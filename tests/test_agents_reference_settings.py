@@ -13,7 +13,14 @@ import pytest
 from gymnasium import spaces
 
 from agents import sb3
-from agents.reference.settings import Config, PPOSettings, refuse_impossible, translate
+from agents.reference.settings import (
+    Config,
+    DQNSettings,
+    PPOSettings,
+    refuse_impossible,
+    refuse_other_tables,
+    translate,
+)
 from agents.training.cli import PRESETS
 from rl_gen_lab.cli import presets
 from rl_gen_lab.cli.errors import ConfigError
@@ -90,9 +97,19 @@ def test_sb3s_metrics_get_our_names() -> None:
     assert np.isnan(losses["losses/value_loss"]) and rest == {}  # a loss is handed on: it must stop the run
 
 
+def test_flags_of_another_algorithm_are_refused() -> None:
+    for algo, flag in (("a2c", "--dqn.batch-size"), ("dqn", "--ppo.n_steps=3"), ("ppo", "--a2c.no-ortho-init")):
+        refuse_other_tables(flag.removeprefix("--")[:3], [flag, "3"])
+        with pytest.raises(ConfigError, match=rf"is a setting of {flag[2:5]}, but the algorithm is {algo}"):
+            refuse_other_tables(algo, ["--env", "CartPole", flag, "3"])
+    refuse_other_tables("a2c", ["--env", "dqn.Game-v0", "--a2c.gamma", "0.9"])
+
+
 def test_impossible_settings_are_refused() -> None:
     with pytest.raises(ConfigError, match="num_envs must be from 1"):
         Config(num_envs=0)
+    with pytest.raises(ConfigError, match=r"dqn\.buffer_size 100 must hold dqn\.batch_size 101"):
+        Config(dqn=DQNSettings(buffer_size=100, batch_size=101))
     with pytest.raises(ConfigError, match="at least 2 transitions"):
         Config(algo="ppo", ppo=PPOSettings(n_steps=1))
     assert json.dumps(to_dict(Config()))

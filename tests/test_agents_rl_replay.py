@@ -571,6 +571,11 @@ def test_a_memory_that_does_not_fit_is_refused_with_the_size_that_does() -> None
     assert 0.7e9 < replay.size_bytes < 0.9e9
 
 
+def test_observations_of_which_not_one_fits_are_too_large() -> None:
+    with pytest.raises(ReplayTooLargeError, match=r"free: its observations are too large to remember$"):
+        Replay(1000, 1, (10**6,), torch.float32, 1, CPU, free_bytes=10**6)
+
+
 def test_the_greatest_memory_of_this_machine_is_exceeded_before_anything_is_allocated() -> None:
     with pytest.raises(ReplayTooLargeError, match=r"use --replay\.capacity"):
         Replay(10**12, 8, (1, 84, 84), torch.uint8, 4, CPU, free_bytes=free_bytes(CPU))

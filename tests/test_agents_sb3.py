@@ -188,13 +188,15 @@ def test_minutes_end_a_run_in_the_middle_of_a_rollout(tmp_path: Path) -> None:
         ("--algo a2c --env CartPole --precision bfloat16", "float32"),
         ("--algo a2c --env CartPoel", "CartPole"),
         ("--algo sac --env CartPole", "dqn"),
+        ("--algo a2c --env CartPole --dqn.batch-size 3", "--dqn.batch-size is a setting of dqn"),
+        ("--env CartPole --algo", "--algo needs a value"),
     ],
 )
 def test_mistakes_are_one_line_and_leave_no_run_folder(
     flags: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
-        sb3.main([*flags.split(), "--runs-dir", str(tmp_path)])
+        sb3.main(["--runs-dir", str(tmp_path), *flags.split()])
     assert stopped.value.code == 2
     said = capsys.readouterr()
     assert re.search(message, said.err + said.out)

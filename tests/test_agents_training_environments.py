@@ -104,6 +104,7 @@ def test_a_model_that_cannot_observe_is_refused_in_one_line(tmp_path: Path, caps
     assert "was trained to find ball, player, enemy; in ALE/Breakout-v5" in refused(dqn.main, *other)
     assert not (tmp_path / "runs").exists()
     assert "which cannot be played" in refused(observation.main, str(detector))
+    assert "--sources takes one source or more" in refused(observation.main, str(detector), "--sources")
     pixels, objects = EnvConfig(), EnvConfig(observe="objects")
     with pytest.raises(ConfigError, match="trained on pixels; it cannot play on objects"):
         observation.settings_of("Pong", pixels, ("objects",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,20 @@ def test_the_algorithm_gets_environments_generators_a_device_and_torch_seeded_by
     np.testing.assert_array_equal(observed[0], observed[1])
     assert not np.array_equal(observed[0], observed[2])
     assert not list(tmp_path.iterdir()), "a run that never started leaves no folder"
+
+
+def test_many_copies_are_announced_and_ctrl_c_before_the_first_step_leaves_no_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def train(config: ppo.Config, run: TrainingRun) -> None:
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("it goes on")
+
+    with pytest.raises(SystemExit) as stopped:
+        launch("ppo", ppo.Config, train, [*SHORT, "--num-envs", "64", "--runs-dir", str(tmp_path)])
+    said = capsys.readouterr()
+    assert "making 64 copies of CartPole-v1" in said.out and said.err == "stopped\n"
+    assert stopped.value.code == 130 and not list(tmp_path.iterdir())
 
 
 def test_a_command_of_several_algorithms_names_its_runs_by_the_settings(tmp_path: Path) -> None:

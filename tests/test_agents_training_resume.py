@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -251,6 +252,10 @@ def test_a_run_whose_minutes_are_spent_goes_on_only_with_more(
     capsys.readouterr()
     dqn.main(["--resume", str(run.path)])
     assert "all 0.0001 minutes are spent: there is nothing left" in capsys.readouterr().out
+    for flag, value in (("--total-env-steps", "nan"), ("--total-env-steps", "0"), ("--total-minutes", "soon")):
+        with pytest.raises(SystemExit):
+            dqn.main(["--resume", str(run.path), flag, value])
+        assert re.match(rf"error: {flag} (must be|takes) a?.*\d.*{value}'?$", capsys.readouterr().err)
     dqn.main(["--resume", str(run.path), "--total-minutes", "9", "--total-env-steps", "300"])
     assert run.read_result()["total_env_steps"] == 300
 

@@ -11,7 +11,7 @@ import odd_envs
 import pytest
 from gymnasium import spaces
 from gymnasium.vector import AutoresetMode
-from small_envs import PLAIN, registered
+from small_envs import PLAIN, Tiny, registered
 
 from envs import names
 from envs.config import EnvConfig
@@ -173,3 +173,16 @@ def test_a_users_own_module_is_an_environment(tmp_path: Path, monkeypatch: pytes
 def test_objects_need_a_wrapper_that_says_what_is_seen() -> None:
     with pytest.raises(UnusableEnvError, match="needs a wrapper"):
         make_vec("Pong", 1, EnvConfig(observe="objects"))
+
+
+def test_copies_that_cannot_step_together_are_no_question_of_their_number() -> None:
+    sizes = iter((3, 4, 3))
+    gym.register("test/Differs-v0", entry_point=lambda: Tiny(spaces.Box(-1, 1, (next(sizes),))))
+    try:
+        with pytest.raises(
+            UnusableEnvError, match=r"in 2 copies at once, only each by itself \(--num-envs 1\): Runtime"
+        ):
+            make_vec("test/Differs-v0", 2)
+        make_vec("test/Differs-v0", 1).close()
+    finally:
+        del gym.registry["test/Differs-v0"]

@@ -49,10 +49,7 @@ def test_what_is_no_captioner_is_one_line(capsys: pytest.CaptureFixture[str], tm
     for flags, words in (
         ([str(pong_models.run("detect"))], "not of 'caption'"),
         ([str(tmp_path / "nowhere")], "no run folder"),
-        (
-            [str(pong_models.run("caption")), "--beam", "0"],
-            "--beam takes a whole number from 1 to 1,000, or None, not 0",
-        ),
+        ([str(pong_models.run("caption")), "--beam", "0"], "--beam takes a whole number from 1 to 100, or None, not 0"),
         ([str(pong_models.run("caption")), "--data", str(tmp_path)], "has no labels"),
     ):
         with pytest.raises(SystemExit) as caught:

@@ -33,6 +33,7 @@ def test_setup_sets_the_threads() -> None:
     [
         ("cuda", "sees no CUDA GPU: use --device cpu"),
         ("cuda:1", "sees no CUDA GPU"),
+        ("cpu:3", "only one: use --device cpu"),
         ("gpu", "unknown device 'gpu'"),
         ("meta", "not supported"),
         ("", "unknown device ''"),

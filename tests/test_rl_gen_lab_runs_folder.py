@@ -43,6 +43,14 @@ def test_open_refuses_what_is_no_run_folder(tmp_path: Path) -> None:
         RunFolder.open(tmp_path / run.path.name[:-1])
 
 
+def test_a_file_is_not_a_run_and_no_folder_s_likely_name(tmp_path: Path) -> None:
+    (tmp_path / "some_file").touch()
+    with pytest.raises(CheckpointError, match=r"some_file is a file; a run is a folder"):
+        RunFolder.open(tmp_path / "some_file")
+    with pytest.raises(CheckpointError, match=r"no run folder at .*some_fil\.$"):
+        RunFolder.open(tmp_path / "some_fil")
+
+
 def test_config_and_result_round_trip_as_strict_json(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     run.write_result({"mean": np.float32(0.5), "worst": math.nan, "returns": (1, 2), "file": Path("a/b")})

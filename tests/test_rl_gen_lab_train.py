@@ -55,8 +55,22 @@ def test_only_the_time_limit_of_a_resumed_run_can_be_changed() -> None:
     assert (config.task, config.resume, config.total_minutes) == ("segment", path, 2.0)
     with pytest.raises(ConfigError, match="--seed cannot be changed"):
         train.read_config(["--resume", str(path), "--seed", "2"])
-    with pytest.raises(ConfigError, match="takes a number"):
+    with pytest.raises(ConfigError, match="--total-minutes takes a number above 0"):
         train.read_config(["--resume", str(path), "--total-minutes", "soon"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ("--segment.width 65536", "segment.width is a setting of patch and fcn, not of unet"),
+        ("--segment.model fcn --segment.patches 9", "segment.patches is a setting of patch, not of fcn"),
+        ("--segment.model patch --segment.choices.width 64", "segment.choices is a setting of unet, not of patch"),
+    ],
+)
+def test_settings_that_the_model_does_not_have_are_refused(flags: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        train.read_config(["segment", *flags.split()])
+    assert train.read_config(["segment", "--segment.model", "fcn", "--segment.width", "9"]).segment.width == 9
 
 
 def test_the_run_of_an_agent_is_none_of_a_vision_model() -> None:

@@ -14,6 +14,6 @@ def test_settings_that_contradict_each_other_are_refused() -> None:
 
 
 def test_settings_that_cannot_be_are_refused() -> None:
-    for wrong in ({"proposals": 0}, {"crop": 2}, {"cells": 0}):
+    for wrong in ({"proposals": 0}, {"proposals": 2_001}, {"most": 2_001}, {"crop": 2}, {"cells": 0}):
         with pytest.raises(ConfigError):
             DetectConfig(**wrong)  # type: ignore[arg-type]

@@ -5,13 +5,16 @@ A finished run is found again by what it is (agent, environment, seed, limits, f
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from agents.training.cli import parse
 from envs import names
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError, suggest
 from rl_gen_lab.cli.settings import WandbConfig
@@ -22,6 +25,9 @@ OUR_AGENTS = ("dqn", "reinforce", "actor_critic", "ppo")
 SB3_AGENTS = ("dqn", "a2c", "ppo")
 # Flags that a job itself gives to a run.
 JOB_FLAGS = ("--algo", "--env", "--seed", "--total-minutes", "--runs-dir")
+# Flags that make no new run.
+OTHER_FLAGS = ("-h", "--help", "--resume")
+LAST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ def parse_agent(text: str) -> AgentSpec:
     """Read an agent: "dqn" is ours, "sb3:dqn" is Stable-Baselines3's; flags may follow in the same text.
 
     Raises:
-        ConfigError: no such agent, with the nearest name; a flag that the job itself gives.
+        ConfigError: no such agent, with the nearest name; a flag that the job itself gives or that makes no new run.
     """
     try:
         name, *flags = shlex.split(text) or [""]
@@ -56,6 +62,8 @@ def parse_agent(text: str) -> AgentSpec:
             raise ConfigError(
                 f"every run of this command gets its own {flag}; it cannot be a flag of the agent '{text}'"
             )
+        if flag in OTHER_FLAGS:
+            raise ConfigError(f"every run of this command is a new one; {flag} cannot be a flag of the agent '{text}'")
     family, _, algo = name.rpartition(":")
     if family:
         return AgentSpec(f"sb3_{algo}", "agents.sb3", ["--algo", algo], flags)
@@ -141,3 +149,21 @@ class Job:
             if (*identity, flags) == wanted and status in statuses:
                 started.append((str(config.get("started")), folder))
         return [folder for _, folder in sorted(started, reverse=True)]
+
+
+def refuse_wrong_flags(jobs: Sequence[Job]) -> None:
+    """Read the command lines of jobs as the runs will, before any is made. Raises: ConfigError, UnknownEnvError."""
+    for job in {(job.agent.exp_name, job.env, *job.agent.flags): job for job in jobs}.values():  # one of all seeds
+        agent_file = importlib.import_module(job.agent.module)
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # each run names its preset itself
+                parse(agent_file.Config, job.agent.exp_name, job.command()[3:])
+        except ConfigError as error:
+            raise ConfigError(f"{job.agent.exp_name} on {job.env}: {error}") from error
+
+
+def seeds_from(first: int, number: int) -> range:
+    """Return the seeds of so many runs. Raises: ConfigError where one is larger than a seed can be."""
+    if first + number - 1 > LAST_SEED:
+        raise ConfigError(f"--first-seed {first} and --seeds {number}: seeds are at most {LAST_SEED}")
+    return range(first, first + number)

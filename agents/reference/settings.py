@@ -6,9 +6,9 @@ Also what of these cannot work, and our names for what SB3 logs. Nothing here im
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import numpy as np
 from annotated_types import Interval
@@ -207,6 +207,8 @@ class Config(AgentConfig):
             )
         if self.dqn.gradient_steps == 0:
             raise ConfigError("dqn.gradient_steps 0 would never train: 1 or more, or -1 for as many as agent steps")
+        if self.algo == "dqn" and self.dqn.batch_size > self.dqn.buffer_size:
+            raise ConfigError(f"dqn.buffer_size {self.dqn.buffer_size} must hold dqn.batch_size {self.dqn.batch_size}")
         ppo = self.ppo
         if self.algo == "ppo" and ppo.normalize_advantage and min(ppo.batch_size, ppo.n_steps * self.num_envs) < 2:
             raise ConfigError("ppo.normalize_advantage needs at least 2 transitions in a batch and in a rollout")
@@ -216,6 +218,14 @@ class Config(AgentConfig):
         """The table of the chosen algorithm's settings."""
         tables: dict[str, Settings] = {"dqn": self.dqn, "a2c": self.a2c, "ppo": self.ppo}
         return tables[self.algo]
+
+
+def refuse_other_tables(algo: str, argv: Sequence[str]) -> None:
+    """Refuse flags of another algorithm; in presets and saved runs they do no harm. Raises: ConfigError."""
+    for word in argv:
+        table = word.partition(".")[0].removeprefix("--")
+        if word.startswith(f"--{table}.") and table in get_args(Algo) and table != algo:
+            raise ConfigError(f"{word.partition('=')[0]} is a setting of {table}, but the algorithm is {algo}")
 
 
 def translate(algo: Algo, logged: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, float]]:
@@ -263,7 +273,9 @@ def refuse_impossible(config: Config, observation: Space[Any], action: Space[Any
         each = copies * math.prod(observation.shape) * np.dtype(observation.dtype).itemsize
         needed, here = each * config.dqn.buffer_size / 1e9, float(provenance.hardware()["memory_gb"])
         if needed > here:
+            fits = int(0.8e9 * here / each)
+            instead = f"at most {fits:,} fit" if fits else f"observations of {config.env} are too large to remember"
             raise ConfigError(
                 f"dqn.buffer_size {config.dqn.buffer_size:,} needs {needed:.1f} GB of memory, this machine"
-                f" has {here:g}: at most {int(0.8e9 * here / each):,} fit"
+                f" has {here:g}: {instead}"
             )

@@ -303,8 +303,7 @@ def make_replay(
     """
     shape = observation_space.shape
     assert shape is not None
-    pixels = len(shape) == 3
-    stack = frame_stack if pixels else 1
+    stack = frame_stack if (pixels := len(shape) == 3) else 1
     frame_shape, dtype = (shape[0] // stack, *shape[1:]), torch.uint8 if pixels else torch.float32
     exponent = config.priority_exponent
     return Replay(config.capacity, num_envs, frame_shape, dtype, stack, device, exponent, free_bytes)
@@ -313,8 +312,9 @@ def make_replay(
 def _refuse_too_large(slots: int, bytes_per_slot: int, device: torch.device, free_bytes: int) -> None:
     per_slot = bytes_per_slot + 32
     if slots * per_slot > 0.9 * free_bytes:
-        fits = int(0.8 * free_bytes / per_slot) // 1000 * 1000
+        fits = int(0.8 * free_bytes / per_slot)
+        instead = f"use --replay.capacity {fits} or less" if fits else "its observations are too large to remember"
         raise ReplayTooLargeError(
             f"a replay memory of {slots:,} transitions takes {slots * per_slot / 1e9:.1f} GB,"
-            f" {device} has {free_bytes / 1e9:.1f} GB free: use --replay.capacity {fits} or less"
+            f" {device} has {free_bytes / 1e9:.1f} GB free: {instead}"
         )

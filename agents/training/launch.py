@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, TypeVar
 
 from agents.training.cli import command, parse
@@ -12,6 +13,7 @@ from agents.training.resume import nothing_left
 if TYPE_CHECKING:
     from agents.rl.interfaces import TrainingRun
 
+MANY_ENVS = 64  # Atari games are made at about 12 a second, before anything else is said
 ConfigT = TypeVar("ConfigT", bound=AgentConfig)
 
 
@@ -43,14 +45,19 @@ def launch(
     from agents.training.session import RecordedRun
     from rl_gen_lab.compute import devices
     from rl_gen_lab.compute.seeding import Generators
+    from rl_gen_lab.runs.interrupt import ended_by_signals
 
     spec = RunSpec.resolve(algo if exp_name is None else exp_name(config), config)
     with RecordedRun(spec) as run:
         run.device = devices.setup(config.device)
         check_memory(spec, run.device)
         run.generators = Generators(config.seed)
+        many = config.num_envs >= MANY_ENVS
+        if many:
+            run.display.say(f"making {config.num_envs:,} copies of {spec.env_id}")
         if not makes_environments:
-            run.env_runner = VectorEnvRunner(spec.env_id, config.num_envs, config.world, run.generators)
+            with ended_by_signals() if many else nullcontext():
+                run.env_runner = VectorEnvRunner(spec.env_id, config.num_envs, config.world, run.generators)
         torch.manual_seed(run.generators.integer("init"))
         train(config, run)
         run.end()

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from agents.training.config import AgentConfig
-from rl_gen_lab.cli.errors import CheckpointError, ConfigError
-from rl_gen_lab.cli.flags import peek_flag, refuse_other_flags
+from rl_gen_lab.cli.errors import CheckpointError
+from rl_gen_lab.cli.flags import parse_flags, refuse_other_flags
 from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.cli.shell import python, shell
 from rl_gen_lab.runs.ending import finished_result, say_nothing_left
@@ -44,15 +44,7 @@ def resumed_config(config_class: type[ConfigT], agent: str, path: Path, argv: li
         raise CheckpointError(f"{path} is a run of {folder.made_by()}, not of python -m agents.{own}")
     saved = from_saved(config_class, described["config"], str(folder.config_file))
     refuse_other_flags(argv, ("--resume", *LIMITS))
-    steps, minutes = peek_flag(argv, "total-env-steps"), peek_flag(argv, "total-minutes")
-    run = replace(saved.run, resume=path)
-    try:
-        if minutes is not None:
-            run = replace(run, total_minutes=float(minutes))
-        total = saved.total_env_steps if steps is None else int(steps)
-    except ValueError as error:
-        raise ConfigError(f"--total-env-steps and --total-minutes take numbers: {error}") from error
-    return replace(saved, run=run, total_env_steps=total)
+    return parse_flags(config_class, argv, default=replace(saved, run=replace(saved.run, resume=path)))
 
 
 def nothing_left(config: AgentConfig) -> bool:

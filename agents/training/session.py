@@ -49,9 +49,9 @@ class RecordedRun:
         config = spec.config
         self.display = ProgressDisplay(f"{spec.algo} {spec.short_name}", config.total_env_steps, "steps")
         self.saved: dict[str, Any] | None = None  # the checkpoint to resume from, until that is done
-        self.interrupt = Interrupt(self.display.say, at_once=lambda: self.saved is not None)
-        # Refuses an impossible seed, before there is a folder.
-        evaluator = Evaluator(config, self.display, lambda: self.interrupt.asked)
+        self.begun = False  # until then there is nothing to save
+        self.interrupt = Interrupt(self.display.say, at_once=lambda: not self.begun)
+        evaluator = Evaluator(config, self.display, lambda: self.interrupt.asked)  # refuses an impossible seed
         wall_offset = 0.0
         if config.run.resume is not None:
             self.run = RunFolder.open(config.run.resume)
@@ -109,10 +109,10 @@ class RecordedRun:
         self.tracker = start_tracker(self.spec, self.run, self.tracker.wall_seconds)
         self.log.start(self.tracker)
         self.scores.start(policy, network, self.tracker)
-        if self.saved is None:
+        saved, self.saved, self.begun = self.saved, None, True
+        if saved is None:
             self.save()  # a run that is killed before its first checkpoint begins anew from here
         else:
-            self.saved = None
             self._after_resuming()
 
     def running(self) -> bool:
@@ -220,7 +220,7 @@ class RecordedRun:
         if error is not None and not refused:
             keep_result(self.run, self._result("failed") | failure(error), self.display.say)
         unfinished = error is not None or self.interrupt.asked
-        impossible = isinstance(error, ConfigError | CheckpointError)  # settings, or weights to start from
+        impossible = isinstance(error, ConfigError | CheckpointError) or (kind is KeyboardInterrupt and not self.begun)
         never_started = impossible and self.config.run.resume is None and self.log.env_steps == 0
         offered = not never_started and (not refused or isinstance(error, KeyboardInterrupt))
         if unfinished and offered and can_resume(self.run, error):

@@ -31,6 +31,8 @@ def setup(config: DeviceConfig) -> torch.device:
             raise ConfigError(
                 f"device '{config.device}' asked for, but there are only {torch.cuda.device_count()} GPUs"
             )
+    elif device.index:
+        raise ConfigError(f"device '{config.device}' asked for, but there is only one: use --device {device.type}")
     elif device.type == "mps" and not torch.backends.mps.is_available():
         raise ConfigError("device 'mps' asked for, but torch sees none: use --device cpu")
     elif device.type not in ("cpu", "mps"):

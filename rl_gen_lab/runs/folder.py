@@ -62,7 +62,9 @@ class RunFolder:
         """Open the folder of an earlier run. Raises CheckpointError when it is not one."""
         run = cls(path)
         if not run.path.is_dir():
-            siblings = [entry.name for entry in run.path.parent.iterdir()] if run.path.parent.is_dir() else []
+            if run.path.exists():
+                raise CheckpointError(f"{run} is a file; a run is a folder, which holds {run.config_file.name}")
+            siblings = [entry.name for entry in run.path.parent.glob("*/")]
             raise CheckpointError(f"no run folder at {run}.{suggest(run.path.name, siblings)}")
         if not run.config_file.is_file():
             raise CheckpointError(f"{run} is not a run folder: it holds no {run.config_file.name}")

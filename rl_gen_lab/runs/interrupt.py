@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType, TracebackType
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 EXIT_INTERRUPTED = 130  # what shells report for a command ended by Ctrl-C
 
 
@@ -18,7 +20,7 @@ class Interrupt:
         self._say, self._at_once = say, at_once
 
     def __enter__(self) -> Interrupt:
-        self._handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        self._handlers = {number: signal.getsignal(number) for number in SIGNALS}
         for number in self._handlers:
             signal.signal(number, self._ask)
         return self
@@ -34,3 +36,14 @@ class Interrupt:
             raise KeyboardInterrupt
         self.asked = True
         self._say(f"{signal.Signals(number).name}: saving, then stopping (again: stop at once)")
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Let the system end the process at Ctrl-C: for calls that return to Python, which answers it, after minutes."""
+    handlers = {number: signal.signal(number, signal.SIG_DFL) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)

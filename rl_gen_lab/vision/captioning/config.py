@@ -10,6 +10,8 @@ from annotated_types import Interval
 from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.settings import Exponent, NotNegative, Ranged, Share
 
+Beam = Annotated[int, Interval(ge=1, le=100)]
+
 
 @dataclass(frozen=True)
 class CaptionConfig(Ranged):
@@ -30,6 +32,6 @@ class CaptionConfig(Ranged):
     # Probability mass of the label that is spread over all words in the loss.
     label_smoothing: Share = 0.0
     # Width of the beam search; 1: greedy decoding.
-    beam: Annotated[int, Interval(ge=1, le=1_000)] = 1
+    beam: Beam = 1
     # Beams are ranked by log-probability / words ^ length_power; 0 favors short sentences.
     length_power: Exponent = 0.7

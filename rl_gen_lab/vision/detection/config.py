@@ -9,9 +9,10 @@ from annotated_types import Interval
 
 from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.cli.settings import Few, Ranged, Share
+from rl_gen_lab.cli.settings import Ranged, Share
 
 Cells = Annotated[int, Interval(ge=1, le=64)]
+Boxes = Annotated[int, Interval(ge=1, le=2_000)]  # of an image: time and memory grow with their square
 Model = Literal["sliding-window", "rcnn", "fast-rcnn", "faster-rcnn", "mask-rcnn", "ssd", "yolo"]
 
 
@@ -31,7 +32,7 @@ class DetectConfig(Ranged):
     shapes: Annotated[int, Interval(ge=1, le=1_000)] = 6
     # Boxes of an image that a second stage classifies, at most: more than there are objects, so 160 for Breakout with
     # 110 (sliding-window classifies every window).
-    proposals: Few = 64
+    proposals: Boxes = 64
     # Width and height [px] to which windows (sliding-window) and proposals (rcnn) are resized.
     crop: Annotated[int, Interval(ge=4, le=512)] = 16
     # Cells a side of the grid on which the feature map is read inside a proposal, for its class and its mask.
@@ -48,7 +49,7 @@ class DetectConfig(Ranged):
     score: Share = 0.5
     least_score: Share = 0.02
     # Objects of an image, at most.
-    most: Few = 200
+    most: Boxes = 200
     # Probability mass of the label that is spread over all classes in the loss.
     label_smoothing: Share = 0.0
 
