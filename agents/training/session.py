@@ -18,6 +18,8 @@ import torch
 from agents.rl.interfaces import EnvRunner, Episode, Generators, Policy, Stateful
 from agents.rl.sampled_policy import policy_of
 from agents.training import pretrained
+from agents.training.env_runner import VectorEnvRunner
+from agents.training.environments import making_copies
 from agents.training.evaluator import Evaluator
 from agents.training.metadata import RunSpec
 from agents.training.resume import command_to_resume, keep_limits, load_checkpoint
@@ -233,3 +235,10 @@ class RecordedRun:
             self._env_runner.close()
         if self.interrupt.asked and error is None:
             raise SystemExit(EXIT_INTERRUPTED)
+
+
+def make_env_runner(run: RecordedRun) -> EnvRunner:
+    """Make the environments of a run, from its generators. Raises: UnusableEnvError, EnvStepError."""
+    config = run.config
+    with making_copies(run.spec.env_id, config.num_envs):
+        return VectorEnvRunner(run.spec.env_id, config.num_envs, config.world, run.generators)
