@@ -49,7 +49,7 @@ def launch(
         check_memory(spec, run.device)
         run.generators = Generators(config.seed)
         if not makes_environments:
-            run.env_runner = make_env_runner(run)
+            run.env_runner = make_env_runner(spec, run.generators)
         torch.manual_seed(run.generators.integer("init"))
         train(config, run)
         run.end()

@@ -27,6 +27,7 @@ from agents.training.run_log import RunLog, start_tracker
 from agents.training.scores import Scores
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
+from rl_gen_lab.compute import seeding
 from rl_gen_lab.compute.memory_budget import free_bytes
 from rl_gen_lab.runs.ending import can_resume, failure, fitting_checkpoint, keep_result
 from rl_gen_lab.runs.folder import RunFolder
@@ -237,8 +238,8 @@ class RecordedRun:
             raise SystemExit(EXIT_INTERRUPTED)
 
 
-def make_env_runner(run: RecordedRun) -> EnvRunner:
-    """Make the environments of a run, from its generators. Raises: UnusableEnvError, EnvStepError."""
-    config = run.config
-    with making_copies(run.spec.env_id, config.num_envs):
-        return VectorEnvRunner(run.spec.env_id, config.num_envs, config.world, run.generators)
+def make_env_runner(spec: RunSpec, seeds: seeding.Generators) -> EnvRunner:
+    """Make the environments of a run. Raises: UnusableEnvError, EnvStepError."""
+    config = spec.config
+    with making_copies(spec.env_id, config.num_envs):
+        return VectorEnvRunner(spec.env_id, config.num_envs, config.world, seeds)
