@@ -57,8 +57,10 @@ def make_policy(network: SB3Policy, stochastic: bool) -> Policy:
 def train(config: Config, run: TrainingRun) -> None:
     """Let SB3 train until the run is over."""
     from agents.reference.agent import Reference  # here, so that --help needs neither torch nor SB3
+    from agents.training.environments import making_copies
 
-    reference = Reference(config, run.device)
+    with making_copies(config.env, config.num_envs):
+        reference = Reference(config, run.device)
     run.begin(reference, reference.network, reference.network.policy(config.eval.stochastic), name="reference")
     reference.learn(run)
     reference.close()

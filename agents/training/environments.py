@@ -7,6 +7,8 @@ Pixels are the default of the factory. "objects" are read from the state of the 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -20,6 +22,9 @@ from envs.factory import Wrapper
 from envs.fingerprint import Fingerprint
 from envs.ground_truth.observed_state import ObjectDetector
 from envs.ground_truth.wrappers import object_view
+from rl_gen_lab.runs.interrupt import ended_by_signals
+
+MANY_COPIES = 64  # Atari games are made at about 12 a second, in one call that answers nothing
 
 
 def detector_of(config: EnvConfig) -> ObjectDetector | None:
@@ -50,6 +55,17 @@ def make_vec(
     return factory.make_vec(
         name, num_envs, config, seed=seed, autoreset=autoreset, threads=threads, observe=observation_wrapper(config)
     )
+
+
+@contextmanager
+def making_copies(env_id: str, num_envs: int) -> Iterator[None]:
+    """Announce many copies of an environment, and let Ctrl-C end the program at once while they are made."""
+    if num_envs < MANY_COPIES:
+        yield
+        return
+    print(f"making {num_envs:,} copies of {env_id}", flush=True)
+    with ended_by_signals():
+        yield
 
 
 def make_env(
