@@ -29,7 +29,7 @@ def module_of(algo: str) -> str:
 def command_to_resume(run: RunFolder, spec: RunSpec, *, limits_changed: bool) -> str:
     """Return the shell command that continues a run, with limits that are not in its config.json yet."""
     flags = changed_limits(run, spec.config) if limits_changed else []
-    return shell(python(), "-m", f"agents.{module_of(spec.algo)}", "--resume", run.path, *flags)
+    return shell(python(), "-m", f"agents.{module_of(spec.algo)}", "--resume", str(run), *flags)
 
 
 def resumed_config(config_class: type[ConfigT], agent: str, path: Path, argv: list[str]) -> ConfigT:
@@ -41,7 +41,7 @@ def resumed_config(config_class: type[ConfigT], agent: str, path: Path, argv: li
     described = folder.read_config()
     command, own = (module_of(name) for name in (str(described.get("exp_name")), agent))
     if command != own:
-        raise CheckpointError(f"{path} is a run of {folder.made_by()}, not of python -m agents.{own}")
+        raise CheckpointError(f"{folder} is a run of {folder.made_by()}, not of python -m agents.{own}")
     saved = from_saved(config_class, described["config"], str(folder.config_file))
     refuse_other_flags(argv, ("--resume", *LIMITS))
     return parse_flags(config_class, argv, default=replace(saved, run=replace(saved.run, resume=path)))
@@ -77,7 +77,7 @@ def load_checkpoint(run: RunFolder, spec: RunSpec) -> dict[str, Any]:
 
     written_by = run.read_config().get("exp_name")
     if written_by != spec.algo:
-        raise CheckpointError(f"{run.path} is a run of {written_by!r}, not of {spec.algo!r}")
+        raise CheckpointError(f"{run} is a run of {written_by!r}, not of {spec.algo!r}")
     state = load_state(run.checkpoints / "latest")
     saved, task = state["fingerprint"], spec.task
     if saved["hash"] != task.hash:
@@ -86,7 +86,7 @@ def load_checkpoint(run: RunFolder, spec: RunSpec) -> dict[str, Any]:
             for key in sorted(saved["fields"] | task.fields)
             if saved["fields"].get(key) != task.fields.get(key)
         ]
-        raise CheckpointError(f"{run.path} was trained on another task ({'; '.join(differences)})")
+        raise CheckpointError(f"{run} was trained on another task ({'; '.join(differences)})")
     return state
 
 
