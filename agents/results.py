@@ -27,6 +27,7 @@ from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.cli.settings import Ranged, Score
+from rl_gen_lab.cli.wording import count
 from rl_gen_lab.runs.folder import RunFolder
 
 # Beside the folder of the CSVs; those that exist are written.
@@ -90,7 +91,7 @@ def main(argv: list[str] | None = None) -> None:
         rows = [row_of(folder, options.what, options.threshold) for folder in options.runs]
         file = options.results_dir / f"{options.record}.csv"
         recorded_runs.record(file, rows)
-        print(f"{file}: {len(rows)} rows written")
+        print(f"{file}: {count(len(rows), 'row')} written")
     rendered = [(document, *document.render()) for document in documents]
     benchmarks = list(dict.fromkeys(file for document in documents for file in document.benchmarks()))
     late_figures = stale_figures(benchmarks)

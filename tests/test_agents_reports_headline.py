@@ -56,6 +56,14 @@ def test_seeds_are_listed_for_both_sides_unless_all_rows_have_the_same(tmp_path:
     assert [line.split(" | ")[-1] for line in lines] == ["1 2 3 / 1 2 3 |", "1 2 3 / 1 2 |"]
 
 
+def test_a_record_is_named_where_there_are_several(tmp_path: Path, template: Row) -> None:
+    record(tmp_path / "pong.csv", rows_of(template, "dqn", 5, what="make pong") + rows_of(template, "dqn", 9, what="b"))
+    (line,) = table(tmp_path, "pong CartPole-v1 dqn make pong")
+    assert "| dqn 5.0 [" in line
+    with pytest.raises(ResultsError, match='write "pong CartPole-v1 dqn b" or "pong CartPole-v1 dqn make pong"'):
+        table(tmp_path, "pong CartPole-v1 dqn")
+
+
 def test_an_agent_without_counterpart_stands_alone(tmp_path: Path, template: Row) -> None:
     record(tmp_path / "classic.csv", rows_of(template, "reinforce", 50) + rows_of(template, "sb3_ppo", 10))
     record(tmp_path / "pong.csv", rows_of(template, "dqn", 5, env_id="ALE/Pong-v5"))

@@ -1,8 +1,8 @@
 """The short table of a README: our agent and Stable-Baselines3's at the same task, a row each.
 
-results/NAME.toml names the rows, each as "CSV environment agent":
+results/NAME.toml names the rows, each as "CSV environment agent", with the record (`what`) where there are several:
 
-    rows = ["pong ALE/Pong-v5 dqn", "classic CartPole-v1 ppo"]
+    rows = ["pong ALE/Pong-v5 dqn make pong", "classic CartPole-v1 ppo"]
 """
 
 import tomllib
@@ -41,7 +41,7 @@ def _row_names(path: Path) -> list[str]:
         names = tomllib.loads(path.read_text(encoding="utf-8")).get("rows")
     except (OSError, ValueError) as error:
         raise ResultsError(f"cannot read {path}: {error}") from error
-    if not isinstance(names, list) or not all(isinstance(name, str) and len(name.split()) == 3 for name in names):
+    if not isinstance(names, list) or not all(isinstance(name, str) and len(name.split()) >= 3 for name in names):
         raise ResultsError(f'{path}: rows must be a list of texts like "classic CartPole-v1 ppo"')
     if not 0 < len(names) <= MAX_ROWS:
         raise ResultsError(f"{path}: rows must name 1 to {MAX_ROWS} rows, not {len(names)}")
@@ -50,7 +50,7 @@ def _row_names(path: Path) -> list[str]:
 
 def _line(path: Path, name: str) -> tuple[list[str], list[str]]:
     """Return the cells of a row, and the seeds of each side."""
-    stem, env_id, agent = name.split()
+    stem, env_id, agent, *_ = name.split(maxsplit=3)
     rows = read_runs(path.with_name(f"{stem}.csv"))
     ours = _runs_of(path, name, rows)
     same_task = [row for row in rows if row["fingerprint"] == ours[0]["fingerprint"]]
@@ -72,11 +72,13 @@ def _line(path: Path, name: str) -> tuple[list[str], list[str]]:
 
 def _runs_of(path: Path, name: str, rows: list[Row]) -> list[Row]:
     """Return the runs that a row names. Raises: ResultsError when there are none, or several records of them."""
-    stem, env_id, agent = name.split()
-    runs = [row for row in rows if (row["env_id"], row["agent"]) == (env_id, agent)]
+    stem, env_id, agent, *what = name.split(maxsplit=3)
+    records = set(what) or {row["what"] for row in rows}
+    runs = [row for row in rows if (row["env_id"], row["agent"]) == (env_id, agent) and row["what"] in records]
     if not runs:
         recorded = {f"{stem} {row['env_id']} {row['agent']}" for row in rows}
         raise ResultsError(f"{path}: no runs of '{name}'.{suggest(name, recorded)}")
     if len(groups(runs, "fingerprint", "what")) > 1:
-        raise ResultsError(f"{path}: '{name}': {stem}.csv has several records of {agent} there")
+        names = " or ".join(sorted({f'"{stem} {env_id} {agent} {row["what"]}"' for row in runs}))
+        raise ResultsError(f"{path}: '{name}': {stem}.csv has several records of {agent} there; write {names}")
     return runs
