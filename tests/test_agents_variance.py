@@ -134,8 +134,8 @@ def test_the_policy_of_a_run_is_measured_and_others_are_refused(
         (["--run", str(run), "--env", "Acrobot"], "--env CartPole-v1"),
         (["--run", str(tmp_path / "nowhere")], "no run folder"),
         (["--batches", "1"], "batches"),
-        (["--warm-up-updates", "-1"], "warm_up_updates"),
-        (["--learning-rate", "nan"], "learning_rate"),
+        (["--warm-up-updates", "-1"], "--warm-up-updates"),
+        (["--learning-rate", "nan"], "--learning-rate"),
     ):
         with pytest.raises(SystemExit) as stopped:
             variance.main([*TINY, *flags, "--out", str(tmp_path / "never")])
