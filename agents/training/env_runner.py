@@ -13,7 +13,7 @@ import ale_py.vector_env
 import numpy as np
 
 from agents.rl.interfaces import Episode, Step
-from agents.training.environments import make_vec
+from agents.training.environments import make_vec, making_copies
 from envs import names
 from envs.config import EnvConfig
 from envs.copies import RAISES, counted, described, fewer_copies
@@ -176,3 +176,9 @@ class VectorEnvRunner:
     def close(self) -> None:
         """Free the environments."""
         self.vec.close()
+
+
+def make_env_runner(name: str, num_envs: int, world: EnvConfig, seeds: Generators) -> VectorEnvRunner:
+    """Make the environments of a run, and say so where it takes long. Raises: UnusableEnvError, EnvStepError."""
+    with making_copies(name, num_envs):
+        return VectorEnvRunner(name, num_envs, world, seeds)

@@ -37,9 +37,10 @@ def launch(
 
     import torch
 
+    from agents.training.env_runner import make_env_runner
     from agents.training.memory_check import check_memory
     from agents.training.metadata import RunSpec
-    from agents.training.session import RecordedRun, make_env_runner
+    from agents.training.session import RecordedRun
     from rl_gen_lab.compute import devices
     from rl_gen_lab.compute.seeding import Generators
 
@@ -49,7 +50,7 @@ def launch(
         check_memory(spec, run.device)
         run.generators = Generators(config.seed)
         if not makes_environments:
-            run.env_runner = make_env_runner(spec, run.generators)
+            run.env_runner = make_env_runner(spec.env_id, config.num_envs, config.world, run.generators)
         torch.manual_seed(run.generators.integer("init"))
         train(config, run)
         run.end()

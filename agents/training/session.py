@@ -18,8 +18,6 @@ import torch
 from agents.rl.interfaces import EnvRunner, Episode, Generators, Policy, Stateful
 from agents.rl.sampled_policy import policy_of
 from agents.training import pretrained
-from agents.training.env_runner import VectorEnvRunner
-from agents.training.environments import making_copies
 from agents.training.evaluator import Evaluator
 from agents.training.metadata import RunSpec
 from agents.training.resume import command_to_resume, keep_limits, load_checkpoint
@@ -27,7 +25,6 @@ from agents.training.run_log import RunLog, start_tracker
 from agents.training.scores import Scores
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
-from rl_gen_lab.compute import seeding
 from rl_gen_lab.compute.memory_budget import free_bytes
 from rl_gen_lab.runs.ending import can_resume, failure, fitting_checkpoint, keep_result
 from rl_gen_lab.runs.folder import RunFolder
@@ -236,10 +233,3 @@ class RecordedRun:
             self._env_runner.close()
         if self.interrupt.asked and error is None:
             raise SystemExit(EXIT_INTERRUPTED)
-
-
-def make_env_runner(spec: RunSpec, seeds: seeding.Generators) -> EnvRunner:
-    """Make the environments of a run. Raises: UnusableEnvError, EnvStepError."""
-    config = spec.config
-    with making_copies(spec.env_id, config.num_envs):
-        return VectorEnvRunner(spec.env_id, config.num_envs, config.world, seeds)
