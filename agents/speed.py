@@ -199,7 +199,9 @@ def time_agent(config: Config, agent: Agent) -> list[dict[str, object]]:
 
 def measure_replay(config: Config) -> list[dict[str, object]]:
     """Fill a replay memory with real frames; return the row of results/replay_memory.csv."""
-    runner = VectorEnvRunner(config.env, config.num_envs, EnvConfig(), Generators(0), threads=int(hardware()["cores"]))
+    runner = VectorEnvRunner(
+        resolve(config.env), config.num_envs, EnvConfig(), Generators(0), threads=int(hardware()["cores"])
+    )
     shape = runner.observation_space.shape
     assert shape is not None
     before = psutil.Process().memory_info().rss

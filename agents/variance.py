@@ -92,7 +92,7 @@ def main(argv: list[str] | None = None) -> None:
         env_id=env_id,
         seed=config.seed,
         flat_config=to_flat_dict(config),
-        fingerprint_hash=task_fingerprint(config.env, config.world, 0.0).hash,
+        fingerprint_hash=task_fingerprint(env_id, config.world, 0.0).hash,
         job_type="variance",
     )
     with tracker:

@@ -13,6 +13,7 @@ from gymnasium import Space
 
 from agents.rl.interfaces import Episode, Policy, Stateful, Step
 from agents.training.env_runner import VectorEnvRunner
+from envs.names import resolve
 from rl_gen_lab.compute.seeding import Generators
 
 
@@ -40,7 +41,9 @@ class FakeRun:
     ) -> None:
         self.config, self.stop, self.device = config, stop, device
         self.generators = Generators(config.seed)
-        self.env_runner: Any = env_runner or VectorEnvRunner(config.env, config.num_envs, config.world, self.generators)
+        self.env_runner: Any = env_runner or VectorEnvRunner(
+            resolve(config.env), config.num_envs, config.world, self.generators
+        )
         self.free_bytes = sys.maxsize
         self.env_steps = self.updates = self.learnings = 0
         self.episodes: list[Episode] = []

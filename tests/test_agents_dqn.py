@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,68 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from dqn_agents import ACTIONS, PIXELS, SMALL, VECTOR, agent_with_memory, new_agent, random_step, values
 from fake_run import FakeRun, NoEnvironments, train
 from gymnasium import spaces
 
 from agents import dqn
-from agents.dqn import DQN, Config, make_agent
-from agents.rl.greedy_policy import GreedyValues
-from agents.rl.interfaces import Step
+from agents.dqn import Config, make_agent
 from agents.rl.q_networks import QEnsemble
 from agents.rl.replay import PreparedBatches, ReplayConfig
 from agents.rl.weights import load_network
 from envs.config import EnvConfig
-from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import DeviceConfig
-
-VECTOR = spaces.Box(-1.0, 1.0, (4,), np.float32)
-PIXELS = spaces.Box(0, 255, (4, 36, 36), np.uint8)
-ACTIONS = spaces.Discrete(3)
-SMALL = Config(
-    num_envs=2,
-    batch_size=8,
-    learning_starts_env_steps=20,
-    n_step=1,
-    replay=ReplayConfig(capacity=400),
-    device=DeviceConfig(device="cpu"),
-)
-
-
-def random_step(rng: np.random.Generator, num_envs: int, space: spaces.Box = VECTOR) -> Step:
-    def observation() -> np.ndarray:
-        if space.dtype == np.uint8:
-            return rng.integers(0, 256, (num_envs, *space.shape), dtype=np.uint8)
-        return rng.standard_normal((num_envs, *space.shape)).astype(np.float32)
-
-    none = np.zeros(num_envs, dtype=bool)
-    return Step(
-        obs=observation(),
-        action=rng.integers(3, size=num_envs),
-        reward=rng.standard_normal(num_envs).astype(np.float32),
-        terminated=rng.random(num_envs) < 0.1,
-        truncated=none,
-        value_ends=none,
-        first=none,
-        dummy=none,
-        next_obs=observation(),
-    )
-
-
-def new_agent(config: Config, space: spaces.Space[Any] = VECTOR, actions: spaces.Space[Any] = ACTIONS) -> DQN:
-    return make_agent(config, FakeRun(config, env_runner=NoEnvironments(config.num_envs, space, actions)))
-
-
-def values(agent: DQN, obs: np.ndarray, network: torch.nn.Module | None = None) -> np.ndarray:
-    """Q-values by which the agent is evaluated, or those of one of its networks."""
-    return GreedyValues(network or agent.network).values(obs)
-
-
-def agent_with_memory(config: Config, space: spaces.Box = VECTOR, steps: int = 60) -> DQN:
-    agent = new_agent(config, space)
-    rng = np.random.default_rng(0)
-    for _ in range(steps):
-        agent.observe(random_step(rng, config.num_envs, space))
-    return agent
 
 
 def weights_after(config: Config, updates: int = 3, space: spaces.Box = VECTOR) -> torch.Tensor:
@@ -222,46 +170,6 @@ def test_acting_in_training_follows_the_newest_network() -> None:
     assert not np.array_equal(agent.act(obs), values(agent, obs).argmax(1))
 
 
-def test_epsilon_falls_from_start_to_end_after_learning_starts() -> None:
-    config = replace(SMALL, epsilon_start=1.0, epsilon_end=0.1, epsilon_env_steps=100, learning_starts_env_steps=50)
-    agent = new_agent(config)
-    seen = []
-    for steps in (0, 50, 100, 150, 1_000):
-        agent.env_steps = steps
-        seen.append(agent.epsilon())
-    assert seen == pytest.approx([1.0, 1.0, 0.55, 0.1, 0.1])
-
-
-def test_the_ladder_gives_every_environment_its_own_epsilon() -> None:
-    config = replace(SMALL, num_envs=3, epsilon_start=0.5, epsilon_end=0.5, epsilon_ladder=7.0)
-    agent = new_agent(config)
-    obs = np.zeros((3, 4), np.float32)
-    best = values(agent, obs).argmax(1)
-    moved = np.mean([agent.act(obs) != best for _ in range(4_000)], axis=0)
-    # 0.5, 0.5^4.5, 0.5^8, times the 2 of 3 random actions that differ from the best; 5 standard errors.
-    assert moved == pytest.approx([0.5 * 2 / 3, 0.5**4.5 * 2 / 3, 0.5**8 * 2 / 3], abs=0.035)
-
-
-def scheduled(quantity: Callable[[DQN], float], **settings: object) -> list[float]:
-    agent = new_agent(replace(SMALL, **settings))
-    seen = []
-    for steps in (0, 50, 100, 200):
-        agent.env_steps = steps
-        seen.append(quantity(agent))
-    return seen
-
-
-def test_n_step_shrinks_on_schedule() -> None:
-    assert scheduled(DQN.n_step, n_step=10, n_step_end=2, horizon_env_steps=100) == [10, 6, 2, 2]
-
-
-def test_the_step_size_falls_over_the_run_or_sooner() -> None:
-    falling = {"learning_rate": 1e-3, "learning_rate_end": 0.0, "total_env_steps": 200}
-    assert scheduled(DQN.learning_rate, **falling) == pytest.approx([1e-3, 7.5e-4, 5e-4, 0.0])
-    sooner = scheduled(DQN.learning_rate, **falling, learning_rate_env_steps=100)
-    assert sooner == pytest.approx([1e-3, 5e-4, 0.0, 0.0])
-
-
 def test_updates_keep_up_with_the_steps() -> None:
     agent = agent_with_memory(replace(SMALL, learn_every_env_steps=4), steps=30)  # 60 steps, 40 of them learning
     assert agent.updates_due() == 10
@@ -269,58 +177,11 @@ def test_updates_keep_up_with_the_steps() -> None:
     assert agent.updates_due() == 9
 
 
-@pytest.mark.parametrize("name", ["priority_exponent", "priority_beta"])
-@pytest.mark.parametrize("value", [-1.0, float("nan")])
-def test_impossible_priorities_are_refused(name: str, value: float) -> None:
-    with pytest.raises(ConfigError, match=f"{name} must be from 0 to 10"):
-        ReplayConfig(**{name: value})  # type: ignore[arg-type]
-
-
-def test_an_ensemble_that_does_not_fit_is_refused_with_the_size_that_does() -> None:
-    size = sum(tensor.nbytes for tensor in new_agent(SMALL).online.state_dict().values())
-    dqn.make_network(replace(SMALL, ensemble_size=11), VECTOR, ACTIONS, free_bytes=21 * size)
-    with pytest.raises(ConfigError, match="use --ensemble-size 11 or less"):
-        dqn.make_network(replace(SMALL, ensemble_size=12), VECTOR, ACTIONS, free_bytes=21 * size)
-
-
 @pytest.mark.parametrize(("saved", "loaded"), [(3, 1), (1, 3)])
 def test_a_checkpoint_of_another_ensemble_is_refused(saved: int, loaded: int) -> None:
     state = agent_with_memory(replace(SMALL, ensemble_size=saved)).state_dict()
     with pytest.raises(ValueError, match="ensemble_size"):
         agent_with_memory(replace(SMALL, ensemble_size=loaded)).load_state_dict(state)
-
-
-def test_continuous_actions_are_refused_and_the_agents_that_can_are_named() -> None:
-    with pytest.raises(ConfigError, match="ppo, actor_critic, reinforce"):
-        new_agent(SMALL, VECTOR, spaces.Box(-1, 1, (1,)))
-
-
-@pytest.mark.parametrize("space", [spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(3)], ids=str)
-def test_several_discrete_actions_at_once_are_refused_naming_the_agents_that_take_them(space: Any) -> None:
-    with pytest.raises(ConfigError, match=r"has Multi.*MultiDiscrete and MultiBinary actions: ppo, actor_critic"):
-        new_agent(SMALL, VECTOR, space)
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("gamma", 1.5),
-        ("batch_size", 0),
-        ("learning_rate", -1.0),
-        ("n_step_end", 9),
-        ("adam_eps", -1.0),
-        ("learning_rate", float("inf")),
-        ("learning_rate_end", -1.0),
-        ("learning_starts_env_steps", -5),
-        ("epsilon_ladder", -3.0),
-        ("ensemble_size", 0),
-        ("replay", ReplayConfig(capacity=8)),
-        ("replay", ReplayConfig(capacity=SMALL.batch_size - 1)),
-    ],
-)
-def test_impossible_settings_are_refused(field: str, value: object) -> None:
-    with pytest.raises(ConfigError, match=field):
-        replace(SMALL, **{field: value})
 
 
 def test_bfloat16_learns_nearly_what_float32_learns() -> None:

@@ -84,7 +84,7 @@ def test_a_frame_has_the_sentence_of_the_captioner_in_one_phrasing_with_one_word
 def test_a_video_with_captions_is_higher_by_their_strip() -> None:
     overlay = CaptionOverlay(pong_models.run("caption"))
     policy = Policy(lambda obs: np.zeros(len(obs), np.int64))
-    frames, *_ = play_episode("Pong", EnvConfig(observe="objects"), policy, 1, max_steps=4, overlay=overlay)
+    frames, *_ = play_episode("ALE/Pong-v5", EnvConfig(observe="objects"), policy, 1, max_steps=4, overlay=overlay)
     assert len(frames) == 5 and {frame.shape[0] for frame in frames} == {HEIGHT + STRIP_HEIGHT}
     assert overlay.frames == 5
 

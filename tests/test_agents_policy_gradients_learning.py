@@ -43,7 +43,7 @@ def score(name: str, seed: int, steps: int) -> float:
             policy, _ = network.act(torch.from_numpy(obs), first, None)
         return np.asarray(network.head.to_env(policy.sample(draw)))
 
-    return float(np.mean(evaluate("CartPole", config.world, act, 20, seed).returns))
+    return float(np.mean(evaluate("CartPole-v1", config.world, act, 20, seed).returns))
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -60,7 +60,7 @@ def test_ale_rewards_are_clipped_for_the_learner_and_whole_in_the_reports() -> N
     returns: dict[bool, list[float]] = {True: [], False: []}
     for clip in (True, False):
         world = EnvConfig(max_episode_frames=4 * 250, frame_stack=1, image_size=42, clip_rewards=clip)
-        rollout = VectorEnvRunner("MsPacman", 1, world, Generators(1))
+        rollout = VectorEnvRunner("ALE/MsPacman-v5", 1, world, Generators(1))
         chance = np.random.default_rng(0)
         while not returns[clip]:
             step, finished = rollout.step(actions_of(rollout, chance))
@@ -77,7 +77,7 @@ def test_a_lost_life_is_marked_without_ending_the_episode_and_only_when_asked() 
     lost = {}
     for asked in (True, False):
         world = EnvConfig(episodic_life=asked, frame_stack=1, image_size=42, sticky=0.0)
-        rollout = VectorEnvRunner("Breakout", 1, world, Generators(1))
+        rollout = VectorEnvRunner("ALE/Breakout-v5", 1, world, Generators(1))
         chance = np.random.default_rng(1)
         episodes: list[Any] = []
         marks = []
@@ -97,7 +97,7 @@ def test_a_lost_life_is_marked_without_ending_the_episode_and_only_when_asked() 
 def test_a_point_ends_the_value_without_ending_the_game_and_only_when_asked() -> None:
     for asked in (True, False):
         world = EnvConfig(episodic_points=asked, frame_stack=1, image_size=42)
-        rollout = VectorEnvRunner("Pong", 1, world, Generators(1))
+        rollout = VectorEnvRunner("ALE/Pong-v5", 1, world, Generators(1))
         chance = np.random.default_rng(1)
         episodes: list[Any] = []
         points = []
@@ -111,7 +111,7 @@ def test_a_point_ends_the_value_without_ending_the_game_and_only_when_asked() ->
 
 
 def test_points_end_no_value_in_worlds_without_an_emulator() -> None:
-    rollout = VectorEnvRunner("CartPole", 1, EnvConfig(episodic_points=True), Generators(1))
+    rollout = VectorEnvRunner("CartPole-v1", 1, EnvConfig(episodic_points=True), Generators(1))
     for _ in range(5):
         step, _ = rollout.step(np.array([0]))
         assert step.reward[0] == 1.0 and not step.value_ends[0]
@@ -133,7 +133,7 @@ def test_what_another_environment_calls_lives_is_none_of_the_learners_business()
 def test_stacks_built_from_remembered_frames_are_the_stacks_that_the_world_showed(fire: bool) -> None:
     world = EnvConfig(max_episode_frames=160, fire_reset=fire, image_size=42, frame_stack=4, grayscale=not fire)
     channels = 1 if world.grayscale else 3
-    rollout = VectorEnvRunner("Breakout", 2, world, Generators(2))
+    rollout = VectorEnvRunner("ALE/Breakout-v5", 2, world, Generators(2))
     replay = Replay(2 * 150, 2, (channels, 42, 42), torch.uint8, 4, torch.device("cpu"))
     chance = np.random.default_rng(0)
     shown = []
@@ -211,7 +211,7 @@ def test_a_broken_reward_of_the_step_that_is_no_transition_does_not_matter() -> 
 
 
 def test_receiving_needs_sending() -> None:
-    rollout = VectorEnvRunner("CartPole", 1, EnvConfig(), Generators(1))
+    rollout = VectorEnvRunner("CartPole-v1", 1, EnvConfig(), Generators(1))
     with pytest.raises(AssertionError, match="recv without send"):
         rollout.recv()
 
@@ -220,7 +220,9 @@ def test_receiving_needs_sending() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "world"), [("Pong", EnvConfig(max_episode_frames=120)), ("CartPole", EnvConfig())])
+@pytest.mark.parametrize(
+    ("name", "world"), [("ALE/Pong-v5", EnvConfig(max_episode_frames=120)), ("CartPole-v1", EnvConfig())]
+)
 def test_a_loaded_rollout_goes_on_exactly_as_the_one_that_was_saved(name: str, world: EnvConfig) -> None:
     rollout = VectorEnvRunner(name, 2, world, Generators(5))
     chance = np.random.default_rng(0)
@@ -252,18 +254,18 @@ def test_a_loaded_rollout_goes_on_exactly_as_the_one_that_was_saved(name: str, w
 
 
 def test_a_state_taken_right_after_a_restart_can_be_loaded() -> None:
-    rollout = VectorEnvRunner("CartPole", 2, EnvConfig(), Generators(5))
+    rollout = VectorEnvRunner("CartPole-v1", 2, EnvConfig(), Generators(5))
     rollout.step(np.array([0, 1]))
     rollout.restart()
     state = rollout.state_dict()
-    restored = VectorEnvRunner("CartPole", 2, EnvConfig(), Generators(5))
+    restored = VectorEnvRunner("CartPole-v1", 2, EnvConfig(), Generators(5))
     restored.load_state_dict(state)
     np.testing.assert_array_equal(restored.obs, rollout.obs)
     assert restored.steps == 1
 
 
 def test_every_restart_begins_other_games_and_the_first_step_after_it_is_a_first() -> None:
-    rollout = VectorEnvRunner("CartPole", 2, EnvConfig(), Generators(5))
+    rollout = VectorEnvRunner("CartPole-v1", 2, EnvConfig(), Generators(5))
     begun = [rollout.obs]
     for _ in range(3):
         rollout.step(np.array([0, 0]))
@@ -273,7 +275,7 @@ def test_every_restart_begins_other_games_and_the_first_step_after_it_is_a_first
     step, _ = rollout.step(np.array([0, 0]))
     assert step.first.all()
     assert not step.dummy.any()
-    assert not np.array_equal(begun[0], VectorEnvRunner("CartPole", 2, EnvConfig(), Generators(6)).obs)
+    assert not np.array_equal(begun[0], VectorEnvRunner("CartPole-v1", 2, EnvConfig(), Generators(6)).obs)
 
 
 def test_a_restart_forgets_the_episodes_under_way() -> None:
@@ -286,7 +288,7 @@ def test_a_restart_forgets_the_episodes_under_way() -> None:
 
 
 def test_the_learner_may_keep_what_it_was_shown() -> None:
-    rollout = VectorEnvRunner("Pong", 1, EnvConfig(), Generators(1))
+    rollout = VectorEnvRunner("ALE/Pong-v5", 1, EnvConfig(), Generators(1))
     step, _ = rollout.step(np.array([0]))
     kept, copy = step.next_obs, step.next_obs.copy()
     for _ in range(5):
@@ -302,5 +304,5 @@ def zeros(obs: np.ndarray) -> np.ndarray:
 
 
 def test_the_worlds_of_a_rollout_reset_in_the_step_after_an_end() -> None:
-    for name in ("Pong", "CartPole"):
+    for name in ("ALE/Pong-v5", "CartPole-v1"):
         assert make_vec(name, 1).metadata["autoreset_mode"].value == "NextStep"

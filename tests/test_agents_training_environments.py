@@ -76,12 +76,13 @@ def test_other_weights_are_another_task(tmp_path: Path) -> None:
     copy = tmp_path / "moved"
     shutil.copytree(pong_models.run("detect"), copy)
     world = EnvConfig(observe=f"detector:{copy}")
-    moved = task_fingerprint("Pong", world, 0.0)
-    assert moved.hash == task_fingerprint("Pong", EnvConfig(observe=f"detector:{pong_models.run('detect')}"), 0.0).hash
+    moved = task_fingerprint("ALE/Pong-v5", world, 0.0)
+    original = EnvConfig(observe=f"detector:{pong_models.run('detect')}")
+    assert moved.hash == task_fingerprint("ALE/Pong-v5", original, 0.0).hash
     weights = load_file(copy / "checkpoints" / "best.safetensors")
     weights["head.bias"] = weights["head.bias"] + 1
     save_file(weights, copy / "checkpoints" / "best.safetensors")
-    assert task_fingerprint("Pong", world, 0.0).hash != moved.hash
+    assert task_fingerprint("ALE/Pong-v5", world, 0.0).hash != moved.hash
 
 
 def test_a_model_that_cannot_observe_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

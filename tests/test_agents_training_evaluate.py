@@ -40,7 +40,7 @@ def test_evaluation_counts_whole_episodes_and_says_by_which_rules() -> None:
     assert found.returns == [12.0] * 7
     assert found.lengths == [4] * 7
     assert found.protocol == {"episodes": 7, "seed": 3, "epsilon": 0.0, "max_episode_frames": 108_000}
-    assert evaluate("CartPole", EnvConfig(), zeros, 1, 3).protocol["max_episode_frames"] is None  # its own limit
+    assert evaluate("CartPole-v1", EnvConfig(), zeros, 1, 3).protocol["max_episode_frames"] is None  # its own limit
     assert found.summary() == {
         "eval/return_mean": 12.0,
         "eval/return_std": 0.0,
@@ -96,8 +96,8 @@ def test_the_length_of_episodes_under_way_is_told_at_each_step() -> None:
     ("name", "world", "said"),
     [
         ("test/Counter-v0", EnvConfig(max_episode_frames=9_000), "9,000, --world.max-episode-frames)"),
-        ("CartPole", EnvConfig(), "500)"),
-        ("Pong", EnvConfig(), "27,000, --world.max-episode-frames)"),
+        ("CartPole-v1", EnvConfig(), "500)"),
+        ("ALE/Pong-v5", EnvConfig(), "27,000, --world.max-episode-frames)"),
     ],
 )
 def test_a_long_episode_is_told_with_its_end(name: str, world: EnvConfig, said: str) -> None:
@@ -127,14 +127,14 @@ def test_evaluation_is_the_same_for_a_seed_and_differs_between_seeds() -> None:
     def act(obs: np.ndarray) -> np.ndarray:
         return (obs[:, 2] > 0).astype(np.int64)
 
-    one, two, other = (evaluate("CartPole", EnvConfig(), act, 6, seed, epsilon=0.2) for seed in (1, 1, 2))
+    one, two, other = (evaluate("CartPole-v1", EnvConfig(), act, 6, seed, epsilon=0.2) for seed in (1, 1, 2))
     assert one == two
     assert one.returns != other.returns
 
 
 def test_epsilon_one_is_random_play_and_epsilon_zero_never_asks_for_it() -> None:
     """Kolmogorov-Smirnov test of 300 episodes against plain random play: right code fails once in a million."""
-    found = evaluate("CartPole", EnvConfig(), zeros, 300, 1, epsilon=1.0)
+    found = evaluate("CartPole-v1", EnvConfig(), zeros, 300, 1, epsilon=1.0)
     env = gym.make("CartPole-v1")
     chance = np.random.default_rng(0)
     lengths = []
@@ -146,7 +146,7 @@ def test_epsilon_one_is_random_play_and_epsilon_zero_never_asks_for_it() -> None
             over, n = terminated or truncated, n + 1
         lengths.append(n)
     assert scipy.stats.ks_2samp(found.lengths, lengths).pvalue > 1e-6
-    greedy = evaluate("CartPole", EnvConfig(), zeros, 300, 1)
+    greedy = evaluate("CartPole-v1", EnvConfig(), zeros, 300, 1)
     assert scipy.stats.ks_2samp(greedy.lengths, lengths).pvalue < 1e-6  # pushing left for ever falls in ten steps
 
 
@@ -158,7 +158,7 @@ def test_an_agent_with_a_memory_is_told_where_each_episode_begins() -> None:
         shown.append(obs.copy())
         return zeros(obs)
 
-    found = evaluate("CartPole", EnvConfig(), act, 6, 1, begin=lambda first: told.append(first.copy()))
+    found = evaluate("CartPole-v1", EnvConfig(), act, 6, 1, begin=lambda first: told.append(first.copy()))
     assert len(told) == len(shown)
     assert told[0].all()
     for i, length in enumerate(found.lengths):  # one episode in each copy, then the dummy step, then the next begins
@@ -188,16 +188,16 @@ def test_epsilon_is_drawn_for_each_copy_and_step(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.slow
 def test_evaluation_counts_unclipped_returns_and_leaves_the_training_worlds_alone() -> None:
     world = EnvConfig(max_episode_frames=100, noop_max=5)
-    rollout, twin = (VectorEnvRunner("Pong", 1, world, Generators(9)) for _ in range(2))
+    rollout, twin = (VectorEnvRunner("ALE/Pong-v5", 1, world, Generators(9)) for _ in range(2))
     chance = np.random.default_rng(0)
     for t in range(30):
         if t == 10:
             done: list[int] = []
-            found = evaluate("Pong", world, zeros, 2, 9, on_episode=done.append)
+            found = evaluate("ALE/Pong-v5", world, zeros, 2, 9, on_episode=done.append)
             assert max(found.lengths) <= 25
             assert found.protocol["max_episode_frames"] == 100
             assert done[-1] == 2
-            assert evaluate("Pong", world, zeros, 2, 9) == found
+            assert evaluate("ALE/Pong-v5", world, zeros, 2, 9) == found
         actions = actions_of(rollout, chance)
         assert_same_step(rollout.step(actions)[0], twin.step(actions)[0])
     for r in (rollout, twin):
@@ -205,7 +205,7 @@ def test_evaluation_counts_unclipped_returns_and_leaves_the_training_worlds_alon
 
 
 def test_evaluation_plays_continuous_actions_and_closes_its_worlds_when_it_fails() -> None:
-    found = evaluate("Pendulum", EnvConfig(), lambda obs: np.zeros((len(obs), 1), np.float32), 2, 1, epsilon=0.5)
+    found = evaluate("Pendulum-v1", EnvConfig(), lambda obs: np.zeros((len(obs), 1), np.float32), 2, 1, epsilon=0.5)
     assert found.lengths == [200, 200]
     with pytest.raises(EnvStepError, match="test/Bad-v0, vector step 2"):
         evaluate(register_bad("nan reward", 3), EnvConfig(), zeros, 2, 1)

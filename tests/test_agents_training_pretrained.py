@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,8 @@ from agents.rl.q_networks import QNetwork
 from agents.training import session
 from agents.training.config import TransferConfig
 from agents.training.load import load_policy
-from agents.training.pretrained import freeze
-from rl_gen_lab.cli.errors import ConfigError
+from agents.training.pretrained import freeze, read_backbone
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs.folder import RunFolder
 
 SHORT = [
@@ -152,6 +153,13 @@ def test_layers_that_do_not_fit_are_named(
     said = capsys.readouterr().err
     assert "layers.0.weight" in said and "layers.2.bias" in said and "best.safetensors" in said
     assert not list(tmp_path.iterdir())  # nothing was begun
+
+
+def test_a_run_that_was_stopped_before_its_first_evaluation_is_refused(tmp_path: Path, trained: RunFolder) -> None:
+    stopped = RunFolder(shutil.copytree(trained.path, tmp_path / "stopped"))
+    (stopped.checkpoints / "best.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"has no best agent yet, .*: resume it, or choose another run"):
+        read_backbone(stopped.path)
 
 
 def test_a_file_of_a_backbone_alone_is_taken_and_a_missing_one_refused(

@@ -214,18 +214,18 @@ def test_probabilities_are_drawn_from_nothing_to_one_and_a_memory_hears_of_each_
 
 
 def test_an_episode_of_cartpole_ends_where_the_pole_falls() -> None:
-    film = play_episode("CartPole", EnvConfig(), always(0), 3)
+    film = play_episode("CartPole-v1", EnvConfig(), always(0), 3)
     frames, total = film.frames, film.total
     assert total == len(frames) - 1 and film.whole
     assert in_words(film) == f"video of one episode, return {total:g}"
     assert 8 <= total <= 11
     assert len({frame.tobytes() for frame in frames}) == len(frames)
-    again, *_ = play_episode("CartPole", EnvConfig(), always(0), 3)
+    again, *_ = play_episode("CartPole-v1", EnvConfig(), always(0), 3)
     assert all(np.array_equal(a, b) for a, b in zip(frames, again, strict=True))
 
 
 def test_a_film_is_cut_at_its_length_and_epsilon_one_does_not_listen_to_the_policy(blind: str) -> None:
-    film = play_episode("CartPole", EnvConfig(), always(0), 3, max_steps=3)
+    film = play_episode("CartPole-v1", EnvConfig(), always(0), 3, max_steps=3)
     assert len(film.frames) == 4 and not film.whole
     said = "video of the first 3 steps of an episode that was cut off there, return so far 3"
     assert in_words(film) == said
@@ -241,7 +241,7 @@ def test_an_atari_game_is_filmed_in_color_with_fire_reset_left_to_the_agent() ->
         shapes.append(obs.shape)
         return np.full(len(obs), 1)
 
-    frames, *_ = play_episode("Breakout", world, Policy(act), 1, max_steps=4)
+    frames, *_ = play_episode("ALE/Breakout-v5", world, Policy(act), 1, max_steps=4)
     assert len(frames) == 5
     assert shapes[0] == (1, 4, 42, 42)
     assert frames[0].shape == (HEIGHT, 244 + PANEL, 3)
@@ -285,11 +285,11 @@ def test_pictures_out_of_proportion_fit_into_the_video(shape: tuple[int, int], w
 
 
 def test_actions_are_called_by_the_joysticks_words() -> None:
-    pong = action_names("Pong", spaces.Discrete(6), EnvConfig())
+    pong = action_names("ALE/Pong-v5", spaces.Discrete(6), EnvConfig())
     assert pong == ["NOOP", "FIRE", "RIGHT", "LEFT", "RIGHTFIRE", "LEFTFIRE"]
-    assert action_names("CartPole", spaces.Discrete(2), EnvConfig()) == ["left", "right"]
-    assert action_names("Acrobot", spaces.Discrete(3), EnvConfig()) == ["action 0", "action 1", "action 2"]
-    assert action_names("Pendulum", spaces.Box(-2, 2, (1,)), EnvConfig()) == []
+    assert action_names("CartPole-v1", spaces.Discrete(2), EnvConfig()) == ["left", "right"]
+    assert action_names("Acrobot-v1", spaces.Discrete(3), EnvConfig()) == ["action 0", "action 1", "action 2"]
+    assert action_names("Pendulum-v1", spaces.Box(-2, 2, (1,)), EnvConfig()) == []
 
 
 def test_a_film_that_is_cut_short_by_a_full_disk_is_no_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import gymnasium as gym
 import numpy as np
+import odd_envs
 import pytest
 from gymnasium import spaces
 from PIL import Image
@@ -141,3 +142,12 @@ def test_the_policy_of_a_run_is_measured_and_others_are_refused(
             variance.main([*TINY, *flags, "--out", str(tmp_path / "never")])
         assert stopped.value.code == 2
         assert said in capsys.readouterr().err
+
+
+def test_an_environment_of_few_copies_is_refused_naming_the_flag_of_this_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with odd_envs.registered(licenses=2) as name, pytest.raises(SystemExit) as stopped:
+        variance.main([*TINY, "--env", name, "--out", str(tmp_path / "out")])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.strip().endswith("2 copies could be (--episodes 2)")

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import ast
-import functools
 import re
 import subprocess
 import sys
-import tomllib
-from collections.abc import Iterator
-from importlib.metadata import packages_distributions
 from pathlib import Path
-from typing import Any
 
 import pytest
+from checkout import PACKAGES, ROOT, imports, module_file, names_imported, sources
 
-ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("agents", "envs", "rl_gen_lab")
 # Each of these is an algorithm that stands on its own.
 AGENT_FILES = ("dqn", "reinforce", "actor_critic", "ppo", "sb3")
+
+
 FORBIDDEN = {
     "envs": ("agents", "rl_gen_lab", "stable_baselines3", "torch"),
     "rl_gen_lab": ("agents", "ale_py", "envs", "gymnasium", "stable_baselines3"),
 }
+
+
 # The rooms of agents/: what each may import of the others and of envs/ (and always of itself and of rl_gen_lab).
 # Commands may import every room.
 ROOMS: dict[str, set[str]] = {
@@ -34,22 +32,36 @@ ROOMS: dict[str, set[str]] = {
     "perception": {"rl", "training", "envs"},
     "analysis": {"rl", "training", "envs"},
 }
+
+
 # The one import against the arrows, on demand: `--world.observe detector:RUN` is a setting of every agent.
 ON_DEMAND = ("agents/training/environments.py", "agents.perception.detectors")
+
+
 COMMANDS = (
     *("dqn", "ppo", "actor_critic", "reinforce", "sb3", "play", "compare", "benchmark", "results", "speed", "variance"),
     *("observation", "truth"),
 )
+
+
 # The one door to the run machinery: a reader of an agent goes no further, and only `main` goes through it.
 DOOR = "agents.training.launch"
+
+
 # How far a reader may be sent through the checkout's own imports, up to the door: files (with `__init__`) and lines.
 READERS = {"dqn": (20, 2_000), "ppo": (24, 2_100), "actor_critic": (24, 2_100), "reinforce": (24, 2_100)}
+
+
 LONGEST_FILE, LONGEST_CLASS = 320, 200
+
+
 # Tests of several modules. Every other test file is named after its module, with a further word where it has several.
 SUITES = (
     *("agents_policy_gradients", "agents_reports", "architecture", "docs_examples", "docs_metrics", "documents"),
     *("recorded_runs", "rl_gen_lab_backbones", "rl_gen_lab_vision"),
 )
+
+
 # Modules without a test file of their own: settings, protocols, the tables of the games (verified frame by frame)
 # and parts that are tested through the module that uses them.
 TESTED_BY_OTHERS = re.compile(
@@ -57,36 +69,6 @@ TESTED_BY_OTHERS = re.compile(
     r"|agents_training_(cli|evaluator|metadata|run_log|scores)|agents_analysis_gradient_quality|agents_observation"
     r"|agents_reports_variance|rl_gen_lab_runs_(files|guards|interrupt)|rl_gen_lab_training_checkpoint"
 )
-
-
-def sources(package: str) -> list[Path]:
-    return sorted((ROOT / package).rglob("*.py"))
-
-
-def module_file(name: str) -> Path | None:
-    """The checkout's file of a dotted module name."""
-    path = ROOT.joinpath(*name.split("."))
-    return next((f for f in (path.with_suffix(".py"), path / "__init__.py") if f.is_file()), None)
-
-
-def names_imported(tree: ast.AST, where: str) -> Iterator[tuple[int, str]]:
-    """Line and full dotted name of every import, also inside functions and by `import_module("...")`."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{where}:{node.lineno}: write relative imports out in full"
-            yield from ((node.lineno, f"{node.module}.{alias.name}") for alias in node.names)
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-            if called in ("import_module", "__import__", "run_module"):
-                yield node.lineno, str(node.args[0].value)
-
-
-@functools.cache
-def imports(file: Path) -> tuple[tuple[int, str], ...]:
-    where = str(file.relative_to(ROOT))
-    return tuple(names_imported(ast.parse(file.read_text(encoding="utf-8"), where), where))
 
 
 def own_files(file: Path) -> set[Path]:
@@ -225,9 +207,15 @@ def test_nothing_but_the_agents_goes_through_the_door() -> None:
     assert users == {f"agents/{name}.py" for name in existing_agents()}
 
 
+def test_a_run_resolves_its_names_once() -> None:
+    """The parts of a run take the full id from its specification; choosing presets needs it before there is one."""
+    training = [file for file in sources("agents/training") if "names.resolve(" in file.read_text(encoding="utf-8")]
+    assert [file.name for file in training] == ["cli.py", "metadata.py"]
+
+
 def test_no_file_and_no_class_is_long() -> None:
     wrong = []
-    for package in PACKAGES:
+    for package in (*PACKAGES, "tests", "docs"):
         for file in sources(package):
             text, name = file.read_text(encoding="utf-8"), file.relative_to(ROOT)
             if (count := len(text.splitlines())) > LONGEST_FILE:
@@ -295,85 +283,3 @@ def test_help_and_a_wrong_flag_need_no_torch(module: str, flag: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[] True"
-
-
-def texts() -> Iterator[Path]:
-    """What a person would read or commit: no generated folders."""
-    generated = {"build", "dist", "runs", "comparisons", "datasets", "wandb"}
-    for top in sorted(ROOT.iterdir()):
-        if top.is_file() and top.name != ".git":
-            yield top
-        elif top.name == ".ci" or (not top.name.startswith(".") and top.name not in generated):
-            yield from (f for f in sorted(top.rglob("*")) if f.is_file() and "__pycache__" not in f.parts)
-
-
-def test_no_file_names_a_package_host_or_somebody_s_folder() -> None:
-    # In pieces, so that this file does not hold what it looks for.
-    hosts = "|".join(("py" + "pi.org", "python" + "hosted.org", "download.py" + "torch.org", "conda" + ".anaconda.org"))
-    folders = "|".join(("work", "root", "home", "opt", "mnt", "Users"))
-    pattern = re.compile(rf"{hosts}|(?<![\w.)}}\]/-])/(?:{folders})/\w")
-    for example in ("/wo" + "rk/main", '"/ro' + 'ot/x"', "https://py" + "pi.org/simple"):
-        assert pattern.search(example), example
-    wrong = []
-    for file in texts():
-        try:
-            lines = file.read_text(encoding="utf-8").splitlines()
-        except UnicodeDecodeError:  # a picture
-            continue
-        name = file.relative_to(ROOT)
-        wrong += [f"{name}:{n}: {line.strip()[:100]}" for n, line in enumerate(lines, 1) if pattern.search(line)]
-    assert not wrong, "\n".join(wrong)
-
-
-def project() -> dict[str, Any]:
-    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-
-
-def plain_name(requirement: str) -> str:
-    """Distribution name of a requirement line, as package indexes compare names."""
-    match = re.match(r"[A-Za-z0-9._-]+", requirement)
-    assert match, requirement
-    return re.sub(r"[-_.]+", "-", match[0]).lower()
-
-
-def test_the_wheel_ships_rl_gen_lab_whole_and_nothing_else() -> None:
-    folders = {f.parent.relative_to(ROOT) for f in sources("rl_gen_lab")}
-    assert sorted(project()["tool"]["setuptools"]["packages"]) == sorted(".".join(f.parts) for f in folders)
-    assert all((ROOT / folder / "__init__.py").is_file() for folder in folders)
-
-
-def declared(*extras: str) -> set[str]:
-    about = project()["project"]
-    lines = about["dependencies"] + [line for e in extras for line in about["optional-dependencies"][e]]
-    return {plain_name(line) for line in lines}
-
-
-@pytest.mark.parametrize(
-    ("package", "extras"),
-    [
-        ("rl_gen_lab", ("dashboard", "vision")),
-        ("envs", ("lab", "minigrid")),
-        ("agents", ("lab", "sb3")),
-        ("tests", ("lab", "sb3", "dashboard", "dev")),
-    ],
-)
-def test_everything_imported_is_declared(package: str, extras: tuple[str, ...]) -> None:
-    distributions = packages_distributions()
-    helpers = {file.stem for file in sources("tests")}
-    for file in sources(package):
-        for line, name in imports(file):
-            top = name.split(".")[0]
-            if top in sys.stdlib_module_names or top in (*PACKAGES, "docs") or top in helpers:  # docs/examples
-                continue
-            owners = {plain_name(owner) for owner in distributions.get(top, [top])}
-            assert owners & declared(*extras), (
-                f"{file.relative_to(ROOT)}:{line}: {top} is not declared in pyproject.toml"
-            )
-
-
-def test_everything_declared_is_pinned_to_one_version() -> None:
-    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    pins = [line for line in lines if not line.startswith("#")]
-    assert all(re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.]+", pin) for pin in pins), pins
-    everything = declared(*project()["project"]["optional-dependencies"])
-    assert everything <= {plain_name(pin) for pin in pins}

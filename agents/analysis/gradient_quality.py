@@ -27,8 +27,9 @@ from agents.rl import ops
 from agents.rl.policy_networks import ActorCritic
 from agents.rl.weights import load_network
 from agents.training.config import PolicyConfig
-from agents.training.env_runner import VectorEnvRunner
+from agents.training.env_runner import EnvStepError, VectorEnvRunner
 from envs import names
+from envs.registration import UnusableEnvError
 from rl_gen_lab.backbones import build
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
@@ -51,7 +52,10 @@ class EpisodeSampler:
     """Samples batches of whole episodes from a policy, one episode in each environment."""
 
     def __init__(self, config: MeasurementConfig, seeds: Generators) -> None:
-        self.env_runner = VectorEnvRunner(config.env, config.episodes, config.world, seeds)
+        try:
+            self.env_runner = VectorEnvRunner(names.resolve(config.env), config.episodes, config.world, seeds)
+        except (UnusableEnvError, EnvStepError) as error:  # here the number of copies is that of the episodes
+            raise ConfigError(str(error).replace("--num-envs", "--episodes")) from error
         self.sampling = seeds.torch("actions")
 
     @torch.no_grad()

@@ -34,14 +34,14 @@ class VectorEnvRunner:
     re-plays at most the steps between two restarts, emulation only.
     """
 
-    def __init__(self, name: str, num_envs: int, world: EnvConfig, seeds: Generators, threads: int = 1) -> None:
-        self.env_id = names.resolve(name)
+    def __init__(self, env_id: str, num_envs: int, world: EnvConfig, seeds: Generators, threads: int = 1) -> None:
+        self.env_id = env_id
         self.num_envs = num_envs
         self.seeds = seeds
-        self.vec = make_vec(name, num_envs, world, threads=threads)
+        self.vec = make_vec(env_id, num_envs, world, threads=threads)
         # ale-py steps the games on its own threads: the learner may work between `send` and `recv`.
         self._overlaps = isinstance(self.vec, ale_py.vector_env.AtariVectorEnv)
-        atari = names.is_atari(self.env_id)
+        atari = names.is_atari(env_id)
         self._clips = world.clip_rewards and atari
         self._lives_end_value = world.episodic_life and atari  # others may call anything "lives"
         self._points_end_value = world.episodic_points and atari
@@ -178,7 +178,7 @@ class VectorEnvRunner:
         self.vec.close()
 
 
-def make_env_runner(name: str, num_envs: int, world: EnvConfig, seeds: Generators) -> VectorEnvRunner:
+def make_env_runner(env_id: str, num_envs: int, world: EnvConfig, seeds: Generators) -> VectorEnvRunner:
     """Make the environments of a run, and say so where it takes long. Raises: UnusableEnvError, EnvStepError."""
-    with making_copies(name, num_envs):
-        return VectorEnvRunner(name, num_envs, world, seeds)
+    with making_copies(env_id, num_envs):
+        return VectorEnvRunner(env_id, num_envs, world, seeds)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
-from envs import factory, names
+from envs import factory
 from envs import fingerprint as fingerprints
 from envs.config import EnvConfig
 from envs.factory import Wrapper
@@ -78,7 +78,7 @@ def make_env(
     return factory.make_env(name, config, inner, observation_wrapper(config), render_mode)
 
 
-def task_fingerprint(env: str, world: EnvConfig, eval_epsilon: float, eval_stochastic: bool = False) -> Fingerprint:
+def task_fingerprint(env_id: str, world: EnvConfig, eval_epsilon: float, eval_stochastic: bool = False) -> Fingerprint:
     """Return the fingerprint of a task as it is scored: environment, observation, and exploration in evaluations.
 
     eval_stochastic: actions are sampled from the policy; greedy tasks have the fingerprint of earlier versions.
@@ -86,7 +86,6 @@ def task_fingerprint(env: str, world: EnvConfig, eval_epsilon: float, eval_stoch
     sampled = {"eval_stochastic": True} if eval_stochastic else {}
     detector = detector_of(world)
     detector_name = None if detector is None else detector.name  # independent of its folder
-    env_id = names.resolve(env)
     observe = observation_wrapper(world)
     return fingerprints.fingerprint(env_id, world, observe, detector_name, eval_epsilon=eval_epsilon, **sampled)
 

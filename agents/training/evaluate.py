@@ -11,7 +11,6 @@ import numpy as np
 
 from agents.rl.interfaces import Episode
 from agents.training.env_runner import EnvStepError, VectorEnvRunner
-from envs import names
 from envs.config import EnvConfig
 from envs.factory import episode_limit, is_capped
 from envs.registration import UnusableEnvError
@@ -62,7 +61,7 @@ class Evaluation:
 
 
 def evaluate(
-    name: str,
+    env_id: str,
     world: EnvConfig,
     act: Act,
     episodes: int,
@@ -85,7 +84,7 @@ def evaluate(
     Raises: EnvStepError, UnusableEnvError.
     """
     generators = Generators(seed)
-    runner = _make_runner(name, min(episodes, MAX_EVALUATION_ENVS), world, generators, threads)
+    runner = _make_runner(env_id, min(episodes, MAX_EVALUATION_ENVS), world, generators, threads)
     copies = runner.num_envs
     per_copy = -(-episodes // copies)
     rng = generators.numpy("evaluation")
@@ -116,26 +115,25 @@ def evaluate(
         "episodes": episodes,
         "seed": seed,
         "epsilon": epsilon,
-        "max_episode_frames": world.max_episode_frames if is_capped(runner.env_id) else None,
+        "max_episode_frames": world.max_episode_frames if is_capped(env_id) else None,
     }
     return Evaluation([e.episodic_return for e in kept], [e.length for e in kept], protocol)
 
 
-def long_episode(name: str, world: EnvConfig, steps: int) -> str:
+def long_episode(env_id: str, world: EnvConfig, steps: int) -> str:
     """Describe the progress of an episode of LONG_EPISODE steps or more, with its limit; "" for a shorter one."""
-    return "" if steps < LONG_EPISODE else f"the next is at step {steps:,} (of at most {_limit(name, world)})"
+    return "" if steps < LONG_EPISODE else f"the next is at step {steps:,} (of at most {_limit(env_id, world)})"
 
 
 @functools.cache  # it is asked for at each step
-def _limit(name: str, world: EnvConfig) -> str:
-    env_id = names.resolve(name)
+def _limit(env_id: str, world: EnvConfig) -> str:
     return f"{episode_limit(env_id, world):,}" + (", --world.max-episode-frames" if is_capped(env_id) else "")
 
 
-def _make_runner(name: str, copies: int, world: EnvConfig, generators: Generators, threads: int) -> VectorEnvRunner:
+def _make_runner(env_id: str, copies: int, world: EnvConfig, generators: Generators, threads: int) -> VectorEnvRunner:
     try:
-        return VectorEnvRunner(name, copies, world, generators, threads)
+        return VectorEnvRunner(env_id, copies, world, generators, threads)
     except (UnusableEnvError, EnvStepError):  # the latter of its first reset
         if copies == 1:
             raise
-        return VectorEnvRunner(name, 1, world, generators, threads)
+        return VectorEnvRunner(env_id, 1, world, generators, threads)

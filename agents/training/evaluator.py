@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from agents.rl.interfaces import Policy
-from agents.training.config import AgentConfig
 from agents.training.env_runner import EnvStepError, VectorEnvRunner
 from agents.training.evaluate import Evaluation, evaluate, long_episode
+from agents.training.metadata import RunSpec
 from agents.training.video import in_words, play_episode, write_mp4
 from envs import names
 from envs.registration import UnusableEnvError
@@ -31,12 +31,12 @@ class StopAsked(Exception):
 class Evaluator:
     """Plays the agent of a run without learning, with randomness derived from the run's seed and counters alone."""
 
-    def __init__(self, config: AgentConfig, display: ProgressDisplay, stop_asked: Callable[[], bool]) -> None:
+    def __init__(self, spec: RunSpec, display: ProgressDisplay, stop_asked: Callable[[], bool]) -> None:
         """stop_asked: called before every step. Raises: ConfigError for an impossible seed."""
-        self.config, self.display, self.stop_asked = config, display, stop_asked
-        self.seeds = Generators(config.seed)
+        self.env_id, self.config, self.display, self.stop_asked = spec.env_id, spec.config, display, stop_asked
+        self.seeds = Generators(spec.config.seed)
         self.alone = False  # whether the environment of training is the only one there can be
-        self.every = config.eval.every_env_steps or sys.maxsize
+        self.every = spec.config.eval.every_env_steps or sys.maxsize
         self.evaluations, self.next_eval, self.next_eager_eval, self.last_eval = 0, self.every, 0, -1
 
     def check_second_copy(self) -> str | None:
@@ -45,10 +45,10 @@ class Evaluator:
         Without one (a port, a lock) the agent is evaluated at the end of training, whose environment is closed then.
         Returns what to say of it, or None.
         """
-        if names.is_atari(names.resolve(self.config.env)):
+        if names.is_atari(self.env_id):
             return None  # emulators need no more than memory
         try:
-            VectorEnvRunner(self.config.env, 1, self.config.world, self.seeds).close()  # reset once
+            VectorEnvRunner(self.env_id, 1, self.config.world, self.seeds).close()  # reset once
         except (UnusableEnvError, EnvStepError) as error:
             self.alone = True
             return f"note: there is no second copy for evaluations, so the agent is evaluated after training: {error}"
@@ -87,7 +87,7 @@ class Evaluator:
             self.display.pause(env_steps, f"recording the video: {done:,} steps")
 
         c, seed = self.config, self.seeds.integer("final_evaluation")
-        film = play_episode(c.env, c.world, policy, seed, epsilon=c.eval.epsilon, on_step=show)
+        film = play_episode(self.env_id, c.world, policy, seed, epsilon=c.eval.epsilon, on_step=show)
         write_mp4(path, film.frames)
         return in_words(film)
 
@@ -106,13 +106,13 @@ class Evaluator:
             return actions
 
         def show(done: int, steps: int) -> None:
-            status = (f"{word}: {done} of {episodes} episodes", long_episode(c.env, c.world, steps))
+            status = (f"{word}: {done} of {episodes} episodes", long_episode(self.env_id, c.world, steps))
             self.display.pause(env_steps, ", ".join(filter(None, status)))
 
         if policy.seed is not None:
             policy.seed(seed)
         result = evaluate(
-            c.env,
+            self.env_id,
             c.world,
             act,
             episodes,

@@ -32,7 +32,7 @@ class RunSpec:
     def resolve(cls, algo: str, config: AgentConfig) -> RunSpec:
         """Resolve the settings of a run. Raises: UnknownEnvError."""
         env_id = names.resolve(config.env)
-        task = task_fingerprint(config.env, config.world, config.eval.epsilon, config.eval.stochastic)
+        task = task_fingerprint(env_id, config.world, config.eval.epsilon, config.eval.stochastic)
         return cls(algo, env_id, names.short_name(env_id), task, config)
 
     def describe(self) -> dict[str, Any]:

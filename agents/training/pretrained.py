@@ -66,14 +66,22 @@ def load_backbone(path: Path, network: nn.Module) -> dict[str, str]:
 def read_backbone(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors of a pretrained backbone by their names within it, and where they came from.
 
-    path: a run folder, or a safetensors file of a network with a `backbone`, or of a backbone alone.
+    path: a run folder, whose best agent is taken, or a safetensors file of a network with a `backbone`, or of a
+    backbone alone.
     The origin holds the file, the SHA-256 of its bytes and what was written into it (algo, env_id, fingerprint,
     global_step, return_mean). Raises: CheckpointError.
     """
-    file = path if path.suffix == ".safetensors" else RunFolder.open(path).checkpoints / "best.safetensors"
+    file = path if path.suffix == ".safetensors" else _agent_of(RunFolder.open(path))
     saved, metadata = load_weights(file)
     own = {name.removeprefix(prefix): saved[name] for prefix in PREFIXES for name in saved if name.startswith(prefix)}
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if not saved:
         raise CheckpointError(f"{file} holds no weights")
     return own or saved, {"file": str(file), "sha256": digest, **metadata}
+
+
+def _agent_of(run: RunFolder) -> Path:
+    file = run.checkpoints / "best.safetensors"
+    if not file.exists():
+        raise CheckpointError(f"{run} has no best agent yet, for none was evaluated: resume it, or choose another run")
+    return file

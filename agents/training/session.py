@@ -51,7 +51,7 @@ class RecordedRun:
         self.saved: dict[str, Any] | None = None  # the checkpoint to resume from, until that is done
         self.begun = False  # until then there is nothing to save
         self.interrupt = Interrupt(self.display.say, at_once=lambda: not self.begun)
-        evaluator = Evaluator(config, self.display, lambda: self.interrupt.asked)  # refuses an impossible seed
+        evaluator = Evaluator(spec, self.display, lambda: self.interrupt.asked)  # refuses an impossible seed
         wall_offset = 0.0
         if config.run.resume is not None:
             self.run = RunFolder.open(config.run.resume)

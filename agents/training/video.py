@@ -46,7 +46,7 @@ class Film(NamedTuple):
 
 
 def play_episode(
-    name: str,
+    env_id: str,
     world: EnvConfig,
     policy: Policy,
     seed: int,
@@ -61,10 +61,10 @@ def play_episode(
     Frames are higher by the strip of an overlay. An environment without images is black, beside what the agent says.
     Raises: EnvStepError for what the environment raises, NoFrameError for what it renders.
     """
-    world, env_id = without_fire_reset(world), names.resolve(name)
-    env = make_env(name, world)
+    world = without_fire_reset(world)
+    env = make_env(env_id, world)
     seen = env.render_mode == "rgb_array"
-    labels = action_names(name, env.action_space, world)
+    labels = action_names(env_id, env.action_space, world)
     frames: list[np.ndarray] = []
     size: tuple[int, ...] = ()
     limits = (np.inf, -np.inf)
@@ -112,13 +112,12 @@ def _named(env_id: str, rendered: Any) -> np.ndarray:
         raise NoFrameError(f"environment {env_id}: {error}") from error
 
 
-def action_names(name: str, space: spaces.Space[Any], world: EnvConfig) -> list[str]:
+def action_names(env_id: str, space: spaces.Space[Any], world: EnvConfig) -> list[str]:
     """Return the names of the actions: those of the emulator for Atari games, numbers elsewhere."""
     if not isinstance(space, spaces.Discrete):
         return []
-    env_id = names.resolve(name)
     if names.is_atari(env_id):
-        env: Any = make_env(name, without_fire_reset(world))
+        env: Any = make_env(env_id, without_fire_reset(world))
         meanings = [str(meaning) for meaning in env.unwrapped.get_action_meanings()]
         close_quietly(env)
         return meanings

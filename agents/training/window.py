@@ -9,7 +9,6 @@ from collections.abc import Callable
 from agents.rl.interfaces import Policy
 from agents.training.environments import make_env, without_fire_reset
 from agents.training.episode import Moment, moments
-from envs import names
 from envs.config import EnvConfig
 from envs.copies import close_quietly
 from rl_gen_lab.cli.errors import ConfigError
@@ -29,7 +28,7 @@ def open_screen() -> None:
 
 
 def watch(
-    name: str,
+    env_id: str,
     world: EnvConfig,
     policy: Policy,
     seed: int,
@@ -42,8 +41,7 @@ def watch(
 
     Raises: ConfigError for an environment without a window; EnvStepError.
     """
-    env_id = names.resolve(name)
-    env = make_env(name, without_fire_reset(world), render_mode="human")
+    env = make_env(env_id, without_fire_reset(world), render_mode="human")
     try:
         if env.render_mode != "human":
             raise ConfigError(f"{env_id} offers no window (render mode human): leave out --render human")
