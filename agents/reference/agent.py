@@ -121,10 +121,10 @@ class Reporter(BaseCallback):
         reference, logged = self.reference, self.logger.name_to_value
         if reference.normalizer is not None:
             reference.network.take_statistics()
-        if logged != self._translated:  # after an update: most steps come between two
+        learned = reference.gradient_norms.learned
+        if learned or logged != self._translated:  # most steps come between two updates
             self._translated = dict(logged)
-            self._metrics = translate(reference.config.algo, logged)
-        losses, status = self._metrics
-        if (norm := reference.gradient_norms.latest()) is not None:
-            losses = losses | {"losses/grad_norm": norm}
-        self.run.record(self.num_timesteps, reference.updates, episodes, losses, status)
+            losses, status = translate(reference.config.algo, logged)
+            norm = reference.gradient_norms.latest()
+            self._metrics = (losses if norm is None else losses | {"losses/grad_norm": norm}), status
+        self.run.record(self.num_timesteps, reference.updates, episodes, *self._metrics)

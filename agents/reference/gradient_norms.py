@@ -33,11 +33,13 @@ class GradientNorms:
         finally:
             torch.nn.utils.clip_grad_norm_ = clip
 
-    def latest(self) -> float | None:
-        """Return the mean norm before clipping over the last round of updates; None before the first.
+    @property
+    def learned(self) -> bool:
+        """Whether there was an update since the last call of `latest`."""
+        return bool(self._norms)
 
-        Call it at every step: a round is what happened since the last call.
-        """
+    def latest(self) -> float | None:
+        """Return the mean norm before clipping over the updates since the last call with one; None before the first."""
         if self._norms:
             self._last = float(torch.stack(self._norms).mean())
             self._norms.clear()
