@@ -23,6 +23,7 @@ from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.cli.flags import parse_flags, peek_flag, refuse_other_flags
 from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.cli.shell import typed_path
+from rl_gen_lab.cli.unused import refuse_unused
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.config import Config, TaskName
 
@@ -33,7 +34,7 @@ def read_config(argv: list[str] | None) -> Config:
     resume = peek_flag(argv, "resume")
     if resume is None or {"-h", "--help"} & set(argv):
         typed = parse_flags(Config, argv, description=__doc__)
-        typed.segment.refuse_unused()
+        refuse_unused(getattr(typed, typed.task), typed.task)
         return typed
     path = typed_path(resume)
     run = RunFolder.open(path)

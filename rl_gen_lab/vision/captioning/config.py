@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Interval
 
@@ -16,6 +16,8 @@ Beam = Annotated[int, Interval(ge=1, le=100)]
 @dataclass(frozen=True)
 class CaptionConfig(Ranged):
     """Captions."""
+
+    USED_BY: ClassVar = {"look_everywhere": ("attention",)}
 
     # attention: a weighted mean over positions, new for each word; plain: the mean over all positions.
     model: Literal["attention", "plain"] = "attention"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Interval
 
@@ -14,11 +14,25 @@ from rl_gen_lab.cli.settings import Ranged, Share
 Cells = Annotated[int, Interval(ge=1, le=64)]
 Boxes = Annotated[int, Interval(ge=1, le=2_000)]  # of an image: time and memory grow with their square
 Model = Literal["sliding-window", "rcnn", "fast-rcnn", "faster-rcnn", "mask-rcnn", "ssd", "yolo"]
+# Models whose second stage reads proposals from a backbone's maps; models that have a backbone.
+ON_MAPS = ("fast-rcnn", "faster-rcnn", "mask-rcnn")
+WITH_BACKBONE = (*ON_MAPS, "ssd", "yolo")
 
 
 @dataclass(frozen=True)
 class DetectConfig(Ranged):
     """Object detection."""
+
+    USED_BY: ClassVar = {
+        "backbone": WITH_BACKBONE,
+        "positions": WITH_BACKBONE,
+        "crop": ("sliding-window", "rcnn"),
+        "proposals": ("rcnn", *ON_MAPS),
+        "cells": ON_MAPS,
+        "mask_cells": ("mask-rcnn",),
+        "high_iou": ("rcnn", *ON_MAPS, "ssd"),
+        "low_iou": ("rcnn", *ON_MAPS, "ssd"),
+    }
 
     # The models are described in rl_gen_lab/vision/detection/models.py.
     model: Model = "ssd"

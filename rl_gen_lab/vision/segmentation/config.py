@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, dataclass, field, fields
-from typing import Annotated, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Interval
 
 from rl_gen_lab.backbones.config import BackboneConfig
-from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import Ranged, Share, Size
-
-# Settings that not every model has -> the models that have them.
-USED_BY = {
-    "backbone": ("unet",),
-    "choices": ("unet",),
-    "width": ("patch", "fcn"),
-    "upsampling": ("fcn",),
-    "levels": ("fcn",),
-    "patches": ("patch",),
-}
 
 
 @dataclass(frozen=True)
 class SegmentConfig(Ranged):
     """Semantic segmentation."""
+
+    USED_BY: ClassVar = {
+        "backbone": ("unet",),
+        "choices": ("unet",),
+        "width": ("patch", "fcn"),
+        "upsampling": ("fcn",),
+        "levels": ("fcn",),
+        "patches": ("patch",),
+    }
 
     # patch: a classifier of small patches; fcn: down- and upsampling; unet: a U-Net on a backbone.
     model: Literal["patch", "fcn", "unet"] = "unet"
@@ -43,11 +41,3 @@ class SegmentConfig(Ranged):
     patches: Annotated[int, Interval(ge=3, le=1_000_000)] = 256
     # Probability mass of the label that is spread over all classes in the loss.
     label_smoothing: Share = 0.0
-
-    def refuse_unused(self) -> None:
-        """Refuse settings that the model does not have; in saved runs they do no harm. Raises: ConfigError."""
-        for own in fields(self):
-            default = own.default if own.default_factory is MISSING else own.default_factory()
-            models = USED_BY.get(own.name, (self.model,))
-            if self.model not in models and getattr(self, own.name) != default:
-                raise ConfigError(f"segment.{own.name} is a setting of {' and '.join(models)}, not of {self.model}")
