@@ -26,7 +26,6 @@ from rl_gen_lab.cli.settings import DeviceConfig
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
 
-CPU = torch.device("cpu")
 AGENTS: dict[str, tuple[ModuleType, str, Any]] = {
     "actor_critic": (actor_critic, "A2C", A2C),
     "ppo": (ppo, "PPO", PPO),

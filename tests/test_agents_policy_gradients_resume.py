@@ -9,11 +9,10 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
+import interrupted_runs
 import pytest
-from safetensors.numpy import load_file
+from interrupted_runs import only_run, stop_at
 
-from agents.training import session
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
 
@@ -40,7 +39,6 @@ RUNS = {
         "--world.max-episode-frames", "400", "--rollout-steps", "7",
     ],
 }  # fmt: skip
-TIMES = {"wall_seconds", "charts/SPS", "charts/cpu_percent", "charts/peak_memory_mb"}
 
 
 def run(arguments: list[str], root: Path) -> None:
@@ -52,33 +50,9 @@ def resume(agent: str, run: RunFolder) -> None:
     importlib.import_module(f"agents.{agent}").main(["--resume", str(run.path)])
 
 
-def only_run(root: Path) -> RunFolder:
-    (path,) = root.iterdir()
-    return RunFolder.open(path)
-
-
 def assert_same(a: RunFolder, b: RunFolder) -> None:
-    for name in ("last", "best"):
-        first, second = (load_file(run.checkpoints / f"{name}.safetensors") for run in (a, b))
-        assert first.keys() == second.keys()
-        for key in first:
-            np.testing.assert_array_equal(first[key], second[key], err_msg=f"{name}: {key}")
-    one, two = ([{k: v for k, v in line.items() if k not in TIMES} for line in run.read_metrics()] for run in (a, b))
-    assert one == two
-    assert a.read_result()["final_eval"] == b.read_result()["final_eval"]
+    interrupted_runs.assert_same(a, b)
     assert a.read_result()["updates"] == b.read_result()["updates"]
-
-
-def stop_at(monkeypatch: pytest.MonkeyPatch, env_steps: int) -> None:
-    """As if Ctrl-C came at this step."""
-    original = session.RecordedRun.running
-
-    def running(self: session.RecordedRun) -> bool:
-        if self.log.env_steps >= env_steps:
-            self.interrupt.asked = True
-        return original(self)
-
-    monkeypatch.setattr(session.RecordedRun, "running", running)
 
 
 # Before the first checkpoint, at one, and between two.

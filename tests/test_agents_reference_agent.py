@@ -5,7 +5,6 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -14,15 +13,6 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from agents.reference.agent import Reference
 from agents.reference.settings import Config, DQNSettings, PPOSettings, translate
-
-SHORT = "ShortCartPole-v0"  # random play ends now by a fall, now by the time limit
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _short_cart_pole() -> Any:
-    gym.register(SHORT, "gymnasium.envs.classic_control:CartPoleEnv", max_episode_steps=14)
-    yield
-    del gym.registry[SHORT]
 
 
 def small(algo: str = "dqn", **changes: Any) -> Config:

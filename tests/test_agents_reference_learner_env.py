@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import gymnasium as gym
 import numpy as np
 import odd_envs
 import pytest
@@ -14,17 +11,7 @@ from agents.reference.vec_env import LearnerVecEnv
 from agents.training.env_runner import EnvStepError
 from envs.config import EnvConfig
 
-SHORT = "ShortCartPole-v0"  # random play ends now by a fall, now by the time limit
-
-
 OLD_PROTOCOL = EnvConfig(sticky=0.0, noop_max=0, fire_reset=False, clip_rewards=False)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _short_cart_pole() -> Any:
-    gym.register(SHORT, "gymnasium.envs.classic_control:CartPoleEnv", max_episode_steps=14)
-    yield
-    del gym.registry[SHORT]
 
 
 def adapter(name: str, num_envs: int = 1, world: EnvConfig = EnvConfig()) -> LearnerVecEnv:

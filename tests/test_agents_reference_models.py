@@ -6,7 +6,6 @@ import inspect
 from dataclasses import asdict
 from typing import Any
 
-import gymnasium as gym
 import pytest
 import torch
 from stable_baselines3 import A2C, DQN, PPO
@@ -20,15 +19,6 @@ from agents.reference.vec_env import LearnerVecEnv
 from envs.config import EnvConfig
 from rl_gen_lab.backbones import build
 from rl_gen_lab.cli.settings import DeviceConfig
-
-SHORT = "ShortCartPole-v0"  # random play ends now by a fall, now by the time limit
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _short_cart_pole() -> Any:
-    gym.register(SHORT, "gymnasium.envs.classic_control:CartPoleEnv", max_episode_steps=14)
-    yield
-    del gym.registry[SHORT]
 
 
 def adapter(name: str, num_envs: int = 1, world: EnvConfig = EnvConfig()) -> LearnerVecEnv:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from pathlib import Path
-from typing import Any
 
-import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -26,15 +24,6 @@ from rl_gen_lab.cli import presets
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.values import to_dict
 from rl_gen_lab.runs.folder import RunFolder
-
-SHORT = "ShortCartPole-v0"  # random play ends now by a fall, now by the time limit
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _short_cart_pole() -> Any:
-    gym.register(SHORT, "gymnasium.envs.classic_control:CartPoleEnv", max_episode_steps=14)
-    yield
-    del gym.registry[SHORT]
 
 
 def test_an_activation_that_nothing_would_use_is_refused() -> None:

@@ -16,22 +16,11 @@ from agents import sb3
 from agents.reference.learner_env import LearnerEnv
 from agents.reference.settings import Config, DQNSettings, PPOSettings
 from agents.reference.vec_env import LearnerVecEnv
-from agents.training.cli import PRESETS
 from agents.training.load import load_policy
 from envs.config import EnvConfig
 from envs.factory import make_env
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
-
-SHORT = "ShortCartPole-v0"  # random play ends now by a fall, now by the time limit
-OLD_PROTOCOL = EnvConfig(sticky=0.0, noop_max=0, fire_reset=False, clip_rewards=False)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _short_cart_pole() -> Any:
-    gym.register(SHORT, "gymnasium.envs.classic_control:CartPoleEnv", max_episode_steps=14)
-    yield
-    del gym.registry[SHORT]
 
 
 def adapter(name: str, num_envs: int = 1, world: EnvConfig = EnvConfig()) -> LearnerVecEnv:
@@ -204,6 +193,3 @@ def test_mistakes_are_one_line_and_leave_no_run_folder(
 
 
 # ---- settings
-
-
-FILES = sorted(PRESETS.glob("sb3_*.toml"))

@@ -158,7 +158,7 @@ def test_layers_that_do_not_fit_are_named(
 def test_a_run_that_was_stopped_before_its_first_evaluation_is_refused(tmp_path: Path, trained: RunFolder) -> None:
     stopped = RunFolder(shutil.copytree(trained.path, tmp_path / "stopped"))
     (stopped.checkpoints / "best.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"has no best agent yet, .*: resume it, or choose another run"):
+    with pytest.raises(CheckpointError, match=r"has no best.safetensors yet, .*: resume it, or choose another run"):
         read_backbone(stopped.path)
 
 

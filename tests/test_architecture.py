@@ -13,14 +13,10 @@ from checkout import PACKAGES, ROOT, imports, module_file, names_imported, sourc
 
 # Each of these is an algorithm that stands on its own.
 AGENT_FILES = ("dqn", "reinforce", "actor_critic", "ppo", "sb3")
-
-
 FORBIDDEN = {
     "envs": ("agents", "rl_gen_lab", "stable_baselines3", "torch"),
     "rl_gen_lab": ("agents", "ale_py", "envs", "gymnasium", "stable_baselines3"),
 }
-
-
 # The rooms of agents/: what each may import of the others and of envs/ (and always of itself and of rl_gen_lab).
 # Commands may import every room.
 ROOMS: dict[str, set[str]] = {
@@ -32,42 +28,28 @@ ROOMS: dict[str, set[str]] = {
     "perception": {"rl", "training", "envs"},
     "analysis": {"rl", "training", "envs"},
 }
-
-
 # The one import against the arrows, on demand: `--world.observe detector:RUN` is a setting of every agent.
 ON_DEMAND = ("agents/training/environments.py", "agents.perception.detectors")
-
-
 COMMANDS = (
     *("dqn", "ppo", "actor_critic", "reinforce", "sb3", "play", "compare", "benchmark", "results", "speed", "variance"),
     *("observation", "truth"),
 )
-
-
 # The one door to the run machinery: a reader of an agent goes no further, and only `main` goes through it.
 DOOR = "agents.training.launch"
-
-
 # How far a reader may be sent through the checkout's own imports, up to the door: files (with `__init__`) and lines.
 READERS = {"dqn": (20, 2_000), "ppo": (24, 2_100), "actor_critic": (24, 2_100), "reinforce": (24, 2_100)}
-
-
 LONGEST_FILE, LONGEST_CLASS = 320, 200
-
-
 # Tests of several modules. Every other test file is named after its module, with a further word where it has several.
 SUITES = (
     *("agents_policy_gradients", "agents_reports", "architecture", "docs_examples", "docs_metrics", "documents"),
     *("recorded_runs", "rl_gen_lab_backbones", "rl_gen_lab_vision"),
 )
-
-
 # Modules without a test file of their own: settings, protocols, the tables of the games (verified frame by frame)
 # and parts that are tested through the module that uses them.
 TESTED_BY_OTHERS = re.compile(
     r"\w+_(config|interfaces|task|objects|colors|models)|envs_ground_truth_games_\w+"
-    r"|agents_training_(cli|evaluator|metadata|run_log|scores)|agents_analysis_gradient_quality|agents_observation"
-    r"|agents_reports_variance|rl_gen_lab_runs_(files|guards|interrupt)|rl_gen_lab_training_checkpoint"
+    r"|agents_training_(cli|evaluator|metadata|run_log)|agents_analysis_gradient_quality|agents_observation"
+    r"|agents_reports_variance|rl_gen_lab_runs_(files|guards)|rl_gen_lab_training_checkpoint"
 )
 
 

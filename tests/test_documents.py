@@ -18,17 +18,18 @@ from pathlib import Path
 
 import pytest
 import tyro
+from checkout import PACKAGES, ROOT
 from test_architecture import ROOMS
 
 from agents import results
+from rl_gen_lab.cli.unused import refuse_unused
+from rl_gen_lab.training.config import Config as TrainingConfig
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGES = tuple(sorted(str(file.relative_to(ROOT)) for file in (ROOT / "docs").glob("*.md")))
 DOCUMENTS = ("README.md", "CONTRIBUTING.md", *PAGES)
 README_LINES, README_BYTES = 150, 9 * 1024
 CONTRIBUTING_LINES = 100
 PAGE_LINES = (60, 250)
-PACKAGES = ("agents", "envs", "rl_gen_lab")
 EXAMPLES = tuple(f"docs.examples.{file.stem}" for file in sorted((ROOT / "docs" / "examples").glob("*.py")))
 MODULES = sorted(
     ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -91,7 +92,9 @@ def parse_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     read_flags, look = tyro.cli, importlib.import_module("agents.training.cli").peek_flag
 
     def stop(*args: object, **kwargs: object) -> None:
-        read_flags(*args, **kwargs)  # type: ignore[call-overload]
+        config = read_flags(*args, **kwargs)  # type: ignore[call-overload]
+        if isinstance(config, TrainingConfig):
+            refuse_unused(getattr(config, config.task), config.task)
         raise Parsed
 
     monkeypatch.setattr(tyro, "cli", stop)
@@ -153,6 +156,7 @@ def test_every_command_of_the_documents_exists_and_takes_its_flags(
         "python -m agents.dqn --seed three",
         "python -m agents.sb3 --algo nothing",
         "python -m agents.dqn --preset nothing",
+        "python -m rl_gen_lab.train detect --detect.proposals 160",
         "wandb nothing",
         "rm -r runs",
     ],

@@ -37,15 +37,13 @@ def test_flags_and_run_folders_are_read_without_torch(statement: str) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [SEGMENT, CAPTION])
 def test_a_run_of_an_earlier_version_is_resumed(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shutil.copytree(RECORDED / name, tmp_path / name)
     monkeypatch.chdir(RECORDED.parent)  # the folder of its data was named from there
-    run = RunFolder.open(tmp_path / name)
-    before = load_state(run.checkpoints / "latest")
-    after = before
-    for spare in (2, 10, 60):  # seconds; the later ones on a busy machine only
+    before = after = load_state(RECORDED / name / "checkpoints" / "latest")
+    for seconds in (2, 10, 60):  # the later ones on a busy machine only, in which the time was over before an update
         if after["updates"] == before["updates"]:
-            seconds = float(after["wall_seconds"]) + spare
-            train.main(["--resume", str(run.path), "--total-minutes", str(seconds / 60)])
+            run = RunFolder(shutil.copytree(RECORDED / name, tmp_path / f"{seconds} s" / name))
+            minutes = (float(before["wall_seconds"]) + seconds) / 60
+            train.main(["--resume", str(run.path), "--total-minutes", str(minutes)])
             after = load_state(run.checkpoints / "latest")
     result = run.read_result()
     assert result["status"] == "finished" and result["updates"] == after["updates"] > before["updates"]
@@ -77,6 +75,11 @@ def test_only_the_time_limit_of_a_resumed_run_can_be_changed() -> None:
             "detect --detect.model sliding-window --detect.backbone nature",
             "detect.backbone is a setting of",
         ),
+        (
+            "detect --detect.model rcnn --detect.choices.stages 4",
+            "detect.choices.stages is a setting of .*, not of rcnn",
+        ),
+        ("detect --detect.model yolo --detect.low-iou 0.6", "detect.low_iou is a setting of .*, not of yolo"),
         ("detect --detect.model yolo --detect.high-iou 0.7", "detect.high_iou is a setting of .*, not of yolo"),
         ("caption --caption.model plain --caption.look-everywhere 1", "is a setting of attention, not of plain"),
     ],

@@ -83,5 +83,7 @@ def read_backbone(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _agent_of(run: RunFolder) -> Path:
     file = run.checkpoints / "best.safetensors"
     if not file.exists():
-        raise CheckpointError(f"{run} has no best agent yet, for none was evaluated: resume it, or choose another run")
+        raise CheckpointError(
+            f"{run} has no best.safetensors yet, for nothing was evaluated: resume it, or choose another run"
+        )
     return file

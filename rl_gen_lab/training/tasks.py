@@ -26,7 +26,6 @@ TASKS: dict[str, Callable[[Config, Dataset, torch.device], Task]] = {
     "localize": lambda config, dataset, device: RecognitionTask(config.localize, dataset, device),
     "segment": lambda config, dataset, device: SegmentationTask(config.segment, dataset, device),
 }
-WITHOUT_BACKBONE = ("patch", "fcn", "sliding-window", "rcnn")  # models with networks of their own
 
 
 def draw_predictions(task: Task, split: Split, count: int, run: RunFolder) -> list[tuple[Path, str]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Annotated, ClassVar, Literal
 
 from annotated_types import Interval
@@ -25,6 +25,7 @@ class DetectConfig(Ranged):
 
     USED_BY: ClassVar = {
         "backbone": WITH_BACKBONE,
+        **{f"choices.{own.name}": WITH_BACKBONE for own in fields(BackboneConfig) if own.name != "width"},
         "positions": WITH_BACKBONE,
         "crop": ("sliding-window", "rcnn"),
         "proposals": ("rcnn", *ON_MAPS),
@@ -69,5 +70,5 @@ class DetectConfig(Ranged):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.low_iou > self.high_iou:
+        if self.model in self.USED_BY["low_iou"] and self.low_iou > self.high_iou:
             raise ConfigError(f"low_iou {self.low_iou} must not be above high_iou {self.high_iou}")
