@@ -1,4 +1,4 @@
-"""DQN: every option changes what it must change; runs are deterministic; bad settings are refused."""
+"""DQN: every option changes what it must change; runs are deterministic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The arrows between the packages, read from the syntax trees: what may import what, and what ships."""
+"""The arrows between the packages, read from the syntax trees: what may import what, and how long it is."""
 
 from __future__ import annotations
 

@@ -7,6 +7,11 @@ from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.wording import listed
 
 
+def uses(config: Any, name: str) -> bool:
+    """Return whether the chosen model has a setting. config: as for `refuse_unused`."""
+    return config.model in getattr(config, "USED_BY", {}).get(name, (config.model,))
+
+
 def refuse_unused(config: Any, table: str) -> None:
     """Refuse settings that were changed and that `config.model` does not have; in saved runs they do no harm.
 
@@ -15,5 +20,5 @@ def refuse_unused(config: Any, table: str) -> None:
     """
     for name, models in getattr(config, "USED_BY", {}).items():
         value = attrgetter(name)
-        if config.model not in models and value(config) != value(type(config)()):
+        if not uses(config, name) and value(config) != value(type(config)()):
             raise ConfigError(f"{table}.{name} is a setting of {listed(models)}, not of {config.model}")

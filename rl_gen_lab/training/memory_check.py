@@ -7,6 +7,7 @@ from torch import nn
 
 from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.backbones.maps import build_for, is_large
+from rl_gen_lab.cli.unused import uses
 from rl_gen_lab.compute import memory_budget
 from rl_gen_lab.training.config import Config
 from rl_gen_lab.vision.segmentation.networks import PatchNetwork
@@ -15,8 +16,7 @@ from rl_gen_lab.vision.segmentation.networks import PatchNetwork
 def check_backbone_memory(config: Config, shape: tuple[int, ...], device: torch.device) -> None:
     """Apply `check_training_memory` to a backbone that is not built yet. shape: (C, H, W) of the images."""
     settings = getattr(config, config.task)
-    with_backbone = getattr(settings, "USED_BY", {}).get("backbone", (settings.model,))
-    if settings.model in with_backbone and is_large(settings.choices):
+    if uses(settings, "backbone") and is_large(settings.choices):
         with torch.device("meta"):
             backbone = build_for(settings, shape)
         check_training_memory(config, backbone, shape, device)

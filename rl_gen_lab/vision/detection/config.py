@@ -10,6 +10,7 @@ from annotated_types import Interval
 from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import Ranged, Share
+from rl_gen_lab.cli.unused import uses
 
 Cells = Annotated[int, Interval(ge=1, le=64)]
 Boxes = Annotated[int, Interval(ge=1, le=2_000)]  # of an image: time and memory grow with their square
@@ -70,5 +71,5 @@ class DetectConfig(Ranged):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.model in self.USED_BY["low_iou"] and self.low_iou > self.high_iou:
+        if uses(self, "low_iou") and self.low_iou > self.high_iou:
             raise ConfigError(f"low_iou {self.low_iou} must not be above high_iou {self.high_iou}")
