@@ -68,7 +68,7 @@ def declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ("package", "extras"),
     [
-        ("rl_gen_lab", ("dashboard", "vision")),
+        ("rl_gen_lab", ("coders", "dashboard", "vision")),
         ("envs", ("lab", "minigrid")),
         ("agents", ("lab", "sb3")),
         ("tests", ("lab", "sb3", "dashboard", "dev")),

@@ -13,6 +13,7 @@ import torch
 
 from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.data import dataset as data
+from rl_gen_lab.generators.config import GenerateConfig
 from rl_gen_lab.training import tasks
 from rl_gen_lab.training.config import Config
 from rl_gen_lab.vision.captioning.config import CaptionConfig
@@ -29,6 +30,7 @@ NAMESPACES = "charts|losses|eval|final|videos|val|test|pictures|compare|score|va
 MADE = {"losses/": None, "val/": None, "test/": None, "pictures/": "FILE", "score/": "AGENT"}
 OLD_NAMES = {"losses/kl_nats", "losses/clipped_share"}
 SMALL = BackboneConfig(width=4, stages=2, depth=1, norm="batch")
+TO_32_PIXELS = BackboneConfig(width=4, stages=4, depth=1, first_stride=4)
 MODELS = {
     "segment": SegmentConfig(model="fcn", width=4, levels=1),
     "detect ssd": DetectConfig(model="ssd", choices=SMALL, shapes=2),
@@ -37,6 +39,11 @@ MODELS = {
     "classify": ClassifyConfig(choices=SMALL),
     "localize": LocalizeConfig(choices=SMALL),
     "caption": CaptionConfig(choices=SMALL, units=8),
+    "generate vae": GenerateConfig(choices=SMALL, width=8, latents=4),
+    "generate vae by density": GenerateConfig(choices=SMALL, width=8, latents=4, likelihood="gaussian"),
+    "generate autoencoder": GenerateConfig("autoencoder", choices=SMALL, width=8, latents=4),
+    "generate autoencoder by density": GenerateConfig("autoencoder", "bernoulli", choices=SMALL, width=8, latents=4),
+    "generate vq-vae": GenerateConfig("vq-vae", choices=TO_32_PIXELS, width=8),
 }
 
 

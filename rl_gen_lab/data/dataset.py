@@ -91,7 +91,8 @@ class Dataset:
 
     mean, std: (3,) float32 of the training images, for pixels scaled to [0, 1]. grammar: phrases of each fact
     (`rl_gen_lab.data.vocabulary`), empty for folders without. corrections: what was not taken as it stands in the
-    files. sizes: of the training objects, where these themselves are not available.
+    files. sizes, colors: of the training objects and
+    images (K, 3), where these themselves are not available.
     """
 
     path: Path
@@ -102,6 +103,7 @@ class Dataset:
     grammar: dict[str, list[str]]
     corrections: Corrections = field(default_factory=Corrections)
     sizes: ObjectSizes | None = None
+    colors: Tensor | None = None
 
     def absent_categories(self, split: str) -> list[str]:
         """Return the categories that no image of a split shows."""

@@ -12,12 +12,13 @@ from annotated_types import Interval
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import Count, DeviceConfig, Positive, Ranged, Seed, Size, Steps, WandbConfig
 from rl_gen_lab.compute.optimizers import OptimizerConfig
+from rl_gen_lab.generators.config import GenerateConfig
 from rl_gen_lab.vision.captioning.config import CaptionConfig
 from rl_gen_lab.vision.detection.config import DetectConfig
 from rl_gen_lab.vision.recognition.config import ClassifyConfig, LocalizeConfig
 from rl_gen_lab.vision.segmentation.config import SegmentConfig
 
-TaskName = Literal["classify", "localize", "detect", "segment", "caption"]
+TaskName = Literal["classify", "localize", "detect", "segment", "caption", "generate"]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Config(Ranged):
     caption: CaptionConfig = field(default_factory=CaptionConfig)
     classify: ClassifyConfig = field(default_factory=ClassifyConfig)
     detect: DetectConfig = field(default_factory=DetectConfig)
+    generate: GenerateConfig = field(default_factory=GenerateConfig)
     localize: LocalizeConfig = field(default_factory=LocalizeConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -87,4 +87,5 @@ def placeholder_dataset(path: Path, metadata: dict[str, Any]) -> Dataset:
     images = torch.zeros(1, 3, height, width, dtype=torch.uint8)
     splits = {name: Split(name, images, (label,)) for name in SPLITS}
     sizes = ObjectSizes(*map(torch.tensor, metadata["sizes"].values())) if "sizes" in metadata else None
-    return Dataset(path, categories, splits, torch.zeros(3), torch.ones(3), grammar, sizes=sizes)
+    colors = torch.tensor(metadata["colors"], dtype=torch.uint8) if "colors" in metadata else None
+    return Dataset(path, categories, splits, torch.zeros(3), torch.ones(3), grammar, sizes=sizes, colors=colors)

@@ -57,7 +57,9 @@ class Loop:
         self.config, self.task, self.splits, self.device = config, task, splits, device
         self.run_folder, self.tracker, self.identity = run, tracker, identity
         self.batches = math.ceil(len(splits["train"]) / config.batch_size)
-        self.display = ProgressDisplay(title, config.epochs * self.batches, "updates")
+        learns = any(weight.requires_grad for weight in task.network.parameters())
+        self.epochs = config.epochs if learns else 0  # what has no weights is only measured
+        self.display = ProgressDisplay(title, self.epochs * self.batches, "updates")
         self.optimizer = make_optimizer(task.network, config.optimizer)
         self.schedule = Schedule(self.optimizer, config.optimizer, self.batches, config.epochs)
         self.epoch = self.batch = self.updates = self.best_epoch = 0
@@ -105,7 +107,7 @@ class Loop:
     def _continues(self) -> bool:
         late = self.tracker.seconds_left(self.config.total_minutes) == 0.0
         stale = 0 < self.config.patience_epochs <= self.epoch - self.best_epoch
-        return not (self.epoch >= self.config.epochs or late or stale or self._interrupt.asked)
+        return not (self.epoch >= self.epochs or late or stale or self._interrupt.asked)
 
     def _update(self, indices: Tensor) -> None:
         self.task.network.train()
@@ -215,8 +217,6 @@ class Loop:
     def _save_best(self) -> None:
         metadata = self.identity | {"epoch": str(self.epoch), self.task.target_metric: str(self.best)}
         keep_weights(self.run_folder, "best", self.task.network, metadata, self.display.say)
-
-    # ---- the end of a run
 
     def __enter__(self) -> Loop:
         self._interrupt.__enter__()

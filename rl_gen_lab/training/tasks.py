@@ -9,6 +9,8 @@ from typing import cast
 import torch
 
 from rl_gen_lab.data.dataset import Dataset, Split
+from rl_gen_lab.generators import pictures
+from rl_gen_lab.generators.task import GenerationTask
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.config import Config
 from rl_gen_lab.training.task import Task
@@ -23,6 +25,7 @@ TASKS: dict[str, Callable[[Config, Dataset, torch.device], Task]] = {
     "caption": lambda config, dataset, device: CaptioningTask(config.caption, dataset, device),
     "classify": lambda config, dataset, device: RecognitionTask(config.classify, dataset, device),
     "detect": lambda config, dataset, device: make_detector(config.detect, dataset, device),
+    "generate": lambda config, dataset, device: GenerationTask(config.generate, dataset, device),
     "localize": lambda config, dataset, device: RecognitionTask(config.localize, dataset, device),
     "segment": lambda config, dataset, device: SegmentationTask(config.segment, dataset, device),
 }
@@ -33,4 +36,6 @@ def draw_predictions(task: Task, split: Split, count: int, run: RunFolder) -> li
     chosen, folder = split.evenly_spaced(count), run.path / "pictures"
     if isinstance(task, CaptioningTask):
         return attention_map.write(task, split, chosen, folder)
+    if isinstance(task, GenerationTask):
+        return [(pictures.write_reconstructions(task, split, chosen, folder / f"reconstructions_{split.name}.png"), "")]
     return [(file, "") for file in visualize.write(cast(visualize.DrawableTask, task), split, chosen, folder)]

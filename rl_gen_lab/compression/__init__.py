@@ -1,0 +1,1 @@
+"""Making things small: entropy coding."""

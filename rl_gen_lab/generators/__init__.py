@@ -1,0 +1,1 @@
+"""Generators of frames: autoencoders, variational and quantized ones, and the densities that they are compared with."""
