@@ -41,6 +41,7 @@ SHOWN = {
     "classify": ("balanced_accuracy", "balanced_accuracy/", "accuracy"),
     "localize": ("f1", "mean_iou", "ap", "ap50", "balanced_accuracy"),
     "detect": ("f1", "f1/", "ap", "ap50", "mask_ap", "mask_ap50", "proposal_recall"),
+    "generate": ("elbo_bits", "log_likelihood_bits", "code_bits", "elbo_nats", "wrong_pixels", "found/"),
     "segment": ("miou", "iou/", "accuracy"),
 }
 TIMES = ("ms_per_image",)  # metrics of a split that say nothing about quality

@@ -40,8 +40,8 @@ class Palette(nn.Module):
     def index(self, images: Tensor) -> Tensor:
         """images: (B, 3, H, W) uint8 RGB -> numbers of the colors, (B, H, W) int64; K for colors not in the palette."""
         codes = _codes(images)
-        number = torch.searchsorted(self.codes, codes).clamp_(max=len(self) - 1)
-        return torch.where(self.codes[number] == codes, number, len(self))
+        number = torch.searchsorted(self.codes, codes, out_int32=True).clamp_(max=len(self) - 1)
+        return torch.where(self.codes[number] == codes, number, len(self)).long()
 
     def nearest(self, images: Tensor) -> Tensor:
         """images: (B, 3, H, W) uint8 -> the same in colors of the palette, each the nearest by squared distance."""
@@ -62,7 +62,7 @@ class Palette(nn.Module):
 
 def colors_of(images: Tensor) -> Tensor:
     """Return the colors of images (N, 3, H, W) uint8 RGB: (K, 3) uint8; no more than `MAX_COLORS` + 1 are collected."""
-    found = torch.zeros(0, dtype=torch.int64)
+    found = torch.zeros(0, dtype=torch.int32)
     for chunk in images.split(CHUNK):
         found = torch.cat((found, _codes(chunk).unique())).unique()
         if len(found) > MAX_COLORS:
@@ -72,6 +72,6 @@ def colors_of(images: Tensor) -> Tensor:
 
 
 def _codes(images: Tensor) -> Tensor:
-    """(B, 3, H, W) uint8 -> (B, H, W) int64, the three bytes of each color in one number."""
-    red, green, blue = images.to(torch.int64).unbind(1)
-    return red << 16 | green << 8 | blue
+    """(B, 3, H, W) uint8 -> (B, H, W) int32, the three bytes of each color in one number."""
+    red, green, blue = images.unbind(1)
+    return red.to(torch.int32).mul_(256).add_(green).mul_(256).add_(blue)
