@@ -43,7 +43,14 @@ from rl_gen_lab.cli.settings import Few, Ranged, Seed, Share
 from rl_gen_lab.runs.folder import RunFolder
 
 RUNS = Path("runs")
-OF_SCENES = ("frames", "every", "interventions", "random_episodes", "history")  # settings that only --scenes uses
+OF_SCENES = (
+    "frames",
+    "every",
+    "interventions",
+    "random_episodes",
+    "history",
+    "transitions",
+)  # settings that only --scenes uses
 
 
 @dataclass(frozen=True)
@@ -82,6 +89,8 @@ class Config(Ranged):
     random_episodes: Share = 0.0
     # ... and whether with motion and the last event in the captions, and the frame before each.
     history: bool = False
+    # Keep every step as well, for models of the world.
+    transitions: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""

@@ -15,7 +15,7 @@ import contextlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -27,7 +27,7 @@ from PIL import Image
 from envs import names
 from envs.commands import Bar, cli, command
 from envs.config import EnvConfig, check_ranges
-from envs.dataset import contact_sheet, folder
+from envs.dataset import contact_sheet, folder, transitions
 from envs.factory import Wrapper, make_env
 from envs.fingerprint import fingerprint
 from envs.ground_truth.captions import captions
@@ -81,6 +81,8 @@ class Config:
     random_episodes: Share = 0.0
     # Describe motion and the last event in captions too, and keep the frame before each frame as NUMBER_before.png.
     history: bool = False
+    # Keep every step as well, for models of the world: frames, executed actions, rewards, ends.
+    transitions: bool = False
     # How the emulator runs, and what an agent sees.
     world: EnvConfig = field(default_factory=EnvConfig)
 
@@ -105,6 +107,8 @@ def write(config: Config, agent: Agent | None = None, on_frame: Callable[[int], 
     task = fingerprint(names.resolve(config.env), config.world, observe, detector)
     player = "random" if agent is None else agent.name
     settings = asdict(config) | {"out": None, "player": player, "task": task.hash}
+    if not config.transitions:
+        del settings["transitions"]  # as in folders from before there were any
     if folder.begin(path, settings):
         on_frame(config.frames)
         if not (path / contact_sheet.FILE_NAME).is_file():
@@ -113,11 +117,11 @@ def write(config: Config, agent: Agent | None = None, on_frame: Callable[[int], 
     parts: list[folder.EpisodePart] = []
     short: list[int] = []  # lengths of the last episodes, as long as none had a frame
     done = 0
-    with _open_env(config, agent) as (env, truth):
+    with _open_env(config, agent) as (env, truth, recorder):
         while done < config.frames:
             part = folder.read_part(path, len(parts))
             if part is None:
-                part = _record_episode(config, env, truth, len(parts), done, agent, on_frame, short)
+                part = _record_episode(config, env, truth, recorder, len(parts), done, agent, on_frame, short)
                 short = [] if part["tries"] else short
                 _refuse_short_episodes(config, short)
                 folder.write_part(path, len(parts), part)
@@ -133,17 +137,26 @@ def write(config: Config, agent: Agent | None = None, on_frame: Callable[[int], 
 
 
 @contextlib.contextmanager
-def _open_env(config: Config, agent: Agent | None) -> Iterator[tuple[gym.Env[Any, Any], GroundTruthInfo]]:
-    """Make the environment of the standard pipeline, and the wrapper inside it that sees every frame."""
+def _open_env(
+    config: Config, agent: Agent | None
+) -> Iterator[tuple[gym.Env[Any, Any], GroundTruthInfo, transitions.Recorder | None]]:
+    """Make the environment of the standard pipeline, the wrapper inside it that sees every frame, and the recorder."""
     inside: list[GroundTruthInfo] = []
+    recorders: list[transitions.Recorder] = []
+    world, sticky = config.world, transitions.sticky_to_draw(config.env, config.world) if config.transitions else 0.0
 
     def inner(env: gym.Env[Any, Any]) -> gym.Env[Any, Any]:
-        inside.append(GroundTruthInfo(env, prove=False, keep_before=config.history))
+        bottom = transitions.ExecutedActions(env, sticky) if config.transitions else env
+        inside.append(GroundTruthInfo(bottom, prove=False, keep_before=config.history))
+        if isinstance(bottom, transitions.ExecutedActions):
+            recorders.append(transitions.Recorder(bottom, inside[0]))
         return inside[0]
 
-    env = make_env(config.env, config.world, inner, None if agent is None else agent.observe)
+    if config.transitions and world.sticky != 0.0:
+        world = replace(world, sticky=0.0)
+    env = make_env(config.env, world, inner, None if agent is None else agent.observe)
     try:
-        yield env, inside[0]
+        yield env, inside[0], recorders[0] if recorders else None
     finally:
         env.close()
 
@@ -152,6 +165,7 @@ def _record_episode(
     config: Config,
     env: gym.Env[Any, Any],
     truth: GroundTruthInfo,
+    recorder: transitions.Recorder | None,
     episode: int,
     first: int,
     agent: Agent | None,
@@ -165,7 +179,7 @@ def _record_episode(
     frames: list[dict[str, Any]] = []
     rejected: Counter[str] = Counter()
     tries = 0
-    for before, image, scene, intervened in _play_episode(config, env, truth, rng, agent, lengths):
+    for before, image, scene, intervened in _play_episode(config, env, truth, recorder, rng, agent, lengths):
         tries += 1
         if scene.problem is not None:
             rejected[scene.problem.partition(" at ")[0]] += 1
@@ -177,11 +191,15 @@ def _record_episode(
             facts = game.facts(scene.slots, scene.event, scene.visible)
             sentences = captions(facts, phrases) if phrases else []
             frames.append(folder.frame_record(number, image.shape[:2], game, scene, facts, sentences, intervened))
+            if recorder is not None and not intervened:
+                recorder.label(number)
             if config.history:
                 frames[-1]["image"]["before"] = folder.image_file(config.path, number, "_before").name
             on_frame(number + 1)
         if len(frames) == limit:
             break
+    if recorder is not None:
+        recorder.write(transitions.transitions_file(config.path, episode))
     return {"frames": frames, "rejected": dict(rejected), "tries": tries}
 
 
@@ -206,6 +224,7 @@ def _play_episode(
     config: Config,
     env: gym.Env[Any, Any],
     truth: GroundTruthInfo,
+    recorder: transitions.Recorder | None,
     rng: np.random.Generator,
     agent: Agent | None,
     lengths: list[int],
@@ -217,14 +236,19 @@ def _play_episode(
     if config.random_episodes and rng.random() < config.random_episodes:
         agent = None
     over, step = False, 0
+    if recorder is not None:
+        recorder.begin()
+        recorder.show()
     while not over:
         chosen = None if agent is None else agent.act(np.asarray(obs), step == 0)
         if agent is not None and rng.random() >= config.epsilon:
             action = chosen
         elif agent is not None or action is None or rng.random() >= REPEAT_PROBABILITY:
             action = env.action_space.sample()
-        obs, _, terminated, truncated, _ = env.step(action)
+        obs, reward, terminated, truncated, _ = env.step(action)
         over, step = terminated or truncated, step + 1
+        if recorder is not None:
+            recorder.step(action, reward, terminated, truncated)
         if step % config.every or over:
             continue
         if game.writes and rng.random() < config.interventions:
@@ -247,7 +271,7 @@ def _intervened_frame(truth: GroundTruthInfo, rng: np.random.Generator) -> tuple
 def expected_bytes(config: Config, agent: Agent | None = None) -> int:
     """Estimate the size of the folder from one frame."""
     game = game_of(config.env)
-    with _open_env(config, agent) as (env, truth):
+    with _open_env(config, agent) as (env, truth, _):
         env.reset(seed=config.seed)
         env.action_space.seed(config.seed)
         for _ in range(20):

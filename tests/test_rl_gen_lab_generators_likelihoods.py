@@ -77,7 +77,9 @@ def test_gaussian_densities_are_those_of_scipy(learned: bool) -> None:
     mean = (out + gaussian.background).detach().numpy()
     expected = stats.norm(mean, float(gaussian.log_std.detach().exp())).logpdf(images.numpy() / 255).sum(1)
     assert np.allclose(gaussian.log_prob(out, images).detach().numpy(), expected, rtol=1e-4, atol=1e-4)
-    assert gaussian.log_std.requires_grad == learned and float(GaussianLikelihood(images, False).log_std.detach()) == 0.0
+    assert (
+        gaussian.log_std.requires_grad == learned and float(GaussianLikelihood(images, False).log_std.detach()) == 0.0
+    )
 
 
 def test_bernoulli_is_the_cross_entropy_of_white() -> None:

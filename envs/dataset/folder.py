@@ -71,7 +71,11 @@ def _is_complete(path: Path, settings: dict[str, Any]) -> bool:
     suffixes = ("", "_before") if settings["history"] else ("",)
     images = [image_file(path, frame, suffix) for frame in range(settings["frames"]) for suffix in suffixes]
     labels = [path / "annotations" / f"{content}_{split}.json" for content in CONTENTS for split in SPLITS]
-    return all(file.is_file() for file in [*images, *labels, path / "grammar.json"])
+    kept = [path / "grammar.json"]
+    if settings.get("transitions"):
+        episodes = len(_read(path / "dataset.json").get("episodes", []))
+        kept += [path / "transitions" / f"{episode:05d}.npz" for episode in range(episodes)]
+    return all(file.is_file() for file in [*images, *labels, *kept])
 
 
 def read_part(path: Path, episode: int) -> EpisodePart | None:
