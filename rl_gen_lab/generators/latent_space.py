@@ -30,9 +30,10 @@ def encode_all(model: Generator, images: Tensor, on_image: Callable[[int], None]
 
 @torch.no_grad()
 def draw_codes(
-    model: Generator, count: int, prior: str, train_codes: Callable[[], Tensor], components: int, seed: int
+    model: Generator, count: int, prior: str, train_codes: Callable[[], Tensor] | None, components: int, seed: int
 ) -> Tensor:
-    """Draw codes. prior: "own", the model's; "mixture": Gaussians fitted to the codes of the training images.
+    """Draw codes. prior: "own", the model's; "mixture": Gaussians fitted to the codes of the training images,
+    which train_codes returns.
 
     Raises: ConfigError for a model without such a prior.
     """
@@ -47,6 +48,7 @@ def draw_codes(
         if isinstance(model, Factorised):
             return torch.zeros(count, 0)
         raise ConfigError("this generator has no distribution over codes of its own: use --prior mixture")
+    assert train_codes is not None
     codes = train_codes()
     if not codes.is_floating_point() or not codes.shape[1]:
         raise ConfigError("a mixture of Gaussians is for codes of numbers: use --prior own")

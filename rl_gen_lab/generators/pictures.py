@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from rl_gen_lab.data.dataset import Split
-from rl_gen_lab.generators.task import GenerationTask
+from rl_gen_lab.training.task import Task
 
 BACKGROUND, INK = (24, 24, 27), (228, 228, 231)
 MARGIN, LINE = 4, 16  # pixels around images, and of a line of text
@@ -47,7 +47,7 @@ def differences(images: Tensor, others: Tensor) -> Tensor:
     return 255 * (images != others).any(1, keepdim=True).expand_as(images).to(torch.uint8)
 
 
-def write_reconstructions(task: GenerationTask, split: Split, indices: Sequence[int], file: Path) -> Path:
+def write_reconstructions(task: Task, split: Split, indices: Sequence[int], file: Path) -> Path:
     """Write a figure of images, of what is left of them after coding and decoding, and of the pixels that differ."""
     images = split.images[list(indices)]
     task.network.eval()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.data.dataset import Dataset, Split
+from rl_gen_lab.generators import latent_space, pictures
 from rl_gen_lab.generators.autoencoder import Autoencoder
 from rl_gen_lab.generators.bounds import BITS
 from rl_gen_lab.generators.config import GenerateConfig
@@ -23,6 +25,8 @@ from rl_gen_lab.generators.vq_vae import QuantizedAutoencoder
 EVALUATION_BATCH, EVALUATION_SEED = 25, 0
 RARE = 0.02  # share of the training images below which a pixel's color is rare
 FOUND = 0.5  # share of an object's pixels that must be right for it to be found
+COLLAPSED_SHARE = 0.1  # of a VAE's numbers in use, below which its posterior has collapsed
+PROGRESS_COLUMNS = 8  # images in a row of the figure that is drawn while training
 ACTIVE_VARIANCE = (
     0.01  # of a number of the code over the images, above which it is in use (Burda et al. 2016, section 5)
 )
@@ -130,6 +134,35 @@ class GenerationTask:
         metrics |= {"wrong_pixels": wrong / len(split)} | _code_metrics(torch.cat(codes), self.model)
         shares = found[:, 0] / found[:, 1].clamp_min(1)
         return metrics | {f"found/{name}": float(shares[i]) for i, name in enumerate(self.categories) if found[i, 1]}
+
+    def warnings(self, metrics: dict[str, float]) -> list[str]:
+        """As `Watched`: a code whose numbers are hardly used has collapsed."""
+        if self.config.model != "vae" or metrics["active_numbers"] >= COLLAPSED_SHARE * self.config.latents:
+            return []
+        used = f"{metrics['active_numbers']:.0f} of {self.config.latents} numbers of the code are in use"
+        return [
+            f"the posterior has collapsed: {used}; try a smaller --generate.beta or a larger --generate.beta-updates"
+        ]
+
+    def draw_progress(self, split: Split, folder: Path) -> list[Path]:
+        """As `Watched`: reconstructions, samples, a way between two images and what one number of the code changes."""
+        chosen = split.evenly_spaced(PROGRESS_COLUMNS)
+        rows, labels = [split.images[chosen], self.predict(split.images[chosen])], ["images", "from their codes"]
+        draws = torch.Generator().manual_seed(EVALUATION_SEED)
+        if not isinstance(self.model, Autoencoder):
+            own = latent_space.draw_codes(self.model, PROGRESS_COLUMNS, "own", None, 1, EVALUATION_SEED)
+            rows, labels = [*rows, self.draw(own.to(self.device))], [*labels, "samples"]
+        if self.has_numbers:
+            codes = self.model.encode(split.images[chosen].to(self.device))
+            way = latent_space.between(codes[0], codes[-1], PROGRESS_COLUMNS)
+            number = int(torch.randint(codes.shape[1], (), generator=draws))
+            values = torch.linspace(-2, 2, PROGRESS_COLUMNS, device=self.device)
+            moved = latent_space.traversal(codes[0], number, values)
+            rows += [self.draw(way), self.draw(moved)]
+            labels += ["from the first image to the last", f"number {number} of the first image from -2 to 2"]
+        folder.mkdir(parents=True, exist_ok=True)
+        pictures.draw_grid([list(row) for row in rows], labels).save(folder / "progress.png")
+        return [folder / "progress.png"]
 
     def _count_found(self, split: Split, index: int, right: Tensor) -> Tensor:
         """Count the objects of an image that are found, and all, by category: (K, 2). right: (H, W) bool."""

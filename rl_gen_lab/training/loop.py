@@ -29,7 +29,7 @@ from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED, Interrupt
 from rl_gen_lab.tracking.tracker import Tracker
 from rl_gen_lab.training.checkpoint import check_identity, random_state, restore_random_state
 from rl_gen_lab.training.measure import measure_latency_ms, measure_split
-from rl_gen_lab.training.task import LoopConfig, Task
+from rl_gen_lab.training.task import LoopConfig, Task, watch
 
 COUNTERS = ("epoch", "batch", "updates", "best", "best_epoch")
 ADVICE = "Look at optimizer.learning_rate and max_grad_norm"
@@ -156,6 +156,8 @@ class Loop:
         elif self.epoch - self.best_epoch == self.config.wandb.alert_evaluations > 0:
             self.tracker.alert_no_improvement(f"no better validation in {self.epoch - self.best_epoch} epochs")
         self.display.say(f"epoch {self.epoch} · {clock(self.tracker.wall_seconds)} · val {_formatted(metrics)}")
+        for file in watch(self.task, self.splits["val"], metrics, self.run_folder.path, self.display.say):
+            self.tracker.image(f"pictures/{file.stem}", file, self.updates)
 
     def _finish(self) -> dict[str, Any]:
         if self.best is None or self.batch:  # the time was up within an epoch; the best weights are loaded below
@@ -186,8 +188,6 @@ class Loop:
             "wall_seconds": self.tracker.wall_seconds,
             "peak_memory_mb": peak_memory_mb(),
         }
-
-    # ---- saving
 
     def save(self) -> None:
         """Write a checkpoint; a full disk costs this checkpoint, not the run. Raises: DivergedError."""

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
+import torch
 from torch import Tensor, nn
 
+from rl_gen_lab.cli.errors import SaveError
 from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
 from rl_gen_lab.compute.optimizers import OptimizerConfig
 from rl_gen_lab.data.dataset import Split
+from rl_gen_lab.runs.files import save_errors
 
 
 class Task(Protocol):
     """A network with its loss and its metrics. target_metric: the validation metric to maximize.
 
-    A task may have `run_metadata`, values that a saved run needs beside its configuration and its weights, and `notes`,
-    sentences about its data that are printed before it is trained.
+    A task may have `run_metadata`, values that a saved run needs beside its configuration and its weights, `notes`,
+    sentences about its data that are printed before it is trained, and the methods of `Watched`.
     """
 
     target_metric: str
@@ -33,6 +37,34 @@ class Task(Protocol):
 
     def evaluate(self, split: Split, on_image: Callable[[int], None]) -> dict[str, float]:
         """The metrics of a split; `on_image` gets the number of images done."""
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """What a task may do after each validation, in evaluation mode and without gradients."""
+
+    def warnings(self, metrics: dict[str, float]) -> list[str]:
+        """Sentences about what has gone wrong, by the metrics of the validation."""
+
+    def draw_progress(self, split: Split, folder: Path) -> list[Path]:
+        """Write figures of the present state into a folder and return their files."""
+
+
+def watch(
+    task: Task, split: Split, metrics: dict[str, float], run_folder: Path, say: Callable[[str], None]
+) -> list[Path]:
+    """Say the warnings of a task, and return its figures. A full disk costs the figures, not the run."""
+    if not isinstance(task, Watched):
+        return []
+    for warning in task.warnings(metrics):
+        say(warning)
+    task.network.eval()
+    try:
+        with torch.no_grad(), save_errors(run_folder / "pictures"):
+            return task.draw_progress(split, run_folder / "pictures")
+    except SaveError as error:
+        say(f"{error}; training goes on without these figures")
+        return []
 
 
 class LoopConfig(Protocol):
