@@ -22,6 +22,7 @@ NEEDED = {
     "rl_gen_lab.caption": ["runs/RUN"],
     "rl_gen_lab.dashboard": ["--entity", "somebody"],
     "rl_gen_lab.look": ["runs/RUN"],
+    "rl_gen_lab.probe": ["runs/RUN"],
     "rl_gen_lab.sample": ["runs/RUN"],
     "rl_gen_lab.codec": ["encode", "runs/RUN"],
 }
