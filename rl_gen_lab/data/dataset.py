@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -91,8 +91,7 @@ class Dataset:
 
     mean, std: (3,) float32 of the training images, for pixels scaled to [0, 1]. grammar: phrases of each fact
     (`rl_gen_lab.data.vocabulary`), empty for folders without. corrections: what was not taken as it stands in the
-    files. sizes, colors: of the training objects and
-    images (K, 3), where these themselves are not available.
+    files. sizes, colors: of the training objects and of the training images (K, 3), where these are not available.
     """
 
     path: Path
@@ -104,6 +103,15 @@ class Dataset:
     corrections: Corrections = field(default_factory=Corrections)
     sizes: ObjectSizes | None = None
     colors: Tensor | None = None
+
+    def with_share(self, share: float) -> Dataset:
+        """Return the same with a share of the training images, spread evenly over them; at least one."""
+        train = self.splits["train"]
+        if share == 1:
+            return self
+        chosen = train.evenly_spaced(max(round(share * len(train)), 1))
+        part = Split("train", train.images[chosen], tuple(train.labels[i] for i in chosen))
+        return replace(self, splits=self.splits | {"train": part})
 
     def absent_categories(self, split: str) -> list[str]:
         """Return the categories that no image of a split shows."""

@@ -10,7 +10,7 @@ import tyro
 from annotated_types import Interval
 
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.cli.settings import Count, DeviceConfig, Positive, Ranged, Seed, Size, Steps, WandbConfig
+from rl_gen_lab.cli.settings import Count, DeviceConfig, Positive, PositiveShare, Ranged, Seed, Size, Steps, WandbConfig
 from rl_gen_lab.compute.optimizers import OptimizerConfig
 from rl_gen_lab.generators.config import GenerateConfig
 from rl_gen_lab.vision.captioning.config import CaptionConfig
@@ -43,6 +43,12 @@ class Config(Ranged):
     checkpoint_every_updates: Steps = 500
     # Updates between lines of losses in the record.
     log_every_updates: Steps = 20
+    # Share of the training images that is used, spread evenly over them.
+    label_share: PositiveShare = 1.0
+    # Begin with the backbone of this run, such as a generator's encoder; both must have the same.
+    init_backbone: Path | None = None
+    # Leave that backbone as it is.
+    init_frozen: bool = False
     # Folder in which run folders are made.
     runs_dir: Path = Path("runs")
     # Continue this run folder from its last checkpoint.
@@ -60,6 +66,8 @@ class Config(Ranged):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.init_frozen and self.init_backbone is None:
+            raise ConfigError("--init-frozen belongs to --init-backbone RUN")
         for task in sorted(get_args(TaskName)):
             if task != self.task and getattr(self, task) != type(getattr(self, task))():
                 raise ConfigError(f"--{task}.* are settings of {task}, but the task is {self.task}")

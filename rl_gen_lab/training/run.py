@@ -20,6 +20,7 @@ from rl_gen_lab.training.checkpoint import check_identity
 from rl_gen_lab.training.config import Config
 from rl_gen_lab.training.loop import Loop
 from rl_gen_lab.training.memory_check import check_backbone_memory, check_training_memory
+from rl_gen_lab.training.pretrained import init_backbone
 from rl_gen_lab.training.task import Task
 from rl_gen_lab.training.tasks import TASKS, draw_predictions
 
@@ -36,11 +37,14 @@ def train(config: Config) -> dict[str, Any]:
     dataset = data.load(config.data)
     identity = {"task": config.task, "data": data.labels_digest(config.data)}
     pixels = data.pixels_digest(dataset)
+    dataset = dataset.with_share(config.label_share)
     checkpoint = None if config.resume is None else _read_checkpoint(config, identity, pixels)
     torch.manual_seed(Generators(config.seed).integer("torch"))
     shape = tuple(dataset.splits["train"].images.shape[1:])
     check_backbone_memory(config, shape, device)
     task = TASKS[config.task](config, dataset, device)  # before the run folder: it may refuse the data
+    if config.init_backbone is not None:
+        init_backbone(task.network, config.init_backbone, config.init_frozen)
     check_training_memory(config, task.network, shape, device)
     algo, name = f"{config.task}_{to_dict(config)[config.task]['model']}", config.data.resolve().name
     if config.resume is None or checkpoint is None:

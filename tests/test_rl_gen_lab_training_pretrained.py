@@ -1,0 +1,69 @@
+"""A generator's encoder as the beginning of a vision model, and a share of the labels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import generator_models
+import generator_runs
+import pytest
+import torch
+import vision_data
+import vision_runs
+
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.runs.checkpoints import load_weights
+from rl_gen_lab.training.config import Config
+from rl_gen_lab.training.run import train
+from rl_gen_lab.vision.recognition.config import ClassifyConfig
+from rl_gen_lab.vision.segmentation.config import SegmentConfig
+
+SAME = ClassifyConfig(choices=generator_models.SMALL)
+
+
+def config(path: Path, **changes: object) -> Config:
+    words = {"task": "classify", "classify": SAME, "data": vision_data.folder(), "epochs": 1} | changes
+    return vision_runs.config(path, **words)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_a_classifier_begins_with_a_generator_s_encoder(frozen: bool, tmp_path: Path) -> None:
+    source = generator_runs.run_of("vae")
+    train(config(tmp_path, init_backbone=source.path, init_frozen=frozen))
+    saved, _ = load_weights(source.checkpoints / "best.safetensors")
+    learned = vision_runs.final(vision_runs.only_run(tmp_path))
+    first = (
+        "backbone.conv.0.weight"
+        if "backbone.conv.0.weight" in learned
+        else next(n for n in learned if n.endswith("weight"))
+    )
+    same = torch.equal(learned[first], saved[f"encoder.{first}"])
+    assert same == frozen
+    for name in learned:
+        if name.startswith("backbone.") and name.endswith((".mean", ".scale")):
+            assert torch.equal(learned[name], saved[f"encoder.{name}"])
+
+
+def test_a_share_of_the_training_images_is_used_and_recorded(tmp_path: Path) -> None:
+    train(config(tmp_path, label_share=0.25))
+    run = vision_runs.only_run(tmp_path)
+    assert run.read_config()["images"] == {"train": 4, "val": 2, "test": 2}
+    whole = vision_data.dataset()
+    part = whole.with_share(0.25).splits["train"]
+    assert [label.file for label in part.labels] == [whole.splits["train"].labels[i].file for i in (0, 5, 10, 15)]
+    assert torch.equal(part.images, whole.splits["train"].images[[0, 5, 10, 15]])
+    assert len(whole.with_share(1e-9).splits["train"]) == 1 and whole.with_share(1.0) is whole
+
+
+def test_another_backbone_is_refused_with_the_settings_of_the_run(tmp_path: Path) -> None:
+    other = replace(SAME, choices=replace(generator_models.SMALL, width=16))
+    with pytest.raises(CheckpointError, match=r"is another .*made with backbone resnet, choices width 8 stages 4"):
+        train(config(tmp_path, classify=other, init_backbone=generator_runs.run_of("vae").path))
+    with pytest.raises(ConfigError, match="models on a backbone"):
+        fcn = SegmentConfig("fcn", width=4, levels=1)
+        changes = {"task": "segment", "segment": fcn, "classify": ClassifyConfig()}
+        train(config(tmp_path, init_backbone=generator_runs.run_of("vae").path, **changes))
+    with pytest.raises(ConfigError, match="--init-frozen belongs to --init-backbone"):
+        config(tmp_path, init_frozen=True)
+    assert not list(tmp_path.iterdir())  # refused before a run folder is made
