@@ -1,8 +1,6 @@
 """Starting a vision model from the backbone of another run, such as a generator's encoder, which needed no labels.
 
-    python -m rl_gen_lab.train classify --data datasets/pong_5000_0 --label-share 0.01 --init-backbone runs/RUN \\
-        --classify.choices.stages 4 --classify.choices.depth 1 --classify.choices.first-stride 4 \\
-        --classify.choices.norm group
+    python -m rl_gen_lab.train classify --data datasets/pong_5000_0 --label-share 0.01 --init-backbone runs/RUN
 
 The backbones must be the same; statistics of the pixels come along. A resumed run loads nothing: its checkpoint holds
 the weights.
