@@ -2,6 +2,7 @@
 
     python -m agents.results --record pong --what "Pong on 2 cores" runs/dqn__Pong__1__20260101-120000
     python -m agents.results --record vision --what "Pong, 5,000 frames" runs/RUN
+    python -m agents.results --record generator_files --what "32 numbers" runs/RUN
     python -m agents.results            # write tables and figures of README.md and the pages of docs/
     python -m agents.results --check    # exit code 1 when a table or a figure does not agree with the CSVs
 
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import tyro
 
-from agents.reports import benchmark, benchmark_figure, recorded_runs, vision
+from agents.reports import benchmark, benchmark_figure, generator_files, recorded_runs, vision
 from agents.reports.documents import Document, stale_figures
 from agents.reports.run_record import load_run
 from agents.reports.store import ResultsError, Row
@@ -31,7 +32,8 @@ from rl_gen_lab.cli.wording import count
 from rl_gen_lab.runs.folder import RunFolder
 
 # Beside the folder of the CSVs; those that exist are written.
-DOCUMENTS = ("README.md", "docs/results.md", "docs/benchmark.md")
+DOCUMENTS = ("README.md", "docs/results.md", "docs/benchmark.md", "docs/generators.md")
+FILES = "generator_files"  # the record of the files that `rl_gen_lab.codec compare` measured
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,14 @@ class Options(Ranged):
             raise ConfigError("--check changes nothing; leave out --record")
 
 
-def row_of(folder: Path, what: str, threshold: float | None) -> Row:
-    """Return the row of a run, of an agent or of a vision model. Raises: RunDataError, CheckpointError."""
+def row_of(folder: Path, what: str, threshold: float | None, record: str = "") -> Row:
+    """Return the row of a run: of an agent, of a vision model, or of a generator's file for that record.
+
+    Raises: RunDataError, CheckpointError.
+    """
     run = RunFolder.open(folder)
+    if record == FILES:
+        return generator_files.row_of(run, what)
     if "fingerprint" in run.read_config() or "data" not in run.read_config():
         return recorded_runs.row_of(load_run(folder), what, threshold)
     return vision.row_of(run, what)
@@ -88,7 +95,7 @@ def main(argv: list[str] | None = None) -> None:
     options = parse_flags(Options, argv, description=Options.__doc__)
     documents = read_documents(options)
     if options.record:
-        rows = [row_of(folder, options.what, options.threshold) for folder in options.runs]
+        rows = [row_of(folder, options.what, options.threshold, options.record) for folder in options.runs]
         file = options.results_dir / f"{options.record}.csv"
         recorded_runs.record(file, rows)
         print(f"{file}: {count(len(rows), 'row')} written")
