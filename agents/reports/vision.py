@@ -84,7 +84,7 @@ def row_of(run: RunFolder, what: str) -> Row:
 
 
 def section(file: Path) -> str:
-    """Format a CSV of vision models: a Markdown table per dataset and task, best first.
+    """Format a CSV of vision models: a Markdown table per dataset and task, best first by each goal.
 
     Raises:
         ResultsError: it is a record of something else.
@@ -102,7 +102,7 @@ def _table(rows: Sequence[Row]) -> str:
     first = rows[0]
     metrics = {row["run"]: metrics_from_text(row["test"]) for row in rows}
     shown = _shown(first["task"], [name for values in metrics.values() for name in values])
-    ranked = sorted(rows, key=lambda row: -metrics[row["run"]].get(row["goal"], 0.0))
+    ranked = sorted(rows, key=lambda row: (row["goal"], -metrics[row["run"]].get(row["goal"], 0.0)))
     varying = [name for name in ("what", "seed", "hardware", "threads") if len({row[name] for row in rows}) > 1]
     lines = []
     for row in ranked:
