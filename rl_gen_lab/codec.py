@@ -24,7 +24,7 @@ from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import OptionalSteps, Ranged
 from rl_gen_lab.data.records import DataError, read_bytes
-from rl_gen_lab.runs.files import replace_file, write_json
+from rl_gen_lab.runs.files import replace_file, save_errors, write_json
 from rl_gen_lab.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -101,9 +101,10 @@ def decode(config: Config, codec: FrameCodec) -> int:
         raise ConfigError(f"{config.out} is not empty; choose another --out")
     with ProgressDisplay(f"decoding {config.file.name}", codec.count(data), "images") as display:
         images: Tensor = codec.decode(data, lambda done: display.update(done, ""))
-    config.out.mkdir(parents=True, exist_ok=True)
-    for number, image in enumerate(images.permute(0, 2, 3, 1).numpy()):
-        Image.fromarray(image).save(config.out / f"{number:06d}.png")
+    with save_errors(config.out):
+        config.out.mkdir(parents=True, exist_ok=True)
+        for number, image in enumerate(images.permute(0, 2, 3, 1).numpy()):
+            Image.fromarray(image).save(config.out / f"{number:06d}.png")
     return len(images)
 
 

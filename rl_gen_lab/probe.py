@@ -138,6 +138,8 @@ def main(argv: list[str] | None = None) -> None:
     for kind in codes:
         codes[kind]["test"] = codes[kind]["test"][new]
     scores = measure(config, codes, truth)
+    if not scores:
+        raise ConfigError("no true number varies enough in all splits to be probed: record more frames")
     code = codes["code"]["test"]
     gaps = probes.mutual_information_gap(code, truth["test"]) if code.shape[1] > 1 else {}
     means = {kind: sum(score[kind]["f1"] for score in scores.values()) / max(len(scores), 1) for kind in codes}

@@ -23,7 +23,7 @@ from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import Count, Ranged, Seed
-from rl_gen_lab.runs.files import write_json
+from rl_gen_lab.runs.files import save_errors, write_json
 from rl_gen_lab.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
     from rl_gen_lab.data.dataset import Split
     from rl_gen_lab.generators.task import GenerationTask
+    from rl_gen_lab.generators.vae import VariationalAutoencoder
 
+BOUND_CODES, BOUND_IMAGES = (1, 50), 20  # for the importance-weighted bound
 SHOWN, COLUMNS, STEPS, TRAVERSED, FACTORS = 16, 8, 9, 8, 4  # samples, images in a row, of a way; numbers; factors
 
 
@@ -70,7 +72,6 @@ def write_samples(config: Config, task: GenerationTask, train: Split, held_out: 
     samples = task.draw(codes)
     rows = [list(samples[start : start + COLUMNS]) for start in range(0, min(SHOWN, len(samples)), COLUMNS)]
     labels = ["samples" if number == 0 else "" for number in range(len(rows))]
-    folder.mkdir(parents=True, exist_ok=True)
     pictures.draw_grid(rows, labels).save(folder / "samples.png")
     result: dict[str, Any] = {"prior": prior, "seed": config.seed}
     if task.palette is None or (proof := make_proof(train, task.palette, task.categories)) is None:
@@ -81,6 +82,19 @@ def write_samples(config: Config, task: GenerationTask, train: Split, held_out: 
         result[name] = {"images": len(images), "valid_share": verdict.valid_share, "objects": verdict.objects}
         result[name]["problems"] = dict(verdict.problems.most_common(5))
     return result
+
+
+def bounds_of(model: VariationalAutoencoder, images: Tensor, seed: int) -> dict[str, float]:
+    """Return the bound on the bits of an image by so many codes each: more come closer to its true length."""
+    import torch
+
+    from rl_gen_lab.generators.bounds import BITS
+
+    bits = {}
+    for codes in BOUND_CODES:
+        draws = torch.Generator().manual_seed(seed)
+        bits[str(codes)] = -BITS * float(model.importance_bound(images, codes, draws).mean())
+    return bits
 
 
 def write_figures_of_codes(task: GenerationTask, held_out: Split, folder: Path) -> dict[str, Any]:
@@ -117,6 +131,7 @@ def main(argv: list[str] | None = None) -> None:
     """Write the figures and print their files."""
     config = parse_flags(Config, argv, description=__doc__)
 
+    from rl_gen_lab.generators.vae import VariationalAutoencoder
     from rl_gen_lab.look import open_split
     from rl_gen_lab.training.load import load_task
 
@@ -124,8 +139,12 @@ def main(argv: list[str] | None = None) -> None:
     train, held_out = (open_split(config.run, config.data, split) for split in ("train", "test"))
     run = RunFolder.open(config.run)
     folder = run.path / "pictures"
+    with save_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     result = write_samples(config, task, train, held_out, folder)
-    if task.has_numbers:
+    if isinstance(task.model, VariationalAutoencoder) and task.exact:
+        result["bound_bits"] = bounds_of(task.model, held_out.images[:BOUND_IMAGES], config.seed)
+    if task.has_numbers and len(held_out) > 1:
         result["best_numbers"] = write_figures_of_codes(task, held_out, folder)
     write_json(run.path / "sample.json", result)
     for name in ("samples", "held_out_images"):
@@ -134,6 +153,8 @@ def main(argv: list[str] | None = None) -> None:
             objects = ", ".join(f"{count:.2f} {category}" for category, count in part["objects"].items())
             what = f"{part['images']:,} {name.replace('_', ' ')} could be frames"
             print(f"{part['valid_share']:.1%} of {what}; a valid one shows on average {objects}")
+    for codes, bits in result.get("bound_bits", {}).items():
+        print(f"bound by {codes} codes an image, first held-out images: {bits:.1f} bits")
     for name, best in result.get("best_numbers", {}).items():
         print(f"{name}: number {best['number']} tells {best['r2']:.2f} of its variance")
     for name in ("samples", "interpolations", "traversals", "map"):

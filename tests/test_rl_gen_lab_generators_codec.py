@@ -86,6 +86,7 @@ def test_damaged_files_are_refused_in_one_line(model: str) -> None:
         (b"\x89PNG\r\n" + bytes(40), "no file of encoded images"),
         (data[:4] + b"\x02" + data[5:], "another version"),
         (data[:5] + bytes(6) + data[11:], "another run"),
+        (data[:11] + b"\xff\xff\xff\xff" + data[15:], "cannot be decoded"),
     ):
         with pytest.raises(DataError, match=message):
             coder.decode(content)

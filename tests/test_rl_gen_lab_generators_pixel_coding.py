@@ -38,3 +38,12 @@ def test_blocks_cost_what_their_pixels_cost() -> None:
     pixel_coding.code_pixels(writer, log_p, numbers)
     writer.push(stack)
     assert stack.bits == pytest.approx(-BITS * log_p[numbers, np.arange(5_000)].sum(), rel=1e-4, abs=2)
+
+
+def test_colors_that_are_as_good_as_impossible_come_back() -> None:
+    log_p = np.array([[0.0, 0.0], [-800.0, -1e-3], [-900.0, -5.0]])
+    for numbers in (np.array([2, 0]), np.array([1, 1])):
+        stack, writer = Stack(), pixel_coding.Writer()
+        pixel_coding.code_pixels(writer, log_p, numbers)
+        writer.push(stack)
+        assert np.array_equal(pixel_coding.code_pixels(pixel_coding.Reader(stack), log_p, None), numbers)

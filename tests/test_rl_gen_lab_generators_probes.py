@@ -51,5 +51,7 @@ def test_a_code_of_the_factors_has_a_gap_of_one_and_a_rotated_code_none() -> Non
     assert all(gap > 0.98 for gap in own.values())
     turn = torch.tensor([[1.0, 1.0], [1.0, -1.0]]) / math.sqrt(2)
     assert all(abs(gap) < 0.1 for gap in probes.mutual_information_gap(factors @ turn, truth).values())
+    truth |= {"still": torch.ones(4_000), "none": torch.full((4_000,), float("nan"))}
+    assert set(probes.mutual_information_gap(factors, truth)) == {"x", "y"}
     noise = torch.randn(4_000, 2, generator=generator)
     assert all(abs(gap) < 0.05 for gap in probes.mutual_information_gap(noise, truth).values())

@@ -55,3 +55,15 @@ def test_maps_that_the_decoder_cannot_begin_with_are_refused() -> None:
         generator_models.task_of(model="vq-vae", choices=choices)
     with pytest.raises(ConfigError, match=r"use --generate\.decoder upsample"):
         generator_models.task_of(model="vq-vae", decoder="broadcast")
+
+
+@pytest.mark.parametrize("model", ["vq-vae", "autoencoder", "vae"])
+def test_weights_of_pixels_count_after_their_updates_for_every_model(model: str) -> None:
+    task = generator_models.task_of(model=model, weighting="objects", weight=50.0, weight_after_updates=1)
+    plain = generator_models.task_of(model=model)
+    losses = []
+    for learner in (task, plain):
+        torch.manual_seed(1)
+        losses.append([float(learner.loss(vision_data.eight(), torch.arange(8))["loss"].detach()) for _ in range(2)])
+    (first, second), (plain_first, plain_second) = losses
+    assert first == plain_first and second > 1.5 * plain_second

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,11 +15,14 @@ import torch
 import vision_data
 import vision_runs
 
+from rl_gen_lab import train as train_command
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.data.dataset import Split
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.training.config import Config
 from rl_gen_lab.training.run import train
 from rl_gen_lab.vision.recognition.config import ClassifyConfig
+from rl_gen_lab.vision.recognition.task import RecognitionTask
 from rl_gen_lab.vision.segmentation.config import SegmentConfig
 
 SAME = ClassifyConfig(choices=generator_models.SMALL)
@@ -25,6 +31,36 @@ SAME = ClassifyConfig(choices=generator_models.SMALL)
 def config(path: Path, **changes: object) -> Config:
     words = {"task": "classify", "classify": SAME, "data": vision_data.folder(), "epochs": 1} | changes
     return vision_runs.config(path, **words)
+
+
+def test_a_frozen_backbone_stays_as_it_is_whatever_its_layers(tmp_path: Path) -> None:
+    batch = ClassifyConfig(choices=replace(generator_models.SMALL, norm="batch", dropout=0.3))
+    train(config(tmp_path / "first", classify=batch))
+    first = vision_runs.only_run(tmp_path / "first")
+    train(config(tmp_path / "second", classify=batch, init_backbone=first.path, init_frozen=True))
+    saved, _ = load_weights(first.checkpoints / "best.safetensors")
+    learned = vision_runs.final(vision_runs.only_run(tmp_path / "second"))
+    assert all(torch.equal(learned[name], saved[name]) for name in learned if name.startswith("backbone."))
+    assert not torch.equal(learned["classes.weight"], saved["classes.weight"])
+
+
+def test_a_resumed_run_does_not_need_the_other_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = shutil.copytree(generator_runs.run_of("vae").path, tmp_path / "source")
+    real, count = RecognitionTask.loss, [0]
+
+    def loss(self: RecognitionTask, split: Split, indices: torch.Tensor) -> dict[str, torch.Tensor]:
+        count[0] += 1
+        if count[0] == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return real(self, split, indices)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(RecognitionTask, "loss", loss)
+        train(config(tmp_path / "runs", init_backbone=source, init_frozen=True))
+    shutil.rmtree(source)
+    run = vision_runs.only_run(tmp_path / "runs")
+    train_command.main(["--resume", str(run.path)])
+    assert run.read_result()["status"] == "finished"
 
 
 @pytest.mark.parametrize("frozen", [True, False])

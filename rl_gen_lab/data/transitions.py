@@ -96,7 +96,7 @@ def load_transitions(path: Path) -> Transitions:
         if size is not None and (size != arrays["frames"].shape[1:] or names != slot_names):
             raise DataError(f"{file} has frames of another size or other slots than the episodes before")
         size, slot_names = arrays["frames"].shape[1:], names
-        colors, arrays["frames"] = _renumbered(colors, arrays["colors"], arrays["frames"])
+        colors, arrays["frames"] = _renumbered(file, colors, arrays["colors"], arrays["frames"])
         del arrays["colors"]
         held += arrays["frames"].nbytes
         free = memory_budget.USABLE_SHARE * memory_budget.free_bytes(torch.device("cpu"))
@@ -108,7 +108,7 @@ def load_transitions(path: Path) -> Transitions:
         splits[split].append(Episode(number, **tensors))
     if not sum(map(len, splits["train"])):
         raise DataError(f"{path} has no steps for train; record more frames")
-    most = max(int(episode.executed.max()) for part in splits.values() for episode in part if len(episode))
+    most = max(int(e.executed.max()) for part in splits.values() for e in part if e.executed.numel())
     return Transitions(
         path,
         str(task.get("text", "")),
@@ -138,7 +138,7 @@ def _read(file: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
         raise DataError(f"{file} is missing") from error
     except KeyError as error:
         raise DataError(f"{file} is damaged: {one_line(error.args[0])}") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{file} is damaged or was cut short: {one_line(error)}") from error
     steps = len(arrays["actions"]) if arrays["actions"].ndim == 1 else -1
     for name, (dtype, dimensions) in ARRAYS.items():
@@ -150,12 +150,12 @@ def _read(file: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     numbers, colors = arrays["frames"], arrays["colors"]
     if colors.shape[1] != 3 or (numbers.size and int(numbers.max()) >= len(colors)) or ended.any():
         raise DataError(f"{file} is damaged: a color without a number, or an episode that ends before its end")
-    if arrays["slots"].shape[1] != len(names) or (steps and int(arrays["executed"].min()) < -1):
+    if arrays["slots"].shape[1] != len(names) or (arrays["executed"].size and int(arrays["executed"].min()) < -1):
         raise DataError(f"{file} is damaged: slots without names, or an action below 0")
     return arrays, names
 
 
-def _renumbered(known: Tensor, colors: np.ndarray, frames: np.ndarray) -> tuple[Tensor, np.ndarray]:
+def _renumbered(file: Path, known: Tensor, colors: np.ndarray, frames: np.ndarray) -> tuple[Tensor, np.ndarray]:
     """Return the colors known so far with those of an episode, and its frames in their numbers."""
     table = [tuple(color) for color in known.tolist()]
     numbers = []
@@ -164,5 +164,5 @@ def _renumbered(known: Tensor, colors: np.ndarray, frames: np.ndarray) -> tuple[
             table.append(color)
         numbers.append(table.index(color))
     if len(table) > 256:
-        raise DataError("the episodes have more than 256 colors together")
+        raise DataError(f"{file}: the episodes so far have more than 256 colors together")
     return torch.tensor(table, dtype=torch.uint8).reshape(-1, 3), np.array(numbers, np.uint8)[frames]

@@ -45,9 +45,12 @@ def make_decoder(config: GenerateConfig, code: int, channels: int, size: tuple[i
 class Autoencoder(nn.Module):
     """An image as Z numbers, and back. Source: Hinton & Salakhutdinov 2006, "Reducing the dimensionality of data"."""
 
+    updates: Tensor
+
     def __init__(self, config: GenerateConfig, images: Tensor, likelihood: Likelihood) -> None:
         """images: (N, 3, H, W) uint8 RGB, of training. Raises: ConfigError for a backbone that cannot read them."""
         super().__init__()
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         self.likelihood = likelihood
         self.encoder = Encoder(config, images, config.latents)
         self.decoder = make_decoder(config, config.latents, likelihood.channels, (images.shape[2], images.shape[3]))
@@ -64,6 +67,7 @@ class Autoencoder(nn.Module):
 
     def losses(self, images: Tensor, weights: Tensor | None) -> dict[str, Tensor]:
         """As `Generator`: the negative log-likelihood of the pixels."""
+        self.updates += 1
         log_prob = self.likelihood.log_prob(self.decode(self.encode(images)), images)
         return {"loss": -summed(log_prob, weights).mean(), "reconstruction_nats": -summed(log_prob.detach()).mean()}
 

@@ -77,14 +77,15 @@ class FrameCodec:
     def decode(self, data: bytes, on_image: Callable[[int], None] = lambda done: None) -> Tensor:
         """Return the images, (N, 3, H, W) uint8 RGB. Raises: DataError for a file of another run, or damaged."""
         count, plain, checksum = self._read_header(data)
-        images = torch.zeros(count, 3, *self.size, dtype=torch.uint8)
+        decoded: list[Tensor] = []  # not allocated before: the number may be damaged
         try:
             stack = Stack(data[HEADER.size :])
             for number in range(count):
-                images[number] = self._pop(stack, bits_back=number < count - plain)
+                decoded.append(self._pop(stack, bits_back=number < count - plain))
                 on_image(number + 1)
         except ValueError as error:
             raise DataError(f"the file cannot be decoded: {error}") from error
+        images = torch.stack(decoded) if decoded else torch.zeros(0, 3, *self.size, dtype=torch.uint8)
         if zlib.crc32(images.numpy().data) != checksum:
             raise DataError(
                 "the file cannot be decoded: it is damaged, or it was encoded by another build of torch or processor"

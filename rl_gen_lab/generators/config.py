@@ -11,7 +11,7 @@ from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import Count, NotNegative, OptionalSteps, Positive, Ranged, Size
 
-Level = Annotated[int, Interval(ge=2, le=64)]
+Level = Annotated[int, Interval(ge=3, le=64)]  # of two, nearly all vectors would get the same
 MAX_CODES = 65_536  # values of a token
 LEARNED = ("vae", "autoencoder", "vq-vae")
 
@@ -65,7 +65,8 @@ class GenerateConfig(Ranged):
     beta_updates: OptionalSteps = 2_000
     # Length of each number of a code that costs nothing in the loss [bits].
     free_bits: NotNegative = 0.0
-    # Codes drawn for an image in training; more than 1 tightens the bound (Burda et al. 2016, "IWAE").
+    # Codes drawn for an image in training. More than 1 tightens the bound (Burda et al. 2016, "IWAE"); in it the code
+    # counts in full from the first update on.
     importance_samples: Annotated[int, Interval(ge=1, le=1_000)] = 1
     # Pixels that count `weight` times in the loss. rare: whose color this pixel has in fewer than 2 % of the training
     # images; motion: that differ from the previous frame (folders written with --history); objects: of the labels.
@@ -86,6 +87,10 @@ class GenerateConfig(Ranged):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.importance_samples > 1 and (self.beta != 1.0 or self.free_bits):
+            raise ConfigError(
+                "importance_samples above 1: the code has no weight in that bound; leave out beta, free_bits"
+            )
         product = 1
         for level in self.levels:
             product *= level

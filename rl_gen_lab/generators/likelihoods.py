@@ -34,6 +34,7 @@ class PaletteLikelihood(nn.Module):
         super().__init__()
         self.palette = palette or Palette(colors_of(images))
         self.channels = len(self.palette) + 1
+        self.log_others = math.log(2**24 - len(self.palette))  # one number stands for so many colors
         counts = torch.zeros(self.channels, *images.shape[2:])
         for chunk in images.split(CHUNK):
             numbers = self.palette.index(chunk)
@@ -45,7 +46,9 @@ class PaletteLikelihood(nn.Module):
 
     def log_prob(self, out: Tensor, images: Tensor) -> Tensor:
         """out: (B, K + 1, H, W); images: (B, 3, H, W) uint8 -> (B, H, W) float32 [nats]."""
-        return -F.cross_entropy(out + self.background, self.palette.index(images), reduction="none")
+        numbers = self.palette.index(images)
+        log_p = -F.cross_entropy(out + self.background, numbers, reduction="none")
+        return log_p - self.log_others * (numbers == len(self.palette))
 
     def rarity(self, images: Tensor) -> Tensor:
         """Return how often each pixel has its color in the training images, (B, H, W) in (0, 1)."""

@@ -110,8 +110,9 @@ def code_pixels(coder: Coder, log_p: np.ndarray, numbers: np.ndarray | None) -> 
                 break
             place = _next_exception(coder, best[block], tail, place, None if different is None else different[block])
             pixel = first + place
-            others = np.exp(log_p[:, pixel] - log_p[:, pixel].max())
-            others[likeliest[pixel]] = 0.0
+            others = log_p[:, pixel].copy()
+            others[likeliest[pixel]] = -np.inf
+            others = np.exp(others - others.max())
             result[pixel] = coder.one_of(others, None if numbers is None else int(numbers[pixel]))
             place += 1
     return result

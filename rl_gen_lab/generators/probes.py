@@ -109,12 +109,15 @@ def _ridge_r2(x: Tensor, y: Tensor, test_x: Tensor, test_y: Tensor) -> float:
 def mutual_information_gap(codes: Tensor, truth: dict[str, Tensor]) -> dict[str, float]:
     """How much more the best number of the code tells of each factor than the second best, by the factor's entropy.
 
-    codes: (N, Z); truth: factors, each (N,) with NaN where it has no value. In [0, 1]: 1 where one number tells all and
-    no other anything. Source: Chen et al. 2018, "Isolating sources of disentanglement in VAEs", eq. 6.
+    codes: (N, Z); truth: factors, each (N,) with NaN where it has no value; those of one value are left out. In [0, 1]:
+    1 where one number tells all and no other anything. Source: Chen et al. 2018, "Isolating sources of disentanglement
+    in VAEs", eq. 6. Few images make the information of every number look larger than it is.
     """
     gaps = {}
     for name, values in truth.items():
         known = values.isfinite()
+        if len(values[known].unique()) < 2 or codes.shape[1] < 2:
+            continue
         target = as_classes(values[known])
         information = torch.tensor([_mutual_information(_binned(code), target) for code in codes[known].T])
         first, second = information.sort(descending=True).values[:2].tolist()

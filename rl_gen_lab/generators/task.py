@@ -25,6 +25,7 @@ from rl_gen_lab.generators.vq_vae import QuantizedAutoencoder
 EVALUATION_BATCH, EVALUATION_SEED = 25, 0
 RARE = 0.02  # share of the training images below which a pixel's color is rare
 FOUND = 0.5  # share of an object's pixels that must be right for it to be found
+LEAST_IMAGES = 2  # whose codes say something of their variance
 COLLAPSED_SHARE = 0.1  # of a VAE's numbers in use, below which its posterior has collapsed
 PROGRESS_COLUMNS = 8  # images in a row of the figure that is drawn while training
 ACTIVE_VARIANCE = (
@@ -56,11 +57,16 @@ class GenerationTask:
         self._weights: dict[str, Tensor] = {}
         if config.weighting == "rare" and not isinstance(self.model.likelihood, PaletteLikelihood):
             raise ConfigError("generate.weighting rare counts colors: it needs --generate.likelihood palette")
-        if config.weighting == "motion":
-            train = dataset.splits["train"]
+        train, is_trained = dataset.splits["train"], dataset.colors is None
+        self.has_masks = all(
+            item.segmentation is not None
+            for split in dataset.splits.values()
+            for label in split.labels
+            for item in label.objects
+        )
+        if config.weighting == "motion" and is_trained:
             self._weights["motion"] = (train.images != train.previous_frames()).any(1)
-        if config.weighting == "objects":
-            train = dataset.splits["train"]
+        if config.weighting == "objects" and is_trained:
             self._weights["objects"] = torch.stack([train.semantic(i) > 0 for i in range(len(train))])
 
     @property
@@ -109,8 +115,8 @@ class GenerationTask:
     def evaluate(self, split: Split, on_image: Callable[[int], None]) -> dict[str, float]:
         """Measure the bound, its two parts and the reconstructions.
 
-        `wrong_pixels`: per image; `found/CATEGORY`: share of the objects at least half of whose pixels are right;
-        `active_numbers`: of the code; `used_tokens`, `perplexity`: of all tokens of the split.
+        `wrong_pixels`: per image; `found/CATEGORY`: share of the objects, where they have masks, at least half of whose
+        pixels are right; `active_numbers`: of the code; `used_tokens`, `perplexity`: of all tokens of the split.
         """
         draws = torch.Generator(self.device).manual_seed(EVALUATION_SEED)
         log_likelihood, code_length, wrong, codes = [], [], 0.0, []
@@ -137,7 +143,8 @@ class GenerationTask:
 
     def warnings(self, metrics: dict[str, float]) -> list[str]:
         """As `Watched`: a code whose numbers are hardly used has collapsed."""
-        if self.config.model != "vae" or metrics["active_numbers"] >= COLLAPSED_SHARE * self.config.latents:
+        least = COLLAPSED_SHARE * self.config.latents
+        if self.config.model != "vae" or metrics.get("active_numbers", least) >= least:
             return []
         used = f"{metrics['active_numbers']:.0f} of {self.config.latents} numbers of the code are in use"
         return [
@@ -167,6 +174,8 @@ class GenerationTask:
     def _count_found(self, split: Split, index: int, right: Tensor) -> Tensor:
         """Count the objects of an image that are found, and all, by category: (K, 2). right: (H, W) bool."""
         counts = torch.zeros(len(self.categories), 2)
+        if not self.has_masks:
+            return counts
         categories = split.boxes(index)[1].tolist()
         for mask, category in zip(split.masks(index), categories, strict=True):
             if mask.any():
@@ -180,7 +189,9 @@ def _code_metrics(codes: Tensor, model: Generator) -> dict[str, float]:
         shares = torch.bincount(codes.flatten(), minlength=model.quantizer.codes).float() / codes.numel()
         perplexity = float((-(shares * shares.clamp_min(1e-12).log()).sum()).exp())
         return {"used_tokens": float((shares > 0).sum()), "perplexity": perplexity}
-    return {"active_numbers": float((codes.var(0) > ACTIVE_VARIANCE).sum())} if codes.shape[1] else {}
+    if codes.shape[1] == 0 or len(codes) < LEAST_IMAGES:
+        return {}
+    return {"active_numbers": float((codes.var(0) > ACTIVE_VARIANCE).sum())}
 
 
 def make_generator(config: GenerateConfig, images: Tensor, colors: Tensor, fit: bool) -> nn.Module:

@@ -22,10 +22,12 @@ class QuantizedAutoencoder(nn.Module):
     """A token for each position of the backbone's last map. Source: van den Oord et al. 2017, "VQ-VAE"."""
 
     token_counts: Tensor
+    updates: Tensor
 
     def __init__(self, config: GenerateConfig, images: Tensor, likelihood: Likelihood) -> None:
         """images: (N, 3, H, W) uint8 RGB, of training. Raises: ConfigError for a backbone or decoder that cannot."""
         super().__init__()
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
         if config.decoder == "broadcast":
             raise ConfigError("a vq-vae decodes a map: use --generate.decoder upsample or transposed")
         self.likelihood = likelihood
@@ -72,6 +74,7 @@ class QuantizedAutoencoder(nn.Module):
 
     def losses(self, images: Tensor, weights: Tensor | None) -> dict[str, Tensor]:
         """As `Generator`: the negative log-likelihood of the pixels and the quantizer's own loss, scaled alike."""
+        self.updates += 1
         vectors, tokens, distance = self.quantize(images)
         self._count(tokens)
         log_prob = self.likelihood.log_prob(self.decode_vectors(vectors), images)

@@ -87,5 +87,16 @@ def placeholder_dataset(path: Path, metadata: dict[str, Any]) -> Dataset:
     images = torch.zeros(1, 3, height, width, dtype=torch.uint8)
     splits = {name: Split(name, images, (label,)) for name in SPLITS}
     sizes = ObjectSizes(*map(torch.tensor, metadata["sizes"].values())) if "sizes" in metadata else None
-    colors = torch.tensor(metadata["colors"], dtype=torch.uint8) if "colors" in metadata else None
+    colors = _colors(path, metadata["colors"]) if "colors" in metadata else None
     return Dataset(path, categories, splits, torch.zeros(3), torch.ones(3), grammar, sizes=sizes, colors=colors)
+
+
+def _colors(path: Path, values: Any) -> torch.Tensor:
+    """Return the colors of a generator's images, (K, 3) uint8. Raises: CheckpointError."""
+    try:
+        colors = torch.tensor(values, dtype=torch.uint8)
+        if colors.ndim == 2 and colors.shape[1] == 3 and len(colors):
+            return colors
+    except (TypeError, ValueError, RuntimeError):
+        pass
+    raise CheckpointError(f"{path / 'config.json'} is damaged: its colors are no list of red, green and blue")

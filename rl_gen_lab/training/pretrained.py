@@ -20,14 +20,26 @@ from rl_gen_lab.runs.folder import RunFolder
 PREFIXES = ("backbone.", "encoder.backbone.")  # of a vision model's network and of a generator's
 
 
-def init_backbone(network: nn.Module, path: Path, frozen: bool) -> None:
-    """Load the backbone of a run's best weights into a network; frozen: it does not learn.
-
-    Raises: ConfigError for a network without a backbone, CheckpointError for a run whose backbone is another.
-    """
+def backbone_of(network: nn.Module) -> Convolutional:
+    """Return the backbone of a network. Raises: ConfigError for a network without one."""
     backbone = next((module for module in network.modules() if isinstance(module, Convolutional)), None)
     if backbone is None:
         raise ConfigError("--init-backbone is for models on a backbone, which this one has not")
+    return backbone
+
+
+def freeze(backbone: nn.Module) -> None:
+    """Keep a backbone as it is: no gradients, running statistics that stay, nothing dropped."""
+
+    def stay(mode: bool = True) -> nn.Module:
+        return backbone
+
+    backbone.eval().requires_grad_(False)
+    backbone.train = stay  # type: ignore[method-assign]
+
+
+def init_backbone(backbone: nn.Module, path: Path) -> None:
+    """Load the backbone of a run's best weights. Raises: CheckpointError for a run whose backbone is another."""
     run = RunFolder.open(path)
     saved, _ = load_weights(run.checkpoints / "best.safetensors")
     tensors = {name.removeprefix(p): saved[name] for p in PREFIXES for name in saved if name.startswith(p)}
@@ -40,7 +52,6 @@ def init_backbone(network: nn.Module, path: Path, frozen: bool) -> None:
             f" it was made with {_settings_of(run)}"
         )
     backbone.load_state_dict(tensors)
-    backbone.requires_grad_(not frozen)
 
 
 def _settings_of(run: RunFolder) -> str:

@@ -20,7 +20,7 @@ from rl_gen_lab.training.checkpoint import check_identity
 from rl_gen_lab.training.config import Config
 from rl_gen_lab.training.loop import Loop
 from rl_gen_lab.training.memory_check import check_backbone_memory, check_training_memory
-from rl_gen_lab.training.pretrained import init_backbone
+from rl_gen_lab.training.pretrained import backbone_of, freeze, init_backbone
 from rl_gen_lab.training.task import Task
 from rl_gen_lab.training.tasks import TASKS, draw_predictions
 
@@ -44,7 +44,11 @@ def train(config: Config) -> dict[str, Any]:
     check_backbone_memory(config, shape, device)
     task = TASKS[config.task](config, dataset, device)  # before the run folder: it may refuse the data
     if config.init_backbone is not None:
-        init_backbone(task.network, config.init_backbone, config.init_frozen)
+        backbone = backbone_of(task.network)
+        if config.resume is None:
+            init_backbone(backbone, config.init_backbone)
+        if config.init_frozen:
+            freeze(backbone)
     check_training_memory(config, task.network, shape, device)
     algo, name = f"{config.task}_{to_dict(config)[config.task]['model']}", config.data.resolve().name
     if config.resume is None or checkpoint is None:
