@@ -141,11 +141,11 @@ def main(argv: list[str] | None = None) -> None:
     folder = run.path / "pictures"
     with save_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    result = write_samples(config, task, train, held_out, folder)
+        result = write_samples(config, task, train, held_out, folder)
+        if task.has_numbers and len(held_out) > 1:
+            result["best_numbers"] = write_figures_of_codes(task, held_out, folder)
     if isinstance(task.model, VariationalAutoencoder) and task.exact:
         result["bound_bits"] = bounds_of(task.model, held_out.images[:BOUND_IMAGES], config.seed)
-    if task.has_numbers and len(held_out) > 1:
-        result["best_numbers"] = write_figures_of_codes(task, held_out, folder)
     write_json(run.path / "sample.json", result)
     for name in ("samples", "held_out_images"):
         if name in result:

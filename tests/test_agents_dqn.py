@@ -18,9 +18,9 @@ from agents import dqn
 from agents.dqn import Config, make_agent
 from agents.rl.q_networks import QEnsemble
 from agents.rl.replay import PreparedBatches, ReplayConfig
-from agents.rl.weights import load_network
 from envs.config import EnvConfig
 from rl_gen_lab.cli.settings import DeviceConfig
+from rl_gen_lab.runs.weights import load_network
 
 
 def weights_after(config: Config, updates: int = 3, space: spaces.Box = VECTOR) -> torch.Tensor:

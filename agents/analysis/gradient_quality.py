@@ -25,7 +25,6 @@ from agents.analysis.gradient_estimators import (
 )
 from agents.rl import ops
 from agents.rl.policy_networks import ActorCritic
-from agents.rl.weights import load_network
 from agents.training.config import PolicyConfig
 from agents.training.env_runner import EnvStepError, VectorEnvRunner
 from envs import names
@@ -38,6 +37,7 @@ from rl_gen_lab.compute.devices import setup
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.weights import load_network
 
 DISCOUNTS = (0.9, 0.97, 0.99, 1.0)
 LAMBDAS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 1.0)

@@ -57,8 +57,8 @@ def load_policy(run: RunFolder, which: Literal["best", "last"], stochastic: bool
     Raises: CheckpointError; ConfigError for drawn actions of an agent that has values only.
     """
     from agents.rl.sampled_policy import policy_of  # here, so that --help needs no torch
-    from agents.rl.weights import load_network
     from rl_gen_lab.runs.checkpoints import load_weights
+    from rl_gen_lab.runs.weights import load_network
 
     algo = str(run.read_config().get("exp_name"))
     module = module_of(algo)

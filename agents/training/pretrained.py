@@ -17,12 +17,12 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from agents.rl.optimizers import backbones_of
-from agents.rl.weights import load_network
 from agents.training.config import AgentConfig, TransferConfig
 from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.weights import load_network
 
 PREFIXES = ("backbone.", "newest.backbone.")  # of an agent's network, of an ensemble's
 

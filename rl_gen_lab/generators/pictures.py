@@ -18,21 +18,19 @@ MARGIN, LINE = 4, 16  # pixels around images, and of a line of text
 MAX_WIDTH, MAP_SIDE = 2_400, 360  # pixels of a figure, and of a map of codes
 
 
-def draw_grid(rows: Sequence[Sequence[Tensor]], labels: Sequence[str], columns: Sequence[str] = ()) -> Image.Image:
-    """Draw rows of images (3, H, W) uint8, all of one size; labels: one for each row; columns: above the first row."""
+def draw_grid(rows: Sequence[Sequence[Tensor]], labels: Sequence[str]) -> Image.Image:
+    """Draw rows of images (3, H, W) uint8, all of one size; labels: one for each row."""
     height, width = rows[0][0].shape[1:]
     scale = max(1, min(2, MAX_WIDTH // (len(rows[0]) * (width + MARGIN))))
     height, width = scale * height, scale * width
     count = max(map(len, rows))
     canvas = Image.new(
         "RGB",
-        (MARGIN + count * (width + MARGIN), LINE * bool(columns) + len(rows) * (height + LINE + MARGIN) + MARGIN),
+        (MARGIN + count * (width + MARGIN), len(rows) * (height + LINE + MARGIN) + MARGIN),
         BACKGROUND,
     )
     drawing, font = ImageDraw.Draw(canvas), ImageFont.load_default(12)
-    for column, text in enumerate(columns):
-        drawing.text((MARGIN + column * (width + MARGIN), 0), text, INK, font)
-    y = LINE * bool(columns)
+    y = 0
     for row, label in zip(rows, labels, strict=True):
         drawing.text((MARGIN, y), label, INK, font)
         for column, image in enumerate(row):

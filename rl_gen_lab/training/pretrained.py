@@ -16,6 +16,7 @@ from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.weights import misfits
 
 PREFIXES = ("backbone.", "encoder.backbone.")  # of a vision model's network and of a generator's
 
@@ -43,10 +44,7 @@ def init_backbone(backbone: nn.Module, path: Path) -> None:
     run = RunFolder.open(path)
     saved, _ = load_weights(run.checkpoints / "best.safetensors")
     tensors = {name.removeprefix(p): saved[name] for p in PREFIXES for name in saved if name.startswith(p)}
-    own = backbone.state_dict()
-    wrong = sorted(own.keys() ^ tensors.keys())
-    wrong += [name for name in own if name in tensors and own[name].shape != tensors[name].shape]
-    if wrong:
+    if wrong := misfits(backbone, tensors):
         raise CheckpointError(
             f"the backbone of {run} is another ({wrong[0]} and {len(wrong) - 1} more do not fit);"
             f" it was made with {_settings_of(run)}"

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from agents.rl.q_networks import QNetwork
-from agents.rl.weights import load_network
 from rl_gen_lab.cli.errors import CheckpointError
+from rl_gen_lab.runs.weights import load_network
 
 
 def test_weights_are_loaded_whole_with_the_statistics_of_the_pixels() -> None:
