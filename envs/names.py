@@ -13,6 +13,7 @@ import importlib
 import inspect
 import sys
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import ale_py
@@ -51,6 +52,15 @@ MOVED_MODULES = {
     "envs.known_controls": "envs.probes.policies",
 }
 
+# "dream:RUN" is no module: whoever makes such worlds puts a function here that registers one and returns its id.
+SCHEMES: dict[str, Callable[[str], str]] = {}
+
+
+def _registered(name: str) -> str | None:
+    """Return the id of a world of a scheme, None for other names. Raises: what the scheme raises."""
+    scheme, colon, rest = name.partition(":")
+    return SCHEMES[scheme](rest) if colon and scheme in SCHEMES else None
+
 
 @functools.cache
 def aliases() -> dict[str, str]:
@@ -65,6 +75,8 @@ def resolve(name: str) -> str:
 
     Raises: UnknownEnvError, with the nearest known names.
     """
+    if (env_id := _registered(name)) is not None:
+        return env_id
     module, _, rest = name.rpartition(":")
     if module:
         try:

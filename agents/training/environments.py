@@ -15,7 +15,7 @@ from typing import Any, Literal
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
-from envs import factory
+from envs import factory, names
 from envs import fingerprint as fingerprints
 from envs.config import EnvConfig
 from envs.factory import Wrapper
@@ -24,6 +24,14 @@ from envs.ground_truth.observed_state import ObjectDetector
 from envs.ground_truth.wrappers import object_view
 from rl_gen_lab.runs.interrupt import ended_by_signals
 
+
+def _register_dream(path: str) -> str:
+    """Register the dream of a run, with torch, which is imported only if one is asked for."""
+    env_id: str = importlib.import_module("agents.perception.dreams").register(path)
+    return env_id
+
+
+names.SCHEMES["dream"] = _register_dream
 MANY_COPIES = 64  # Atari games are made at about 12 a second, in one call that answers nothing
 
 

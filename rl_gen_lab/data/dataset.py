@@ -10,6 +10,7 @@ import hashlib
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -103,6 +104,34 @@ class Dataset:
     corrections: Corrections = field(default_factory=Corrections)
     sizes: ObjectSizes | None = None
     colors: Tensor | None = None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width of the images."""
+        return tuple(self.splits["train"].images.shape[1:])
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What is kept with a run, beside its configuration."""
+        images = {name: len(split) for name, split in self.splits.items()}
+        return {"categories": list(self.categories), "images": images, "image_size": list(self.shape[1:])}
+
+    def describe(self) -> list[str]:
+        """Return sentences about what is in the images, and what is not."""
+        absent = [
+            f"no {name} image shows {' or '.join(categories)}: {name} says nothing about it"
+            for name in ("val", "test")
+            if (categories := self.absent_categories(name))
+        ]
+        return [*absent, *self.corrections.describe()]
+
+    def digest(self) -> str:
+        """As `labels_digest`."""
+        return labels_digest(self.path)
+
+    def pixels_digest(self) -> str:
+        """As the function."""
+        return pixels_digest(self)
 
     def with_share(self, share: float) -> Dataset:
         """Return the same with a share of the training images, spread evenly over them; at least one."""

@@ -89,7 +89,14 @@ class FrameProof:
 
 
 def _parts(mask: np.ndarray, numbers: np.ndarray) -> list[tuple[int, int, Shape]]:
-    """Return the connected parts of one color of a mask (H, W): color, left column and shape of each.
+    """Return the parts of a mask as `parts_of`: color, left column and shape of each."""
+    return [
+        (color, left, (*shape.shape, np.packbits(shape).tobytes())) for color, left, _, shape in parts_of(mask, numbers)
+    ]
+
+
+def parts_of(mask: np.ndarray, numbers: np.ndarray) -> list[tuple[int, int, int, np.ndarray]]:
+    """Return the connected parts of one color of a mask (H, W): color, left column, top row, shape (h, w) bool of each.
 
     Pixels that touch at a corner are connected.
     """
@@ -110,7 +117,7 @@ def _parts(mask: np.ndarray, numbers: np.ndarray) -> list[tuple[int, int, Shape]
         top, left = int(rows.min()), int(columns.min())
         shape = np.zeros((int(rows.max()) - top + 1, int(columns.max()) - left + 1), bool)
         shape[rows - top, columns - left] = True
-        parts.append((color, left, (*shape.shape, np.packbits(shape).tobytes())))
+        parts.append((color, left, top, shape))
     return parts
 
 

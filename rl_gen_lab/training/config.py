@@ -13,12 +13,13 @@ from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import Count, DeviceConfig, Positive, PositiveShare, Ranged, Seed, Size, Steps, WandbConfig
 from rl_gen_lab.compute.optimizers import OptimizerConfig
 from rl_gen_lab.generators.config import GenerateConfig
+from rl_gen_lab.generators.world_models.config import DreamConfig
 from rl_gen_lab.vision.captioning.config import CaptionConfig
 from rl_gen_lab.vision.detection.config import DetectConfig
 from rl_gen_lab.vision.recognition.config import ClassifyConfig, LocalizeConfig
 from rl_gen_lab.vision.segmentation.config import SegmentConfig
 
-TaskName = Literal["classify", "localize", "detect", "segment", "caption", "generate"]
+TaskName = Literal["classify", "localize", "detect", "segment", "caption", "generate", "dream"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,7 @@ class Config(Ranged):
     caption: CaptionConfig = field(default_factory=CaptionConfig)
     classify: ClassifyConfig = field(default_factory=ClassifyConfig)
     detect: DetectConfig = field(default_factory=DetectConfig)
+    dream: DreamConfig = field(default_factory=DreamConfig)
     generate: GenerateConfig = field(default_factory=GenerateConfig)
     localize: LocalizeConfig = field(default_factory=LocalizeConfig)
     segment: SegmentConfig = field(default_factory=SegmentConfig)

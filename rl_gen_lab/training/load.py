@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
+from torch import Tensor
 
 from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.data.dataset import Dataset, ObjectSizes, Split
 from rl_gen_lab.data.labels import SPLITS, ImageAnnotation, ObjectAnnotation
+from rl_gen_lab.generators.world_models import starts
+from rl_gen_lab.generators.world_models.interfaces import World, WorldModel, world_of
+from rl_gen_lab.generators.world_models.task import make_world_model
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.weights import load_network
 from rl_gen_lab.training.config import Config
 from rl_gen_lab.training.task import Task
 from rl_gen_lab.training.tasks import TASKS
@@ -48,6 +54,35 @@ def load_task(path: Path, *tasks: str) -> Task:
         raise CheckpointError(f"{path} does not fit this program: {error}") from error
     task.network.eval().requires_grad_(False)
     return task
+
+
+@dataclass(frozen=True)
+class Dream:
+    """A trained model of a world. beginnings: true frames (N, C + T, H, W) uint8 and the actions (N, T, F) between.
+
+    updates: of its training; digest: of its weights.
+    """
+
+    model: WorldModel
+    world: World
+    beginnings: tuple[Tensor, Tensor]
+    updates: int
+    digest: str
+
+
+def load_dream(path: Path) -> Dream:
+    """Load the best model of a run of `rl_gen_lab.train dream`, on the CPU. Raises: CheckpointError."""
+    run = RunFolder.open(path)
+    if (name := task_of(run)) != "dream":
+        raise CheckpointError(f"{path} is a run of {name or run.made_by()}, not of dream")
+    metadata = run.read_config()
+    config = from_saved(Config, metadata["config"], str(run.config_file))
+    world = world_of(metadata.get("world"), str(run.config_file))
+    model = make_world_model(config.dream, world, torch.ones(len(world.colors) + 1, *world.size))
+    weights, _ = load_weights(run.checkpoints / "best.safetensors")
+    load_network(model, weights, str(path))
+    model.eval().requires_grad_(False)
+    return Dream(cast(WorldModel, model), world, starts.read(run.path), int(weights["updates"]), weights_digest(path))
 
 
 def weights_digest(path: Path) -> str:

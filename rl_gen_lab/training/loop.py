@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
@@ -20,7 +21,6 @@ from rl_gen_lab.cli.shell import python, shell
 from rl_gen_lab.compute.devices import peak_memory_mb
 from rl_gen_lab.compute.optimizers import Schedule, make_optimizer
 from rl_gen_lab.compute.seeding import Generators
-from rl_gen_lab.data.dataset import Split
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.ending import can_resume, failure, fitting_checkpoint, keep_result
 from rl_gen_lab.runs.folder import RunFolder
@@ -29,7 +29,7 @@ from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED, Interrupt
 from rl_gen_lab.tracking.tracker import Tracker
 from rl_gen_lab.training.checkpoint import check_identity, random_state, restore_random_state
 from rl_gen_lab.training.measure import measure_latency_ms, measure_split
-from rl_gen_lab.training.task import LoopConfig, Task, watch
+from rl_gen_lab.training.task import LoopConfig, Part, Task, watch
 
 COUNTERS = ("epoch", "batch", "updates", "best", "best_epoch")
 ADVICE = "Look at optimizer.learning_rate and max_grad_norm"
@@ -47,7 +47,7 @@ class Loop:
         title: str,
         config: LoopConfig,
         task: Task,
-        splits: dict[str, Split],
+        splits: Mapping[str, Part],
         device: torch.device,
         run: RunFolder,
         tracker: Tracker,

@@ -9,14 +9,13 @@ from collections.abc import Callable
 import torch
 
 from rl_gen_lab.cli.settings import DeviceConfig
-from rl_gen_lab.data.dataset import Split
-from rl_gen_lab.training.task import Task
+from rl_gen_lab.training.task import Part, Task
 
 LATENCY_IMAGES = 50  # images that the latency is the median of
 
 
 def measure_split(
-    task: Task, split: Split, config: DeviceConfig, device: torch.device, on_image: Callable[[int], None]
+    task: Task, split: Part, config: DeviceConfig, device: torch.device, on_image: Callable[[int], None]
 ) -> dict[str, float]:
     """Evaluate the task on a split, without gradients; also `ms_per_image`."""
     task.network.eval()
@@ -26,7 +25,7 @@ def measure_split(
     return metrics | {"ms_per_image": 1_000 * (time.monotonic() - started) / len(split)}
 
 
-def measure_latency_ms(task: Task, split: Split, config: DeviceConfig, device: torch.device) -> float:
+def measure_latency_ms(task: Task, split: Part, config: DeviceConfig, device: torch.device) -> float:
     """Median milliseconds to predict a single image, from its pixels to what a user gets, with one thread.
 
     On a CPU it is the processor time of this thread, so that other work on the machine does not count.

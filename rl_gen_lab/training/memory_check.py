@@ -16,7 +16,7 @@ from rl_gen_lab.vision.segmentation.networks import PatchNetwork
 def check_backbone_memory(config: Config, shape: tuple[int, ...], device: torch.device) -> None:
     """Apply `check_training_memory` to a backbone that is not built yet. shape: (C, H, W) of the images."""
     settings = getattr(config, config.task)
-    if uses(settings, "backbone") and is_large(settings.choices):
+    if hasattr(settings, "backbone") and uses(settings, "backbone") and is_large(settings.choices):
         with torch.device("meta"):
             backbone = build_for(settings, shape)
         check_training_memory(config, backbone, shape, device)

@@ -10,7 +10,7 @@ from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.values import to_dict, to_flat_dict
 from rl_gen_lab.compute import devices
 from rl_gen_lab.compute.seeding import Generators
-from rl_gen_lab.data import dataset as data
+from rl_gen_lab.data.dataset import Dataset
 from rl_gen_lab.runs import provenance
 from rl_gen_lab.runs.checkpoints import load_state
 from rl_gen_lab.runs.ending import finished_result, removed_if_refused, say_nothing_left
@@ -21,8 +21,8 @@ from rl_gen_lab.training.config import Config
 from rl_gen_lab.training.loop import Loop
 from rl_gen_lab.training.memory_check import check_backbone_memory, check_training_memory
 from rl_gen_lab.training.pretrained import backbone_of, freeze, init_backbone
-from rl_gen_lab.training.task import Task
-from rl_gen_lab.training.tasks import TASKS, draw_predictions
+from rl_gen_lab.training.task import Kept, Task, TrainingData
+from rl_gen_lab.training.tasks import draw_predictions, load_data, make_task
 
 FIGURES = 4  # of validation images, drawn at the end
 
@@ -34,26 +34,28 @@ def train(config: Config) -> dict[str, Any]:
     if config.data is None:
         raise ConfigError("--data is missing: name a folder, --data FOLDER (python -m envs.scenes writes one)")
     device = devices.setup(config.device)
-    dataset = data.load(config.data)
-    identity = {"task": config.task, "data": data.labels_digest(config.data)}
-    pixels = data.pixels_digest(dataset)
-    dataset = dataset.with_share(config.label_share)
+    data = load_data(config)
+    identity = {"task": config.task, "data": data.digest()}
+    pixels = data.pixels_digest()
+    if isinstance(data, Dataset):
+        data = data.with_share(config.label_share)
     checkpoint = None if config.resume is None else _read_checkpoint(config, identity, pixels)
     torch.manual_seed(Generators(config.seed).integer("torch"))
-    shape = tuple(dataset.splits["train"].images.shape[1:])
-    check_backbone_memory(config, shape, device)
-    task = TASKS[config.task](config, dataset, device)  # before the run folder: it may refuse the data
+    check_backbone_memory(config, data.shape, device)
+    task = make_task(config, data, device)  # before the run folder: it may refuse the data
     if config.init_backbone is not None:
         backbone = backbone_of(task.network)
         if config.resume is None:
             init_backbone(backbone, config.init_backbone)
         if config.init_frozen:
             freeze(backbone)
-    check_training_memory(config, task.network, shape, device)
+    check_training_memory(config, task.network, data.shape, device)
     algo, name = f"{config.task}_{to_dict(config)[config.task]['model']}", config.data.resolve().name
     if config.resume is None or checkpoint is None:
         run = RunFolder.create(config.runs_dir, algo, name, config.seed)
-        run.write_config(describe(config, algo, name, identity, dataset, task) | {"pixels": pixels})
+        run.write_config(describe(config, algo, name, identity, data, task) | {"pixels": pixels})
+        if isinstance(task, Kept):
+            task.keep(run.path)
     else:
         run = RunFolder.open(config.resume)
     with removed_if_refused(run, new=checkpoint is None):
@@ -67,13 +69,13 @@ def train(config: Config) -> dict[str, Any]:
             fingerprint_hash=identity["data"],
             wall_offset=0.0 if checkpoint is None else float(checkpoint["wall_seconds"]),
         )
-    with Loop(f"{algo} {name}", config, task, dataset.splits, device, run, tracker, identity) as loop:
-        _print_summary(loop, config, dataset)
+    with Loop(f"{algo} {name}", config, task, data.splits, device, run, tracker, identity) as loop:
+        _print_summary(loop, config, data)
         if checkpoint is not None:
             loop.load(checkpoint)
         result = loop.run()
         if result:
-            for file, sentence in draw_predictions(task, dataset.splits["val"], FIGURES, run):
+            for file, sentence in draw_predictions(task, data.splits["val"], FIGURES, run):
                 tracker.image(f"pictures/{file.stem}", file, loop.updates)
                 loop.display.say(f"{run.shown(file)}: {sentence}" if sentence else run.shown(file))
         return result
@@ -100,21 +102,18 @@ def _read_checkpoint(config: Config, identity: dict[str, str], pixels: str) -> d
     return checkpoint
 
 
-def _print_summary(loop: Loop, config: Config, dataset: data.Dataset) -> None:
-    sizes = ", ".join(f"{len(split):,} {name}" for name, split in dataset.splits.items())
+def _print_summary(loop: Loop, config: Config, data: TrainingData) -> None:
+    sizes = ", ".join(f"{len(split):,} {name}" for name, split in data.splits.items())
     weights = sum(weight.numel() for weight in loop.task.network.parameters())
     loop.display.say(f"{config.data} ({loop.identity['data']}): {sizes}; {weights:,} weights to learn")
-    for name in ("val", "test"):
-        if absent := dataset.absent_categories(name):
-            loop.display.say(f"no {name} image shows {' or '.join(absent)}: {name} says nothing about it")
-    for sentence in (*dataset.corrections.describe(), *getattr(loop.task, "notes", ())):
+    for sentence in (*data.describe(), *getattr(loop.task, "notes", ())):
         loop.display.say(sentence)
     loop.display.say(f"run folder {loop.run_folder}")
     loop.tracker.print_dashboard_hint()
 
 
 def describe(
-    config: Config, algo: str, name: str, identity: dict[str, str], dataset: data.Dataset, task: Task
+    config: Config, algo: str, name: str, identity: dict[str, str], data: TrainingData, task: Task
 ) -> dict[str, Any]:
     """Return config.json: the resolved configuration and everything else needed to judge or repeat the run."""
     return {
@@ -123,9 +122,7 @@ def describe(
         "exp_name": algo,
         "seed": config.seed,
         "data": identity["data"],
-        "categories": list(dataset.categories),
-        "images": {name: len(split) for name, split in dataset.splits.items()},
-        "image_size": list(dataset.splits["train"].images.shape[2:]),
+        **data.metadata,
         **getattr(task, "run_metadata", {}),
         **provenance.of_run("rl_gen_lab.train"),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -12,15 +12,57 @@ from torch import Tensor, nn
 from rl_gen_lab.cli.errors import SaveError
 from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
 from rl_gen_lab.compute.optimizers import OptimizerConfig
-from rl_gen_lab.data.dataset import Split
 from rl_gen_lab.runs.files import save_errors
+
+
+class Part(Protocol):
+    """A part of the training data: labeled images, or windows of play."""
+
+    @property
+    def name(self) -> str:
+        """Train, val or test."""
+
+    @property
+    def images(self) -> Tensor:
+        """What models are given, along the first dimension."""
+
+    def __len__(self) -> int: ...
+
+    def evenly_spaced(self, count: int) -> list[int]:
+        """Return the indices of `count` items, evenly spaced over the part."""
+
+
+class TrainingData(Protocol):
+    """What a training reads from a folder, by split."""
+
+    @property
+    def splits(self) -> Mapping[str, Part]:
+        """The parts by name."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Channels, height and width of the images."""
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What is kept with a run, beside its configuration."""
+
+    def describe(self) -> list[str]:
+        """Return sentences about the data."""
+
+    def digest(self) -> str:
+        """Hash what the data are told from by: 12 hex digits."""
+
+    def pixels_digest(self) -> str:
+        """Hash all images: 12 hex digits."""
 
 
 class Task(Protocol):
     """A network with its loss and its metrics. target_metric: the validation metric to maximize.
 
     A task may have `run_metadata`, values that a saved run needs beside its configuration and its weights, `notes`,
-    sentences about its data that are printed before it is trained, and the methods of `Watched`.
+    sentences about its data that are printed before it is trained, and the methods of `Watched`. A `split` is a `Part`
+    of the kind of data that the task is for.
     """
 
     target_metric: str
@@ -29,14 +71,22 @@ class Task(Protocol):
     def network(self) -> nn.Module:
         """The network, on its device."""
 
-    def loss(self, split: Split, indices: Tensor) -> dict[str, Tensor]:
+    def loss(self, split: Any, indices: Tensor) -> dict[str, Tensor]:
         """Scalar losses of these images; "loss" is minimized, the others are recorded. indices: (B,) int64."""
 
     def predict(self, images: Tensor) -> Any:
         """The predictions for images (B, C, H, W) uint8, on the CPU, as a user gets them."""
 
-    def evaluate(self, split: Split, on_image: Callable[[int], None]) -> dict[str, float]:
+    def evaluate(self, split: Any, on_image: Callable[[int], None]) -> dict[str, float]:
         """The metrics of a split; `on_image` gets the number of images done."""
+
+
+@runtime_checkable
+class Kept(Protocol):
+    """What a task may write once, into the folder of a new run."""
+
+    def keep(self, run_folder: Path) -> None:
+        """Write what the trained model needs beside its weights. Raises: SaveError."""
 
 
 @runtime_checkable
@@ -46,12 +96,12 @@ class Watched(Protocol):
     def warnings(self, metrics: dict[str, float]) -> list[str]:
         """Sentences about what has gone wrong, by the metrics of the validation."""
 
-    def draw_progress(self, split: Split, folder: Path) -> list[Path]:
+    def draw_progress(self, split: Any, folder: Path) -> list[Path]:
         """Write figures of the present state into a folder and return their files."""
 
 
 def watch(
-    task: Task, split: Split, metrics: dict[str, float], run_folder: Path, say: Callable[[str], None]
+    task: Task, split: Part, metrics: dict[str, float], run_folder: Path, say: Callable[[str], None]
 ) -> list[Path]:
     """Say the warnings of a task, and return its figures. A full disk costs the figures, not the run."""
     if not isinstance(task, Watched):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 
-from rl_gen_lab.data.dataset import Dataset, Split
+from rl_gen_lab.data import dataset
+from rl_gen_lab.data.dataset import Dataset
 from rl_gen_lab.generators import pictures
 from rl_gen_lab.generators.task import GenerationTask
+from rl_gen_lab.generators.world_models import recording
+from rl_gen_lab.generators.world_models.recording import Recording
+from rl_gen_lab.generators.world_models.task import DreamTask
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.config import Config
 from rl_gen_lab.training.task import Task
@@ -22,20 +26,37 @@ from rl_gen_lab.vision.recognition.task import RecognitionTask
 from rl_gen_lab.vision.segmentation.task import SegmentationTask
 
 TASKS: dict[str, Callable[[Config, Dataset, torch.device], Task]] = {
-    "caption": lambda config, dataset, device: CaptioningTask(config.caption, dataset, device),
-    "classify": lambda config, dataset, device: RecognitionTask(config.classify, dataset, device),
-    "detect": lambda config, dataset, device: make_detector(config.detect, dataset, device),
-    "generate": lambda config, dataset, device: GenerationTask(config.generate, dataset, device),
-    "localize": lambda config, dataset, device: RecognitionTask(config.localize, dataset, device),
-    "segment": lambda config, dataset, device: SegmentationTask(config.segment, dataset, device),
+    "caption": lambda config, data, device: CaptioningTask(config.caption, data, device),
+    "classify": lambda config, data, device: RecognitionTask(config.classify, data, device),
+    "detect": lambda config, data, device: make_detector(config.detect, data, device),
+    "generate": lambda config, data, device: GenerationTask(config.generate, data, device),
+    "localize": lambda config, data, device: RecognitionTask(config.localize, data, device),
+    "segment": lambda config, data, device: SegmentationTask(config.segment, data, device),
 }
 
 
-def draw_predictions(task: Task, split: Split, count: int, run: RunFolder) -> list[tuple[Path, str]]:
+def load_data(config: Config) -> Dataset | Recording:
+    """Read the folder of a training. Raises: DataError."""
+    assert config.data is not None
+    if config.task == "dream":
+        return recording.load(config.data, config.dream.context, config.dream.steps)
+    return dataset.load(config.data)
+
+
+def make_task(config: Config, data: Dataset | Recording, device: torch.device) -> Task:
+    """Make the network of a task and what belongs to it. Raises: UserError."""
+    if isinstance(data, Recording):
+        return DreamTask(config.dream, data, device)
+    return TASKS[config.task](config, data, device)
+
+
+def draw_predictions(task: Task, split: Any, count: int, run: RunFolder) -> list[tuple[Path, str]]:
     """Draw the predictions for `count` images of a split; return each file with the generated sentence, if any."""
     chosen, folder = split.evenly_spaced(count), run.path / "pictures"
     if isinstance(task, CaptioningTask):
         return attention_map.write(task, split, chosen, folder)
+    if isinstance(task, DreamTask):
+        return [(file, "") for file in task.draw_progress(split, folder)]
     if isinstance(task, GenerationTask):
         return [(pictures.write_reconstructions(task, split, chosen, folder / f"reconstructions_{split.name}.png"), "")]
     return [(file, "") for file in visualize.write(cast(visualize.DrawableTask, task), split, chosen, folder)]

@@ -1,0 +1,37 @@
+"""Settings of the models of a world."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from annotated_types import Interval
+
+from rl_gen_lab.cli.settings import NotNegative, OptionalSteps, Ranged, ShareBelowOne, Size
+
+
+@dataclass(frozen=True)
+class DreamConfig(Ranged):
+    """Models of a world: the next frame, the reward and the end of the game."""
+
+    # pixels: the next frame, color by color.
+    model: Literal["pixels"] = "pixels"
+    # Frames that the next one is made from, beside the memory.
+    context: Annotated[int, Interval(ge=1, le=16)] = 3
+    # Steps of a window of play in training.
+    steps: Annotated[int, Interval(ge=1, le=1_000)] = 16
+    # Channels of the finest level; the coarsest has four times as many.
+    width: Size = 32
+    # Numbers of the recurrent memory.
+    memory: Size = 256
+    # Times that pixels count in the loss which differ from the frame before; it falls to 1 in so many updates.
+    changed_weight: Annotated[float, Interval(ge=1, le=10**6)] = 10.0
+    changed_weight_updates: OptionalSteps = 6_000
+    # Weight of reward and end in the loss, beside the sum over pixels.
+    outcome_weight: NotNegative = 10.0
+    # Share of the pixels in training that get a random color, so that errors in a dream do not grow.
+    noise: ShareBelowOne = 0.0005
+    # Share of the updates in which the frames are the model's own, each predicted from true ones.
+    own_frames: ShareBelowOne = 0.5
+    # Updates before noise, weights and own frames begin.
+    plain_updates: OptionalSteps = 200

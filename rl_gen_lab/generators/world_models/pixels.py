@@ -1,0 +1,157 @@
+"""The next frame from the last ones and the action, pixel by pixel: a U-Net with a memory, which copies by default.
+
+Each pixel has a distribution over the colors of the game: how often each color is seen there, a bonus for the color
+that it has now, both learned further, and what the U-Net adds to both. So only what moves has to be learned. The
+memory, a GRU over the coarsest maps, counts what frames do not show, such as the time until a serve.
+Sources: Ronneberger et al. 2015, "U-Net"; Gu et al. 2016, "Incorporating copying mechanism"; Cho et al. 2014, "GRU".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rl_gen_lab.generators.world_models import unet
+from rl_gen_lab.generators.world_models.config import DreamConfig
+from rl_gen_lab.generators.world_models.interfaces import Imagined, World
+from rl_gen_lab.generators.world_models.patches import PIXELS, from_patches, grid_of, one_hot, to_patches
+
+COPY_BONUS = 4.0  # at first, for the present color of a pixel [nats]
+NEVER_SEEN = 0.1  # counts of a color that a pixel never has in the training frames
+MEMORY_CHANNELS = 16  # of the coarsest map, as the memory reads and writes it
+
+
+@dataclass(frozen=True)
+class State:
+    """B dreams under way. patches: (B, C, 16, h, w) uint8, the last frames, the newest last; memory: (B, D) float32."""
+
+    patches: Tensor
+    memory: Tensor
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What may come next, of N frames, in patches.
+
+    logits: (N, K, 16, h, w) of the colors; reward: (N, R) logits; end: (N,) logit.
+    """
+
+    logits: Tensor
+    reward: Tensor
+    end: Tensor
+
+
+class PixelDream(nn.Module):
+    """A `WorldModel` of frames of K colors and others."""
+
+    mean: Tensor
+    inside: Tensor
+    reward_values: Tensor
+    updates: Tensor
+
+    def __init__(self, config: DreamConfig, world: World, frequencies: Tensor) -> None:
+        """frequencies: (K + 1, H, W) float32, shares of the training frames in which each pixel has each color."""
+        super().__init__()
+        self.config, self.num_actions, self.size = config, world.num_actions, world.size
+        self.colors = len(frequencies)
+        self.register_buffer("reward_values", world.rewards.clone(), persistent=False)
+        self.grid = grid_of(self.size, unet.SIDE)
+        coarse = self.grid[0] // unet.SIDE, self.grid[1] // unet.SIDE
+        top = unet.widths(config.width)[-1]
+        shares = to_patches(frequencies, self.grid)
+        self.register_buffer("mean", shares)
+        self.register_buffer("inside", to_patches(torch.ones(1, *self.size), self.grid)[0])
+        self.register_buffer("updates", torch.zeros((), dtype=torch.int64))
+        self.background = nn.Parameter(shares.clamp_min(1e-6).log())
+        self.copy = nn.Parameter(torch.full((PIXELS, *self.grid), COPY_BONUS))
+        self.embed = nn.Conv2d(self.colors * PIXELS, config.context * config.width, 1, bias=False)
+        nn.init.normal_(self.embed.weight, std=(2 / (config.context * PIXELS)) ** 0.5)
+        self.down = unet.Down(config.width)
+        # number 0: no action, after the end
+        self.action = nn.EmbeddingBag(world.frame_skip * (world.num_actions + 1), config.memory, mode="sum")
+        nn.init.normal_(self.action.weight, std=0.5)
+        self.read = nn.Conv2d(top, MEMORY_CHANNELS, 1)
+        places = MEMORY_CHANNELS * coarse[0] * coarse[1]
+        self.inputs = nn.Linear(places, config.memory)
+        self.gru = nn.GRU(2 * config.memory, config.memory, batch_first=True)
+        self.write = nn.Linear(config.memory, places)
+        self.spread = nn.Conv2d(MEMORY_CHANNELS, top, 1)
+        self.up = unet.Up(config.width, 2 * config.memory, (self.colors * PIXELS, PIXELS))
+        self.outcome = nn.Sequential(
+            nn.Linear(2 * config.memory, 128), nn.ReLU(), nn.Linear(128, len(world.rewards) + 1)
+        )
+        self.coarse = coarse
+
+    def action_vectors(self, executed: Tensor) -> Tensor:
+        """executed: (B, F) int64 in [-1, A) -> (B, D)."""
+        offsets = torch.arange(executed.shape[1], device=executed.device) * (self.num_actions + 1)
+        vectors: Tensor = self.action(executed + 1 + offsets)
+        return vectors
+
+    def embedded(self, patches: Tensor) -> Tensor:
+        """patches: (N, 16, h, w) -> (N, C, width, h, w): what each says at each age, the oldest first."""
+        deviations = one_hot(patches, self.colors).float() - self.mean
+        vectors: Tensor = self.embed(deviations.flatten(1, 2))
+        return vectors.unflatten(1, (self.config.context, -1))
+
+    def forward(self, patches: Tensor, executed: Tensor, memory: Tensor | None = None) -> tuple[Prediction, Tensor]:
+        """Predict T steps, each from true frames.
+
+        patches: (B, C - 1 + T, 16, h, w) uint8; executed: (B, T, F); memory: (B, D), None at the beginning. Returns
+        predictions with B * T rows, and the memory afterwards.
+        """
+        batch, steps = executed.shape[:2]
+        context = self.config.context
+        parts = self.embedded(patches.flatten(0, 1)).unflatten(0, (batch, -1))
+        x = parts[:, :steps, 0]
+        for age in range(1, context):
+            x = x + parts[:, age : age + steps, age]
+        maps = self.down(x.flatten(0, 1))
+        actions = self.action_vectors(executed.flatten(0, 1))
+        inputs = F.relu(self.inputs(F.relu(self.read(maps[-1])).flatten(1)))
+        sequence = torch.cat((inputs, actions), 1).unflatten(0, (batch, steps))
+        out, last = self.gru(sequence, None if memory is None else memory[None])
+        out = out.flatten(0, 1)
+        written = self.write(out).unflatten(1, (MEMORY_CHANNELS, *self.coarse))
+        maps[-1] = maps[-1] + self.spread(F.relu(written))
+        colors, gate = self.up(maps, torch.cat((out, actions), 1))
+        newest = patches[:, context - 1 : context - 1 + steps].flatten(0, 1)
+        outcome = self.outcome(torch.cat((out, inputs), 1)).float()
+        return Prediction(self._logits(colors, gate, newest), outcome[:, :-1], outcome[:, -1]), last[0]
+
+    def _logits(self, colors: Tensor, gate: Tensor, newest: Tensor) -> Tensor:
+        """colors: (N, K * 16, h, w); gate, newest (to copy from): (N, 16, h, w) -> (N, K, 16, h, w) float32."""
+        logits = colors.float().unflatten(1, (-1, PIXELS)) + self.background
+        return logits.scatter_add_(1, newest.long()[:, None], (gate + self.copy)[:, None])
+
+    def begin(self, frames: Tensor, executed: Tensor) -> State:
+        """As `WorldModel`."""
+        missing = max(self.config.context + executed.shape[1] - frames.shape[1], 0)
+        first = frames[:, :1].expand(-1, missing, -1, -1)
+        patches = to_patches(torch.cat((first, frames), 1), self.grid)
+        if executed.shape[1]:
+            steps = self.config.context - 1 + executed.shape[1]
+            memory = self(patches[:, -1 - steps : -1], executed)[1]
+        else:
+            memory = torch.zeros(len(frames), self.config.memory, device=frames.device)
+        return State(patches[:, -self.config.context :], memory)
+
+    def imagine(
+        self, state: State, executed: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
+    ) -> tuple[State, Imagined]:
+        """As `WorldModel`."""
+        prediction, memory = self(state.patches, executed[:, None], state.memory)
+        drawn = self.drawn(prediction.logits, temperature, generator)
+        rewards = self.reward_values[prediction.reward.argmax(1)]
+        patches = torch.cat((state.patches[:, 1:], drawn[:, None]), 1)
+        return State(patches, memory), Imagined(from_patches(drawn, self.size), rewards, prediction.end.sigmoid())
+
+    def drawn(self, logits: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
+        """Return the likeliest frames, or frames drawn pixel by pixel, in patches: (N, 16, h, w) uint8."""
+        if temperature:
+            noise = torch.rand(logits.shape, generator=generator, device=logits.device).clamp_min(1e-20)
+            logits = logits - temperature * (-noise.log()).log()
+        return logits.argmax(1).to(torch.uint8)

@@ -1,0 +1,134 @@
+"""Recorded play as training data of a model of a world."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rl_gen_lab.data.records import DataError
+from rl_gen_lab.data.transitions import Episode, Transitions, load_transitions
+from rl_gen_lab.generators.palette import MAX_COLORS
+from rl_gen_lab.generators.world_models.interfaces import World
+from rl_gen_lab.generators.world_models.sequences import SequenceSplit
+
+COMMON = 0.001  # share of the training frames that must show a color for it to have a number of its own
+MAX_REWARDS = 256  # different rewards of a step
+STRIDE = 7  # every so many training frames count in the statistics of the colors
+TITLE_SHARE = 0.5  # of a frame's pixels in rare colors, from which on it is no frame of the game under way
+CHUNK = 64  # frames at a time
+NEVER_SEEN = 0.1  # counts of a color that a pixel never has
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Windows of play by split, and the world that was played.
+
+    frequencies: (K + 1, H, W) float32, shares of the training frames in which each pixel has each color, the last: any
+    other color.
+    """
+
+    path: Path
+    world: World
+    splits: dict[str, SequenceSplit]
+    slot_names: tuple[str, ...]
+    frequencies: Tensor
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of a frame as a picture."""
+        return (3, *self.world.size)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """What is kept with a run."""
+        steps = {name: sum(map(len, split.episodes)) for name, split in self.splits.items()}
+        return {"world": self.world.metadata(), "steps": steps, "image_size": list(self.world.size)}
+
+    def describe(self) -> list[str]:
+        """Return sentences about it."""
+        rewards = ", ".join(f"{reward:g}" for reward in self.world.rewards.tolist())
+        sizes = ", ".join(f"{sum(map(len, split.episodes)):,} {name}" for name, split in self.splits.items())
+        return [f"steps: {sizes}; {len(self.world.colors)} colors, {self.world.num_actions} actions, rewards {rewards}"]
+
+    def digest(self) -> str:
+        """Hash what the folder says of itself and the sizes of its files: 12 hex digits."""
+        hashed = hashlib.sha256((self.path / "dataset.json").read_bytes())
+        for file in sorted((self.path / "transitions").glob("*.npz")):
+            hashed.update(f"{file.name} {file.stat().st_size}\n".encode())
+        return hashed.hexdigest()[:12]
+
+    def pixels_digest(self) -> str:
+        """Hash every frame and action: 12 hex digits."""
+        hashed = hashlib.sha256()
+        for name, split in sorted(self.splits.items()):
+            for episode in split.episodes:
+                hashed.update(name.encode() + episode.frames.numpy().tobytes() + episode.executed.numpy().tobytes())
+        return hashed.hexdigest()[:12]
+
+
+def load(path: Path, context: int, steps: int) -> Recording:
+    """Read a folder that was recorded with --transitions. Raises: DataError."""
+    data = load_transitions(path)
+    train = data.splits["train"]
+    common = _common_colors(train, len(data.colors))
+    if len(common) > MAX_COLORS:
+        raise DataError(f"{path}: frames have {len(common)} colors, a model of a world has at most {MAX_COLORS}")
+    numbers = torch.full((len(data.colors),), len(common), dtype=torch.uint8)
+    numbers[common] = torch.arange(len(common), dtype=torch.uint8)
+    splits = {
+        name: SequenceSplit(name, [_trimmed(e, numbers[e.frames.int()], len(common)) for e in part], context, steps)
+        for name, part in data.splits.items()
+    }
+    for name, split in splits.items():
+        if not len(split):
+            raise DataError(
+                f"{path}: no episode of {name} has {steps} steps; record more frames, or use a smaller --dream.steps"
+            )
+    rewards = torch.cat([episode.rewards for episode in train]).unique()
+    if len(rewards) > MAX_REWARDS:
+        raise DataError(f"{path}: steps have {len(rewards)} different rewards, at most {MAX_REWARDS} can be learned")
+    return Recording(
+        path,
+        _world(data, train, data.colors[common], rewards),
+        splits,
+        data.slot_names,
+        _frequencies(splits["train"], len(common) + 1),
+    )
+
+
+def _world(data: Transitions, train: tuple[Episode, ...], colors: Tensor, rewards: Tensor) -> World:
+    height, width = train[0].frames.shape[1:]
+    frame_skip = max(episode.executed.shape[1] for episode in train)
+    return World((height, width), colors, data.task, data.task_hash, data.num_actions, frame_skip, rewards)
+
+
+def _common_colors(train: tuple[Episode, ...], colors: int) -> list[int]:
+    shown, frames = torch.zeros(colors), 0
+    for episode in train:
+        for frame in episode.frames[::STRIDE]:
+            shown += torch.bincount(frame.flatten(), minlength=colors) > 0
+            frames += 1
+    return [color for color in range(colors) if shown[color] >= COMMON * frames]
+
+
+def _trimmed(episode: Episode, frames: Tensor, other: int) -> Episode:
+    """Return an episode with numbers of common colors, without first frames in the colors of a title screen."""
+    alien = ((frames == other).flatten(1).float().mean(1) > TITLE_SHARE).tolist()
+    first = next((t for t, is_alien in enumerate(alien) if not is_alien), 0)
+    later = {name: getattr(episode, name)[first:] for name in ("actions", "executed", "rewards", "terminated")}
+    later |= {name: getattr(episode, name)[first:] for name in ("truncated", "images", "slots")}
+    return replace(episode, frames=frames[first:], **later)
+
+
+def _frequencies(train: SequenceSplit, colors: int) -> Tensor:
+    counts = torch.zeros(colors, *train.episodes[0].frames.shape[1:])
+    for episode in train.episodes:
+        for chunk in episode.frames[::STRIDE].split(CHUNK):
+            for color in range(colors):
+                counts[color] += (chunk == color).sum(0)
+    return (counts + NEVER_SEEN) / (counts + NEVER_SEEN).sum(0)
