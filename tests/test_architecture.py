@@ -28,7 +28,7 @@ ROOMS: dict[str, set[str]] = {
     "perception": {"rl", "training", "envs"},
     "analysis": {"rl", "training", "envs"},
 }
-# The imports against the arrows, on demand, in one file: `--world.observe detector:RUN` is a setting of every agent, and
+# The imports against the arrows, on demand: `--world.observe detector:RUN` is a setting of every agent, and
 # `--env dream:RUN` an environment of every command.
 ON_DEMAND = {
     ("agents/training/environments.py", "agents.perception.detectors"),

@@ -60,10 +60,11 @@ def load_task(path: Path, *tasks: str) -> Task:
 class Dream:
     """A trained model of a world. beginnings: true frames (N, C + T, H, W) uint8 and the actions (N, T, F) between.
 
-    updates: of its training; digest: of its weights.
+    context: frames that the model looks at beside its memory; updates: of its training; digest: of its weights.
     """
 
     model: WorldModel
+    context: int
     world: World
     beginnings: tuple[Tensor, Tensor]
     updates: int
@@ -82,7 +83,8 @@ def load_dream(path: Path) -> Dream:
     weights, _ = load_weights(run.checkpoints / "best.safetensors")
     load_network(model, weights, str(path))
     model.eval().requires_grad_(False)
-    return Dream(cast(WorldModel, model), world, starts.read(run.path), int(weights["updates"]), weights_digest(path))
+    updates, digest = int(weights["updates"]), weights_digest(path)
+    return Dream(cast(WorldModel, model), config.dream.context, world, starts.read(run.path), updates, digest)
 
 
 def weights_digest(path: Path) -> str:

@@ -194,14 +194,12 @@ def _count_events(real: np.ndarray, told: np.ndarray) -> tuple[int, int, int, in
     for row_real, row_told in zip(real, told, strict=True):
         free = list(_events(row_told))
         for step, value in _events(row_real):
-            if step + TOLERANCE >= len(row_real):
-                continue  # it may be told after the window
-            events += 1
             near = [event for event in free if abs(event[0] - step) <= TOLERANCE and event[1] == value]
             if near:
                 free.remove(near[0])
-                hits += 1
-        false += sum(not any(abs(step - at) <= TOLERANCE for at, _ in _events(row_real)) for step, _ in free)
+            if near or step + TOLERANCE < len(row_real):  # otherwise it may be told after the window
+                events, hits = events + 1, hits + bool(near)
+        false += len(free)
     return events, hits, real.size, false
 
 

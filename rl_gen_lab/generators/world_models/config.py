@@ -24,6 +24,9 @@ class DreamConfig(Ranged):
     width: Size = 32
     # Numbers of the recurrent memory.
     memory: Size = 256
+    # Discrete codes of a step, for what cannot be foreseen, and the values of each; 0: none.
+    codes: Annotated[int, Interval(ge=0, le=64)] = 4
+    code_values: Annotated[int, Interval(ge=2, le=4_096)] = 32
     # Times that pixels count in the loss which differ from the frame before; it falls to 1 in so many updates.
     changed_weight: Annotated[float, Interval(ge=1, le=10**6)] = 10.0
     changed_weight_updates: OptionalSteps = 6_000

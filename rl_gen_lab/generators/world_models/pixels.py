@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rl_gen_lab.generators.world_models import unet
+from rl_gen_lab.generators.world_models.codes import ChangeCodes, code_nats, drawn_codes
 from rl_gen_lab.generators.world_models.config import DreamConfig
 from rl_gen_lab.generators.world_models.interfaces import Imagined, World
 from rl_gen_lab.generators.world_models.patches import PIXELS, from_patches, grid_of, one_hot, to_patches
@@ -36,12 +37,14 @@ class State:
 class Prediction:
     """What may come next, of N frames, in patches.
 
-    logits: (N, K, 16, h, w) of the colors; reward: (N, R) logits; end: (N,) logit.
+    logits: (N, K, 16, h, w) of the colors; reward: (N, R) logits; end: (N,) logit; code_nats: (N,), what the codes of
+    the change cost (0 without any).
     """
 
     logits: Tensor
     reward: Tensor
     end: Tensor
+    code_nats: Tensor
 
 
 class PixelDream(nn.Module):
@@ -79,6 +82,11 @@ class PixelDream(nn.Module):
         self.gru = nn.GRU(2 * config.memory, config.memory, batch_first=True)
         self.write = nn.Linear(config.memory, places)
         self.spread = nn.Conv2d(MEMORY_CHANNELS, top, 1)
+        self.codes = None
+        if config.codes:
+            half = max(config.width // 2, 1)
+            self.codes = ChangeCodes(config.codes, config.code_values, 3 * config.memory, self.colors, half, coarse)
+            self.code = nn.Linear(config.codes * config.code_values, config.memory, bias=False)
         self.up = unet.Up(config.width, 2 * config.memory, (self.colors * PIXELS, PIXELS))
         self.outcome = nn.Sequential(
             nn.Linear(2 * config.memory, 128), nn.ReLU(), nn.Linear(128, len(world.rewards) + 1)
@@ -97,11 +105,20 @@ class PixelDream(nn.Module):
         vectors: Tensor = self.embed(deviations.flatten(1, 2))
         return vectors.unflatten(1, (self.config.context, -1))
 
-    def forward(self, patches: Tensor, executed: Tensor, memory: Tensor | None = None) -> tuple[Prediction, Tensor]:
+    def forward(
+        self,
+        patches: Tensor,
+        executed: Tensor,
+        memory: Tensor | None = None,
+        following: Tensor | None = None,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Prediction, Tensor]:
         """Predict T steps, each from true frames.
 
-        patches: (B, C - 1 + T, 16, h, w) uint8; executed: (B, T, F); memory: (B, D), None at the beginning. Returns
-        predictions with B * T rows, and the memory afterwards.
+        patches: (B, C - 1 + T, 16, h, w) uint8; executed: (B, T, F); memory: (B, D), None at the beginning; following:
+        (B * T, 16, h, w), the true next frames, from which codes of the change are drawn (None: from the prior, at a
+        temperature). Returns predictions with B * T rows, and the memory afterwards.
         """
         batch, steps = executed.shape[:2]
         context = self.config.context
@@ -115,12 +132,35 @@ class PixelDream(nn.Module):
         sequence = torch.cat((inputs, actions), 1).unflatten(0, (batch, steps))
         out, last = self.gru(sequence, None if memory is None else memory[None])
         out = out.flatten(0, 1)
-        written = self.write(out).unflatten(1, (MEMORY_CHANNELS, *self.coarse))
-        maps[-1] = maps[-1] + self.spread(F.relu(written))
-        colors, gate = self.up(maps, torch.cat((out, actions), 1))
         newest = patches[:, context - 1 : context - 1 + steps].flatten(0, 1)
-        outcome = self.outcome(torch.cat((out, inputs), 1)).float()
-        return Prediction(self._logits(colors, gate, newest), outcome[:, :-1], outcome[:, -1]), last[0]
+        past = torch.cat((out, inputs, actions), 1)
+        told, nats = self._change(past, newest, following, temperature, generator)
+        told = told + out  # what the decoder is told: the memory, and the codes
+        written = self.write(told).unflatten(1, (MEMORY_CHANNELS, *self.coarse))
+        maps[-1] = maps[-1] + self.spread(F.relu(written))
+        colors, gate = self.up(maps, torch.cat((told, actions), 1))
+        outcome = self.outcome(torch.cat((told, inputs), 1)).float()
+        return Prediction(self._logits(colors, gate, newest), outcome[:, :-1], outcome[:, -1], nats), last[0]
+
+    def _change(
+        self,
+        past: Tensor,
+        newest: Tensor,
+        following: Tensor | None,
+        temperature: float,
+        generator: torch.Generator | None,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw codes of the change: what they say (N, D), and what they cost (N,) [nats]."""
+        if self.codes is None:
+            return torch.zeros(len(past), self.config.memory, device=past.device), past.new_zeros(len(past)).float()
+        prior = self.codes.prior_logits(past)
+        if following is None:
+            chosen, nats = drawn_codes(prior, temperature, generator), torch.zeros(len(past), device=past.device)
+        else:
+            before, after = one_hot(newest, self.colors), one_hot(following, self.colors)
+            posterior = self.codes.posterior_logits(past, before, after)
+            chosen, nats = drawn_codes(posterior, 1.0, generator), code_nats(posterior, prior)
+        return self.code(chosen.flatten(1)), nats
 
     def _logits(self, colors: Tensor, gate: Tensor, newest: Tensor) -> Tensor:
         """colors: (N, K * 16, h, w); gate, newest (to copy from): (N, 16, h, w) -> (N, K, 16, h, w) float32."""
@@ -143,8 +183,10 @@ class PixelDream(nn.Module):
         self, state: State, executed: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None
     ) -> tuple[State, Imagined]:
         """As `WorldModel`."""
-        prediction, memory = self(state.patches, executed[:, None], state.memory)
-        drawn = self.drawn(prediction.logits, temperature, generator)
+        prediction, memory = self(
+            state.patches, executed[:, None], state.memory, temperature=temperature, generator=generator
+        )
+        drawn = self.drawn(prediction.logits, 0.0 if self.codes else temperature, generator)
         rewards = self.reward_values[prediction.reward.argmax(1)]
         patches = torch.cat((state.patches[:, 1:], drawn[:, None]), 1)
         return State(patches, memory), Imagined(from_patches(drawn, self.size), rewards, prediction.end.sigmoid())

@@ -71,46 +71,71 @@ class Recording:
         return hashed.hexdigest()[:12]
 
 
-def load(path: Path, context: int, steps: int) -> Recording:
-    """Read a folder that was recorded with --transitions. Raises: DataError."""
+def load(path: Path, context: int, steps: int, known: World | None = None) -> Recording:
+    """Read a folder that was recorded with --transitions.
+
+    known: the world of a trained model, whose numbers of colors are used. Raises: DataError, also for another world.
+    """
     data = load_transitions(path)
     train = data.splits["train"]
+    if known is not None:
+        _refuse_other(data, known)
+        return _recording(data, context, steps, known, _numbers_in(known.colors, data.colors))
     common = _common_colors(train, len(data.colors))
     if len(common) > MAX_COLORS:
         raise DataError(f"{path}: frames have {len(common)} colors, a model of a world has at most {MAX_COLORS}")
-    numbers = torch.full((len(data.colors),), len(common), dtype=torch.uint8)
-    numbers[common] = torch.arange(len(common), dtype=torch.uint8)
+    numbers = _numbers_in(data.colors[common], data.colors)
+    rewards = torch.cat([episode.rewards for episode in train]).unique()
+    if len(rewards) > MAX_REWARDS:
+        raise DataError(f"{path}: steps have {len(rewards)} different rewards, at most {MAX_REWARDS} can be learned")
+    return _recording(data, context, steps, _world(data, train, data.colors[common], rewards), numbers)
+
+
+def _recording(data: Transitions, context: int, steps: int, world: World, numbers: Tensor) -> Recording:
+    """Cut episodes into windows. numbers: (N,) uint8, of each color of the folder in the world."""
+    other = len(world.colors)
     splits = {
-        name: SequenceSplit(name, [_trimmed(e, numbers[e.frames.int()], len(common)) for e in part], context, steps)
+        name: SequenceSplit(name, [_trimmed(e, numbers[e.frames.int()], other) for e in part], context, steps)
         for name, part in data.splits.items()
     }
     for name, split in splits.items():
         if not len(split):
             raise DataError(
-                f"{path}: no episode of {name} has {steps} steps; record more frames, or use a smaller --dream.steps"
+                f"{data.path}: no episode of {name} has {steps} steps; record more frames, or use a smaller"
+                " --dream.steps"
             )
-    rewards = torch.cat([episode.rewards for episode in train]).unique()
-    if len(rewards) > MAX_REWARDS:
-        raise DataError(f"{path}: steps have {len(rewards)} different rewards, at most {MAX_REWARDS} can be learned")
-    return Recording(
-        path,
-        _world(data, train, data.colors[common], rewards),
-        splits,
-        data.slot_names,
-        _frequencies(splits["train"], len(common) + 1),
-    )
+    return Recording(data.path, world, splits, data.slot_names, _frequencies(splits["train"], other + 1))
+
+
+def _refuse_other(data: Transitions, known: World) -> None:
+    """Raise DataError where a folder is of another world than a model's."""
+    episode = data.splits["train"][0]
+    size, skip = tuple(episode.frames.shape[1:]), episode.executed.shape[1]
+    if size != known.size or data.num_actions != known.num_actions or skip != known.frame_skip:
+        raise DataError(f"{data.path} was recorded in another world ({data.task}) than the model's ({known.task})")
+    game, own = (task.partition(" ")[0] for task in (data.task, known.task))
+    if game != own:
+        raise DataError(f"{data.path} is a recording of {game}, the model was trained on {own}")
+
+
+def _numbers_in(colors: Tensor, others: Tensor) -> Tensor:
+    """Return the number of each of other colors (N, 3) among colors (K, 3), K for those without, (N,) uint8."""
+    same = (others[:, None] == colors[None]).all(2)
+    return torch.where(same.any(1), same.int().argmax(1), len(colors)).to(torch.uint8)
 
 
 def _world(data: Transitions, train: tuple[Episode, ...], colors: Tensor, rewards: Tensor) -> World:
+    """Describe the world of a folder."""
     height, width = train[0].frames.shape[1:]
     frame_skip = max(episode.executed.shape[1] for episode in train)
     return World((height, width), colors, data.task, data.task_hash, data.num_actions, frame_skip, rewards)
 
 
 def _common_colors(train: tuple[Episode, ...], colors: int) -> list[int]:
+    """Return the numbers of the colors that more than a few frames show."""
     shown, frames = torch.zeros(colors), 0
     for episode in train:
-        for frame in episode.frames[::STRIDE]:
+        for frame in episode.frames[STRIDE // 2 :: STRIDE]:  # not the first: it may be a title screen
             shown += torch.bincount(frame.flatten(), minlength=colors) > 0
             frames += 1
     return [color for color in range(colors) if shown[color] >= COMMON * frames]
@@ -126,6 +151,7 @@ def _trimmed(episode: Episode, frames: Tensor, other: int) -> Episode:
 
 
 def _frequencies(train: SequenceSplit, colors: int) -> Tensor:
+    """Return the shares of the frames in which each pixel has each color, (colors, H, W)."""
     counts = torch.zeros(colors, *train.episodes[0].frames.shape[1:])
     for episode in train.episodes:
         for chunk in episode.frames[::STRIDE].split(CHUNK):

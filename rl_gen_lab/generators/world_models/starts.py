@@ -36,7 +36,7 @@ def read(folder: Path) -> tuple[Tensor, Tensor]:
     """Return frames (N, C + T, H, W) uint8 and actions (N, T, F) int64. Raises: CheckpointError."""
     file = folder / FILE
     try:
-        with np.load(file, allow_pickle=False) as content:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
             frames, executed = torch.from_numpy(content["frames"]), torch.from_numpy(content["executed"]).long()
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise CheckpointError(f"{file} is missing or damaged, and dreams begin from it: {error}") from error

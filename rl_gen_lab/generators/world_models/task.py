@@ -20,7 +20,7 @@ from rl_gen_lab.generators.world_models.pixels import PixelDream, Prediction
 from rl_gen_lab.generators.world_models.recording import Recording
 from rl_gen_lab.generators.world_models.sequences import SequenceSplit, Windows
 
-EVALUATION_BATCH = 4
+EVALUATION_BATCH, EVALUATION_SEED = 4, 0
 SHOWN = 3  # true steps before a dream of the validation begins
 OUTCOMES = {"rewards_found": 1, "ends_found": 1, "false_rewards": 1_000, "false_ends": 1_000}
 HORIZONS = (1, 5, 10)  # steps after which dreams are compared with what happened
@@ -34,7 +34,7 @@ def make_world_model(config: DreamConfig, world: World, frequencies: Tensor) -> 
 class DreamTask:
     """A model of a world, judged by what the next frame costs in bits and by dreams beside what happened."""
 
-    target_metric = "log_likelihood_bits"
+    target_metric = "elbo_bits"
 
     def __init__(self, config: DreamConfig, data: Recording, device: torch.device) -> None:
         self.config, self.device, self.world = config, device, data.world
@@ -61,20 +61,20 @@ class DreamTask:
         c, updates = self.config, int(self.model.updates)
         windows = split.windows(indices.tolist(), int(torch.randint(c.steps, ()))).to(self.device)
         patches = to_patches(windows.frames, self.model.grid)
-        seen = patches[:, :-1]
+        seen, target = patches[:, :-1], patches[:, c.context :].flatten(0, 1)
         if updates >= c.plain_updates:
-            seen = self._disturbed(seen, windows.executed)
-        prediction, _ = self.model(seen, windows.executed)
-        target = patches[:, c.context :].flatten(0, 1)
+            seen = self._disturbed(seen, windows.executed, target)
+        prediction, _ = self.model(seen, windows.executed, following=target)
         nats = self._pixel_nats(prediction, target)
         self.model.updates += 1
         changed = patches[:, c.context - 1 : -1].flatten(0, 1) != target
         weight = self._changed_weight(updates)
         pixels = torch.where(changed, weight * nats, nats).flatten(1).sum(1).mean()
-        outcome = self._outcome_nats(prediction, windows)
+        outcome, code = self._outcome_nats(prediction, windows), prediction.code_nats.mean()
         return {
-            "loss": pixels + self.config.outcome_weight * outcome,
+            "loss": pixels + code + self.config.outcome_weight * outcome,
             "frame_nats": nats.detach().flatten(1).sum(1).mean(),
+            "code_nats": code.detach(),
             "outcome_nats": outcome.detach(),
         }
 
@@ -85,7 +85,7 @@ class DreamTask:
             return 1.0
         return float(c.changed_weight ** max(1 - updates / max(c.changed_weight_updates, 1), 0))
 
-    def _disturbed(self, seen: Tensor, executed: Tensor) -> Tensor:
+    def _disturbed(self, seen: Tensor, executed: Tensor, target: Tensor) -> Tensor:
         """Return the frames that the model is given, (B, C - 1 + T, 16, h, w), with noise or as it would draw them."""
         c = self.config
         if c.noise:
@@ -93,7 +93,7 @@ class DreamTask:
             seen = torch.where(torch.rand(seen.shape, device=seen.device) < c.noise, colors, seen)
         if c.own_frames and float(torch.rand(())) < c.own_frames:
             with torch.no_grad():
-                drawn = self.model.drawn(self.model(seen, executed)[0].logits)
+                drawn = self.model.drawn(self.model(seen, executed, following=target)[0].logits)
             own = drawn.unflatten(0, (len(seen), -1))[:, :-1]
             seen = torch.cat((seen[:, : c.context], own), 1)
         return seen
@@ -105,8 +105,9 @@ class DreamTask:
     def _frame_nats(self, windows: Windows) -> tuple[Prediction, Tensor, Tensor]:
         """Predict every frame from true ones. Returns targets and -log p of their pixels, (B * T, 16, h, w)."""
         patches = to_patches(windows.frames, self.model.grid)
-        prediction, _ = self.model(patches[:, :-1], windows.executed)
         target = patches[:, self.config.context :].flatten(0, 1)
+        draws = torch.Generator(self.device).manual_seed(EVALUATION_SEED)
+        prediction, _ = self.model(patches[:, :-1], windows.executed, following=target, generator=draws)
         return prediction, target, self._pixel_nats(prediction, target)
 
     def _outcome_nats(self, prediction: Prediction, windows: Windows) -> Tensor:
@@ -126,10 +127,11 @@ class DreamTask:
     def evaluate(self, split: SequenceSplit, on_image: Callable[[int], None]) -> dict[str, float]:
         """Measure the next frame given all true ones, and dreams.
 
+        `elbo_bits`: minus what a frame costs in a file, its pixels (`log_likelihood_bits`) and its codes (`code_bits`).
         `wrong_pixels`: of the likeliest next frame; `wrong_pixels/5`: of a dream after 5 steps; `rewards_found`,
         `ends_found`: shares of the steps with one that are told so; `false_rewards`, `false_ends`: per 1,000 others.
         """
-        nats, wrong, frames = 0.0, 0.0, 0
+        nats, code, wrong, frames = 0.0, 0.0, 0.0, 0
         dreamed = {horizon: 0.0 for horizon in self._horizons()}
         counts = torch.zeros(4, 2)
         for start in range(0, len(split), EVALUATION_BATCH):
@@ -138,14 +140,20 @@ class DreamTask:
             others = (target == len(self.world.colors)) & (self.model.inside > 0)
             nats += float(pixel_nats.sum()) + self.others_nats * float(others.sum())
             wrong += float(((self.model.drawn(prediction.logits) != target) & (self.model.inside > 0)).sum())
+            code += float(prediction.code_nats.sum())
             frames += len(target)
             counts += self._outcomes(prediction, windows).cpu()
             for horizon, image in self._dream(windows, max(dreamed, default=0)).items():
                 if horizon in dreamed:
                     dreamed[horizon] += float((image != windows.frames[:, -1 - self._left(horizon)]).sum())
             on_image(min(start + EVALUATION_BATCH, len(split)))
-        bits = BITS * nats / frames
-        metrics = {"log_likelihood_bits": -bits, "wrong_pixels": wrong / frames}
+        bits, code = BITS * nats / frames, BITS * code / frames
+        metrics = {
+            "elbo_bits": -bits - code,
+            "log_likelihood_bits": -bits,
+            "code_bits": code,
+            "wrong_pixels": wrong / frames,
+        }
         metrics |= {f"wrong_pixels/{horizon}": total / len(split) for horizon, total in dreamed.items()}
         for (name, factor), (part, whole) in zip(OUTCOMES.items(), counts.tolist(), strict=True):
             if whole:

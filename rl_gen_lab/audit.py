@@ -1,0 +1,132 @@
+"""How long the dreams of a model of a world stay true: beside recorded play under the same actions.
+
+    python -m rl_gen_lab.audit runs/dream_pixels__pong__0__20260101-120000
+
+Dreams begin in held-out episodes of the training's folder (or of another folder of the same game) and get the actions
+that were executed there. `rl_gen_lab.generators.world_models.audit` says what is compared, and with which controls. The
+table is printed and kept as audit.json in the run folder, beside a film: what happened, the dream, the difference.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import tyro
+from annotated_types import Interval
+
+from rl_gen_lab.cli.command import exit_on_error
+from rl_gen_lab.cli.flags import parse_flags
+from rl_gen_lab.cli.progress import ProgressDisplay
+from rl_gen_lab.cli.settings import Ranged, Size
+from rl_gen_lab.runs.files import save_errors, write_json
+from rl_gen_lab.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from rl_gen_lab.generators.world_models.recording import Recording
+    from rl_gen_lab.training.load import Dream
+
+SHOWN = ("1", "5", "10", "15", "30", "60")  # horizons of the printed table
+MILLISECONDS = 100  # of a step in the film
+
+
+@dataclass(frozen=True)
+class Config(Ranged):
+    """Compare dreams with what happened."""
+
+    # Run folder of a model of a world.
+    run: Annotated[Path, tyro.conf.Positional]
+    # Folder recorded with --transitions (None: the one of the training).
+    data: Path | None = None
+    # Split of the episodes.
+    split: Literal["train", "val", "test"] = "test"
+    # Dreams to compare.
+    dreams: Size = 100
+    # Steps of a dream.
+    horizon: Annotated[int, Interval(ge=1, le=10_000)] = 60
+    # Dreams side by side.
+    batch: Size = 20
+
+
+def measure(config: Config, dream: Dream, recording: Recording) -> dict[str, Any]:
+    """Run the audit. Raises: DataError."""
+    from rl_gen_lab.data import dataset
+    from rl_gen_lab.generators.palette import Palette
+    from rl_gen_lab.generators.world_models.audit import Audit
+    from rl_gen_lab.generators.world_models.reading import ObjectReader
+
+    images = dataset.load(recording.path)
+    reader = ObjectReader(images.splits["train"], Palette(dream.world.colors), images.categories)
+    audit = Audit(dream.model, dream.world, reader, recording.splits[config.split])
+    with ProgressDisplay("comparing", config.dreams, "dreams") as display:
+        return audit.run(config.dreams, config.batch, lambda done: display.update(done, ""))
+
+
+def table(result: dict[str, Any]) -> str:
+    """Return the table that is printed."""
+    lines = []
+    for name, by_horizon in result["objects"].items():
+        for horizon, objects in by_horizon.items():
+            if horizon not in SHOWN:
+                continue
+            parts = [
+                f"{category} {summary['median_px']:.1f} px, vanished {summary['vanished']:.0%}"
+                for category, summary in objects.items()
+                if "median_px" in summary
+            ]
+            writing = result["writing_right"].get(name, {}).get(horizon)
+            said = "" if writing is None else f" · writing right {writing:.0%}"
+            lines.append(f"{name:20} step {horizon:>2}: {' · '.join(parts)}{said}")
+    for event in ("rewards", "ends"):
+        told = result[event]
+        if told["events"]:
+            share = f"{told['told']:.0%} of {told['events']:.0f} told within 2 steps"
+            lines.append(f"{event}: {share}, {told['false_per_1000']:.2f} false ones in 1,000 steps")
+    return "\n".join([*lines, f"usable horizon: {result['usable_horizon']} steps"])
+
+
+def write_film(config: Config, dream: Dream, recording: Recording, file: Path) -> None:
+    """Write one dream beside what happened, and the pixels that differ, as an animated picture."""
+    from PIL import Image
+
+    from rl_gen_lab.generators.pictures import differences, draw_grid
+    from rl_gen_lab.generators.world_models import audit
+    from rl_gen_lab.generators.world_models.interfaces import painted
+
+    split = recording.splits[config.split]
+    part = split.windows(split.evenly_spaced(3)[-2:-1])
+    steps = audit.dream(dream.model, part, part.executed)
+    frames: list[Image.Image] = []
+    for number, step in enumerate(steps):
+        real = painted(part.frames[:, split.context + audit.TRUE_STEPS + number], dream.world.colors)
+        shown = painted(step.frames, dream.world.colors)
+        rows = [[real[0], shown[0], differences(real, shown)[0]]]
+        frames.append(draw_grid(rows, [f"what happened · the dream after {number + 1} steps · pixels that differ"]))
+    with save_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        frames[0].save(file, save_all=True, append_images=frames[1:], duration=MILLISECONDS, loop=0)
+
+
+@exit_on_error
+def main(argv: list[str] | None = None) -> None:
+    """Print the table and keep it."""
+    config = parse_flags(Config, argv, description=__doc__)
+
+    from rl_gen_lab.generators.world_models import audit, recording
+    from rl_gen_lab.training.load import load_dream
+
+    run = RunFolder.open(config.run)
+    dream = load_dream(config.run)
+    saved = run.read_config()["config"]
+    folder = config.data or Path(saved["data"])
+    data = recording.load(folder, dream.context, audit.TRUE_STEPS + config.horizon, dream.world)
+    result = measure(config, dream, data)
+    print(table(result))
+    write_json(run.path / "audit.json", result | {"data": str(folder), "split": config.split})
+    write_film(config, dream, data, run.path / "pictures" / "audit.gif")
+    print(f"{run.shown(run.path / 'audit.json')}\n{run.shown(run.path / 'pictures' / 'audit.gif')}")
+
+
+if __name__ == "__main__":
+    main()
