@@ -10,6 +10,7 @@ import tyro
 from annotated_types import Interval
 
 DETECTOR_KINDS = ("detector", "segment")  # models that observe for an agent, as in "detector:RUN"
+CODE_KINDS = ("vae", "dream")  # models whose codes of a frame are the observation
 MAX_EPISODE_FRAMES = 108_000  # half an hour of an Atari game, the usual limit since Mnih et al. 2015
 
 
@@ -48,7 +49,8 @@ class EnvConfig:
     """Observations of an environment, and settings of its emulator. None: as registered for the environment id."""
 
     # The observation: pixels; objects (true positions and counts, for environments that `envs/ground_truth` can read);
-    # or these numbers as detected by a trained model, detector:RUN or segment:RUN.
+    # these numbers as detected by a trained model, detector:RUN or segment:RUN; codes of the last frames by a trained
+    # generator, vae:RUN; or what agents see in the dreams of a run, dream:RUN.
     observe: Annotated[str, tyro.conf.arg(aliases=["--observe"])] = "pixels"
     # Probability that the emulator repeats the previous action, each frame (0.25 for ALE/*-v5, 0 for *NoFrameskip-v4).
     sticky: Annotated[float, Interval(ge=0, lt=1)] | None = None
@@ -83,6 +85,13 @@ class EnvConfig:
     def __post_init__(self) -> None:
         check_ranges(self, "world.")
         model, colon, source = self.observe.partition(":")
-        if self.observe not in ("pixels", "objects") and not (model in DETECTOR_KINDS and colon and source):
-            known = ", ".join(["pixels", "objects", *(f"{name}:RUN" for name in DETECTOR_KINDS)])
+        if self.observe not in ("pixels", "objects") and not (
+            model in (*DETECTOR_KINDS, *CODE_KINDS) and colon and source
+        ):
+            known = ", ".join(["pixels", "objects", *(f"{name}:RUN" for name in (*DETECTOR_KINDS, *CODE_KINDS))])
             raise ValueError(f"world.observe must be one of {known}, not {self.observe!r}")
+
+    @property
+    def observes_codes(self) -> bool:
+        """Whether the observation is codes of frames."""
+        return self.observe.partition(":")[0] in CODE_KINDS

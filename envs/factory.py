@@ -15,7 +15,7 @@ from typing import Any, Literal
 import gymnasium as gym
 import numpy as np
 from gymnasium import wrappers as w
-from gymnasium.envs.registration import load_env_creator
+from gymnasium.envs.registration import VectorizeMode, load_env_creator
 from gymnasium.vector import AutoresetMode, VectorEnv
 
 from envs import names
@@ -77,6 +77,8 @@ def make_vec(
     with _refusals(name, made, num_envs):
         if atari and config.observe == "pixels" and not variant_of(env_id):
             vec = make_atari_vec(env_id, num_envs, config, mode, threads)
+        elif env_id in names.BATCHED and config.observe == "pixels":
+            vec = gym.make_vec(env_id, num_envs, VectorizeMode.VECTOR_ENTRY_POINT, autoreset_mode=mode)
         else:
             vec = SerialVectorEnv([copy] * num_envs, autoreset_mode=mode)
     assert vec.metadata["autoreset_mode"] == mode, vec.metadata

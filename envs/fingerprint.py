@@ -95,7 +95,8 @@ def fingerprint(
         text += f" cap {config.max_episode_frames}"
     if config.observe != "pixels":
         fields["observe"] = config.observe if detector is None else detector
-        fields["slots"] = "velocities since the last step, no scores"
+        if not config.observes_codes:
+            fields["slots"] = "velocities since the last step, no scores"
         text += f" seen as {fields['observe']}"
     fields |= protocol
     digest = hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()[:12]
@@ -104,6 +105,8 @@ def fingerprint(
 
 
 def _reading(env: VectorEnv[Any, Any, Any], env_id: str, config: EnvConfig) -> str:
+    if config.observes_codes:
+        return f"a vector of {np.prod(env.single_observation_space.shape or ())} numbers: codes of frames"
     if config.observe != "pixels":
         return f"a vector of {np.prod(env.single_observation_space.shape or ())} numbers: objects, and how they move"
     if not names.is_atari(env_id):

@@ -54,6 +54,7 @@ MOVED_MODULES = {
 
 # "dream:RUN" is no module: whoever makes such worlds puts a function here that registers one and returns its id.
 SCHEMES: dict[str, Callable[[str], str]] = {}
+BATCHED: set[str] = set()  # ids of such worlds that run their copies at once, with vectors as observations
 
 
 def _registered(name: str) -> str | None:

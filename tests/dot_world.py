@@ -16,8 +16,8 @@ import torch
 from rl_gen_lab.compute.optimizers import OptimizerConfig, make_optimizer
 from rl_gen_lab.generators.world_models import recording
 from rl_gen_lab.generators.world_models.config import DreamConfig
+from rl_gen_lab.generators.world_models.pixel_task import PixelDreamTask
 from rl_gen_lab.generators.world_models.recording import Recording
-from rl_gen_lab.generators.world_models.task import DreamTask
 
 CELLS, CELL = 8, 4
 MOVES = ((0, 0), (0, 1), (1, 0))  # rows and columns, of each action
@@ -82,11 +82,11 @@ def loaded() -> Recording:
 
 
 @functools.cache
-def learned(updates: int = 400) -> tuple[DreamTask, Recording]:
+def learned(updates: int = 400) -> tuple[PixelDreamTask, Recording]:
     """A task whose model has learned the world without an error."""
     torch.manual_seed(0)
     data = loaded()
-    task = DreamTask(CONFIG, data, torch.device("cpu"))
+    task = PixelDreamTask(CONFIG, data, torch.device("cpu"))
     optimizer = make_optimizer(task.network, OptimizerConfig(learning_rate=3e-3))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
     split = data.splits["train"]

@@ -32,7 +32,8 @@ ROOMS: dict[str, set[str]] = {
 # `--env dream:RUN` an environment of every command.
 ON_DEMAND = {
     ("agents/training/environments.py", "agents.perception.detectors"),
-    ("agents/training/environments.py", "agents.perception.dreams"),
+    ("agents/training/environments.py", "agents.perception.codes"),
+    ("agents/training/schemes.py", "agents.perception.dreams"),
 }
 COMMANDS = (
     *("dqn", "ppo", "actor_critic", "reinforce", "sb3", "play", "compare", "benchmark", "results", "speed", "variance"),

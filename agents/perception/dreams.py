@@ -16,9 +16,11 @@ import gymnasium as gym
 import numpy as np
 import torch
 
+from envs import names
 from envs.config import UnknownEnvError
 from rl_gen_lab.cli.errors import UserError
 from rl_gen_lab.generators.world_models.interfaces import painted
+from rl_gen_lab.generators.world_models.latents import LatentDream
 from rl_gen_lab.training.load import Dream, load_dream
 
 MAX_STEPS = 5_000  # of a dream, after which it is truncated
@@ -99,6 +101,13 @@ def register(path: str) -> str:
     game = re.sub(r"\W+", "", dream.world.task.partition(" ")[0].removeprefix("ALE/").partition("-v")[0]) or "World"
     env_id = f"dreams/{game}_{dream.digest}_update{dream.updates}-v0"
     if env_id not in gym.registry:
-        entry_point, kwargs = "agents.perception.dreams:DreamEnv", {"run": str(run.absolute())}
-        gym.register(env_id, entry_point, max_episode_steps=MAX_STEPS, kwargs=kwargs)
+        kwargs = {"run": str(run.absolute())}
+        if isinstance(dream.model, LatentDream):
+            module = "agents.perception.latent_dreams"
+            several = f"{module}:LatentDreamVectorEnv"
+            gym.register(env_id, f"{module}:LatentDreamEnv", vector_entry_point=several, kwargs=kwargs)
+            names.BATCHED.add(env_id)
+        else:
+            entry_point = "agents.perception.dreams:DreamEnv"
+            gym.register(env_id, entry_point, max_episode_steps=MAX_STEPS, kwargs=kwargs)
     return env_id

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 from agents.training.config import AgentConfig
 from agents.training.resume import resumed_config
-from envs.config import UnknownEnvError
+from envs.config import CODE_KINDS, UnknownEnvError
 from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags, peek_flag
@@ -57,8 +57,10 @@ def parse(config_class: type[AgentConfigT], agent: str, argv: list[str] | None) 
     resume = peek_flag(argv, "resume")
     if resume is not None:
         return resumed_config(config_class, agent, typed_path(resume), argv)
-    from envs import names  # here, so that --help needs no emulator
+    from agents.training.schemes import register_schemes  # here, so that --help needs no emulator
+    from envs import names
 
+    register_schemes()
     env_id = names.resolve(peek_flag(argv, "env") or config_class.env)
     candidates = [names.short_name(env_id).lower()]
     if names.is_atari(env_id):
@@ -66,7 +68,9 @@ def parse(config_class: type[AgentConfigT], agent: str, argv: list[str] | None) 
     else:
         _refuse_flags_without_use(env_id, argv)
     observe = peek_flag(argv, "observe") or peek_flag(argv, "world.observe")
-    if observe not in (None, "pixels"):  # other numbers, other networks
+    if observe is not None and observe.partition(":")[0] in CODE_KINDS:
+        candidates = []
+    elif observe not in (None, "pixels"):  # other numbers, other networks
         candidates = [f"{candidates[0]}_objects"]
     return load(config_class, argv, agent=agent, presets_dir=PRESETS, preset_candidates=candidates)
 

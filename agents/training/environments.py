@@ -15,7 +15,8 @@ from typing import Any, Literal
 import gymnasium as gym
 from gymnasium.vector import VectorEnv
 
-from envs import factory, names
+from agents.training.schemes import register_schemes
+from envs import factory
 from envs import fingerprint as fingerprints
 from envs.config import EnvConfig
 from envs.factory import Wrapper
@@ -24,21 +25,14 @@ from envs.ground_truth.observed_state import ObjectDetector
 from envs.ground_truth.wrappers import object_view
 from rl_gen_lab.runs.interrupt import ended_by_signals
 
-
-def _register_dream(path: str) -> str:
-    """Register the dream of a run, with torch, which is imported only if one is asked for."""
-    env_id: str = importlib.import_module("agents.perception.dreams").register(path)
-    return env_id
-
-
-names.SCHEMES["dream"] = _register_dream
+register_schemes()
 MANY_COPIES = 64  # Atari games are made at about 12 a second, in one call that answers nothing
 
 
 def detector_of(config: EnvConfig) -> ObjectDetector | None:
-    """Return the model that observes for an agent; None for pixels and true objects. Raises: CheckpointError."""
+    """Return the model that detects for an agent; None where objects are not detected. Raises: CheckpointError."""
     model, _, source = config.observe.partition(":")
-    if not source:
+    if not source or config.observes_codes:
         return None
     detectors = importlib.import_module("agents.perception.detectors")
     detector: ObjectDetector = detectors.load_detector(model, source)
@@ -47,6 +41,9 @@ def detector_of(config: EnvConfig) -> ObjectDetector | None:
 
 def observation_wrapper(config: EnvConfig) -> Wrapper | None:
     """Return the wrapper that makes the observation; None for pixels. Raises: CheckpointError."""
+    if config.observes_codes:
+        wrapper: Wrapper = importlib.import_module("agents.perception.codes").code_view(config)
+        return wrapper
     return None if config.observe == "pixels" else object_view(config, detector_of(config))
 
 
@@ -94,6 +91,8 @@ def task_fingerprint(env_id: str, world: EnvConfig, eval_epsilon: float, eval_st
     sampled = {"eval_stochastic": True} if eval_stochastic else {}
     detector = detector_of(world)
     detector_name = None if detector is None else detector.name  # independent of its folder
+    if world.observes_codes:
+        detector_name = importlib.import_module("agents.perception.codes").code_name(world)
     observe = observation_wrapper(world)
     return fingerprints.fingerprint(env_id, world, observe, detector_name, eval_epsilon=eval_epsilon, **sampled)
 

@@ -16,7 +16,8 @@ from rl_gen_lab.data.dataset import Dataset, ObjectSizes, Split
 from rl_gen_lab.data.labels import SPLITS, ImageAnnotation, ObjectAnnotation
 from rl_gen_lab.generators.world_models import starts
 from rl_gen_lab.generators.world_models.interfaces import World, WorldModel, world_of
-from rl_gen_lab.generators.world_models.task import make_world_model
+from rl_gen_lab.generators.world_models.latents import LatentDream
+from rl_gen_lab.generators.world_models.pixels import PixelDream
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.weights import load_network
@@ -45,15 +46,23 @@ def load_task(path: Path, *tasks: str) -> Task:
         raise CheckpointError(f"{path} was made before runs kept the captioner's vocabulary; train it again")
     if name == "detect" and "sizes" not in metadata:
         raise CheckpointError(f"{path} was made before runs kept the sizes of their objects; train it again")
-    config = from_saved(Config, metadata["config"], str(run.config_file))
     weights, _ = load_weights(run.checkpoints / "best.safetensors")
+    task = _task_of(path, metadata, name)
     try:
-        task = TASKS[name](config, placeholder_dataset(path, metadata), torch.device("cpu"))
         task.network.load_state_dict(weights)
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"{path} does not fit this program: {error}") from error
     task.network.eval().requires_grad_(False)
     return task
+
+
+def _task_of(path: Path, metadata: dict[str, Any], name: str) -> Task:
+    """Make a task with new weights from what is kept with a run. Raises: CheckpointError."""
+    config = from_saved(Config, metadata["config"], str(path / "config.json"))
+    try:
+        return TASKS[name](config, placeholder_dataset(path, metadata), torch.device("cpu"))
+    except (KeyError, RuntimeError) as error:
+        raise CheckpointError(f"{path} does not fit this program: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,14 @@ def load_dream(path: Path) -> Dream:
     metadata = run.read_config()
     config = from_saved(Config, metadata["config"], str(run.config_file))
     world = world_of(metadata.get("world"), str(run.config_file))
-    model = make_world_model(config.dream, world, torch.ones(len(world.colors) + 1, *world.size))
+    model: PixelDream | LatentDream
+    if config.dream.model == "pixels":
+        model = PixelDream(config.dream, world, torch.ones(len(world.colors) + 1, *world.size))
+    else:  # the run keeps what its generator is made of
+        about = metadata.get("generator")
+        if not isinstance(about, dict):
+            raise CheckpointError(f"{run.config_file} is damaged: it does not say what its generator is")
+        model = LatentDream(config.dream, world, _task_of(path, about, "generate").network)
     weights, _ = load_weights(run.checkpoints / "best.safetensors")
     load_network(model, weights, str(path))
     model.eval().requires_grad_(False)

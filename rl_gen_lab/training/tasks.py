@@ -13,8 +13,9 @@ from rl_gen_lab.data.dataset import Dataset
 from rl_gen_lab.generators import pictures
 from rl_gen_lab.generators.task import GenerationTask
 from rl_gen_lab.generators.world_models import recording
+from rl_gen_lab.generators.world_models.latent_task import LatentDreamTask
+from rl_gen_lab.generators.world_models.pixel_task import PixelDreamTask
 from rl_gen_lab.generators.world_models.recording import Recording
-from rl_gen_lab.generators.world_models.task import DreamTask
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.config import Config
 from rl_gen_lab.training.task import Task
@@ -46,8 +47,20 @@ def load_data(config: Config) -> Dataset | Recording:
 def make_task(config: Config, data: Dataset | Recording, device: torch.device) -> Task:
     """Make the network of a task and what belongs to it. Raises: UserError."""
     if isinstance(data, Recording):
-        return DreamTask(config.dream, data, device)
+        if config.dream.model == "pixels":
+            return PixelDreamTask(config.dream, data, device)
+        return _latent_dream(config, data, device)
     return TASKS[config.task](config, data, device)
+
+
+def _latent_dream(config: Config, data: Recording, device: torch.device) -> LatentDreamTask:
+    """Make the task of a world in the codes of a generator. Raises: CheckpointError."""
+    from rl_gen_lab.training.load import load_task  # which reads this file
+
+    path = config.dream.generator
+    assert path is not None
+    generator = cast(GenerationTask, load_task(path, "generate"))
+    return LatentDreamTask(config.dream, data, generator, RunFolder.open(path).read_config(), device)
 
 
 def draw_predictions(task: Task, split: Any, count: int, run: RunFolder) -> list[tuple[Path, str]]:
@@ -55,7 +68,7 @@ def draw_predictions(task: Task, split: Any, count: int, run: RunFolder) -> list
     chosen, folder = split.evenly_spaced(count), run.path / "pictures"
     if isinstance(task, CaptioningTask):
         return attention_map.write(task, split, chosen, folder)
-    if isinstance(task, DreamTask):
+    if isinstance(task, PixelDreamTask | LatentDreamTask):
         return [(file, "") for file in task.draw_progress(split, folder)]
     if isinstance(task, GenerationTask):
         return [(pictures.write_reconstructions(task, split, chosen, folder / f"reconstructions_{split.name}.png"), "")]

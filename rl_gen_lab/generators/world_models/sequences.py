@@ -62,14 +62,18 @@ class SequenceSplit:
         """Return the indices of `count` windows, evenly spaced over the split."""
         return [int(i) for i in np.linspace(0, len(self) - 1, min(count, len(self))).round()]
 
+    def places(self, indices: Sequence[int], offset: int = 0) -> list[tuple[int, int]]:
+        """Return episode and first step of windows, up to `offset` steps later where the episode is long enough."""
+        chosen = (self.starts[index] for index in indices)
+        return [(number, min(start + offset, len(self.episodes[number]) - self.steps)) for number, start in chosen]
+
     def windows(self, indices: Sequence[int], offset: int = 0) -> Windows:
-        """Return windows that begin up to `offset` steps later, where their episode is long enough."""
-        parts = [self._window(*self.starts[index], offset) for index in indices]
+        """Return windows at their `places`."""
+        parts = [self._window(*place) for place in self.places(indices, offset)]
         return Windows(*(torch.stack(column) for column in zip(*parts, strict=True)))
 
-    def _window(self, number: int, start: int, offset: int) -> tuple[Tensor, ...]:
+    def _window(self, number: int, start: int) -> tuple[Tensor, ...]:
         episode = self.episodes[number]
-        start = min(start + offset, len(episode) - self.steps)
         shown = torch.arange(start - self.context + 1, start + self.steps + 1).clamp_min(0)
         steps = slice(start, start + self.steps)
         return (

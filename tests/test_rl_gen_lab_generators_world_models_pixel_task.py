@@ -9,8 +9,8 @@ import torch
 from dot_world import CONFIG
 from torch import Tensor
 
+from rl_gen_lab.generators.world_models.pixel_task import PixelDreamTask
 from rl_gen_lab.generators.world_models.sequences import SequenceSplit, Windows
-from rl_gen_lab.generators.world_models.task import DreamTask
 
 
 def windows_of(split: SequenceSplit) -> Windows:
@@ -104,5 +104,5 @@ def test_windows_never_cross_a_reset() -> None:
 def test_changed_pixels_count_less_and_less() -> None:
     data = dot_world.loaded()
     settings = replace(CONFIG, changed_weight=9.0, changed_weight_updates=10, plain_updates=5)
-    weighted = DreamTask(settings, data, torch.device("cpu"))
+    weighted = PixelDreamTask(settings, data, torch.device("cpu"))
     assert [weighted._changed_weight(updates) for updates in (0, 4, 5, 10, 99)] == [1, 1, 3, 1, 1]
