@@ -9,8 +9,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 import tyro
 from annotated_types import Interval
 
-DETECTOR_KINDS = ("detector", "segment")  # models that observe for an agent, as in "detector:RUN"
-CODE_KINDS = ("vae", "dream")  # models whose codes of a frame are the observation
+MODEL_KINDS = ("detector", "segment", "vae", "dream")  # models that observe for an agent, as in "detector:RUN"
 MAX_EPISODE_FRAMES = 108_000  # half an hour of an Atari game, the usual limit since Mnih et al. 2015
 
 
@@ -48,9 +47,8 @@ def in_words(r: Any) -> str:
 class EnvConfig:
     """Observations of an environment, and settings of its emulator. None: as registered for the environment id."""
 
-    # The observation: pixels; objects (true positions and counts, for environments that `envs/ground_truth` can read);
-    # these numbers as detected by a trained model, detector:RUN or segment:RUN; codes of the last frames by a trained
-    # generator, vae:RUN; or what agents see in the dreams of a run, dream:RUN.
+    # The observation: pixels; objects (true positions and counts, where `envs/ground_truth` can read them); the same as
+    # a trained model detects them, detector:RUN or segment:RUN; codes of the last frames, vae:RUN or dream:RUN.
     observe: Annotated[str, tyro.conf.arg(aliases=["--observe"])] = "pixels"
     # Probability that the emulator repeats the previous action, each frame (0.25 for ALE/*-v5, 0 for *NoFrameskip-v4).
     sticky: Annotated[float, Interval(ge=0, lt=1)] | None = None
@@ -85,13 +83,6 @@ class EnvConfig:
     def __post_init__(self) -> None:
         check_ranges(self, "world.")
         model, colon, source = self.observe.partition(":")
-        if self.observe not in ("pixels", "objects") and not (
-            model in (*DETECTOR_KINDS, *CODE_KINDS) and colon and source
-        ):
-            known = ", ".join(["pixels", "objects", *(f"{name}:RUN" for name in (*DETECTOR_KINDS, *CODE_KINDS))])
+        if self.observe not in ("pixels", "objects") and not (model in MODEL_KINDS and colon and source):
+            known = ", ".join(["pixels", "objects", *(f"{name}:RUN" for name in MODEL_KINDS)])
             raise ValueError(f"world.observe must be one of {known}, not {self.observe!r}")
-
-    @property
-    def observes_codes(self) -> bool:
-        """Whether the observation is codes of frames."""
-        return self.observe.partition(":")[0] in CODE_KINDS

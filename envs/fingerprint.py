@@ -16,6 +16,7 @@ from envs import names
 from envs.atari import fire_reset_of, sticky_of
 from envs.config import MAX_EPISODE_FRAMES, EnvConfig
 from envs.factory import Wrapper, is_capped, make_vec
+from envs.observers import observes_codes
 from envs.registration import as_registered, keywords, variant_of
 
 Field = str | int | float | bool | None
@@ -95,7 +96,7 @@ def fingerprint(
         text += f" cap {config.max_episode_frames}"
     if config.observe != "pixels":
         fields["observe"] = config.observe if detector is None else detector
-        if not config.observes_codes:
+        if not observes_codes(config):
             fields["slots"] = "velocities since the last step, no scores"
         text += f" seen as {fields['observe']}"
     fields |= protocol
@@ -105,7 +106,7 @@ def fingerprint(
 
 
 def _reading(env: VectorEnv[Any, Any, Any], env_id: str, config: EnvConfig) -> str:
-    if config.observes_codes:
+    if observes_codes(config):
         return f"a vector of {np.prod(env.single_observation_space.shape or ())} numbers: codes of frames"
     if config.observe != "pixels":
         return f"a vector of {np.prod(env.single_observation_space.shape or ())} numbers: objects, and how they move"

@@ -121,6 +121,7 @@ def main(argv: list[str] | None = None) -> None:
     saved = run.read_config()["config"]
     folder = config.data or Path(saved["data"])
     data = recording.load(folder, dream.context, audit.TRUE_STEPS + config.horizon, dream.world)
+    data.refuse_short(config.split)
     result = measure(config, dream, data)
     print(table(result))
     write_json(run.path / "audit.json", result | {"data": str(folder), "split": config.split})

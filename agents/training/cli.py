@@ -9,7 +9,8 @@ from typing import ParamSpec, TypeVar
 
 from agents.training.config import AgentConfig
 from agents.training.resume import resumed_config
-from envs.config import CODE_KINDS, UnknownEnvError
+from envs.config import UnknownEnvError
+from envs.observers import CODE_KINDS
 from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags, peek_flag

@@ -23,6 +23,7 @@ from envs.factory import Wrapper
 from envs.fingerprint import Fingerprint
 from envs.ground_truth.observed_state import ObjectDetector
 from envs.ground_truth.wrappers import object_view
+from envs.observers import observes_codes
 from rl_gen_lab.runs.interrupt import ended_by_signals
 
 register_schemes()
@@ -32,7 +33,7 @@ MANY_COPIES = 64  # Atari games are made at about 12 a second, in one call that 
 def detector_of(config: EnvConfig) -> ObjectDetector | None:
     """Return the model that detects for an agent; None where objects are not detected. Raises: CheckpointError."""
     model, _, source = config.observe.partition(":")
-    if not source or config.observes_codes:
+    if not source or observes_codes(config):
         return None
     detectors = importlib.import_module("agents.perception.detectors")
     detector: ObjectDetector = detectors.load_detector(model, source)
@@ -41,7 +42,7 @@ def detector_of(config: EnvConfig) -> ObjectDetector | None:
 
 def observation_wrapper(config: EnvConfig) -> Wrapper | None:
     """Return the wrapper that makes the observation; None for pixels. Raises: CheckpointError."""
-    if config.observes_codes:
+    if observes_codes(config):
         wrapper: Wrapper = importlib.import_module("agents.perception.codes").code_view(config)
         return wrapper
     return None if config.observe == "pixels" else object_view(config, detector_of(config))
@@ -91,7 +92,7 @@ def task_fingerprint(env_id: str, world: EnvConfig, eval_epsilon: float, eval_st
     sampled = {"eval_stochastic": True} if eval_stochastic else {}
     detector = detector_of(world)
     detector_name = None if detector is None else detector.name  # independent of its folder
-    if world.observes_codes:
+    if observes_codes(world):
         detector_name = importlib.import_module("agents.perception.codes").code_name(world)
     observe = observation_wrapper(world)
     return fingerprints.fingerprint(env_id, world, observe, detector_name, eval_epsilon=eval_epsilon, **sampled)

@@ -55,6 +55,14 @@ class Recording:
         sizes = ", ".join(f"{sum(map(len, split.episodes)):,} {name}" for name, split in self.splits.items())
         return [f"steps: {sizes}; {len(self.world.colors)} colors, {self.world.num_actions} actions, rewards {rewards}"]
 
+    def refuse_short(self, split: str) -> None:
+        """Raise DataError for a split without a window."""
+        if not len(self.splits[split]):
+            raise DataError(
+                f"{self.path}: no episode of {split} has {self.splits[split].steps} steps: record more frames, or use"
+                " shorter windows"
+            )
+
     def digest(self) -> str:
         """Hash what the folder says of itself and the sizes of its files: 12 hex digits."""
         hashed = hashlib.sha256((self.path / "dataset.json").read_bytes())
@@ -88,7 +96,10 @@ def load(path: Path, context: int, steps: int, known: World | None = None) -> Re
     rewards = torch.cat([episode.rewards for episode in train]).unique()
     if len(rewards) > MAX_REWARDS:
         raise DataError(f"{path}: steps have {len(rewards)} different rewards, at most {MAX_REWARDS} can be learned")
-    return _recording(data, context, steps, _world(data, train, data.colors[common], rewards), numbers)
+    found = _recording(data, context, steps, _world(data, train, data.colors[common], rewards), numbers)
+    for name in found.splits:
+        found.refuse_short(name)
+    return found
 
 
 def _recording(data: Transitions, context: int, steps: int, world: World, numbers: Tensor) -> Recording:
@@ -98,12 +109,6 @@ def _recording(data: Transitions, context: int, steps: int, world: World, number
         name: SequenceSplit(name, [_trimmed(e, numbers[e.frames.int()], other) for e in part], context, steps)
         for name, part in data.splits.items()
     }
-    for name, split in splits.items():
-        if not len(split):
-            raise DataError(
-                f"{data.path}: no episode of {name} has {steps} steps; record more frames, or use a smaller"
-                " --dream.steps"
-            )
     return Recording(data.path, world, splits, data.slot_names, _frequencies(splits["train"], other + 1))
 
 
