@@ -109,7 +109,7 @@ def _recording(data: Transitions, context: int, steps: int, world: World, number
         name: SequenceSplit(name, [_trimmed(e, numbers[e.frames.int()], other) for e in part], context, steps)
         for name, part in data.splits.items()
     }
-    return Recording(data.path, world, splits, data.slot_names, _frequencies(splits["train"], other + 1))
+    return Recording(data.path, world, splits, data.slot_names, _frequencies(splits["train"], other + 1, world.size))
 
 
 def _refuse_other(data: Transitions, known: World) -> None:
@@ -155,9 +155,11 @@ def _trimmed(episode: Episode, frames: Tensor, other: int) -> Episode:
     return replace(episode, frames=frames[first:], **later)
 
 
-def _frequencies(train: SequenceSplit, colors: int) -> Tensor:
+def _frequencies(train: SequenceSplit, colors: int, size: tuple[int, int]) -> Tensor:
     """Return the shares of the frames in which each pixel has each color, (colors, H, W)."""
-    counts = torch.zeros(colors, *train.episodes[0].frames.shape[1:])
+    if not train.episodes:
+        return torch.full((colors, *size), 1 / colors)
+    counts = torch.zeros(colors, *size)
     for episode in train.episodes:
         for chunk in episode.frames[::STRIDE].split(CHUNK):
             for color in range(colors):
