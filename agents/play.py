@@ -153,7 +153,8 @@ class Play:
         policy = load_policy(run, config.which, sampled)
         epsilon = evaluation_of(run).epsilon if config.epsilon is None else config.epsilon
         print(f"task {saved['fingerprint']['hash']}: {saved['fingerprint']['text']}")
-        return cls(run, saved["env_id"], world_of(run), policy, epsilon, f"{saved['exp_name']} ({config.which})")
+        env = str(saved["config"].get("env", saved["env_id"]))  # of a dream the name, for its id is this process's own
+        return cls(run, env, world_of(run), policy, epsilon, f"{saved['exp_name']} ({config.which})")
 
     def evaluate(self, episodes: int, seed: int) -> None:
         """Score the agent, and print its returns. Raises: EnvStepError."""

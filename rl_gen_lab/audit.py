@@ -54,10 +54,12 @@ def measure(config: Config, dream: Dream, recording: Recording) -> dict[str, Any
     from rl_gen_lab.data import dataset
     from rl_gen_lab.generators.palette import Palette
     from rl_gen_lab.generators.world_models.audit import Audit
-    from rl_gen_lab.generators.world_models.reading import ObjectReader
+    from rl_gen_lab.generators.world_models.reading import ObjectReader, labeled_frames
 
     images = dataset.load(recording.path)
-    reader = ObjectReader(images.splits["train"], Palette(dream.world.colors), images.categories)
+    palette = Palette(dream.world.colors)
+    frames = labeled_frames(images.splits["train"], palette)
+    reader = ObjectReader(frames, len(palette), images.categories)
     audit = Audit(dream.model, dream.world, reader, recording.splits[config.split])
     with ProgressDisplay("comparing", config.dreams, "dreams") as display:
         return audit.run(config.dreams, config.batch, lambda done: display.update(done, ""))

@@ -13,14 +13,14 @@ from rl_gen_lab.data import dataset
 from rl_gen_lab.data.dataset import Dataset
 from rl_gen_lab.data.records import DataError
 from rl_gen_lab.generators.palette import Palette, colors_of
-from rl_gen_lab.generators.world_models.reading import ObjectReader
+from rl_gen_lab.generators.world_models.reading import ObjectReader, labeled_frames
 
 
 @functools.cache
 def pong() -> tuple[Dataset, Palette, ObjectReader]:
     data = dataset.load(pong_transitions())
     palette = Palette(colors_of(data.splits["train"].images))
-    return data, palette, ObjectReader(data.splits["train"], palette, data.categories)
+    return data, palette, ObjectReader(labeled_frames(data.splits["train"], palette), len(palette), data.categories)
 
 
 def test_every_object_is_read_where_its_label_is() -> None:
@@ -58,7 +58,7 @@ def test_images_without_objects_are_refused() -> None:
     split = data.splits["train"]
     empty = type(split)("train", torch.zeros_like(split.images), tuple(_without(label) for label in split.labels))
     with pytest.raises(DataError, match="objects cannot be read"):
-        ObjectReader(empty, palette, data.categories)
+        ObjectReader(labeled_frames(empty, palette), len(palette), data.categories)
 
 
 def _without(label: object) -> object:

@@ -13,6 +13,7 @@ import torch
 from transition_folders import pong_transitions
 
 from rl_gen_lab.data.records import DataError
+from rl_gen_lab.generators.palette import Palette
 from rl_gen_lab.generators.world_models import recording
 
 
@@ -83,3 +84,8 @@ def test_frames_are_read_in_the_colors_of_a_known_world() -> None:
     one = recording.load(dot_world.folder(), 1, 8).splits["test"].windows([0]).frames
     other = recording.load(dot_world.folder(), 1, 8, turned).splits["test"].windows([0]).frames
     assert torch.equal(one, 1 - other)
+
+
+def test_numbers_of_colors_are_those_of_a_palette() -> None:
+    world = recording.load(pong_transitions(), 2, 4).world
+    assert torch.equal(Palette(world.colors).colors, world.colors) and len(world.colors) >= 4

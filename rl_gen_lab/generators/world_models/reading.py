@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,7 +20,9 @@ from rl_gen_lab.generators.palette import Palette
 from rl_gen_lab.generators.proof import parts_of
 
 LEAST_SHARE = 0.25  # of the pixels of a category's objects, below which a part is no object
+RARE_SHARE = 0.1  # of a category's pixels, up to which a color is not its own
 FEW_PLACES = 3  # columns or rows that all objects of a category share
+LabeledFrame = tuple[np.ndarray, list[tuple[int, np.ndarray]]]  # numbers (H, W); category and mask (H, W) of each
 
 
 @dataclass(frozen=True)
@@ -32,48 +35,59 @@ class Kind:
     tops: frozenset[int] | None
 
 
+@dataclass
+class Seen:
+    """What labels have shown of a category."""
+
+    colors: Counter[int] = field(default_factory=Counter)
+    sizes: list[int] = field(default_factory=list)
+    lefts: set[int] = field(default_factory=set)
+    tops: set[int] = field(default_factory=set)
+
+    def add(self, numbers: np.ndarray, mask: np.ndarray) -> None:
+        """Count an object."""
+        rows, columns = np.nonzero(mask)
+        self.colors.update(numbers[mask].tolist())
+        self.sizes.append(len(rows))
+        self.lefts.add(int(columns.min()))
+        self.tops.add(int(rows.min()))
+
+    def kind(self) -> Kind:
+        """Sum up."""
+        common = frozenset(color for color, count in self.colors.items() if count > RARE_SHARE * self.colors.total())
+        return Kind(common, float(np.median(self.sizes)), _few(self.lefts), _few(self.tops))
+
+
+def labeled_frames(split: Split, palette: Palette, most: int = 2_000) -> Iterator[LabeledFrame]:
+    """Yield at most so many labeled images of a split, evenly spaced."""
+    for index in split.evenly_spaced(most):
+        numbers = palette.index(split.images[index : index + 1])[0].numpy()
+        yield numbers, list(zip(split.boxes(index)[1].tolist(), split.masks(index).numpy(), strict=True))
+
+
 class ObjectReader:
     """Reads frames of one game, as numbers of a palette's colors."""
 
-    def __init__(self, split: Split, palette: Palette, categories: tuple[str, ...], most_images: int = 2_000) -> None:
-        """split: labeled images with masks, of training. Raises: DataError where no image shows an object."""
+    def __init__(self, frames: Iterable[LabeledFrame], colors: int, categories: tuple[str, ...]) -> None:
+        """colors: of the palette, others not counted. Raises: DataError where no frame shows an object."""
         self.categories = categories
-        height, width = split.images.shape[2:]
-        self.free = np.zeros((len(palette) + 1, height, width), bool)  # colors of each pixel where no object is
-        self.covered = np.zeros((height, width), bool)
-        colors: list[Counter[int]] = [Counter() for _ in categories]
-        sizes: list[list[int]] = [[] for _ in categories]
-        places: list[tuple[set[int], set[int]]] = [(set(), set()) for _ in categories]
-        for index in split.evenly_spaced(most_images):
-            numbers = palette.index(split.images[index : index + 1])[0].numpy()
-            objects = np.zeros((height, width), bool)
-            labels = split.boxes(index)[1].tolist()
-            for mask, category in zip(split.masks(index).numpy(), labels, strict=True):
-                if not mask.any():
-                    continue
-                objects |= mask
-                colors[category].update(numbers[mask].tolist())
-                sizes[category].append(int(mask.sum()))
-                rows, columns = np.nonzero(mask)
-                places[category][0].add(int(columns.min()))
-                places[category][1].add(int(rows.min()))
-            self.covered |= objects
-            np.put_along_axis(
-                self.free, numbers[None], ~objects[None] | np.take_along_axis(self.free, numbers[None], 0), 0
-            )
+        seen = [Seen() for _ in categories]
+        self.free = self.covered = np.zeros((0, 0), bool)
+        for numbers, objects in frames:
+            if not self.covered.size:
+                self.free = np.zeros((colors + 1, *numbers.shape), bool)  # colors of each pixel where no object is
+                self.covered = np.zeros(numbers.shape, bool)
+            taken = np.zeros(numbers.shape, bool)
+            for category, mask in objects:
+                if mask.any():
+                    taken |= mask
+                    seen[category].add(numbers, mask)
+            self.covered |= taken
+            free = ~taken[None] | np.take_along_axis(self.free, numbers[None], 0)
+            np.put_along_axis(self.free, numbers[None], free, 0)
         if not self.covered.any():
             raise DataError("no training image shows an object with a mask: objects cannot be read")
-        self.kinds = [
-            None
-            if not sizes[k]
-            else Kind(
-                frozenset(color for color, count in colors[k].items() if count > 0.1 * colors[k].total()),
-                float(np.median(sizes[k])),
-                _few(places[k][0]),
-                _few(places[k][1]),
-            )
-            for k in range(len(categories))
-        ]
+        self.kinds = [None if not one.sizes else one.kind() for one in seen]
 
     def read(self, numbers: np.ndarray) -> dict[str, list[tuple[float, float]]]:
         """numbers: (H, W) integers -> the centers (x, y) [px] of the objects of each category, the largest first."""

@@ -89,7 +89,7 @@ def load(path: Path, context: int, steps: int, known: World | None = None) -> Re
     if known is not None:
         _refuse_other(data, known)
         return _recording(data, context, steps, known, _numbers_in(known.colors, data.colors))
-    common = _common_colors(train, len(data.colors))
+    common = _common_colors(train, data.colors)
     if len(common) > MAX_COLORS:
         raise DataError(f"{path}: frames have {len(common)} colors, a model of a world has at most {MAX_COLORS}")
     numbers = _numbers_in(data.colors[common], data.colors)
@@ -136,14 +136,15 @@ def _world(data: Transitions, train: tuple[Episode, ...], colors: Tensor, reward
     return World((height, width), colors, data.task, data.task_hash, data.num_actions, frame_skip, rewards)
 
 
-def _common_colors(train: tuple[Episode, ...], colors: int) -> list[int]:
-    """Return the numbers of the colors that more than a few frames show."""
-    shown, frames = torch.zeros(colors), 0
+def _common_colors(train: tuple[Episode, ...], colors: Tensor) -> list[int]:
+    """Return the numbers of the colors that more than a few frames show, in the order of a palette."""
+    shown, frames = torch.zeros(len(colors)), 0
     for episode in train:
         for frame in episode.frames[STRIDE // 2 :: STRIDE]:  # not the first: it may be a title screen
-            shown += torch.bincount(frame.flatten(), minlength=colors) > 0
+            shown += torch.bincount(frame.flatten(), minlength=len(colors)) > 0
             frames += 1
-    return [color for color in range(colors) if shown[color] >= COMMON * frames]
+    common = [number for number in range(len(colors)) if shown[number] >= COMMON * frames]
+    return sorted(common, key=lambda number: colors[number].tolist())
 
 
 def _trimmed(episode: Episode, frames: Tensor, other: int) -> Episode:

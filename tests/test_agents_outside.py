@@ -1,0 +1,46 @@
+"""Agents inside and outside their dreams: rows, ranks, and agents that have no dream."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+import latent_runs
+import pytest
+
+from agents import outside, ppo
+from agents.outside import rank_correlation
+
+DREAM = f"dream:{latent_runs.dream_run('vq-vae').path}"
+WORDS = ["--num-envs", "2", "--rollout-steps", "8", "--minibatch-size", "16", "--wandb.mode", "disabled"]
+EVAL = ["--eval.episodes", "1", "--eval.final-episodes", "1"]
+
+
+def trained(path: Path, *words: str) -> str:
+    ppo.main([*words, "--total-env-steps", "32", "--runs-dir", str(path), *WORDS, *EVAL])
+    (run,) = path.iterdir()
+    return str(run)
+
+
+def test_an_agent_is_played_in_its_dreams_and_in_the_game(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = trained(tmp_path / "runs", "--env", DREAM)
+    outside.main([run, "--episodes", "1", "--max-steps", "30", "--results-dir", str(tmp_path)])
+    (row,) = csv.DictReader((tmp_path / "dreams.csv").open())
+    assert row["game"] == "ALE/Pong-v5" and row["run"] == Path(run).name and float(row["return_outside"]) <= 0
+    assert "inside" in capsys.readouterr().out
+
+
+def test_an_agent_without_dreams_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = trained(tmp_path / "runs", "--env", "CartPole")
+    with pytest.raises(SystemExit):
+        outside.main([run, "--results-dir", str(tmp_path)])
+    assert "was not trained in dreams" in capsys.readouterr().err
+
+
+def test_ranks_are_compared_by_spearman() -> None:
+    assert rank_correlation([1, 2, 3], [10, 20, 300]) == pytest.approx(1)
+    assert rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
+    assert rank_correlation([1, 2, 3, 4], [2, 1, 4, 3]) == pytest.approx(0.6)
+    assert rank_correlation([1, 1, 2], [1, 2, 3]) == pytest.approx(math.sqrt(3) / 2)
+    assert math.isnan(rank_correlation([1, 1, 1], [1, 2, 3]))
