@@ -117,7 +117,7 @@ def _play(config: Config, run: RunFolder, env: str, world: EnvConfig, where: str
         policy.seed(config.seed)
     with ProgressDisplay(f"playing {where}, {run.path.name}", config.episodes, "episodes") as display:
         return evaluate(
-            names.resolve(env) if where == "outside" else env,
+            names.resolve(env),
             world,
             policy.act,
             config.episodes,

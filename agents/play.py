@@ -33,7 +33,7 @@ from agents.training.evaluate import evaluate, long_episode
 from agents.training.load import evaluation_of, load_policy, newest_run, world_of
 from agents.training.video import HEIGHT, PANEL, Overlay, in_words, no_video, play_episode, write_gif, write_mp4
 from agents.training.window import open_screen, watch
-from envs import scenes
+from envs import names, scenes
 from envs.config import EnvConfig, UnknownEnvError
 from envs.dataset.folder import FolderError
 from rl_gen_lab.cli.errors import ConfigError, UserError
@@ -153,7 +153,7 @@ class Play:
         policy = load_policy(run, config.which, sampled)
         epsilon = evaluation_of(run).epsilon if config.epsilon is None else config.epsilon
         print(f"task {saved['fingerprint']['hash']}: {saved['fingerprint']['text']}")
-        env = str(saved["config"].get("env", saved["env_id"]))  # of a dream the name, for its id is this process's own
+        env = names.resolve(str(saved["config"].get("env", saved["env_id"])))  # registers a dream
         return cls(run, env, world_of(run), policy, epsilon, f"{saved['exp_name']} ({config.which})")
 
     def evaluate(self, episodes: int, seed: int) -> None:

@@ -26,7 +26,7 @@ def trained(path: Path, *words: str) -> str:
 def test_an_agent_is_played_in_its_dreams_and_in_the_game(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = trained(tmp_path / "runs", "--env", DREAM)
     outside.main([run, "--episodes", "1", "--max-steps", "30", "--results-dir", str(tmp_path)])
-    (row,) = csv.DictReader((tmp_path / "dreams.csv").open())
+    (row,) = csv.DictReader((tmp_path / "dreams.csv").read_text().splitlines())
     assert row["game"] == "ALE/Pong-v5" and row["run"] == Path(run).name and float(row["return_outside"]) <= 0
     assert "inside" in capsys.readouterr().out
 

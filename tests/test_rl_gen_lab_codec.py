@@ -6,10 +6,12 @@ import json
 from pathlib import Path
 
 import generator_runs
+import latent_runs
 import numpy as np
 import pytest
 import vision_data
 from PIL import Image
+from transition_folders import pong_transitions
 
 from rl_gen_lab import codec
 
@@ -66,3 +68,17 @@ def test_what_cannot_be_done_is_refused_in_one_line(
     lines = capsys.readouterr().err.strip().splitlines()
     assert message in lines[-1] and len(lines) == 1, lines
     assert not (tmp_path / "x").exists()
+
+
+def test_recorded_play_is_encoded_and_comes_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, file = str(latent_runs.dream_run("pixels").path), str(tmp_path / "play")
+    words = ["--data", str(pong_transitions()), "--split", "train", "--frames", "9", "--file", file]
+    codec.main(["encode", run, *words])
+    assert "9 images in" in capsys.readouterr().out
+    codec.main(["decode", run, "--file", file, "--out", str(tmp_path / "out")])
+    assert "9 steps, bit for bit" in capsys.readouterr().out
+    with np.load(sorted((tmp_path / "out").iterdir())[0]) as episode:
+        assert episode["frames"].shape[1:] == (210, 160) and episode["executed"].shape[1] == 4
+    with pytest.raises(SystemExit):
+        codec.main(["encode", str(latent_runs.dream_run("vae").path)])
+    assert "gives pixels no probabilities" in capsys.readouterr().err

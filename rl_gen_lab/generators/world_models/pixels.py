@@ -34,6 +34,26 @@ class State:
 
 
 @dataclass(frozen=True)
+class Past:
+    """What is known of N steps before the next frame.
+
+    maps: of the U-Net's way down; out: (N, D), the memory's; inputs: (N, D), what it read; actions: (N, D); newest: (N,
+    16, h, w) uint8, the present frame.
+    """
+
+    maps: list[Tensor]
+    out: Tensor
+    inputs: Tensor
+    actions: Tensor
+    newest: Tensor
+
+    @property
+    def vector(self) -> Tensor:
+        """All of it that is no map, (N, 3 D)."""
+        return torch.cat((self.out, self.inputs, self.actions), 1)
+
+
+@dataclass(frozen=True)
 class Prediction:
     """What may come next, of N frames, in patches.
 
@@ -105,20 +125,11 @@ class PixelDream(nn.Module):
         vectors: Tensor = self.embed(deviations.flatten(1, 2))
         return vectors.unflatten(1, (self.config.context, -1))
 
-    def forward(
-        self,
-        patches: Tensor,
-        executed: Tensor,
-        memory: Tensor | None = None,
-        following: Tensor | None = None,
-        temperature: float = 1.0,
-        generator: torch.Generator | None = None,
-    ) -> tuple[Prediction, Tensor]:
-        """Predict T steps, each from true frames.
+    def remember(self, patches: Tensor, executed: Tensor, memory: Tensor | None = None) -> tuple[Past, Tensor]:
+        """Look at T steps, each with its true frames.
 
-        patches: (B, C - 1 + T, 16, h, w) uint8; executed: (B, T, F); memory: (B, D), None at the beginning; following:
-        (B * T, 16, h, w), the true next frames, from which codes of the change are drawn (None: from the prior, at a
-        temperature). Returns predictions with B * T rows, and the memory afterwards.
+        patches: (B, C - 1 + T, 16, h, w) uint8; executed: (B, T, F); memory: (B, D), None at first. Returns what
+        is known of B * T steps, and the memory afterwards.
         """
         batch, steps = executed.shape[:2]
         context = self.config.context
@@ -131,36 +142,54 @@ class PixelDream(nn.Module):
         inputs = F.relu(self.inputs(F.relu(self.read(maps[-1])).flatten(1)))
         sequence = torch.cat((inputs, actions), 1).unflatten(0, (batch, steps))
         out, last = self.gru(sequence, None if memory is None else memory[None])
-        out = out.flatten(0, 1)
         newest = patches[:, context - 1 : context - 1 + steps].flatten(0, 1)
-        past = torch.cat((out, inputs, actions), 1)
-        told, nats = self._change(past, newest, following, temperature, generator)
-        told = told + out  # what the decoder is told: the memory, and the codes
-        written = self.write(told).unflatten(1, (MEMORY_CHANNELS, *self.coarse))
-        maps[-1] = maps[-1] + self.spread(F.relu(written))
-        colors, gate = self.up(maps, torch.cat((told, actions), 1))
-        outcome = self.outcome(torch.cat((told, inputs), 1)).float()
-        return Prediction(self._logits(colors, gate, newest), outcome[:, :-1], outcome[:, -1], nats), last[0]
+        return Past(maps, out.flatten(0, 1), inputs, actions, newest), last[0]
 
-    def _change(
+    def foretell(self, past: Past, chosen: Tensor | None, nats: Tensor) -> Prediction:
+        """Predict what comes next. chosen: codes of the change (N, G, V), None without any; nats: what they cost."""
+        told = past.out if chosen is None else past.out + self.code(chosen.flatten(1))
+        written = self.write(told).unflatten(1, (MEMORY_CHANNELS, *self.coarse))
+        maps = [*past.maps[:-1], past.maps[-1] + self.spread(F.relu(written))]
+        colors, gate = self.up(maps, torch.cat((told, past.actions), 1))
+        outcome = self.outcome(torch.cat((told, past.inputs), 1)).float()
+        return Prediction(self._logits(colors, gate, past.newest), outcome[:, :-1], outcome[:, -1], nats)
+
+    def forward(
         self,
-        past: Tensor,
-        newest: Tensor,
-        following: Tensor | None,
-        temperature: float,
-        generator: torch.Generator | None,
-    ) -> tuple[Tensor, Tensor]:
-        """Draw codes of the change: what they say (N, D), and what they cost (N,) [nats]."""
-        if self.codes is None:
-            return torch.zeros(len(past), self.config.memory, device=past.device), past.new_zeros(len(past)).float()
-        prior = self.codes.prior_logits(past)
-        if following is None:
-            chosen, nats = drawn_codes(prior, temperature, generator), torch.zeros(len(past), device=past.device)
-        else:
-            before, after = one_hot(newest, self.colors), one_hot(following, self.colors)
-            posterior = self.codes.posterior_logits(past, before, after)
-            chosen, nats = drawn_codes(posterior, 1.0, generator), code_nats(posterior, prior)
-        return self.code(chosen.flatten(1)), nats
+        patches: Tensor,
+        executed: Tensor,
+        memory: Tensor | None = None,
+        following: Tensor | None = None,
+        temperature: float = 1.0,
+        generator: torch.Generator | None = None,
+    ) -> tuple[Prediction, Tensor]:
+        """Predict T steps, each from true frames, as of `remember`.
+
+        following: (B * T, 16, h, w), the true next frames, from which codes of the change are drawn (None: from the
+        prior, at a temperature). Returns predictions with B * T rows, and the memory afterwards.
+        """
+        past, last = self.remember(patches, executed, memory)
+        nats = torch.zeros(len(past.out), device=past.out.device)
+        chosen: Tensor | None = None
+        if self.codes is not None:
+            prior = self.prior(past)
+            if following is None:
+                chosen = drawn_codes(prior, temperature, generator)
+            else:
+                posterior = self.posterior(past, following)
+                chosen, nats = drawn_codes(posterior, 1.0, generator), code_nats(posterior, prior)
+        return self.foretell(past, chosen, nats), last
+
+    def prior(self, past: Past) -> Tensor:
+        """Return logits of the codes before the next frame is seen, (N, G, V)."""
+        assert self.codes is not None
+        return self.codes.prior_logits(past.vector)
+
+    def posterior(self, past: Past, following: Tensor) -> Tensor:
+        """Return logits of the codes given the next frames (N, 16, h, w): (N, G, V)."""
+        assert self.codes is not None
+        before, after = one_hot(past.newest, self.colors), one_hot(following, self.colors)
+        return self.codes.posterior_logits(past.vector, before, after)
 
     def _logits(self, colors: Tensor, gate: Tensor, newest: Tensor) -> Tensor:
         """colors: (N, K * 16, h, w); gate, newest (to copy from): (N, 16, h, w) -> (N, K, 16, h, w) float32."""
