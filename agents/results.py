@@ -3,6 +3,7 @@
     python -m agents.results --record pong --what "Pong on 2 cores" runs/dqn__Pong__1__20260101-120000
     python -m agents.results --record vision --what "Pong, 5,000 frames" runs/RUN
     python -m agents.results --record generator_files --what "32 numbers" runs/RUN
+    python -m agents.results --record audits --what "a world of pixels" runs/RUN
     python -m agents.results            # write tables and figures of README.md and the pages of docs/
     python -m agents.results --check    # exit code 1 when a table or a figure does not agree with the CSVs
 
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import tyro
 
-from agents.reports import benchmark, benchmark_figure, generator_files, recorded_runs, vision
+from agents.reports import audits, benchmark, benchmark_figure, generator_files, recorded_runs, vision
 from agents.reports.documents import Document, stale_figures
 from agents.reports.run_record import load_run
 from agents.reports.store import ResultsError, Row
@@ -32,8 +33,10 @@ from rl_gen_lab.cli.wording import count
 from rl_gen_lab.runs.folder import RunFolder
 
 # Beside the folder of the CSVs; those that exist are written.
-DOCUMENTS = ("README.md", "docs/results.md", "docs/benchmark.md", "docs/generators.md")
-FILES = "generator_files"  # the record of the files that `rl_gen_lab.codec compare` measured
+DOCUMENTS = ("README.md", "docs/results.md", "docs/benchmark.md", "docs/generators.md", "docs/dreams.md")
+# Records that are not of a run's own result by name: of the files that `rl_gen_lab.codec
+# compare` measured, and of what `rl_gen_lab.audit` found.
+OTHERS = {"generator_files": generator_files.row_of, "audits": audits.row_of}
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,13 @@ class Options(Ranged):
 
 
 def row_of(folder: Path, what: str, threshold: float | None, record: str = "") -> Row:
-    """Return the row of a run: of an agent, of a vision model, or of a generator's file for that record.
+    """Return the row of a run: of an agent, of a vision model, or what `OTHERS` has for that record.
 
     Raises: RunDataError, CheckpointError.
     """
     run = RunFolder.open(folder)
-    if record == FILES:
-        return generator_files.row_of(run, what)
+    if record in OTHERS:
+        return OTHERS[record](run, what)
     if "fingerprint" in run.read_config() or "data" not in run.read_config():
         return recorded_runs.row_of(load_run(folder), what, threshold)
     return vision.row_of(run, what)

@@ -160,8 +160,8 @@ def decode_play(config: Config, codec: SequenceCodec) -> int:
     with save_errors(config.out):
         config.out.mkdir(parents=True, exist_ok=True)
         for number, (frames, executed) in enumerate(episodes):
-            arrays = {"frames": frames.numpy(), "executed": executed.numpy(), "colors": codec.world.colors.numpy()}
-            np.savez_compressed(config.out / f"{number:05d}.npz", **arrays)
+            file, colors = config.out / f"{number:05d}.npz", codec.world.colors.numpy()
+            np.savez_compressed(file, frames=frames.numpy(), executed=executed.numpy(), colors=colors)
     return codec.steps(data)
 
 

@@ -16,7 +16,12 @@ from rl_gen_lab.runs.folder import RunFolder
 
 def a_run(path: Path, **sizes: object) -> Path:
     path.mkdir()
-    config = {"config": {"generate": {"model": "vae"}}, "env_id": "pong", "data": "0", "commit": "c0ffee"}
+    config = {
+        "config": {"task": "generate", "generate": {"model": "vae"}},
+        "env_id": "pong",
+        "data": "0",
+        "commit": "c0ffee",
+    }
     (path / "config.json").write_text(json.dumps(config))
     measured = {
         "images": 10,

@@ -102,5 +102,5 @@ def test_agents_and_vision_models_do_not_mix(tmp_path: Path) -> None:
 
 def test_a_task_that_no_table_knows_shows_its_metrics_but_not_those_of_categories(tmp_path: Path) -> None:
     file = tmp_path / "vision.csv"
-    record(file, [results.row_of(vision_run(tmp_path, "plain", 0.5, "dream"), "claim", None)])
+    record(file, [results.row_of(vision_run(tmp_path, "plain", 0.5, "tell"), "claim", None)])
     assert "| model | f1 | ap50 | ms/frame, 1 thread |" in vision.section(file)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import gymnasium as gym
 import numpy as np
@@ -19,6 +19,7 @@ from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
 from agents.perception.dreams import END, MAX_STEPS, dream_of
+from rl_gen_lab.cli.settings import DeviceConfig
 from rl_gen_lab.generators.world_models.latents import LatentDream, State
 
 
@@ -56,11 +57,14 @@ class LatentDreamVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         max_steps: int = MAX_STEPS,
         autoreset_mode: AutoresetMode = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
+        precision: Literal["float32", "bfloat16", "auto"] = "auto",
     ) -> None:
+        """precision: of the dream's arithmetic; auto is bfloat16 where that is faster."""
         self.path, self.num_envs, self.temperature, self.sticky = Path(run), num_envs, temperature, sticky
         self.dream, self.max_steps, self.render_mode = dream_of(self.path), max_steps, render_mode
         self.model = cast(LatentDream, self.dream.model)
         self.metadata = {"autoreset_mode": autoreset_mode}
+        self.device_config = DeviceConfig(device="cpu", precision=precision)
         size = self.model.next_code.features + self.model.config.memory
         self.single_observation_space = seen_space(self.model)
         self.single_action_space = gym.spaces.Discrete(self.dream.world.num_actions)
@@ -112,7 +116,8 @@ class LatentDreamVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
         """Dream a step of all. Rewards (N,) float64, terminated and truncated (N,) bool."""
         resting = self._over  # NEXT_STEP: these begin anew in this step
         executed = self._executed(torch.as_tensor(actions, dtype=torch.int64))
-        self.state, rewards, ends = self.model.advance(self.state, executed, self.temperature, self.draws)
+        with self.device_config.autocast(torch.device("cpu")):
+            self.state, rewards, ends = self.model.advance(self.state, executed, self.temperature, self.draws)
         self.lengths += 1
         reward = rewards.double().numpy().copy()
         terminated = ends.numpy() > END

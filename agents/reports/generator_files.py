@@ -39,9 +39,16 @@ def row_of(run: RunFolder, what: str) -> Row:
         raise RunDataError(
             f"{run.path} has no measured file ({FILE}): python -m rl_gen_lab.codec compare {run.path}"
         ) from error
-    values |= {"what": what, "model": config["config"]["generate"]["model"], "data": config["env_id"]}
+    values |= {"what": what, "model": _model_of(config["config"]), "data": config["env_id"]}
     values |= {"run": run.path.resolve().name} | provenance_of_run(config)
     return {name: str(values[name]) for name in COLUMNS}
+
+
+def _model_of(settings: dict[str, Any]) -> str:
+    """Name what codes: a generator, or a model of a world."""
+    if settings["task"] == "dream":
+        return f"dream of {settings['dream']['model']}"
+    return str(settings["generate"]["model"])
 
 
 def section(file: Path) -> str:

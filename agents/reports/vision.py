@@ -41,6 +41,10 @@ SHOWN = {
     "classify": ("balanced_accuracy", "balanced_accuracy/", "accuracy"),
     "localize": ("f1", "mean_iou", "ap", "ap50", "balanced_accuracy"),
     "detect": ("f1", "f1/", "ap", "ap50", "mask_ap", "mask_ap50", "proposal_recall"),
+    "dream": (
+        *("elbo_bits", "log_likelihood_bits", "code_bits", "code_log_likelihood_bits", "code_log_likelihood_nats"),
+        *("wrong_pixels", "wrong_pixels/", "rewards_found", "ends_found", "false_rewards", "false_ends"),
+    ),
     "generate": ("elbo_bits", "log_likelihood_bits", "code_bits", "elbo_nats", "wrong_pixels", "found/"),
     "segment": ("miou", "iou/", "accuracy"),
 }
@@ -59,13 +63,14 @@ def row_of(run: RunFolder, what: str) -> Row:
         status = result.get("status", "no result")
         raise RunDataError(f"{run.path}: only finished runs with a measured test split are recorded (is: {status})")
     settings = config["config"]
+    sizes = config.get("images") or config.get("steps") or {}
     values = {
         "what": what,
         "task": settings["task"],
         "model": settings[settings["task"]]["model"],
         "data": config["env_id"],
         "labels": config["data"],
-        "images": " ".join(f"{name}={count}" for name, count in (config.get("images") or {}).items()),
+        "images": " ".join(f"{name}={count}" for name, count in sizes.items()),
         "seed": config["seed"],
         "epochs": result["epochs"],
         "best_epoch": result["best_epoch"],

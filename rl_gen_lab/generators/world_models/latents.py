@@ -112,7 +112,7 @@ class LatentDream(nn.Module):
         codes = self.next_code.draw(self.next(out), state.codes, temperature, generator)
         outcome = self.outcome(out).float()
         rewards = self.reward_values[outcome[:, :-1].argmax(1)]
-        return State(codes, hidden, cell), rewards, outcome[:, -1].sigmoid()
+        return State(codes, hidden.float(), cell.float()), rewards, outcome[:, -1].sigmoid()
 
     def imagine(
         self, state: State, executed: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None

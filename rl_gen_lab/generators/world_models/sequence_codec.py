@@ -121,7 +121,7 @@ class SequenceCodec:
         return sum(self._read_header(data)[0])
 
     def _read_header(self, data: bytes) -> tuple[list[int], int, int, int]:
-        """Return lengths of episodes, steps without bits back, checksum, where the message begins. Raises: DataError."""
+        """Return lengths of episodes, steps without bits back, checksum, and where it ends. Raises: DataError."""
         if len(data) < HEADER.size or data[: len(MAGIC) - 1] != MAGIC[:-1]:
             raise DataError("this is no file of encoded play, or it was cut short")
         magic, digest, count, plain, checksum = HEADER.unpack_from(data)
