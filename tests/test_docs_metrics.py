@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from latent_runs import dream_run
 
 from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.data import dataset as data
@@ -84,6 +85,15 @@ def vision_metrics() -> frozenset[str]:
         with torch.no_grad():
             metrics = task.evaluate(dataset.splits["val"], lambda done: None)
         names |= {f"{split}/{key}" for key in metrics for split in ("val", "test")}
+    for world in ("pixels", "vae", "vq-vae"):
+        names |= {
+            name for row in dream_run(world).read_metrics() for name in row if name.startswith(("losses/", "val/"))
+        }
+    names |= {name.replace("val/", "test/") for name in names if name.startswith("val/")}
+    names |= {
+        f"{split}/{name}" for split in ("val", "test") for name in ("rewards_found", "ends_found", "wrong_pixels/5")
+    }
+    names = {re.sub(r"/wrong_pixels/\d+$", "/wrong_pixels/STEPS", name) for name in names} - plain_metrics()
     categories = "|".join(dataset.categories)
     return frozenset(re.sub(rf"/(?:{categories})$", "/CATEGORY", name) for name in names)
 

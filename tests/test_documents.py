@@ -103,6 +103,8 @@ def parse_command(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "agents.training.cli.peek_flag", lambda argv, name: None if name == "resume" else look(argv, name)
     )
+    # Nor need the run of a dream, whose environment is another here.
+    monkeypatch.setattr("agents.training.schemes._register_dream", lambda path: "CartPole-v1")
     main = importlib.import_module(module).main
     try:
         main(argv)
