@@ -4,7 +4,8 @@
 
 For each true number of the folder (ball, paddles, scores) a linear classifier reads the code, and beside it the code of
 the same network with its first, random weights; `rl_gen_lab.generators.probes` has the protocol, which is AtariARI's.
-The table is printed and kept as probe.json in the run folder, with the mutual information gap of every number.
+The table is printed and kept as probe.json in the run folder, with scores of disentanglement: MIG, SAP and DCI
+(`rl_gen_lab.generators.disentanglement`).
 """
 
 from __future__ import annotations
@@ -97,13 +98,15 @@ def _is_probed(name: str, values: Tensor, truth: dict[str, dict[str, Tensor]]) -
     return everywhere and probes.entropy_nats(values[values.isfinite()]) >= probes.LEAST_ENTROPY
 
 
-def table(scores: dict[str, Any], gaps: dict[str, float], means: dict[str, float]) -> str:
+def table(scores: dict[str, Any], gaps: dict[str, float], separated: dict[str, float], means: dict[str, float]) -> str:
     """Format the scores: a line for each variable, and their means."""
-    lines = [f"{'':14} {'F1':>6} {'untrained':>9} {'majority':>8} {'R2':>6} {'gap':>5}"]
+    lines = [f"{'':14} {'F1':>6} {'untrained':>9} {'majority':>8} {'R2':>6} {'MIG':>5} {'SAP':>5}"]
     for name, score in scores.items():
         one, other = score["code"], score.get("untrained", {}).get("f1", float("nan"))
         numbers = f"{one['f1']:6.3f} {other:9.3f} {one['majority_f1']:8.3f} {one['r2']:6.3f}"
-        lines.append(f"{name:14} {numbers} {gaps.get(name, float('nan')):5.2f}")
+        lines.append(
+            f"{name:14} {numbers} {gaps.get(name, float('nan')):5.2f} {separated.get(name, float('nan')):5.2f}"
+        )
     lines.append(f"{'mean':14} {means['code']:6.3f} {means.get('untrained', float('nan')):9.3f}")
     return "\n".join(lines)
 
@@ -113,7 +116,7 @@ def main(argv: list[str] | None = None) -> None:
     """Probe, print the table and write probe.json."""
     config = parse_flags(Config, argv, description=__doc__)
 
-    from rl_gen_lab.generators import latent_space, probes
+    from rl_gen_lab.generators import disentanglement, latent_space
     from rl_gen_lab.generators.config import LEARNED
     from rl_gen_lab.look import open_split
     from rl_gen_lab.training.load import load_task
@@ -141,10 +144,15 @@ def main(argv: list[str] | None = None) -> None:
     if not scores:
         raise ConfigError("no true number varies enough in all splits to be probed: record more frames")
     code = codes["code"]["test"]
-    gaps = probes.mutual_information_gap(code, truth["test"]) if code.shape[1] > 1 else {}
+    gaps = disentanglement.mutual_information_gap(code, truth["test"])
+    separated = disentanglement.separated_attribute_predictability(code, truth["test"])
+    whole = disentanglement.dci(code, truth["test"])
     means = {kind: sum(score[kind]["f1"] for score in scores.values()) / max(len(scores), 1) for kind in codes}
     record = {"test_images": int(new.sum()), "mean_f1": means, "variables": scores, "mutual_information_gap": gaps}
-    print(table(scores, gaps, means))
+    record |= {"separated_attribute_predictability": separated, "dci": whole}
+    print(table(scores, gaps, separated, means))
+    if whole:
+        print(" · ".join(f"{name} {value:.2f}" for name, value in whole.items()))
     run = RunFolder.open(config.run)
     write_json(run.path / "probe.json", record)
     print(run.shown(run.path / "probe.json"))

@@ -41,17 +41,3 @@ def test_what_is_in_the_features_is_read_and_noise_is_not() -> None:
     good, bad = score(there), score(noise)
     assert good.f1 > 0.99 and good.r2 > 0.9
     assert bad.f1 < 0.45 and abs(bad.r2) < 0.1 and good.majority_f1 == bad.majority_f1 < 0.2
-
-
-def test_a_code_of_the_factors_has_a_gap_of_one_and_a_rotated_code_none() -> None:
-    generator = torch.Generator().manual_seed(2)
-    factors = torch.randint(10, (4_000, 2), generator=generator).float()
-    truth = {"x": factors[:, 0], "y": factors[:, 1]}
-    own = probes.mutual_information_gap(factors, truth)
-    assert all(gap > 0.98 for gap in own.values())
-    turn = torch.tensor([[1.0, 1.0], [1.0, -1.0]]) / math.sqrt(2)
-    assert all(abs(gap) < 0.1 for gap in probes.mutual_information_gap(factors @ turn, truth).values())
-    truth |= {"still": torch.ones(4_000), "none": torch.full((4_000,), float("nan"))}
-    assert set(probes.mutual_information_gap(factors, truth)) == {"x", "y"}
-    noise = torch.randn(4_000, 2, generator=generator)
-    assert all(abs(gap) < 0.05 for gap in probes.mutual_information_gap(noise, truth).values())

@@ -1,4 +1,4 @@
-"""What a code knows: linear probes of the true numbers of a frame, and how far each number of the code has its own.
+"""What a code knows: linear probes of the true numbers of a frame.
 
 Probes follow AtariARI's protocol (Anand et al. 2019, "Unsupervised state representation learning in Atari", section 4):
 a linear classifier for each variable, Adam with a step of 5e-4, batches of 64, up to 100 epochs, stopped after 15
@@ -18,7 +18,6 @@ from torch.nn import functional as F
 
 CLASSES, LEAST_ENTROPY = 256, 0.6  # values of a byte; nats
 EPOCHS, PATIENCE, BATCH, LEARNING_RATE = 100, 15, 64, 5e-4
-BINS = 20  # of a number of the code, for mutual information (Chen et al. 2018, "Isolating sources", appendix A)
 
 
 @dataclass(frozen=True)
@@ -104,37 +103,3 @@ def _ridge_r2(x: Tensor, y: Tensor, test_x: Tensor, test_y: Tensor) -> float:
     weights = torch.linalg.solve(gram, x64.T @ (y.double() - center))
     rest = test_y.double() - center - test_x.double() @ weights
     return float(1 - rest.square().sum() / (test_y.double() - test_y.double().mean()).square().sum().clamp_min(1e-12))
-
-
-def mutual_information_gap(codes: Tensor, truth: dict[str, Tensor]) -> dict[str, float]:
-    """How much more the best number of the code tells of each factor than the second best, by the factor's entropy.
-
-    codes: (N, Z); truth: factors, each (N,) with NaN where it has no value; those of one value are left out. In [0, 1]:
-    1 where one number tells all and no other anything. Source: Chen et al. 2018, "Isolating sources of disentanglement
-    in VAEs", eq. 6. Few images make the information of every number look larger than it is.
-    """
-    gaps = {}
-    for name, values in truth.items():
-        known = values.isfinite()
-        if len(values[known].unique()) < 2 or codes.shape[1] < 2:
-            continue
-        target = as_classes(values[known])
-        information = torch.tensor([_mutual_information(_binned(code), target) for code in codes[known].T])
-        first, second = information.sort(descending=True).values[:2].tolist()
-        gaps[name] = (first - second) / max(entropy_nats(values[known]), 1e-12)
-    return gaps
-
-
-def _binned(values: Tensor) -> Tensor:
-    """Put values (N,) into bins of equal width, int64."""
-    low, high = float(values.min()), float(values.max())
-    return ((values - low) / max(high - low, 1e-12) * BINS).long().clamp(0, BINS - 1)
-
-
-def _mutual_information(one: Tensor, other: Tensor) -> float:
-    """Mutual information of two classes (N,) int64 [nats]."""
-    joint = torch.zeros(int(one.max()) + 1, int(other.max()) + 1)
-    joint.index_put_((one, other), torch.ones(len(one)), accumulate=True)
-    joint /= len(one)
-    independent = joint.sum(1, keepdim=True) * joint.sum(0, keepdim=True)
-    return float((joint * (joint / independent.clamp_min(1e-30)).clamp_min(1e-30).log()).sum())
