@@ -3,7 +3,8 @@
     python -m agents.dream runs/dream_pixels__pong__0__20260101-120000
 
 Both get the same actions, and the page tells how far off every object of the dream is and for how long it stayed true;
-a key re-anchors it to the game. With `--agent RUN` a trained agent can play. Needs no internet.
+a key re-anchors it to the game. With `--agent RUN` a trained agent can play. Needs no internet. `--counterfactuals 100`
+compares dreams instead, in moments as they were played and in moments whose positions are written into the game.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import tyro
@@ -22,7 +23,11 @@ from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import Ranged, Seed
+from rl_gen_lab.runs.files import write_json
 from rl_gen_lab.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from agents.perception.twin import Twin
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,20 @@ class Config(Ranged):
     browser: bool = True
     # Seed of the games.
     seed: Seed = 0
+    # No page: compare dreams in so many moments as played, and as many with a position written at random.
+    counterfactuals: Annotated[int, Interval(ge=0, le=1_000_000)] = 0
+
+
+def _compare(config: Config, twin: Twin, run: RunFolder) -> None:
+    """Measure dreams in moments that play hardly ever shows, print the table and keep it."""
+    from agents.perception import counterfactuals
+
+    with ProgressDisplay("comparing", 2 * config.counterfactuals, "moments") as display:
+        result = counterfactuals.measure(twin, config.counterfactuals, lambda done: display.update(done, ""))
+    print(counterfactuals.table(result))
+    write_json(run.path / "counterfactuals.json", result)
+    print(run.shown(run.path / "counterfactuals.json"))
+    twin.close()
 
 
 @command
@@ -62,6 +81,10 @@ def main(argv: list[str] | None = None) -> None:
 
     with ProgressDisplay("learning what objects look like", READ_FRAMES, "frames") as display:
         twin = Twin(config.run, config.seed, world, lambda done: display.update(done, ""))
+
+    if config.counterfactuals:
+        _compare(config, twin, run)
+        return
 
     def write_film(file: Path, frames: list[np.ndarray]) -> None:
         write_mp4(file, frames, FRAMES_PER_SECOND)

@@ -158,10 +158,15 @@ class Twin:
         self.scores.real += float(reward)
         return float(reward), terminated or truncated
 
+    @property
+    def positions(self) -> list[str]:
+        """Slots of the game that can be written and that move."""
+        return [name for name in self.game.writes if name.endswith(("_x", "_y"))]
+
     @torch.no_grad()
-    def anchor(self) -> None:
-        """Begin the dream anew from what the game shows now."""
-        steps = min(len(self.actions), TRUE_STEPS)
+    def anchor(self, most: int = TRUE_STEPS) -> None:
+        """Begin the dream anew from what the game shows now; most: true steps that it looks back."""
+        steps = min(len(self.actions), most)
         frames = torch.from_numpy(np.stack(list(self.frames)[-(steps + self.dream.context) :])).to(torch.uint8)
         executed = torch.tensor(list(self.actions)[len(self.actions) - steps :], dtype=torch.int64)
         executed = executed[:, None].expand(-1, self.dream.world.frame_skip)
