@@ -11,7 +11,8 @@ from rl_gen_lab.training.load import load_dream
 
 
 def model_of(model: str) -> tuple[LatentDream, torch.Tensor, torch.Tensor]:
-    dream = load_dream(latent_runs.dream_run(model).path)
+    with torch.enable_grad():  # it may be trained here first
+        dream = load_dream(latent_runs.dream_run(model).path)
     assert isinstance(dream.model, LatentDream)
     return dream.model, *(part[:3] for part in dream.beginnings)
 

@@ -84,7 +84,7 @@ def test_going_on_from_true_frames_hides_what_a_dream_gets_wrong() -> None:
     assert share_right(frames, windows.frames[:, 1:]) < 0.2
     given = Windows(windows.frames, mistaken, windows.rewards, windows.ends, windows.slots)
     prediction, target, _ = task._frame_nats(given)
-    right = (task.model.drawn(prediction.logits) == target).flatten(1).all(1).unflatten(0, (-1, CONFIG.steps))
+    right = (task.model.draw(prediction.logits) == target).flatten(1).all(1).unflatten(0, (-1, CONFIG.steps))
     assert right[:, 1:].all() and not right[:, 0].any()
 
 

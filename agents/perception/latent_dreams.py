@@ -120,7 +120,8 @@ class LatentDreamVectorEnv(VectorEnv[np.ndarray, np.ndarray, np.ndarray]):
             self.state, rewards, ends = self.model.advance(self.state, executed, self.temperature, self.draws)
         self.lengths += 1
         reward = rewards.double().numpy().copy()
-        terminated = ends.numpy() > END
+        limit = torch.rand(ends.shape, generator=self.draws) if self.temperature else END
+        terminated = (ends > limit).numpy()
         truncated = ~terminated & (self.lengths >= self.max_steps)
         if resting.any():
             self._begin_again(resting)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from rl_gen_lab.generators.world_models import unet
 from rl_gen_lab.generators.world_models.patches import PIXELS
+from rl_gen_lab.generators.world_models.sampling import drawn
 
 CHANNELS = 16  # of the coarsest map, as the posterior reads it
 HIDDEN = 256
@@ -53,11 +54,7 @@ def drawn_codes(logits: Tensor, temperature: float = 1.0, generator: torch.Gener
 
     Their gradient is that of the probabilities (Bengio et al. 2013, straight-through estimator).
     """
-    scores = logits
-    if temperature:
-        noise = torch.rand(logits.shape, generator=generator, device=logits.device).clamp_min(1e-20)
-        scores = logits - temperature * (-noise.log()).log()
-    chosen = F.one_hot(scores.argmax(-1), logits.shape[-1]).float()
+    chosen = F.one_hot(drawn(logits, -1, temperature, generator), logits.shape[-1]).float()
     probabilities = logits.softmax(-1)
     return chosen + probabilities - probabilities.detach()
 

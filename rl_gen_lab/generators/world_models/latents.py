@@ -17,6 +17,7 @@ from rl_gen_lab.generators.palette import Palette
 from rl_gen_lab.generators.world_models.config import DreamConfig
 from rl_gen_lab.generators.world_models.interfaces import Imagined, World, painted
 from rl_gen_lab.generators.world_models.next_code import next_code_of
+from rl_gen_lab.generators.world_models.sampling import drawn
 
 ACTION_NUMBERS = 32
 CHUNK = 32  # frames encoded or drawn at a time
@@ -111,7 +112,7 @@ class LatentDream(nn.Module):
         out = out[:, 0]
         codes = self.next_code.draw(self.next(out), state.codes, temperature, generator)
         outcome = self.outcome(out).float()
-        rewards = self.reward_values[outcome[:, :-1].argmax(1)]
+        rewards = self.reward_values[drawn(outcome[:, :-1], 1, temperature, generator)]
         return State(codes, hidden.float(), cell.float()), rewards, outcome[:, -1].sigmoid()
 
     def imagine(

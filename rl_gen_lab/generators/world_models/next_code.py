@@ -16,6 +16,7 @@ from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.generators.quantizers import FiniteScalarQuantizer
 from rl_gen_lab.generators.vae import VariationalAutoencoder
 from rl_gen_lab.generators.vq_vae import QuantizedAutoencoder
+from rl_gen_lab.generators.world_models.sampling import drawn
 
 KEEP_BONUS = 3.0  # at first, for a coordinate that stays as it is [nats]
 LARGEST = 8.0  # number of a code that a policy sees, in standard deviations of the prior
@@ -77,10 +78,7 @@ class CategoricalCode:
         """As `NextCode`."""
         tokens = torch.zeros_like(present)
         for logits, place in zip(self._logits(out, present), self.quantizer.places.tolist(), strict=True):
-            if temperature:
-                noise = torch.rand(logits.shape, generator=generator, device=logits.device).clamp_min(1e-20)
-                logits = logits - temperature * (-noise.log()).log()
-            tokens += place * logits.argmax(-1)
+            tokens += place * drawn(logits, -1, temperature, generator)
         return tokens
 
 
@@ -114,10 +112,9 @@ class MixtureCode:
         """As `NextCode`; the temperature scales the logits of the shares and the variances."""
         shares, means, spreads = self._parts(out, present)
         rows = torch.arange(len(out), device=out.device)
+        chosen = drawn(shares, 1, temperature, generator)
         if not temperature:
-            return means[rows, shares.argmax(1)]
-        noise = torch.rand(shares.shape, generator=generator, device=out.device).clamp_min(1e-20)
-        chosen = (shares - temperature * (-noise.log()).log()).argmax(1)
+            return means[rows, chosen]
         normal = torch.randn(present.shape, generator=generator, device=out.device)
         return means[rows, chosen] + spreads[rows, chosen].exp() * temperature**0.5 * normal
 

@@ -93,7 +93,7 @@ class PixelDreamTask:
             seen = torch.where(torch.rand(seen.shape, device=seen.device) < c.noise, colors, seen)
         if c.own_frames and float(torch.rand(())) < c.own_frames:
             with torch.no_grad():
-                drawn = self.model.drawn(self.model(seen, executed, following=target)[0].logits)
+                drawn = self.model.draw(self.model(seen, executed, following=target)[0].logits)
             own = drawn.unflatten(0, (len(seen), -1))[:, :-1]
             seen = torch.cat((seen[:, : c.context], own), 1)
         return seen
@@ -132,7 +132,7 @@ class PixelDreamTask:
             prediction, target, pixel_nats = self._frame_nats(windows)
             others = (target == len(self.world.colors)) & (self.model.inside > 0)
             nats += float(pixel_nats.sum()) + self.others_nats * float(others.sum())
-            wrong += float(((self.model.drawn(prediction.logits) != target) & (self.model.inside > 0)).sum())
+            wrong += float(((self.model.draw(prediction.logits) != target) & (self.model.inside > 0)).sum())
             code += float(prediction.code_nats.sum())
             frames += len(target)
             told = self.model.reward_values[prediction.reward.argmax(1)]

@@ -19,6 +19,7 @@ from rl_gen_lab.generators.world_models.codes import ChangeCodes, code_nats, dra
 from rl_gen_lab.generators.world_models.config import DreamConfig
 from rl_gen_lab.generators.world_models.interfaces import Imagined, World
 from rl_gen_lab.generators.world_models.patches import PIXELS, from_patches, grid_of, one_hot, to_patches
+from rl_gen_lab.generators.world_models.sampling import drawn
 
 COPY_BONUS = 4.0  # at first, for the present color of a pixel [nats]
 NEVER_SEEN = 0.1  # counts of a color that a pixel never has in the training frames
@@ -215,14 +216,11 @@ class PixelDream(nn.Module):
         prediction, memory = self(
             state.patches, executed[:, None], state.memory, temperature=temperature, generator=generator
         )
-        drawn = self.drawn(prediction.logits, 0.0 if self.codes else temperature, generator)
-        rewards = self.reward_values[prediction.reward.argmax(1)]
-        patches = torch.cat((state.patches[:, 1:], drawn[:, None]), 1)
-        return State(patches, memory), Imagined(from_patches(drawn, self.size), rewards, prediction.end.sigmoid())
+        frames = self.draw(prediction.logits, 0.0 if self.codes else temperature, generator)
+        rewards = self.reward_values[drawn(prediction.reward, 1, temperature, generator)]
+        patches = torch.cat((state.patches[:, 1:], frames[:, None]), 1)
+        return State(patches, memory), Imagined(from_patches(frames, self.size), rewards, prediction.end.sigmoid())
 
-    def drawn(self, logits: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
+    def draw(self, logits: Tensor, temperature: float = 0.0, generator: torch.Generator | None = None) -> Tensor:
         """Return the likeliest frames, or frames drawn pixel by pixel, in patches: (N, 16, h, w) uint8."""
-        if temperature:
-            noise = torch.rand(logits.shape, generator=generator, device=logits.device).clamp_min(1e-20)
-            logits = logits - temperature * (-noise.log()).log()
-        return logits.argmax(1).to(torch.uint8)
+        return drawn(logits, 1, temperature, generator).to(torch.uint8)
