@@ -19,7 +19,7 @@ from annotated_types import Interval
 from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.cli.progress import ProgressDisplay
-from rl_gen_lab.cli.settings import Ranged, Size
+from rl_gen_lab.cli.settings import NotNegative, Ranged, Size
 from rl_gen_lab.runs.files import save_errors, write_json
 from rl_gen_lab.runs.folder import RunFolder
 
@@ -47,6 +47,8 @@ class Config(Ranged):
     horizon: Annotated[int, Interval(ge=1, le=10_000)] = 60
     # Dreams side by side.
     batch: Size = 20
+    # 1 draws what may happen as often as it is likely, 0 takes the likeliest.
+    temperature: NotNegative = 1.0
 
 
 def measure(config: Config, dream: Dream, recording: Recording) -> dict[str, Any]:
@@ -62,7 +64,7 @@ def measure(config: Config, dream: Dream, recording: Recording) -> dict[str, Any
     reader = ObjectReader(frames, len(palette), images.categories)
     audit = Audit(dream.model, dream.world, reader, recording.splits[config.split])
     with ProgressDisplay("comparing", config.dreams, "dreams") as display:
-        return audit.run(config.dreams, config.batch, lambda done: display.update(done, ""))
+        return audit.run(config.dreams, config.batch, config.temperature, lambda done: display.update(done, ""))
 
 
 def table(result: dict[str, Any]) -> str:
@@ -98,7 +100,7 @@ def write_film(config: Config, dream: Dream, recording: Recording, file: Path) -
 
     split = recording.splits[config.split]
     part = split.windows(split.evenly_spaced(3)[-2:-1])
-    steps = audit.dream(dream.model, part, part.executed)
+    steps = audit.dream(dream.model, part, part.executed, config.temperature, 0)
     frames: list[Image.Image] = []
     for number, step in enumerate(steps):
         real = painted(part.frames[:, split.context + audit.TRUE_STEPS + number], dream.world.colors)

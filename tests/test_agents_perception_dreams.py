@@ -22,7 +22,8 @@ RUN = f"dream:{latent_runs.dream_run('pixels').path}"
 
 
 def made() -> gym.Env[np.ndarray, np.int64]:
-    return gym.make(register(str(latent_runs.dream_run("pixels").path)), render_mode="rgb_array")
+    env_id = register(str(latent_runs.dream_run("pixels").path))
+    return gym.make(env_id, render_mode="rgb_array", temperature=0.0)
 
 
 def test_it_passes_gymnasiums_checks() -> None:
@@ -40,7 +41,7 @@ def test_it_shows_what_the_model_says() -> None:
         state = dream.model.begin(frames[5:6], executed[5:6])
         for action in (0, 2, 3):
             obs, reward, terminated, truncated, _ = env.step(np.int64(action))
-            state, imagined = dream.model.imagine(state, torch.full((1, dream.world.frame_skip), action))
+            state, imagined = dream.model.imagine(state, torch.full((1, dream.world.frame_skip), action), 0.0)
             assert np.array_equal(obs, painted(imagined.frames, dream.world.colors)[0].permute(1, 2, 0).numpy())
             assert reward == float(imagined.rewards[0]) and terminated == bool(imagined.ends[0] > 0.5)
             assert not truncated

@@ -30,7 +30,7 @@ def result_of(dreams: int = 12) -> dict[str, Any]:
     task, _ = dot_world.learned()
     data = recording.load(dot_world.folder(), 1, audit.TRUE_STEPS + HORIZON)
     reader: Any = DotReader()
-    return Audit(task.model, data.world, reader, data.splits["train"]).run(dreams, 4)
+    return Audit(task.model, data.world, reader, data.splits["train"]).run(dreams, 4, 0.0)
 
 
 def test_a_dream_that_is_right_is_right_at_every_horizon() -> None:

@@ -41,8 +41,8 @@ class DreamEnv(gym.Env[np.ndarray, np.int64]):
 
     metadata = {"render_modes": ["rgb_array"], "render_fps": 15}
 
-    def __init__(self, run: str, temperature: float = 0.0, sticky: float = 0.0, render_mode: str | None = None) -> None:
-        """temperature: 0 shows the likeliest frame, 1 draws colors as often as they are likely."""
+    def __init__(self, run: str, temperature: float = 1.0, sticky: float = 0.0, render_mode: str | None = None) -> None:
+        """temperature: 0 shows the likeliest, 1 draws what may happen as often as it is likely."""
         self.dream, self.temperature, self.sticky = dream_of(Path(run)), temperature, sticky
         self.render_mode = render_mode
         world = self.dream.world

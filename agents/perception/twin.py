@@ -29,6 +29,7 @@ from rl_gen_lab.generators.world_models.reading import LabeledFrame, ObjectReade
 from rl_gen_lab.generators.world_models.starts import TRUE_STEPS
 
 READ_FRAMES, READ_EVERY = 300, 3  # labeled frames that the reader of objects learns from, and steps between them
+TEMPERATURE = 1.0  # what may happen is drawn as often as it is likely
 FRAMES_PER_SECOND = 15  # of a game at four emulator frames a step
 NEAR = 4.0  # pixels; an object further off, or gone, ends the time that a dream stayed true
 HISTORY = 64  # true frames that are kept to begin dreams after
@@ -88,7 +89,7 @@ class Twin:
         self.dream = dream_of(run)
         self.name = self.dream.world.task.partition(" ")[0]
         self.palette = Palette(self.dream.world.colors)
-        self.rng = np.random.default_rng(seed)
+        self.rng, self.draws = np.random.default_rng(seed), torch.Generator().manual_seed(seed)
         try:
             self.game = game_of(self.name)
         except (NoGroundTruthError, ValueError) as error:
@@ -179,7 +180,7 @@ class Twin:
         """Step both. A game that is over begins anew with the next step."""
         reward, over = self._play(action)
         executed = torch.full((1, self.dream.world.frame_skip), action)
-        self.state, imagined = self.dream.model.imagine(self.state, executed)
+        self.state, imagined = self.dream.model.imagine(self.state, executed, TEMPERATURE, self.draws)
         self.dreamed = imagined.frames[0].numpy().astype(np.int64)
         self.scores.dreamed += float(imagined.rewards[0])
         errors = self._errors(self.frames[-1], self.dreamed)

@@ -22,7 +22,7 @@ from rl_gen_lab.generators.world_models.reading import ObjectReader
 from rl_gen_lab.generators.world_models.sequences import SequenceSplit, Windows
 
 HORIZONS = (1, 2, 3, 5, 10, 15, 20, 30, 45, 60)
-TRUE_STEPS = 8  # before a dream begins
+TRUE_STEPS = 32  # before a dream begins, for its memory
 NEAR = 4.0  # pixels
 TOLERANCE = 2  # steps by which a reward or an end may be told too early or too late
 LOST_SHARE = 0.05  # of the dreams in which an object has vanished, up to which a horizon is usable
@@ -77,8 +77,10 @@ class Audit:
         # where no object ever is, but not always the same: what the game writes, such as the score
         self.writing = ~reader.covered & (reader.free.sum(0) > 1)
 
-    def run(self, count: int, batch: int, on_dream: Callable[[int], None] = lambda done: None) -> dict[str, Any]:
-        """Compare `count` dreams, evenly spaced; the result can be written as JSON."""
+    def run(
+        self, count: int, batch: int, temperature: float, on_dream: Callable[[int], None] = lambda done: None
+    ) -> dict[str, Any]:
+        """Compare `count` dreams, evenly spaced, `batch` at a time; the result can be written as JSON."""
         chosen = self.split.evenly_spaced(count)
         untrained = untrained_memory(self.model)
         names = ("dream", "last frame repeated", "constant velocity", "untrained memory", "shuffled actions")
@@ -94,9 +96,9 @@ class Audit:
                 [chosen[(i + len(chosen) // 2 + 1) % len(chosen)] for i in range(first, first + len(part.frames))]
             )
             dreams = {
-                "dream": dream(self.model, part, part.executed),
-                "untrained memory": dream(untrained, part, part.executed),
-                "shuffled actions": dream(self.model, part, shuffled.executed),
+                "dream": dream(self.model, part, part.executed, temperature, first),
+                "untrained memory": dream(untrained, part, part.executed, temperature, first),
+                "shuffled actions": dream(self.model, part, shuffled.executed, temperature, first),
             }
             outcomes += self._outcomes(part, dreams["dream"])
             for row in range(len(part.frames)):
@@ -116,6 +118,7 @@ class Audit:
         return {
             "dreams": len(chosen),
             "true_steps": TRUE_STEPS,
+            "temperature": temperature,
             "usable_horizon": self._usable(errors["dream"]),
             "objects": {
                 name: {str(h): {c: e.summary() for c, e in by_object.items()} for h, by_object in by_horizon.items()}
@@ -159,12 +162,13 @@ class Audit:
 
 
 @torch.no_grad()
-def dream(model: WorldModel, part: Windows, executed: Tensor) -> list[Imagined]:
+def dream(model: WorldModel, part: Windows, executed: Tensor, temperature: float, seed: int) -> list[Imagined]:
     """Dream the rest of windows after `TRUE_STEPS` true steps, under actions (B, T, F)."""
+    draws = torch.Generator().manual_seed(seed)
     state = model.begin(part.frames[:, : -(executed.shape[1] - TRUE_STEPS)], part.executed[:, :TRUE_STEPS])
     steps = []
     for step in range(TRUE_STEPS, executed.shape[1]):
-        state, imagined = model.imagine(state, executed[:, step])
+        state, imagined = model.imagine(state, executed[:, step], temperature, draws)
         steps.append(imagined)
     return steps
 

@@ -15,7 +15,7 @@ from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.generators.world_models.sequences import SequenceSplit
 from rl_gen_lab.runs.files import replace_file
 
-FILE, COUNT, TRUE_STEPS = "beginnings.npz", 256, 8  # kept; steps before a dream begins
+FILE, COUNT, TRUE_STEPS = "beginnings.npz", 96, 32  # kept; most steps before a dream begins
 
 
 def write(folder: Path, split: SequenceSplit) -> None:
