@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rl_gen_lab.training.load import Dream
 
 SHOWN = ("1", "5", "10", "15", "30", "60")  # horizons of the printed table
+FIGURE_COLUMNS = 6
 MILLISECONDS = 100  # of a step in the film
 
 
@@ -47,6 +48,8 @@ class Config(Ranged):
     horizon: Annotated[int, Interval(ge=1, le=10_000)] = 60
     # Dreams side by side.
     batch: Size = 20
+    # Run of a generator, whose reconstructions of the true frames stand in the figure, too.
+    generator: Path | None = None
     # 1 draws what may happen as often as it is likely, 0 takes the likeliest.
     temperature: NotNegative = 1.0
 
@@ -90,6 +93,33 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join([*lines, f"usable horizon: {result['usable_horizon']} steps"])
 
 
+def write_figure(config: Config, dream: Dream, recording: Recording, file: Path) -> None:
+    """Write frames of a dream below what happened, and below what a generator keeps of it. Raises: CheckpointError."""
+    import torch
+
+    from rl_gen_lab.generators.pictures import draw_grid
+    from rl_gen_lab.generators.world_models import audit
+    from rl_gen_lab.generators.world_models.interfaces import painted
+    from rl_gen_lab.training.load import load_task
+
+    split = recording.splits[config.split]
+    part = split.windows(split.evenly_spaced(3)[-2:-1])
+    steps = audit.dream(dream.model, part, part.executed, config.temperature, 0)
+    chosen = sorted({max(round(len(steps) * share / FIGURE_COLUMNS), 1) for share in range(1, FIGURE_COLUMNS + 1)})
+    places = [split.context - 1 + audit.TRUE_STEPS + step for step in chosen]
+    real = painted(part.frames[0, places], dream.world.colors)
+    after = ", ".join(map(str, chosen))
+    rows, labels = [list(real)], [f"the game, {after} steps after the last frame that the dream has seen"]
+    if config.generator is not None:
+        rows.append(list(load_task(config.generator, "generate").predict(real.contiguous())))
+        labels.append("reconstructed from its code")
+    rows.append(list(painted(torch.cat([steps[step - 1].frames for step in chosen]), dream.world.colors)))
+    labels.append("dreamed, under the same actions")
+    with save_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draw_grid(rows, labels).save(file)
+
+
 def write_film(config: Config, dream: Dream, recording: Recording, file: Path) -> None:
     """Write one dream beside what happened, and the pixels that differ, as an animated picture."""
     from PIL import Image
@@ -130,6 +160,8 @@ def main(argv: list[str] | None = None) -> None:
     print(table(result))
     write_json(run.path / "audit.json", result | {"data": str(folder), "split": config.split})
     write_film(config, dream, data, run.path / "pictures" / "audit.gif")
+    write_figure(config, dream, data, run.path / "pictures" / "audit.png")
+    print(run.shown(run.path / "pictures" / "audit.png"))
     print(f"{run.shown(run.path / 'audit.json')}\n{run.shown(run.path / 'pictures' / 'audit.gif')}")
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import dot_world
 import numpy as np
+import pytest
 import torch
 
 from rl_gen_lab.generators.world_models import audit, recording
@@ -26,15 +27,16 @@ class DotReader:
         return {"dot": [(float(columns.mean()), float(rows.mean()))] if len(rows) else []}
 
 
-def result_of(dreams: int = 12) -> dict[str, Any]:
+@pytest.fixture
+def result(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    monkeypatch.setattr(audit, "TRUE_STEPS", 8)
     task, _ = dot_world.learned()
     data = recording.load(dot_world.folder(), 1, audit.TRUE_STEPS + HORIZON)
     reader: Any = DotReader()
-    return Audit(task.model, data.world, reader, data.splits["train"]).run(dreams, 4, 0.0)
+    return Audit(task.model, data.world, reader, data.splits["train"]).run(12, 4, 0.0)
 
 
-def test_a_dream_that_is_right_is_right_at_every_horizon() -> None:
-    result = result_of()
+def test_a_dream_that_is_right_is_right_at_every_horizon(result: dict[str, Any]) -> None:
     assert result["usable_horizon"] == 5 and result["dreams"] == 12
     for summary in result["objects"]["dream"].values():
         assert summary["dot"]["median_px"] == 0 and summary["dot"]["vanished"] == 0 == summary["dot"]["doubled"]
@@ -42,8 +44,7 @@ def test_a_dream_that_is_right_is_right_at_every_horizon() -> None:
     assert result["rewards"]["told"] == 1 and result["rewards"]["false_per_1000"] == 0
 
 
-def test_the_controls_are_worse_than_the_dream() -> None:
-    result = result_of()
+def test_the_controls_are_worse_than_the_dream(result: dict[str, Any]) -> None:
     for control in ("last frame repeated", "shuffled actions"):
         assert result["objects"][control]["5"]["dot"]["median_px"] > 4, control
         assert result["wrong_pixels"][control]["5"] > 10
