@@ -18,9 +18,11 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from gymnasium.vector.utils import batch_space
 from torch import Tensor
 
-from agents.perception.dreams import END, MAX_STEPS, dream_of
+from agents.perception.dreams import END, dream_of
 from rl_gen_lab.cli.settings import DeviceConfig
 from rl_gen_lab.generators.world_models.latents import LatentDream, State
+
+MAX_STEPS = 400  # of a dream: it goes wrong little by little, and the next begins from true frames
 
 
 @functools.lru_cache(maxsize=4)
