@@ -10,6 +10,7 @@ correlation). Agents that were trained outside, on `--observe dream:RUN`, are pl
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,12 @@ import numpy as np
 import tyro
 from annotated_types import Interval
 
+from agents.reports.outside import rank_correlation
 from agents.reports.provenance import provenance_of_command
 from agents.reports.store import upsert
 from agents.training.cli import cli, command
 from agents.training.config import Episodes
-from agents.training.environments import task_fingerprint
+from agents.training.environments import make_vec, task_fingerprint
 from agents.training.evaluate import Evaluation, evaluate
 from agents.training.load import load_policy
 from envs.config import EnvConfig
@@ -35,7 +37,7 @@ from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.folder import RunFolder
 
 Row = dict[str, Any]
-LEAST_RANKED = 3  # agents whose order says something
+MEASURED_ENVS, MEASURED_STEPS = 256, 50  # of the speed of dreams
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ def measure(config: Config) -> Iterator[Row]:
             "return_outside": f"{np.mean(outside.returns):.2f}",
             "std_outside": f"{np.std(outside.returns):.2f}",
             "episodes": config.episodes,
+            "imagined_steps_per_cpu_second": round(imagined_steps_per_cpu_second(source)),
             "sticky": config.sticky,
             "game": game,
             "seed": config.seed,
@@ -107,6 +110,19 @@ def measure(config: Config) -> Iterator[Row]:
             "run": run.path.resolve().name,
             "dream_run": Path(source).resolve().name,
         } | provenance_of_command("agents.outside")
+
+
+def imagined_steps_per_cpu_second(source: str) -> float:
+    """Measure how many steps a second of processor time dreams, of `MEASURED_ENVS` dreams side by side."""
+    vec = make_vec(f"dream:{source}", MEASURED_ENVS, EnvConfig(), seed=0)
+    actions = np.zeros(MEASURED_ENVS, np.int64)
+    vec.step(actions)
+    began = time.process_time()
+    for _ in range(MEASURED_STEPS):
+        vec.step(actions)
+    seconds = time.process_time() - began
+    vec.close()
+    return MEASURED_ENVS * MEASURED_STEPS / seconds
 
 
 def _play(config: Config, run: RunFolder, env: str, world: EnvConfig, where: str) -> Evaluation:
@@ -125,17 +141,6 @@ def _play(config: Config, run: RunFolder, env: str, world: EnvConfig, where: str
             on_episode=lambda done: display.update(done, ""),
             begin=policy.begin,
         )
-
-
-def rank_correlation(one: list[float], other: list[float]) -> float:
-    """Return Spearman's rank correlation; equal values share their mean rank. NaN where all values of one are equal."""
-    if len(set(one)) == 1 or len(set(other)) == 1:
-        return float("nan")
-    return float(np.corrcoef(_ranks(np.asarray(one)), _ranks(np.asarray(other)))[0, 1])
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    return np.array([(values < value).sum() + ((values == value).sum() - 1) / 2 for value in values])
 
 
 @command

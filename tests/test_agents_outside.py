@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import csv
-import math
 from pathlib import Path
 
 import latent_runs
 import pytest
 
 from agents import outside, ppo
-from agents.outside import rank_correlation
 
 DREAM = f"dream:{latent_runs.dream_run('vq-vae').path}"
 WORDS = ["--num-envs", "2", "--rollout-steps", "8", "--minibatch-size", "16", "--wandb.mode", "disabled"]
@@ -36,11 +34,3 @@ def test_an_agent_without_dreams_is_refused(tmp_path: Path, capsys: pytest.Captu
     with pytest.raises(SystemExit):
         outside.main([run, "--results-dir", str(tmp_path)])
     assert "was not trained in dreams" in capsys.readouterr().err
-
-
-def test_ranks_are_compared_by_spearman() -> None:
-    assert rank_correlation([1, 2, 3], [10, 20, 300]) == pytest.approx(1)
-    assert rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
-    assert rank_correlation([1, 2, 3, 4], [2, 1, 4, 3]) == pytest.approx(0.6)
-    assert rank_correlation([1, 1, 2], [1, 2, 3]) == pytest.approx(math.sqrt(3) / 2)
-    assert math.isnan(rank_correlation([1, 1, 1], [1, 2, 3]))
