@@ -66,30 +66,16 @@ class Config(Ranged):
             raise ConfigError("name run folders of agents that were trained in dreams")
 
 
-def dream_run_of(run: RunFolder) -> str:
-    """Return the run in whose dreams an agent lives. Raises: ConfigError for another agent."""
-    saved = run.read_config()["config"]
-    for name in (str(saved.get("env", "")), str(saved.get("world", {}).get("observe", ""))):
-        if name.startswith("dream:"):
-            return name.partition(":")[2]
-    raise ConfigError(f"{run} was not trained in dreams, nor on --observe dream:RUN")
-
-
 def measure(config: Config) -> Iterator[Row]:
     """Play every agent inside and outside and yield its row."""
-    from agents.perception.dreams import dream_of  # here, so that --help needs no torch
+    from agents.perception.dream_agents import dream_run_of, game_of  # here, so that --help needs no torch
+    from agents.perception.dreams import dream_of
 
     for path in config.runs:
         run = RunFolder.open(path)
         saved, source = run.read_config(), dream_run_of(run)
+        game, world = game_of(run, config.sticky, config.max_steps)
         dream = dream_of(Path(source))
-        game, skip = dream.world.task.partition(" ")[0], dream.world.frame_skip
-        world = EnvConfig(
-            observe=f"dream:{source}",
-            sticky=config.sticky,
-            frame_skip=skip,
-            max_episode_frames=min(config.max_steps * skip, 10**9),
-        )
         inside = _play(config, run, f"dream:{source}", EnvConfig(), "inside")
         outside = _play(config, run, game, world, "outside")
         yield {

@@ -43,14 +43,9 @@ from rl_gen_lab.cli.settings import Few, Ranged, Seed, Share
 from rl_gen_lab.runs.folder import RunFolder
 
 RUNS = Path("runs")
-OF_SCENES = (
-    "frames",
-    "every",
-    "interventions",
-    "random_episodes",
-    "history",
-    "transitions",
-)  # settings that only --scenes uses
+OUTSIDE_STEPS = 27_000  # of a game in which an agent of dreams is tried
+# settings that only --scenes uses
+OF_SCENES = ("frames", "every", "interventions", "random_episodes", "history", "transitions")
 
 
 @dataclass(frozen=True)
@@ -71,6 +66,8 @@ class Config(Ranged):
     stochastic: bool = False
     # Take the most probable actions.
     greedy: bool = False
+    # Play an agent of dreams in the game that its dreams are of, which never repeats actions by itself.
+    outside: bool = False
     # Record a video, or play in a window.
     render: Literal["video", "human"] = "video"
     # Agent steps in the video or window, at most.
@@ -154,7 +151,14 @@ class Play:
         epsilon = evaluation_of(run).epsilon if config.epsilon is None else config.epsilon
         print(f"task {saved['fingerprint']['hash']}: {saved['fingerprint']['text']}")
         env = names.resolve(str(saved["config"].get("env", saved["env_id"])))  # registers a dream
-        return cls(run, env, world_of(run), policy, epsilon, f"{saved['exp_name']} ({config.which})")
+        world = world_of(run)
+        if config.outside:
+            from agents.perception.dream_agents import game_of  # here, so that --help needs no torch
+
+            game, world = game_of(run, 0.0, OUTSIDE_STEPS)
+            env = names.resolve(game)
+            print(f"outside: {env}, seen as in the agent's dreams")
+        return cls(run, env, world, policy, epsilon, f"{saved['exp_name']} ({config.which})")
 
     def evaluate(self, episodes: int, seed: int) -> None:
         """Score the agent, and print its returns. Raises: EnvStepError."""
