@@ -29,6 +29,8 @@ from rl_gen_lab.runs.folder import RunFolder
 if TYPE_CHECKING:
     from agents.perception.twin import Twin
 
+MOST_STEPS = 27_000  # of a game
+
 
 @dataclass(frozen=True)
 class Config(Ranged):
@@ -65,6 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     """Serve the page until Ctrl-C."""
     config = parse_flags(Config, argv, description=__doc__)
 
+    from agents.perception.dream_agents import game_of
     from agents.perception.dream_page import HOST, Player, Session, make_server
     from agents.perception.twin import FRAMES_PER_SECOND, READ_FRAMES, Twin
     from agents.training.load import load_policy, world_of
@@ -75,6 +78,8 @@ def main(argv: list[str] | None = None) -> None:
     if config.agent is not None:
         agent = RunFolder.open(config.agent)
         policy, world = load_policy(agent, "best"), world_of(agent)
+        if str(agent.read_config()["config"].get("env", "")).startswith("dream:"):
+            _, world = game_of(agent, 0.0, MOST_STEPS)
 
         def player(obs: np.ndarray, first: bool) -> int:
             return int(policy.choose(obs[None], np.array([first]))[0][0])
