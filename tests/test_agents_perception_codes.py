@@ -14,24 +14,26 @@ from envs.ground_truth.emulator import rgb_image
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.training.load import load_dream
 
-DREAM = f"dream:{latent_runs.dream_run('vq-vae').path}"
+
+def dream() -> str:
+    return f"dream:{latent_runs.dream_run('vq-vae').path}"
 
 
 def test_what_a_policy_sees_outside_is_what_it_sees_in_dreams() -> None:
-    dream = load_dream(latent_runs.dream_run("vq-vae").path)
-    env = environments.make_env("Pong", EnvConfig(observe=DREAM, sticky=0.0))
+    saved = load_dream(latent_runs.dream_run("vq-vae").path)
+    env = environments.make_env("Pong", EnvConfig(observe=dream(), sticky=0.0))
     obs, _ = env.reset(seed=0)
     images, actions, seen = [rgb_image(env)], [2, 3, 3, 0], [obs]
     for action in actions:
         seen.append(env.step(action)[0])
         images.append(rgb_image(env))
-    palette = dream.model.world_palette  # type: ignore[attr-defined]
+    palette = saved.model.world_palette  # type: ignore[attr-defined]
     frames = palette.index(torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())).to(torch.uint8)
-    executed = torch.tensor(actions)[:, None].expand(-1, dream.world.frame_skip)
+    executed = torch.tensor(actions)[:, None].expand(-1, saved.world.frame_skip)
     for steps in range(5):
         with torch.no_grad():
-            state = dream.model.begin(frames[None, : steps + 1], executed[None, :steps])
-            assert np.allclose(dream.model.seen(state)[0].numpy(), seen[steps], atol=1e-5)  # type: ignore[attr-defined]
+            state = saved.model.begin(frames[None, : steps + 1], executed[None, :steps])
+            assert np.allclose(saved.model.seen(state)[0].numpy(), seen[steps], atol=1e-5)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("model", ["vae", "vq-vae"])
@@ -48,7 +50,7 @@ def test_codes_of_the_last_frames_are_stacked(model: str) -> None:
 
 
 def test_images_of_another_size_are_refused() -> None:
-    env = environments.make_env("ALE/SpaceInvaders-v5", EnvConfig(observe=DREAM))
+    env = environments.make_env("ALE/SpaceInvaders-v5", EnvConfig(observe=dream()))
     wrapper: object = env
     while not isinstance(wrapper, CodeObservation):
         wrapper = wrapper.env  # type: ignore[attr-defined]

@@ -18,8 +18,6 @@ from envs.config import EnvConfig
 from rl_gen_lab.generators.world_models.interfaces import painted
 from rl_gen_lab.training.load import load_dream
 
-RUN = f"dream:{latent_runs.dream_run('pixels').path}"
-
 
 def made() -> gym.Env[np.ndarray, np.int64]:
     env_id = register(str(latent_runs.dream_run("pixels").path))
@@ -70,8 +68,9 @@ class _Spied:
         self.model, self.imagine = model, imagine
 
 
-@pytest.mark.parametrize("name", [RUN, f"dream:{latent_runs.dream_run('vq-vae').path}"])
-def test_vector_environments_of_all_commands_run_dreams(name: str) -> None:
+@pytest.mark.parametrize("model", ["pixels", "vq-vae"])
+def test_vector_environments_of_all_commands_run_dreams(model: str) -> None:
+    name = f"dream:{latent_runs.dream_run(model).path}"
     vec = environments.make_vec(name, 2, EnvConfig(), seed=1)
     obs, _ = vec.reset(seed=1)
     again, _ = environments.make_vec(name, 2, EnvConfig()).reset(seed=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import gymnasium as gym
 import latent_runs
@@ -15,17 +16,19 @@ from gymnasium.vector import AutoresetMode
 from agents.perception.dreams import register
 from agents.perception.latent_dreams import LatentDreamVectorEnv, beginnings_of
 
-PATH = latent_runs.dream_run("vq-vae").path
+
+def path() -> Path:
+    return latent_runs.dream_run("vq-vae").path
 
 
 def made(**settings: object) -> LatentDreamVectorEnv:
-    return LatentDreamVectorEnv(str(PATH), 3, **settings)  # type: ignore[arg-type]
+    return LatentDreamVectorEnv(str(path()), 3, **settings)  # type: ignore[arg-type]
 
 
 def test_a_single_one_passes_gymnasiums_checks() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        check_env(gym.make(register(str(PATH)), render_mode="rgb_array").unwrapped, skip_render_check=False)
+        check_env(gym.make(register(str(path())), render_mode="rgb_array").unwrapped, skip_render_check=False)
 
 
 def test_each_row_is_what_the_model_says_of_it_alone() -> None:
@@ -50,7 +53,7 @@ def test_a_dream_that_is_over_begins_again(mode: AutoresetMode) -> None:
     vec.step(actions)
     last, _, terminated, truncated, info = vec.step(actions)
     assert truncated.all() and not terminated.any()
-    states, _ = beginnings_of(PATH)
+    states, _ = beginnings_of(path())
     fresh = vec.model.seen(states).numpy()
     if mode == AutoresetMode.SAME_STEP:
         assert info["_final_obs"].all() and not np.array_equal(info["final_obs"][0], last[0])
