@@ -39,7 +39,7 @@ def test_training_that_does_not_fit_is_refused_before_the_run_folder(
     free(monkeypatch, 5 * 10**8)
     wide = SegmentConfig(choices=BackboneConfig(width=1_024, stages=1, depth=1))
     with monkeypatch.context() as patch:
-        patch.setattr(training_run, "TASKS", {})  # refused before anything is built
+        patch.setattr(training_run, "make_task", None)  # refused before anything is built
         with pytest.raises(ConfigError, match=r"on 64 images at a time takes, .* GB free: use a smaller --batch-size"):
             training_run.train(replace(base, task="segment", segment=wide, batch_size=64))
     free(monkeypatch, 50 * 10**6)
