@@ -20,7 +20,9 @@ def test_settings_that_cannot_be_are_refused_by_name(wrong: dict[str, Any]) -> N
 
 
 def test_observations_of_an_unknown_kind_are_refused() -> None:
-    with pytest.raises(ValueError, match="pixels, objects, detector:RUN, segment:RUN, vae:RUN, dream:RUN, not 'detector'"):
+    with pytest.raises(
+        ValueError, match="pixels, objects, detector:RUN, segment:RUN, vae:RUN, dream:RUN, not 'detector'"
+    ):
         EnvConfig(observe="detector")
     with pytest.raises(ValueError, match="not 'ears:runs'"):
         EnvConfig(observe="ears:runs")
