@@ -29,8 +29,6 @@ from rl_gen_lab.runs.folder import RunFolder
 if TYPE_CHECKING:
     from agents.perception.twin import Twin
 
-MOST_STEPS = 27_000  # of a game
-
 
 @dataclass(frozen=True)
 class Config(Ranged):
@@ -79,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
         agent = RunFolder.open(config.agent)
         policy, world = load_policy(agent, "best"), world_of(agent)
         if str(agent.read_config()["config"].get("env", "")).startswith("dream:"):
-            _, world = game_of(agent, 0.0, MOST_STEPS)
+            _, world = game_of(agent, 0.0)
 
         def player(obs: np.ndarray, first: bool) -> int:
             return int(policy.choose(obs[None], np.array([first]))[0][0])

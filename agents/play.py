@@ -43,7 +43,6 @@ from rl_gen_lab.cli.settings import Few, Ranged, Seed, Share
 from rl_gen_lab.runs.folder import RunFolder
 
 RUNS = Path("runs")
-OUTSIDE_STEPS = 27_000  # of a game in which an agent of dreams is tried
 # settings that only --scenes uses
 OF_SCENES = ("frames", "every", "interventions", "random_episodes", "history", "transitions")
 
@@ -155,7 +154,7 @@ class Play:
         if config.outside:
             from agents.perception.dream_agents import game_of  # here, so that --help needs no torch
 
-            game, world = game_of(run, 0.0, OUTSIDE_STEPS)
+            game, world = game_of(run, 0.0)
             env = names.resolve(game)
             print(f"outside: {env}, seen as in the agent's dreams")
         return cls(run, env, world, policy, epsilon, f"{saved['exp_name']} ({config.which})")

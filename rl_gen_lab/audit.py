@@ -65,7 +65,7 @@ def measure(config: Config, dream: Dream, recording: Recording) -> dict[str, Any
     palette = Palette(dream.world.colors)
     frames = labeled_frames(images.splits["train"], palette)
     reader = ObjectReader(frames, len(palette), images.categories)
-    audit = Audit(dream.model, dream.world, reader, recording.splits[config.split])
+    audit = Audit(dream.model, reader, recording.splits[config.split])
     with ProgressDisplay("comparing", config.dreams, "dreams") as display:
         return audit.run(config.dreams, config.batch, config.temperature, lambda done: display.update(done, ""))
 

@@ -33,7 +33,7 @@ def result(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     task, _ = dot_world.learned()
     data = recording.load(dot_world.folder(), 1, audit.TRUE_STEPS + HORIZON)
     reader: Any = DotReader()
-    return Audit(task.model, data.world, reader, data.splits["train"]).run(12, 4, 0.0)
+    return Audit(task.model, reader, data.splits["train"]).run(12, 4, 0.0)
 
 
 def test_a_dream_that_is_right_is_right_at_every_horizon(result: dict[str, Any]) -> None:

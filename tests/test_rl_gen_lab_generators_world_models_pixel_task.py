@@ -82,7 +82,7 @@ def test_going_on_from_true_frames_hides_what_a_dream_gets_wrong() -> None:
     mistaken[:, 0] = (mistaken[:, 0] + 1) % len(dot_world.MOVES)
     frames, _, _ = rolled_out(windows, mistaken)
     assert share_right(frames, windows.frames[:, 1:]) < 0.2
-    given = Windows(windows.frames, mistaken, windows.rewards, windows.ends, windows.slots)
+    given = Windows(windows.frames, mistaken, windows.rewards, windows.ends)
     prediction, target, _ = task._frame_nats(given)
     right = (task.model.draw(prediction.logits) == target).flatten(1).all(1).unflatten(0, (-1, CONFIG.steps))
     assert right[:, 1:].all() and not right[:, 0].any()

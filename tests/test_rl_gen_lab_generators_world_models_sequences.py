@@ -31,7 +31,6 @@ def test_windows_cover_an_episode_once() -> None:
     windows = split.windows([0, 1, 2])
     assert windows.frames[:, :, 0, 0].tolist() == [[0, 0, 1, 2, 3, 4], [3, 4, 5, 6, 7, 8], [0, 0, 1, 2, 3, 4]]
     assert windows.executed[..., 0].tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [0, 1, 2, 3]]
-    assert windows.slots[0, :, 0].tolist() == [0, 0, 1, 2, 3, 4]
 
 
 def test_a_later_beginning_stays_within_the_episode() -> None:

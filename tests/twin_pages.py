@@ -27,6 +27,7 @@ def written(file: Path, frames: list[np.ndarray]) -> None:
 @contextmanager
 def served(videos: Path) -> Iterator[str]:
     """Serve the page; an agent that always takes action 3 can play."""
+    twin().new_game()  # whatever other tests did with it
     server = make_server(Session(twin(), lambda obs, first: 3, videos, written), 0)
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

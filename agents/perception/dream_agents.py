@@ -9,7 +9,8 @@ from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.runs.folder import RunFolder
 
-MOST_FRAMES = 10**9  # of a game
+MOST_FRAMES = 10**9  # of a game, as settings allow
+MOST_STEPS = 27_000  # of a game, half an hour at four frames a step
 
 
 def dream_run_of(run: RunFolder) -> str:
@@ -21,7 +22,7 @@ def dream_run_of(run: RunFolder) -> str:
     raise ConfigError(f"{run} was not trained in dreams, nor on --observe dream:RUN")
 
 
-def game_of(run: RunFolder, sticky: float, max_steps: int) -> tuple[str, EnvConfig]:
+def game_of(run: RunFolder, sticky: float, max_steps: int = MOST_STEPS) -> tuple[str, EnvConfig]:
     """Return the game of an agent's dreams, and the settings under which it looks alike.
 
     sticky: probability that a frame repeats the action before; max_steps: agent steps after which a game is cut off.

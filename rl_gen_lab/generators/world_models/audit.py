@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rl_gen_lab.generators.world_models.interfaces import Imagined, World, WorldModel
+from rl_gen_lab.generators.world_models.interfaces import Imagined, WorldModel
 from rl_gen_lab.generators.world_models.reading import ObjectReader
 from rl_gen_lab.generators.world_models.sequences import SequenceSplit, Windows
 
@@ -70,9 +70,9 @@ class Errors:
 class Audit:
     """Compares dreams of one model with what happened, in windows of `TRUE_STEPS` + horizon steps."""
 
-    def __init__(self, model: WorldModel, world: World, reader: ObjectReader, split: SequenceSplit) -> None:
+    def __init__(self, model: WorldModel, reader: ObjectReader, split: SequenceSplit) -> None:
         """split: windows of held-out episodes."""
-        self.model, self.world, self.reader, self.split = model, world, reader, split
+        self.model, self.reader, self.split = model, reader, split
         self.horizons = [horizon for horizon in HORIZONS if horizon <= split.steps - TRUE_STEPS]
         # where no object ever is, but not always the same: what the game writes, such as the score
         self.writing = ~reader.covered & (reader.free.sum(0) > 1)

@@ -22,7 +22,6 @@ from rl_gen_lab.generators.world_models.patches import PIXELS, from_patches, gri
 from rl_gen_lab.generators.world_models.sampling import drawn
 
 COPY_BONUS = 4.0  # at first, for the present color of a pixel [nats]
-NEVER_SEEN = 0.1  # counts of a color that a pixel never has in the training frames
 MEMORY_CHANNELS = 16  # of the coarsest map, as the memory reads and writes it
 
 
@@ -204,7 +203,7 @@ class PixelDream(nn.Module):
         patches = to_patches(torch.cat((first, frames), 1), self.grid)
         if executed.shape[1]:
             steps = self.config.context - 1 + executed.shape[1]
-            memory = self(patches[:, -1 - steps : -1], executed)[1]
+            memory = self.remember(patches[:, -1 - steps : -1], executed)[1]
         else:
             memory = torch.zeros(len(frames), self.config.memory, device=frames.device)
         return State(patches[:, -self.config.context :], memory)

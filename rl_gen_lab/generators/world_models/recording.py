@@ -35,7 +35,6 @@ class Recording:
     path: Path
     world: World
     splits: dict[str, SequenceSplit]
-    slot_names: tuple[str, ...]
     frequencies: Tensor
 
     @property
@@ -109,7 +108,7 @@ def _recording(data: Transitions, context: int, steps: int, world: World, number
         name: SequenceSplit(name, [_trimmed(e, numbers[e.frames.int()], other) for e in part], context, steps)
         for name, part in data.splits.items()
     }
-    return Recording(data.path, world, splits, data.slot_names, _frequencies(splits["train"], other + 1, world.size))
+    return Recording(data.path, world, splits, _frequencies(splits["train"], other + 1, world.size))
 
 
 def _refuse_other(data: Transitions, known: World) -> None:

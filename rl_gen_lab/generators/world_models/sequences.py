@@ -21,14 +21,13 @@ class Windows:
 
     frames: (B, C + T, H, W) uint8, numbers of colors; frame C - 1 + t is shown before step t, frame C + t after it.
     executed: (B, T, F) int64, the actions in the frames of each step, -1 after the end. rewards: (B, T) float32; ends:
-    (B, T) bool, the game was over after the step; slots: (B, C + T, S) float32, true positions and scores.
+    (B, T) bool, the game was over after the step.
     """
 
     frames: Tensor
     executed: Tensor
     rewards: Tensor
     ends: Tensor
-    slots: Tensor
 
     def to(self, device: torch.device) -> Windows:
         """Return the same on a device."""
@@ -81,7 +80,6 @@ class SequenceSplit:
             episode.executed[steps],
             episode.rewards[steps],
             episode.terminated[steps],
-            episode.slots[shown],
         )
 
 
