@@ -8,7 +8,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-EXTRAS := lab,sb3,dashboard,dev
+EXTRAS := lab,sb3,onnx,dashboard,dev
 # Versions of extras that make does not install, for constraints.txt.
 OPTIONAL := minigrid==3.2.0 mujoco==3.15.0
 PYTHON ?=
@@ -21,7 +21,7 @@ WHOLE := -n $(JOBS) --durations=20
 QUICK := -m "not slow"
 # The commit that `make same-weights` compares with.
 BASE ?= HEAD
-.PHONY: help setup cartpole pong results check test format-check lint types unit same-weights format lock clean
+.PHONY: help setup cartpole pong play results check test format-check lint types unit same-weights format lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -57,6 +57,9 @@ cartpole: $(READY) ## train our DQN on CartPole: the first success, within two m
 
 pong: $(READY) ## train our DQN on Pong from pixels, watched in Weights & Biases
 	$(BIN)/python -m agents.dqn --env Pong $(ARGS)
+
+play: $(READY) ## watch a packed policy of ours win at Pong: score, and a film with its action values
+	$(BIN)/python -m agents.play models/pong.rlz --episodes 1 $(ARGS)
 
 results: $(READY) ## make tables and figures of README.md and docs/ anew from results/*.csv
 	$(BIN)/python -m agents.results $(ARGS)

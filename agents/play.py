@@ -3,6 +3,7 @@
     python -m agents.play                                        # the newest run in runs/
     python -m agents.play runs/dqn__Pong__1__20260101-120000
     python -m agents.play --render human                         # in a window, where there is a screen
+    python -m agents.play models/pong.rlz                        # a packed policy, see agents.compress
 
 Writes videos/play.mp4 and videos/play.gif into the run folder. A captioner comments on the game, in
 videos/captioned.mp4 and .gif, its words below and a glow where it looks:
@@ -40,9 +41,12 @@ from rl_gen_lab.cli.errors import ConfigError, UserError
 from rl_gen_lab.cli.lazy import torch
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import Few, Ranged, Seed, Share
+from rl_gen_lab.cli.shell import short
+from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.folder import RunFolder
 
 RUNS = Path("runs")
+PACKED = ".rlz"
 # settings that only --scenes uses
 OF_SCENES = ("frames", "every", "interventions", "random_episodes", "history", "transitions")
 
@@ -51,7 +55,7 @@ OF_SCENES = ("frames", "every", "interventions", "random_episodes", "history", "
 class Config(Ranged):
     """Settings of a recorded play: agent, episodes and outputs."""
 
-    # Run folder of a trained agent (None: the newest in runs/).
+    # Run folder of a trained agent, or a packed policy, FILE.rlz (None: the newest run in runs/).
     run: Annotated[Path | None, tyro.conf.Positional] = None
     # The best agent by evaluation, or the last.
     which: Literal["best", "last"] = "best"
@@ -129,9 +133,10 @@ def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who
 
 @dataclass(frozen=True)
 class Play:
-    """What is played: the run, its environment, and the agent with the rules it acts by."""
+    """What is played: the agent with the rules it acts by, its environment, and the folder of its videos."""
 
-    run: RunFolder
+    source: str
+    videos: Path
     env: str
     world: EnvConfig
     policy: Policy
@@ -140,7 +145,9 @@ class Play:
 
     @classmethod
     def of(cls, config: Config) -> Play:
-        """Read the agent of a run folder. Raises: CheckpointError, ConfigError."""
+        """Read the agent of a run folder or a packed file. Raises: CheckpointError, ConfigError."""
+        if config.run is not None and config.run.suffix == PACKED:
+            return cls._of_file(config.run, config)
         run = newest_run(RUNS, config.which) if config.run is None else RunFolder.open(config.run)
         if config.run is None:
             print(f"playing the newest run, {run}")
@@ -157,7 +164,21 @@ class Play:
             game, world = game_of(run, 0.0)
             env = names.resolve(game)
             print(f"outside: {env}, seen as in the agent's dreams")
-        return cls(run, env, world, policy, epsilon, f"{saved['exp_name']} ({config.which})")
+        who = f"{saved['exp_name']} ({config.which})"
+        return cls(f"{run.path.name} ({config.which})", run.videos, env, world, policy, epsilon, who)
+
+    @classmethod
+    def _of_file(cls, path: Path, config: Config) -> Play:
+        from agents.compression.policy_file import PackedPolicy  # here, so that --help needs no torch
+
+        if config.outside or config.stochastic or config.which != "best":
+            raise ConfigError("a packed file has one policy, a greedy one: leave out --outside, --stochastic, --which")
+        packed = PackedPolicy.read(path)
+        task = packed.packed.header["task"]
+        print(f"task {task.get('hash', '')}: {packed.env}, by {packed.size_bytes:,} bytes")
+        epsilon = packed.epsilon if config.epsilon is None else config.epsilon
+        videos = RUNS / f"packed_{path.stem}"
+        return cls(path.name, videos, packed.env, packed.world, packed.policy, epsilon, path.name)
 
     def evaluate(self, episodes: int, seed: int) -> None:
         """Score the agent, and print its returns. Raises: EnvStepError."""
@@ -203,11 +224,12 @@ class Play:
         except (UserError, UnknownEnvError) as error:
             print(no_video(error))
             return
-        video = self.run.videos / ("play.mp4" if overlay is None else "captioned.mp4")
+        with save_errors(self.videos):
+            self.videos.mkdir(parents=True, exist_ok=True)
+        video = self.videos / ("play.mp4" if overlay is None else "captioned.mp4")
         write_mp4(video, recorded.frames)
         write_gif(video.with_suffix(".gif"), recorded.frames)
-        files = map(self.run.shown, (video, video.with_suffix(".gif")))
-        print(f"{in_words(recorded)}: {' and '.join(files)}")
+        print(f"{in_words(recorded)}: {short(video)} and {short(video.with_suffix('.gif'))}")
 
     def watch(self, seed: int, max_steps: int) -> None:
         """Play an episode in a window. Raises: ConfigError for an environment without one, EnvStepError."""
@@ -232,7 +254,13 @@ def main(argv: list[str] | None = None) -> None:
         open_screen()
     play = Play.of(config)
     if config.scenes is not None:
-        write_scenes(config, play.env, play.world, play.policy, f"{play.run.path.name} ({config.which})")
+        write_scenes(
+            config,
+            play.env,
+            play.world,
+            play.policy,
+            play.source,
+        )
         return
     overlay = None
     if config.captioner is not None:

@@ -4,6 +4,7 @@
     python -m agents.results --record vision --what "Pong, 5,000 frames" runs/RUN
     python -m agents.results --record generator_files --what "32 numbers" runs/RUN
     python -m agents.results --record audits --what "a world of pixels" runs/RUN
+    python -m agents.results --record compression --what "three bits" runs/RUN
     python -m agents.results            # write tables and figures of README.md and the pages of docs/
     python -m agents.results --check    # exit code 1 when a table or a figure does not agree with the CSVs
 
@@ -21,7 +22,7 @@ from pathlib import Path
 
 import tyro
 
-from agents.reports import audits, benchmark, benchmark_figure, generator_files, recorded_runs, vision
+from agents.reports import audits, benchmark, benchmark_figure, compression, generator_files, recorded_runs, vision
 from agents.reports.documents import Document, stale_figures
 from agents.reports.run_record import load_run
 from agents.reports.store import ResultsError, Row
@@ -33,9 +34,13 @@ from rl_gen_lab.cli.wording import count
 from rl_gen_lab.runs.folder import RunFolder
 
 # Beside the folder of the CSVs; those that exist are written.
-DOCUMENTS = ("README.md", "docs/results.md", "docs/benchmark.md", "docs/generators.md", "docs/dreams.md")
+DOCUMENTS = (
+    "README.md",
+    *(f"docs/{page}.md" for page in ("results", "benchmark", "generators", "dreams", "compression")),
+)
 # Records that are not of a run's own result by name: of the files that `rl_gen_lab.codec
 # compare` measured, and of what `rl_gen_lab.audit` found.
+LEDGERS = ("compression", "compression_vision")  # what `compress` measured, a row for each stage
 OTHERS = {"generator_files": generator_files.row_of, "audits": audits.row_of}
 
 
@@ -82,6 +87,13 @@ def row_of(folder: Path, what: str, threshold: float | None, record: str = "") -
     return vision.row_of(run, what)
 
 
+def rows_of(folder: Path, options: Options) -> list[Row]:
+    """Return the rows of a run: one, or of a compression one for each stage. Raises: as `row_of`."""
+    if options.record in LEDGERS:
+        return compression.rows_of(RunFolder.open(folder), options.what)
+    return [row_of(folder, options.what, options.threshold, options.record or "")]
+
+
 def read_documents(options: Options) -> list[Document]:
     """Read the documents to be written. Raises: ResultsError when there are none, or one has an open marker."""
     root = Path(os.path.relpath(options.results_dir.resolve().parent))
@@ -98,10 +110,12 @@ def main(argv: list[str] | None = None) -> None:
     options = parse_flags(Options, argv, description=Options.__doc__)
     documents = read_documents(options)
     if options.record:
-        rows = [row_of(folder, options.what, options.threshold, options.record) for folder in options.runs]
+        rows = [row for folder in options.runs for row in rows_of(folder, options)]
         file = options.results_dir / f"{options.record}.csv"
         recorded_runs.record(file, rows)
         print(f"{file}: {count(len(rows), 'row')} written")
+        if options.record in LEDGERS:
+            print(f"{compression.write_figure(file)} drawn")
     rendered = [(document, *document.render()) for document in documents]
     benchmarks = list(dict.fromkeys(file for document in documents for file in document.benchmarks()))
     late_figures = stale_figures(benchmarks)

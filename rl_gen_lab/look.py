@@ -3,7 +3,8 @@
     python -m rl_gen_lab.look runs/detect_ssd__pong_5000_0__0__20260101-120000
     python -m rl_gen_lab.look runs/segment_unet__pong_5000_0__0__20260101-120000 --data datasets/breakout_5000_0
 
-They are written into the run folder, under pictures/. For a captioner they show its attention for each word.
+They are written into the run folder, under pictures/ (of a packed model, FILE.rlz: into FILE/pictures/). For a
+captioner they show its attention for each word.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 class Config(Ranged):
     """Draw the predictions of a vision model."""
 
-    # Run folder of a trained model.
+    # Run folder of a trained model, or a packed one, FILE.rlz.
     run: Annotated[Path, tyro.conf.Positional]
     # Folder of annotated images (None: the one of the training).
     data: Path | None = None
@@ -41,8 +42,11 @@ class Config(Ranged):
 def open_split(run: Path, folder: Path | None, split: str) -> Split:
     """Load images for the model of a run, by default from its own data. Raises: ConfigError, DataError."""
     from rl_gen_lab.data import dataset as data  # here, so that --help needs no torch
+    from rl_gen_lab.training.load import PACKED, read_model
 
-    metadata = RunFolder.open(run).read_config()
+    metadata = read_model(run)[0] if run.suffix == PACKED else RunFolder.open(run).read_config()
+    if folder is None and "data" not in metadata["config"]:
+        raise ConfigError("--data is missing: a packed file does not say where its images are")
     folder = folder or Path(metadata["config"]["data"])
     dataset = data.load(folder)
     size = list(dataset.splits[split].images.shape[2:])
@@ -59,12 +63,13 @@ def main(argv: list[str] | None = None) -> None:
     """Write the figures and print their files."""
     config = parse_flags(Config, argv, description=__doc__)
 
-    from rl_gen_lab.training.load import load_task
+    from rl_gen_lab.training.load import PACKED, load_task
     from rl_gen_lab.training.tasks import TASKS, draw_predictions
 
     task = load_task(config.run, *TASKS)
     split = open_split(config.run, config.data, config.split)
-    run = RunFolder.open(config.run)
+    packed = config.run.suffix == PACKED
+    run = RunFolder(config.run.with_suffix("")) if packed else RunFolder.open(config.run)
     for file, sentence in draw_predictions(task, split, config.pictures, run):
         print(f"{run.shown(file)}: {sentence}" if sentence else run.shown(file))
 

@@ -26,6 +26,7 @@ ROOMS: dict[str, set[str]] = {
     "experiments": {"training", "reports", "envs"},
     "reference": {"rl", "training", "envs"},
     "perception": {"rl", "training", "envs"},
+    "compression": {"rl", "training", "envs"},
     "analysis": {"rl", "training", "envs"},
 }
 # The imports against the arrows, on demand: `--world.observe detector:RUN` is a setting of every agent, and
@@ -37,7 +38,7 @@ ON_DEMAND = {
 }
 COMMANDS = (
     *("dqn", "ppo", "actor_critic", "reinforce", "sb3", "play", "compare", "benchmark", "results", "speed", "variance"),
-    *("observation", "truth", "dream", "outside"),
+    *("observation", "truth", "dream", "outside", "compress"),
 )
 # The one door to the run machinery: a reader of an agent goes no further, and only `main` goes through it.
 DOOR = "agents.training.launch"

@@ -68,10 +68,10 @@ def declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ("package", "extras"),
     [
-        ("rl_gen_lab", ("coders", "dashboard", "vision")),
+        ("rl_gen_lab", ("coders", "dashboard", "onnx", "vision")),
         ("envs", ("lab", "minigrid")),
         ("agents", ("lab", "sb3")),
-        ("tests", ("lab", "sb3", "dashboard", "dev")),
+        ("tests", ("lab", "sb3", "onnx", "dashboard", "dev")),
     ],
 )
 def test_everything_imported_is_declared(package: str, extras: tuple[str, ...]) -> None:

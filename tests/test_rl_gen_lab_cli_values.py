@@ -1,8 +1,10 @@
 """Settings as plain values: they survive JSON, and an error names its source."""
 
+import dataclasses
 import json
 import math
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from agent_settings import Config, World
@@ -35,3 +37,13 @@ def test_from_dict_names_the_source_of_an_error() -> None:
 def test_flat_keys_have_dots() -> None:
     flat = to_flat_dict(Config())
     assert flat["world.size"] == [84, 84] and flat["learning_rate"] == 1e-4 and "world" not in flat
+
+
+@dataclasses.dataclass(frozen=True)
+class Noted:
+    run: Annotated[Path | None, "positional"] = None
+
+
+@pytest.mark.parametrize("run", [None, Path("runs/RUN")])
+def test_an_optional_path_with_a_note_comes_back(run: Path | None) -> None:
+    assert from_dict(Noted, to_dict(Noted(run))) == Noted(run)

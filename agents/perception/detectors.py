@@ -22,8 +22,7 @@ from torch import Tensor
 from envs.ground_truth.objects import Detections
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.shell import typed_path
-from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.training.load import load_task, weights_digest
+from rl_gen_lab.training.load import load_task, read_model, weights_digest
 from rl_gen_lab.vision.detection.one_stage import OneStageTask
 from rl_gen_lab.vision.segmentation.task import SegmentationTask
 
@@ -74,8 +73,8 @@ def load_detector(model: str, source: str) -> NetworkDetector:
 def _load(model: str, source: str, weights: str) -> NetworkDetector:
     """Load a network once for all copies of an environment; weights: their digest, so that changed ones are loaded."""
     task_name, predict = MODELS[model]
-    about: dict[str, Any] = RunFolder.open(Path(source)).read_config()
     task = load_task(Path(source), task_name)
+    about, _ = read_model(Path(source))
     name = f"{model} {about['exp_name'].partition('_')[2]} {weights}"
     height, width = about["image_size"]
     return NetworkDetector(name, tuple(about["categories"]), (height, width), functools.partial(predict, task))

@@ -25,7 +25,8 @@ figcaption{font-size:13px;color:#555;overflow-wrap:anywhere}code{font-size:12px}
 """
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table as HTML, its text escaped."""
     head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
     body = ""
     for row in rows:
@@ -80,7 +81,7 @@ def write_page(comparison: Comparison, figure: Path, file: Path) -> None:
 <p class=muted>{html.escape(comparison.created)} · task {html.escape(str(task.get("text")))}
 · fingerprint <code>{html.escape(str(task.get("hash")))}</code></p>
 {_list(verdicts(comparison))}{notes}
-<h2>Scores</h2>{_table(*score_table(comparison))}
+<h2>Scores</h2>{table(*score_table(comparison))}
 <p class=muted>IQM: interquartile mean of all episodes of the final evaluations (of the agent that a run
 kept, on seeds not used before), returns unclipped. Intervals: percentile bootstrap; runs are resampled,
 then episodes within each drawn run; a single run can only be resampled over episodes. With fewer than
@@ -94,8 +95,8 @@ because it had solved the task keeps its last value); thin lines: single runs; b
 interval over runs (for one run: normal interval over the episodes of each point). Dotted: scores
 that the table times.</p>
 <h2>Agents playing</h2>{_videos(comparison)}
-<h2>Runs</h2>{_table(*run_table(comparison))}
-<h2>The task</h2>{_table(["field", "value"], fields)}
+<h2>Runs</h2>{table(*run_table(comparison))}
+<h2>The task</h2>{table(["field", "value"], fields)}
 <h2>Versions</h2>{_list(versions)}
 </body></html>
 """

@@ -14,16 +14,20 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from agents.rl.optimizers import backbones_of
 from agents.training.config import AgentConfig, TransferConfig
 from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.compression import numpy_network, packed_file
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.weights import load_network
 
+PACKED = ".rlz"
 PREFIXES = ("backbone.", "newest.backbone.")  # of an agent's network, of an ensemble's
 
 
@@ -66,18 +70,29 @@ def load_backbone(path: Path, network: nn.Module) -> dict[str, str]:
 def read_backbone(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Return the tensors of a pretrained backbone by their names within it, and where they came from.
 
-    path: a run folder, whose best agent is taken, or a safetensors file of a network with a `backbone`, or of a
-    backbone alone.
+    path: a run folder, whose best agent is taken, or a safetensors or packed file of a network with a `backbone`, or
+    of a backbone alone.
     The origin holds the file, the SHA-256 of its bytes and what was written into it (algo, env_id, fingerprint,
     global_step, return_mean). Raises: CheckpointError.
     """
-    file = path if path.suffix == ".safetensors" else _agent_of(RunFolder.open(path))
-    saved, metadata = load_weights(file)
+    file = path if path.suffix in (".safetensors", PACKED) else _agent_of(RunFolder.open(path))
+    saved, metadata = _read_packed(file) if file.suffix == PACKED else load_weights(file)
     own = {name.removeprefix(prefix): saved[name] for prefix in PREFIXES for name in saved if name.startswith(prefix)}
     digest = hashlib.sha256(file.read_bytes()).hexdigest()
     if not saved:
         raise CheckpointError(f"{file} holds no weights")
     return own or saved, {"file": str(file), "sha256": digest, **metadata}
+
+
+def _read_packed(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        data = file.read_bytes()
+        packed = packed_file.read(data, numpy_network.shapes_of)
+    except OSError as error:
+        raise CheckpointError(f"{file}: {error.strerror}") from error
+    except CheckpointError as error:
+        raise CheckpointError(f"{file}: {error}") from error
+    return {name: torch.from_numpy(np.array(value)) for name, value in packed.values().items()}, {}
 
 
 def _agent_of(run: RunFolder) -> Path:

@@ -1,7 +1,7 @@
 """Backbones by name: networks from observations to features, shared by agents and vision models.
 
-`build("nature", (4, 84, 84))` returns a module with `out_features`. Frames enter as uint8, channels first; the backbone
-scales them, nothing else does. The table holds text: only the family in use is imported. Sizes: `backbones/maps.py`.
+`build("nature", (4, 84, 84))`, or of layers written out, returns a module with `out_features`. Frames enter as uint8,
+channels first; the backbone scales them, nothing else does. Only the family in use is imported. Sizes: `maps.py`.
 """
 
 from __future__ import annotations
@@ -42,8 +42,7 @@ BACKBONES = FIXED | CONFIGURABLE
 def build(name: str, shape: Shape) -> nn.Module:
     """Make the backbone `name` in its default size, for observations of `shape`, (C, H, W) uint8 or (D,) float32.
 
-    "auto" is "small" for pixels, "tiny" where these are too few for it, and "mlp" for vectors.
-    Raises: ConfigError for an unknown name or a backbone that cannot read such observations.
+    "auto": "small" for pixels, "tiny" for few of them, "mlp" for vectors. Raises: ConfigError for what cannot be built.
     """
     network: nn.Module = constructor(name, shape)(shape)
     return network
@@ -53,6 +52,8 @@ def constructor(name: str, shape: Shape) -> Callable[..., Any]:
     """Import the class or function that makes the backbone `name`. Raises: ConfigError, as `build`."""
     if name == "auto":
         name = "mlp" if len(shape) == 1 else "tiny" if min(shape[1:]) < SMALLEST_FRAME else "small"
+    if "-" in name and len(shape) == 3:  # written as text, see described.py
+        return lambda shape: import_module(f"{__name__}.convolutional").Described(name, shape)
     if name not in BACKBONES:
         raise ConfigError(f"unknown backbone {name!r}; known: {', '.join(BACKBONES)}.{suggest(name, BACKBONES)}")
     reads_vectors = name.startswith("mlp")

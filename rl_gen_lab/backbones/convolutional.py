@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from rl_gen_lab.backbones.described import parse
 from rl_gen_lab.backbones.flops import Counts, checked, count
 from rl_gen_lab.cli.errors import ConfigError
 
@@ -174,6 +175,32 @@ class Tiny(Convolutional):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__(shape, conv_stack(shape, (16, 3, 1)), 128, {1: 1})
+
+
+class Described(Convolutional):
+    """A network written as text, as `described.parse` reads it: "8x8s4-8x4s2-p-32"."""
+
+    def __init__(self, text: str, shape: Shape) -> None:
+        """Raises: ConfigError for a text that cannot be read, or frames that are too small."""
+        description = parse(text)
+        description.map_shape(shape)
+        layers = description.convolutions
+        strides, stride = {}, 1
+        for index, (_, _, step) in enumerate(layers):
+            stride *= step
+            strides[2 * index + 1] = stride
+        super().__init__(shape, conv_stack(shape, *layers), description.units, strides)
+        self.profiles = description.profiles
+        if self.profiles:
+            self.fc = nn.Linear(description.features(shape), description.units)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """frames: (B, C, H, W) uint8 -> (B, units) float32; at least 0 after ReLU."""
+        if not self.profiles:
+            return super().forward(frames)
+        last = self.conv(frames)
+        assert self.fc is not None
+        return F.relu(self.fc(torch.cat([last.mean(3).flatten(1), last.mean(2).flatten(1)], 1)), inplace=True)
 
 
 class Residual(nn.Module):

@@ -107,7 +107,8 @@ def _as_type(value: Any, hint: Any, source: str, where: str) -> Any:
 
 
 def _union_members(hint: Any) -> tuple[Any, ...]:
-    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+    inner = get_args(hint)[0] if get_origin(hint) is Annotated else hint
+    return get_args(inner) if get_origin(inner) in (Union, types.UnionType) else (hint,)
 
 
 def _describe(hint: Any) -> str:

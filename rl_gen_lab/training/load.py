@@ -1,4 +1,4 @@
-"""A trained vision model from its run folder, ready to predict, without the images that it was trained on."""
+"""A trained vision model from its run folder or a packed file, without the images that it was trained on."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from rl_gen_lab.cli.errors import CheckpointError
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.saved import from_saved
+from rl_gen_lab.compression import packed_file, stages
+from rl_gen_lab.compression.packed_file import Packed
 from rl_gen_lab.data.dataset import Dataset, ObjectSizes, Split
 from rl_gen_lab.data.labels import SPLITS, ImageAnnotation, ObjectAnnotation
 from rl_gen_lab.generators.world_models import starts
@@ -25,6 +28,10 @@ from rl_gen_lab.training.config import Config
 from rl_gen_lab.training.task import Task
 from rl_gen_lab.training.tasks import TASKS
 
+PACKED = ".rlz"  # suffix of packed files
+# what a packed file keeps of config.json, to build the network
+KEPT = ("exp_name", "image_size", "categories", "vocabulary", "sizes", "grammar", "colors")
+
 
 def task_of(run: RunFolder) -> str:
     """Return the task of a run, e.g. "detect"; "" for a run of something else. Raises: CheckpointError."""
@@ -32,28 +39,68 @@ def task_of(run: RunFolder) -> str:
     return str(config.get("task", "")) if isinstance(config, dict) else ""
 
 
-def load_task(path: Path, *tasks: str) -> Task:
-    """Load the best model of a run folder, on the CPU. tasks: those allowed.
+def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what is kept with a model beside its weights, and its best weights: of a run folder or a packed file.
 
-    Raises: CheckpointError for a folder without such a model.
+    Raises: CheckpointError.
     """
+    if path.suffix == PACKED:
+        try:
+            return unpack(packed_file.read(path.read_bytes()))
+        except OSError as error:
+            raise CheckpointError(f"{path}: {error.strerror}") from error
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from error
     run = RunFolder.open(path)
-    name, metadata = task_of(run), run.read_config()
-    if name not in tasks:
-        what = f"a run of {name or metadata.get('exp_name')!r}"
-        raise CheckpointError(f"{path} is {what}, not of {' or '.join(map(repr, tasks))}")
+    metadata = run.read_config()
+    weights, _ = load_weights(run.checkpoints / "best.safetensors")
+    return metadata, weights
+
+
+def unpack(packed: Packed) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what a packed file keeps beside its weights, and these. Raises: CheckpointError."""
+    metadata = packed.header.get("run")
+    if not isinstance(metadata, dict) or not isinstance(metadata.get("config"), dict):
+        raise CheckpointError("the packed file holds no vision model and no generator")
+    return metadata, {name: torch.from_numpy(np.array(value)) for name, value in packed.values().items()}
+
+
+def load_task(path: Path, *tasks: str) -> Task:
+    """Load the best model of a run folder, or the model of a packed file, on the CPU. tasks: those allowed.
+
+    Raises: CheckpointError for a folder or a file without such a model.
+    """
+    if path.suffix != PACKED:  # before its weights are looked for
+        _check_task(path, RunFolder.open(path).read_config(), tasks)
+    metadata, weights = read_model(path)
+    return task_from(path, metadata, weights, *tasks)
+
+
+def task_from(path: Path, metadata: dict[str, Any], weights: dict[str, Tensor], *tasks: str) -> Task:
+    """Make a task from what `read_model` returned; path: named in messages. Raises: CheckpointError."""
+    name = _check_task(path, metadata, tasks)
     if name == "caption" and "vocabulary" not in metadata:
         raise CheckpointError(f"{path} was made before runs kept the captioner's vocabulary; train it again")
     if name == "detect" and "sizes" not in metadata:
         raise CheckpointError(f"{path} was made before runs kept the sizes of their objects; train it again")
-    weights, _ = load_weights(run.checkpoints / "best.safetensors")
     task = _task_of(path, metadata, name)
     try:
+        for kind, plan in metadata.get("plans", []):
+            stages.rebuild(kind, task.network, plan)
         task.network.load_state_dict(weights)
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError, ConfigError) as error:
         raise CheckpointError(f"{path} does not fit this program: {error}") from error
     task.network.eval().requires_grad_(False)
     return task
+
+
+def _check_task(path: Path, metadata: dict[str, Any], tasks: tuple[str, ...]) -> str:
+    config = metadata.get("config")
+    name = str(config.get("task", "")) if isinstance(config, dict) else ""
+    if name not in tasks:
+        what = f"a run of {name or metadata.get('exp_name')!r}"
+        raise CheckpointError(f"{path} is {what}, not of {' or '.join(map(repr, tasks))}")
+    return name
 
 
 def _task_of(path: Path, metadata: dict[str, Any], name: str) -> Task:
@@ -104,11 +151,11 @@ def load_dream(path: Path) -> Dream:
 
 
 def weights_digest(path: Path) -> str:
-    """Hash the weights of a run's model: 12 hex digits. Raises: CheckpointError.
+    """Hash the weights of the model in a run folder or a packed file: 12 hex digits. Raises: CheckpointError.
 
     The hash is of names and numbers, not of the file's bytes: safetensors writes metadata in any order.
     """
-    weights, _ = load_weights(RunFolder.open(path).checkpoints / "best.safetensors")
+    _, weights = read_model(path)
     hashed = hashlib.sha256()
     for name, tensor in sorted(weights.items()):
         hashed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -1,0 +1,162 @@
+"""An agent's student as a task of a recipe: it shall act as its teacher, and is scored by whole games."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from agents.compression.policy_file import PackedPolicy, header_of, names_itself
+from agents.compression.student_play import StudentPlay
+from agents.compression.teacher import Teacher
+from agents.rl.interfaces import Policy
+from agents.rl.q_networks import QNetwork
+from agents.training.evaluate import evaluate, long_episode
+from envs.config import EnvConfig
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.progress import ProgressDisplay
+from rl_gen_lab.compression.distillation import soft_target_loss, stakes, temperature_of
+from rl_gen_lab.compression.measured import Row
+from rl_gen_lab.compression.recipe import Common
+
+FIRST_SEGMENT = 2**31 - 1  # of play, by whose frames a student's input is standardized
+INTERVAL = 1.645  # standard errors of the one-sided 95 % bound
+
+
+class ActAsTeacher:
+    """States of the student's own play, the teacher's scores as targets."""
+
+    def __init__(self, teacher: Teacher, common: Common, seed: int, episodes: int, eval_seed: int) -> None:
+        """episodes, eval_seed: of the games by which every stage is scored."""
+        self.teacher, self.common, self.seed = teacher, common, seed
+        self.episodes, self.eval_seed = episodes, eval_seed
+        self.play: StudentPlay | None = None
+        self.temperature = 1.0
+        self._since_step = 0
+
+    # ---- the network
+
+    def build(self, backbone: str | None) -> nn.Module:
+        """Return the teacher's own network, the newest of several (None), or a new student. Raises: ConfigError."""
+        if backbone is None:
+            return copy.deepcopy(self._own_network()).requires_grad_(True)
+        torch.manual_seed(self.seed)
+        student = QNetwork(backbone, self.teacher.shape, self.teacher.actions, dueling=False)
+        frames = self._frames()
+        student.standardize(frames)
+        # one grey level for all pixels instead of a mean frame, which would cost more bytes than many a layer
+        first = cast(Any, student.backbone)._first()
+        first.mean.fill_(float(frames.float().median()))
+        return student
+
+    def _own_network(self) -> QNetwork:
+        network = getattr(self.teacher.network, "newest", None)
+        if not isinstance(network, QNetwork):
+            raise ConfigError(
+                f"{self.teacher.run} has no network of action values to compress as it is: begin the recipe with a"
+                ' stage of kind "learn" that names the backbone of a student'
+            )
+        return network
+
+    def _frames(self) -> Tensor:
+        """Single frames (M, c, H, W) uint8 of a first bit of play by the teacher."""
+        count, steps = self.common.num_envs, self.common.first_steps
+        play = StudentPlay(self.teacher, count, count * steps, self.seed, FIRST_SEGMENT)
+        for _ in range(steps):
+            play.step(play.greedy, teacher_plays=1.0)
+        play.close()
+        return play.obs[:, -self.teacher.shape[0] // self.teacher.world.frame_stack :]
+
+    def header(self, backbone: str | None) -> tuple[dict[str, Any], bool]:
+        """Return the header of a packed file, and whether the tensors must be named in it."""
+        if backbone is None:
+            own = self.teacher.run.read_config()["config"]
+            backbone, dueling = str(own["backbone"]), bool(own["dueling"])
+            backbone = "small" if backbone == "auto" else backbone
+            return header_of(self.teacher, backbone, dueling), not names_itself(backbone)
+        return header_of(self.teacher, backbone, False), not names_itself(backbone)
+
+    # ---- learning
+
+    def begin(self, network: nn.Module, segment: int, progress: float) -> None:
+        """Begin a segment: new games, an empty memory, filled by a first bit of play."""
+        self.close()
+        torch.manual_seed(self.seed + segment)
+        self.play = StudentPlay(self.teacher, self.common.num_envs, self.common.memory, self.seed, segment)
+        for _ in range(self.common.first_steps):
+            self._step(network, progress)
+        self._since_step = 0
+        if self.teacher.is_value:
+            self.temperature = temperature_of(self.play.remembered_scores(), self.common.temperature_quantile)
+
+    def loss(self, network: nn.Module, progress: float) -> Tensor:
+        """Divergence from the teacher's softened scores on states of the memory."""
+        assert self.play is not None
+        if self._since_step == self.common.updates_per_step:
+            self._step(network, progress)
+            self._since_step = 0
+        self._since_step += 1
+        obs, scores = self.play.sample(self.common.batch_size)
+        weight = stakes(scores) if self.common.weigh_stakes and self.teacher.is_value else None
+        return soft_target_loss(network(obs), scores, self.temperature, weight)
+
+    def example(self) -> Tensor:
+        """Return states of the memory."""
+        assert self.play is not None
+        return self.play.sample(self.common.batch_size)[0]
+
+    def _step(self, network: nn.Module, progress: float) -> None:
+        assert self.play is not None
+        shares = self.common.teacher_plays
+        teacher_plays = max(1 - progress / shares, 0.0) if shares else 0.0
+
+        @torch.no_grad()
+        def student(obs: np.ndarray) -> np.ndarray:
+            return network(torch.from_numpy(obs)).argmax(1).numpy()
+
+        self.play.step(student, teacher_plays)
+
+    def close(self) -> None:
+        """Free the environments."""
+        if self.play is not None:
+            self.play.close()
+            self.play = None
+
+    # ---- scores
+
+    def score(self, data: bytes) -> Row:
+        """Play whole games by the policy in a packed file."""
+        packed = PackedPolicy.parse(data)
+        return scored(packed.policy, packed.env, packed.world, packed.epsilon, self.episodes, self.eval_seed)
+
+    def in_words(self, row: Row) -> str:
+        """Return the score in a row."""
+        return f"score {row['score']:.2f} over {row['episodes']} games (lower bound {row['score_low']:.2f})"
+
+
+def scored(policy: Policy, env: str, world: EnvConfig, epsilon: float, episodes: int, seed: int) -> Row:
+    """Play whole games; mean score, standard error, and the lower end of the one-sided 95 % interval."""
+    with ProgressDisplay("playing", episodes, "games") as display:
+        played = evaluate(
+            env,
+            world,
+            lambda obs: policy.decide(obs)[0],
+            episodes,
+            seed,
+            epsilon=epsilon,
+            begin=policy.begin,
+            on_step=lambda done, steps: display.update(done, long_episode(env, world, steps)),
+        )
+    returns = np.asarray(played.returns)
+    error = float(returns.std(ddof=1) / np.sqrt(len(returns))) if len(returns) > 1 else 0.0
+    return {
+        "score": round(float(returns.mean()), 3),
+        "score_error": round(error, 3),
+        "score_low": round(float(returns.mean()) - INTERVAL * error, 3),
+        "episodes": len(returns),
+        "eval_seed": seed,
+        "game_steps": round(float(np.mean(played.lengths))),
+    }

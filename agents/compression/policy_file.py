@@ -1,0 +1,116 @@
+"""Packed policies: what their header says, and a policy to play by.
+
+    {"network": {"actions": 6, "backbone": "8x8s4-8x4s2-32", "shape": [4, 84, 84]},
+     "task": {"env": "ALE/Pong-v5", "hash": "41f8a125e202"}}
+
+The task also holds the settings of the environment that differ from the defaults, and an epsilon other than 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from agents.compression.teacher import Teacher
+from agents.rl.greedy_policy import GreedyValues
+from agents.rl.interfaces import Policy
+from agents.rl.q_networks import QNetwork
+from agents.training.environments import task_fingerprint
+from envs import names
+from envs.config import EnvConfig, UnknownEnvError
+from rl_gen_lab.backbones.described import KNOWN
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.saved import from_saved
+from rl_gen_lab.cli.values import to_dict
+from rl_gen_lab.compression import stages
+from rl_gen_lab.compression.numpy_network import shapes_of
+from rl_gen_lab.compression.packed_file import NAMES, Packed, read, read_header
+from rl_gen_lab.runs.weights import load_network
+
+SUFFIX = ".rlz"
+LARGEST_FILE = 1 << 28  # bytes
+
+
+def header_of(teacher: Teacher, backbone: str, dueling: bool) -> dict[str, Any]:
+    """Return the header of a network that plays a teacher's game."""
+    network = {"backbone": backbone, "shape": list(teacher.shape), "actions": teacher.actions}
+    defaults = to_dict(EnvConfig())
+    world = {key: value for key, value in to_dict(teacher.world).items() if value != defaults[key]}
+    fingerprint = task_fingerprint(teacher.env, teacher.world, teacher.epsilon)
+    task: dict[str, Any] = {"env": teacher.env, "hash": fingerprint.hash}
+    task |= ({"world": world} if world else {}) | ({"epsilon": teacher.epsilon} if teacher.epsilon else {})
+    return {"network": network | ({"dueling": True} if dueling else {}), "task": task}
+
+
+def names_itself(backbone: str) -> bool:
+    """Return whether a header with this backbone says which tensors follow."""
+    return backbone in KNOWN or "-" in backbone
+
+
+@dataclass(frozen=True)
+class PackedPolicy:
+    """A policy from a packed file, the task it was made for, and the file's size."""
+
+    packed: Packed
+    network: QNetwork
+    policy: Policy
+    env: str
+    world: EnvConfig
+    epsilon: float
+    size_bytes: int
+
+    @classmethod
+    def read(cls, path: Path) -> PackedPolicy:
+        """Read a file. Raises: CheckpointError naming the file, for whatever is wrong with it."""
+        try:
+            if path.stat().st_size > LARGEST_FILE:
+                raise CheckpointError(f"it has more than {LARGEST_FILE:,} bytes")
+            return cls.parse(path.read_bytes(), str(path))
+        except OSError as error:
+            raise CheckpointError(f"{path}: {error.strerror}") from error
+        except CheckpointError as error:
+            raise CheckpointError(f"{path}: {error}") from error
+
+    @classmethod
+    def parse(cls, data: bytes, source: str = "the packed policy") -> PackedPolicy:
+        """Read the bytes of a file; source: named in messages. Raises: CheckpointError."""
+        header, _ = read_header(data)
+        packed = read(data, None if NAMES in header else shapes_of)
+        network = network_of(packed)
+        task = header.get("task")
+        if not isinstance(task, dict) or not isinstance(task.get("env"), str):
+            raise CheckpointError("it is no policy: it names no environment")
+        try:
+            env = names.resolve(task["env"])
+            world = from_saved(EnvConfig, _table(task.get("world", {})), source, "world")
+        except (UnknownEnvError, ConfigError) as error:
+            raise CheckpointError(str(error)) from error
+        epsilon = task.get("epsilon", 0.0)
+        if not isinstance(epsilon, float) or not 0 <= epsilon <= 1:
+            raise CheckpointError("its epsilon is no probability")
+        return cls(packed, network, GreedyValues(network).policy(), env, world, epsilon, len(data))
+
+
+def network_of(packed: Packed) -> QNetwork:
+    """Build the network of a packed file, on the CPU. Raises: CheckpointError."""
+    network = packed.header.get("network")
+    try:
+        assert isinstance(network, dict)
+        shape, actions = tuple(int(n) for n in network["shape"]), int(network["actions"])
+        made = QNetwork(str(network["backbone"]), shape, actions, bool(network.get("dueling", False)))
+        for kind, plan in packed.header.get("plans", []):
+            stages.rebuild(kind, made, plan)
+    except (AssertionError, KeyError, TypeError, ValueError, ConfigError) as error:
+        raise CheckpointError(f"its network cannot be built: {error}") from error
+    load_network(made, {name: torch.from_numpy(np.array(value)) for name, value in packed.values().items()}, "the file")
+    return made.eval().requires_grad_(False)
+
+
+def _table(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise CheckpointError("its settings of the environment cannot be read")
+    return value

@@ -1,0 +1,77 @@
+"""A compression of an agent as a run: folder, record, the recipe's stages, the ledger at the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from agents.compression.config import Config
+from agents.compression.objective import ActAsTeacher, scored
+from agents.compression.teacher import Teacher
+from agents.training.environments import task_fingerprint
+from envs import names
+from rl_gen_lab.cli.values import to_dict, to_flat_dict
+from rl_gen_lab.compression import recipe as recipes
+from rl_gen_lab.compression.ledger import carry_out, describe
+from rl_gen_lab.compression.measured import Row
+from rl_gen_lab.compression.pipeline import Pipeline, rehearse
+from rl_gen_lab.compute import devices
+from rl_gen_lab.runs import provenance
+from rl_gen_lab.runs.ending import fitting_checkpoint
+from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.tracking.tracker import Tracker
+
+
+def compress(config: Config, run: RunFolder | None, state: dict[str, Any] | None) -> RunFolder:
+    """Run a recipe, or go on with it, and return the run folder. run, state: of the compression to go on with.
+
+    Raises: UserError; SystemExit 130 after Ctrl-C, with all but the last segment of updates saved.
+    """
+    devices.setup(config.device)
+    assert config.run is not None
+    teacher = Teacher.of(config.run, config.which)
+    recipe = (
+        recipes.read(config.recipe or Path())
+        if run is None
+        else recipes.parse(run.read_config()["recipe"], str(run.config_file))
+    )
+    objective = ActAsTeacher(teacher, recipe.common, config.seed, config.episodes, config.eval_seed)
+    if run is None:
+        rehearse(recipe, objective)
+        objective.close()
+    short = names.short_name(teacher.env)
+    task = task_fingerprint(teacher.env, teacher.world, teacher.epsilon)
+    if run is None:
+        run = RunFolder.create(config.runs_dir, "compress", short, config.seed)
+        about: dict[str, Any] = {"config": to_dict(config), "recipe": recipe.to_dict(), "fingerprint": vars(task)}
+        about |= {"env_id": teacher.env, "exp_name": "compress", "seed": config.seed}
+        run.write_config(about | provenance.of_run("agents.compress"))
+    tracker = Tracker.start(
+        run,
+        config.wandb,
+        algo="compress",
+        env_id=short,
+        seed=config.seed,
+        flat_config=to_flat_dict(config),
+        fingerprint_hash=task.hash,
+        job_type="compress",
+    )
+    print(f"{task.described}\nrun folder {run}", flush=True)
+    try:
+        pipeline = Pipeline(recipe, objective, run, tracker.log)
+        if state is not None:
+            with fitting_checkpoint(run):
+                pipeline.load_state_dict(state)
+        rows = carry_out(pipeline, lambda: _as_it_is(teacher, objective), tracker, "agents.compress")
+    finally:
+        objective.close()
+    print(describe(rows, run, "-m agents.play"))
+    return run
+
+
+def _as_it_is(teacher: Teacher, objective: ActAsTeacher) -> Row:
+    """Score the teacher, with the float32 parameters of all its networks and of one."""
+    row: Row = {"bytes": teacher.all_networks_bytes, "one_network_bytes": teacher.one_network_bytes}
+    return row | scored(
+        teacher.policy, teacher.env, teacher.world, teacher.epsilon, objective.episodes, objective.eval_seed
+    )

@@ -1,0 +1,82 @@
+"""A trained agent as teacher: scores of all actions for any state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from torch import nn
+
+from agents.rl.interfaces import Policy
+from agents.training.environments import make_vec
+from agents.training.load import evaluation_of, load_policy, world_of
+from envs import names
+from envs.config import EnvConfig
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.runs.checkpoints import load_weights
+from rl_gen_lab.runs.folder import RunFolder
+
+SMALLEST = 1e-8  # probability, before its logarithm
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """What a student learns from.
+
+    shape: of one observation; actions: A; network_bytes: float32 parameters of one of its networks, and of all that
+    decide together.
+    """
+
+    run: RunFolder
+    policy: Policy
+    env: str
+    world: EnvConfig
+    epsilon: float
+    network: nn.Module
+    shape: tuple[int, ...]
+    actions: int
+    one_network_bytes: int
+    all_networks_bytes: int
+
+    @classmethod
+    def of(cls, path: Path, which: Literal["best", "last"] = "best") -> Teacher:
+        """Read a run. Raises: CheckpointError; ConfigError for an agent without scores of single actions, or memory."""
+        run = RunFolder.open(path)
+        saved = run.read_config()
+        policy = load_policy(run, which, stochastic=False)
+        if policy.values is None:
+            raise ConfigError(f"{run} has continuous actions; agents of discrete ones can be compressed")
+        world, env = world_of(run), names.resolve(str(saved["config"].get("env", saved["env_id"])))
+        vec = make_vec(env, 1, world)
+        vec.close()
+        shape = vec.single_observation_space.shape
+        if shape is None or len(shape) != 3:
+            raise ConfigError(f"{run} does not see frames; agents that do can be compressed")
+        weights, _ = load_weights(run.checkpoints / f"{which}.safetensors")
+        one, everything = _network_bytes(weights)
+        network = policy.values.__self__.network  # type: ignore[attr-defined]  # of GreedyValues or GreedyActor
+        actions, epsilon = int(vec.single_action_space.n), evaluation_of(run).epsilon  # type: ignore[attr-defined]
+        return cls(run, policy, env, world, epsilon, network, tuple(shape), actions, one, everything)
+
+    def logits(self, obs: np.ndarray, first: np.ndarray) -> np.ndarray:
+        """Action values or log-probabilities (N, A) of observations (N, C, H, W); first: (N,) bool, new episodes."""
+        assert self.policy.values is not None
+        if self.policy.begin is not None:
+            self.policy.begin(first)
+        values = self.policy.values(obs)
+        return values if self.is_value else np.log(np.maximum(values, SMALLEST))
+
+    @property
+    def is_value(self) -> bool:
+        """Whether its scores are action values, which need a temperature."""
+        return self.policy.meaning == "Q-value"
+
+
+def _network_bytes(weights: dict[str, Any]) -> tuple[int, int]:
+    """Bytes of the float32 parameters of one network and of all that vote; statistics of frames do not count."""
+    parameters = {name: t for name, t in weights.items() if not name.endswith((".mean", ".scale", "taken"))}
+    everything = sum(t.numel() * t.element_size() for t in parameters.values())
+    newest = [t for name, t in parameters.items() if name.startswith("newest.")]
+    return (sum(t.numel() * t.element_size() for t in newest) if newest else everything), everything

@@ -1,0 +1,120 @@
+"""Shrink a trained vision model or generator to a packed file, stage by stage, every stage measured on test images.
+
+    python -m rl_gen_lab.compress runs/segment_unet__pong_5000_0__0__20260101-120000 --recipe configs/RECIPE.toml
+    python -m rl_gen_lab.compress --resume runs/compress_segment__pong_5000_0__0__20260101-130000
+
+`configs/compress_vision.toml` is a recipe. Each stage (`rl_gen_lab/compression/recipe.py`) learns by the model's own
+loss and leaves a packed file in the run folder, which other commands take like a run (`python -m rl_gen_lab.look
+FILE.rlz --data FOLDER`); ledger.csv has a row for each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from rl_gen_lab.cli.command import exit_on_error
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.flags import parse_flags
+from rl_gen_lab.cli.saved import from_saved
+from rl_gen_lab.cli.settings import DeviceConfig, Ranged, Seed, WandbConfig
+from rl_gen_lab.cli.values import to_dict, to_flat_dict
+from rl_gen_lab.runs.folder import RunFolder
+
+ALGO = "compress"
+
+
+@dataclass(frozen=True)
+class Config(Ranged):
+    """Compress a trained vision model or generator."""
+
+    # Run folder of a trained model.
+    run: Annotated[Path | None, tyro.conf.Positional] = None
+    # The recipe, such as configs/compress_vision.toml.
+    recipe: Path | None = None
+    # Folder of annotated images (None: the one of the training).
+    data: Path | None = None
+    # Continue the compression in this run folder.
+    resume: Path | None = None
+    # Seed of the order of images.
+    seed: Seed = 0
+    # Folder in which the run's own folder is made.
+    runs_dir: Path = Path("runs")
+    device: DeviceConfig = field(default_factory=lambda: DeviceConfig(device="cpu"))
+    wandb: WandbConfig = field(default_factory=WandbConfig)
+
+
+def _compress(config: Config, run: RunFolder | None) -> None:
+    from rl_gen_lab.compression import recipe as recipes  # here, so that --help needs no torch
+    from rl_gen_lab.compression.ledger import carry_out, describe
+    from rl_gen_lab.compression.pipeline import Pipeline, rehearse
+    from rl_gen_lab.compute import devices
+    from rl_gen_lab.data import dataset
+    from rl_gen_lab.runs import provenance
+    from rl_gen_lab.runs.checkpoints import load_state
+    from rl_gen_lab.runs.ending import fitting_checkpoint
+    from rl_gen_lab.tracking.tracker import Tracker
+    from rl_gen_lab.training.shrinking import OwnTask
+
+    assert config.run is not None
+    devices.setup(config.device)
+    trained = RunFolder.open(config.run)
+    folder = config.data or Path(str(trained.read_config()["config"].get("data")))
+    if run is None:
+        assert config.recipe is not None
+        recipe = recipes.read(config.recipe)
+    else:
+        recipe = recipes.parse(run.read_config()["recipe"], str(run.config_file))
+    data = dataset.load(folder)
+    objective = OwnTask(trained, data, recipe.common, config.seed)
+    if run is None:
+        rehearse(recipe, objective)
+    name, state = folder.resolve().name, None if run is None else load_state(run.checkpoints / "latest")
+    if run is None:
+        run = RunFolder.create(config.runs_dir, f"{ALGO}_{objective.config.task}", name, config.seed)
+        about: dict[str, Any] = {"config": to_dict(config), "recipe": recipe.to_dict(), "data": data.digest()}
+        about |= {"env_id": name, "exp_name": ALGO, "seed": config.seed}
+        run.write_config(about | provenance.of_run("rl_gen_lab.compress"))
+    tracker = Tracker.start(
+        run,
+        config.wandb,
+        algo=f"{ALGO}_{objective.config.task}",
+        env_id=name,
+        seed=config.seed,
+        flat_config=to_flat_dict(config),
+        fingerprint_hash=data.digest(),
+        job_type=ALGO,
+    )
+    print(f"run folder {run}", flush=True)
+    pipeline = Pipeline(recipe, objective, run, tracker.log)
+    if state is not None:
+        with fitting_checkpoint(run):
+            pipeline.load_state_dict(state)
+    rows = carry_out(pipeline, objective.as_it_is, tracker, "rl_gen_lab.compress")
+    print(describe(rows, run, "-m rl_gen_lab.look"))
+
+
+@exit_on_error
+def main(argv: list[str] | None = None) -> None:
+    """Run a recipe on a trained model."""
+    config, run = parse_flags(Config, argv, description=Config.__doc__), None
+    if (config.run is None) == (config.resume is None):
+        raise ConfigError("name the run folder of a trained model, or --resume a compression")
+    if config.resume is None and config.recipe is None:
+        raise ConfigError("--recipe is missing: name one, such as configs/compress_vision.toml")
+    if config.resume is not None:
+        run = RunFolder.open(config.resume)
+        saved = run.read_config()
+        if saved.get("exp_name") != ALGO or "data" not in saved:
+            raise CheckpointError(
+                f"{run} is a run of {saved.get('exp_name')!r}, not of a compression of a vision model"
+            )
+        config = from_saved(Config, saved["config"], str(run.config_file))
+    _compress(config, run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+"""A compression from its first row to its ledger: carried out, interrupted in one line, written down."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+from rl_gen_lab.cli.shell import python, shell
+from rl_gen_lab.compression.measured import Row
+from rl_gen_lab.compression.pipeline import Pipeline
+from rl_gen_lab.runs.files import replace_file
+from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
+from rl_gen_lab.tracking.tracker import Tracker
+
+LEDGER = "ledger.csv"
+
+
+def carry_out(pipeline: Pipeline, base: Callable[[], Row], tracker: Tracker, module: str) -> list[Row]:
+    """Run what is left of a recipe, and write ledger and result; return the ledger.
+
+    base: measures the network that is compressed, the row of stage 0; module: of the command, for the line that says
+    how to go on. Raises: UserError; SystemExit 130 after Ctrl-C, with all but the last segment of updates saved.
+    """
+    run = pipeline.run_folder
+    with tracker:
+        try:
+            if not pipeline.rows:
+                pipeline.save()  # something to go on with, should the base be interrupted
+                row = base()
+                print(f"as it is: {row['bytes']:,} bytes, {pipeline.objective.in_words(row)}", flush=True)
+                about: Row = {"stage": 0, "kind": "as it is", "settings": ""}
+                pipeline.rows.append(about | row)
+            pipeline.run()
+        except KeyboardInterrupt:
+            resume = shell(python(), "-m", module, "--resume", run.path)
+            where = f"stage {pipeline.stage + 1} goes on from update {pipeline.saved_update:,}"
+            print(f"interrupted; {where}. Resume with: {resume}", flush=True)
+            raise SystemExit(EXIT_INTERRUPTED) from None
+        rows = with_ratios(pipeline.rows)
+        replace_file(run.path / LEDGER, lambda path: _write(path, rows))
+        run.write_result({"status": "finished", "ledger": rows})
+        tracker.table("ledger", list(rows[0]), [list(row.values()) for row in rows])
+    return rows
+
+
+def with_ratios(rows: list[Row]) -> list[Row]:
+    """Return the rows with the same columns, and how many times smaller each file is than the network as it was.
+
+    `one_network_bytes` of the first row is the base where several networks decide together; their sum the other one.
+    """
+    first = rows[0]
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    found = []
+    for row in rows:
+        ratios: Row = {
+            "ratio": round(float(first.get("one_network_bytes", first["bytes"])) / float(row["bytes"]), 2),
+            "ratio_all_networks": round(float(first["bytes"]) / float(row["bytes"]), 2),
+        }
+        found.append({column: row.get(column, "") for column in columns} | ratios)
+    return found
+
+
+def describe(rows: list[Row], run: RunFolder, read_by: str) -> str:
+    """Return the last lines of a compression: where the ledger is, and how to use a file."""
+    smallest = min((row for row in rows if row["stage"]), key=lambda row: float(row["bytes"]))
+    file = run.path / f"stage{smallest['stage']}_{smallest['kind']}.rlz"
+    return f"{run.shown(run.path / LEDGER)}\nthe smallest file: {shell(python(), *read_by.split(), file)}"
+
+
+def _write(path: Path, rows: list[Row]) -> None:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

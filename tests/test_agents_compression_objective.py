@@ -1,0 +1,88 @@
+"""A student as a task: its first network, its loss, its score."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from compressed_agents import teacher_run
+
+from agents.compression.objective import ActAsTeacher, scored
+from agents.compression.policy_file import PackedPolicy
+from agents.compression.teacher import Teacher
+from agents.rl.q_networks import QNetwork
+from rl_gen_lab.compression.layers import coded_state
+from rl_gen_lab.compression.packed_file import write
+from rl_gen_lab.compression.recipe import Common
+
+STUDENT = "2x8s4-2x4s2-4"
+
+
+def objective(**settings: int) -> ActAsTeacher:
+    return ActAsTeacher(
+        Teacher.of(teacher_run()), Common(memory=32, batch_size=8, num_envs=2, first_steps=8, **settings), 0, 2, 7
+    )
+
+
+def test_a_student_has_one_grey_level_and_the_teachers_own_network_is_the_newest() -> None:
+    task = objective()
+    student = task.build(STUDENT)
+    assert isinstance(student, QNetwork) and student.value is None
+    mean = student.backbone.conv[0].mean  # type: ignore[union-attr,index]
+    assert len(mean.unique()) == 1 and float(mean[0, 0, 0]) > 0
+    own = task.build(None)
+    frames = torch.randint(0, 256, (2, 4, 84, 84), dtype=torch.uint8)
+    assert torch.equal(own(frames), task.teacher.network.newest(frames))  # type: ignore[operator,union-attr]
+    assert own is not task.teacher.network.newest and all(p.requires_grad for p in own.parameters())
+
+
+def test_the_loss_falls_when_the_student_learns() -> None:
+    task = objective()
+    student = task.build(STUDENT)
+    task.begin(student, 0, 0.0)
+    optimizer = torch.optim.Adam(student.parameters(), 1e-2)
+    losses = []
+    for _ in range(30):
+        loss = task.loss(student, 0.0)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    task.close()
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:3])
+
+
+def test_play_advances_with_the_updates() -> None:
+    task = objective(updates_per_step=2)
+    student = task.build(STUDENT)
+    task.begin(student, 0, 0.0)
+    assert task.play is not None
+    before = task.play.runner.steps
+    for _ in range(6):
+        task.loss(student, 0.0)
+    assert task.play.runner.steps - before == 2  # a step each two updates, the first two on what is there
+    task.close()
+
+
+def test_a_score_is_of_the_file_and_has_its_error() -> None:
+    task = objective()
+    student = task.build(STUDENT)
+    header, named = task.header(STUDENT)
+    data = write(header, coded_state(student), named=named)
+    row = task.score(data)
+    packed = PackedPolicy.parse(data)
+    assert row == scored(packed.policy, packed.env, packed.world, packed.epsilon, 2, 7)
+    assert row["episodes"] == 2 and float(row["score_low"]) <= float(row["score"])
+    assert not named and "tensors" not in header and header["network"]["backbone"] == STUDENT
+
+
+def test_the_bound_of_known_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    from agents.compression import objective as module
+    from agents.training.evaluate import Evaluation
+
+    monkeypatch.setattr(module, "evaluate", lambda *a, **k: Evaluation([18.0, 20.0, 16.0, 18.0], [10] * 4, {}))
+    task = objective()
+    row = scored(task.teacher.policy, "ALE/Pong-v5", task.teacher.world, 0.0, 4, 0)
+    error = np.sqrt(8 / 3) / 2  # standard deviation with n - 1, by the root of four games
+    assert row["score"] == 18.0 and row["score_error"] == pytest.approx(error, abs=1e-3)
+    assert row["score_low"] == pytest.approx(18 - 1.645 * error, abs=1e-3)

@@ -1,0 +1,87 @@
+"""Packed policies: the task in their header, networks of other kinds, and files that are no policy."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from compressed_agents import teacher_run
+
+from agents.compression.policy_file import PackedPolicy, header_of, names_itself
+from agents.compression.teacher import Teacher
+from agents.rl.q_networks import QNetwork
+from rl_gen_lab.cli.errors import CheckpointError
+from rl_gen_lab.compression.layers import coded_state
+from rl_gen_lab.compression.packed_file import write
+from rl_gen_lab.compression.structured import prune_channels
+
+
+def file_of(network: QNetwork, backbone: str, dueling: bool = False, **changes: object) -> bytes:
+    header = header_of(Teacher.of(teacher_run()), backbone, dueling) | changes
+    return write(header, coded_state(network), named=not names_itself(backbone) or "plans" in changes)
+
+
+def frames() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (4, 4, 84, 84)).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("backbone", "dueling"), [("2x8s4-2x4s2-p-4", False), ("small", True), ("squeezenet", False)])
+def test_a_policy_comes_back_with_its_task(tmp_path: Path, backbone: str, dueling: bool) -> None:
+    network = QNetwork(backbone, (4, 84, 84), 6, dueling).eval()
+    path = tmp_path / "policy.rlz"
+    path.write_bytes(file_of(network, backbone, dueling))
+    packed = PackedPolicy.read(path)
+    assert packed.env == "ALE/Pong-v5" and packed.world == Teacher.of(teacher_run()).world
+    assert packed.world.max_episode_frames == 80 and packed.size_bytes == path.stat().st_size
+    with torch.no_grad():
+        exact = network(torch.from_numpy(frames())).numpy()
+    assert packed.policy.values is not None
+    found = packed.policy.values(frames())
+    assert np.abs(found - exact).max() < 0.05 * np.abs(exact).max() + 1e-3  # biases have 255 levels
+    assert (found.argmax(1) == exact.argmax(1)).mean() >= 0.75
+
+
+def test_a_network_with_fewer_channels_is_built_by_its_plan() -> None:
+    network = QNetwork("small", (4, 84, 84), 6, False).eval()
+    plan = prune_channels(network, torch.from_numpy(frames()), 0.5)
+    packed = PackedPolicy.parse(file_of(network, "small", plans=[["channels", plan]]))
+    assert sum(p.numel() for p in packed.network.parameters()) == sum(p.numel() for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        (None, "names no environment"),
+        ({"env": "ALE/Pnog-v5"}, "Pong"),
+        ({"env": "ALE/Pong-v5", "world": 3}, "settings of the environment"),
+        ({"env": "ALE/Pong-v5", "world": {"sticky": "x"}}, "sticky"),
+        ({"env": "ALE/Pong-v5", "epsilon": 2.0}, "epsilon"),
+    ],
+)
+def test_a_header_without_a_task_is_refused(task: object, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message) as refused:
+        PackedPolicy.parse(file_of(QNetwork("2x8s4-4", (4, 84, 84), 6, False), "2x8s4-4", task=task))
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("plans", [3, [["paint", {}]], [["channels", {"nothing.out_channels": 3}]], [[1, 2, 3]]])
+def test_plans_that_do_not_fit_are_refused(plans: object) -> None:
+    with pytest.raises(CheckpointError):
+        PackedPolicy.parse(file_of(QNetwork("2x8s4-4", (4, 84, 84), 6, False), "2x8s4-4", plans=plans))
+
+
+def test_files_that_are_none_are_named(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"nothing.rlz: No such file"):
+        PackedPolicy.read(tmp_path / "nothing.rlz")
+    (tmp_path / "picture.rlz").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
+    with pytest.raises(CheckpointError, match=r"picture.rlz: this is no packed network"):
+        PackedPolicy.read(tmp_path / "picture.rlz")
+
+
+def test_only_what_differs_from_the_defaults_is_kept() -> None:
+    teacher = Teacher.of(teacher_run())
+    header = header_of(replace(teacher, world=type(teacher.world)(), epsilon=0.0), "small", False)
+    assert set(header["task"]) == {"env", "hash"} and len(header["task"]["hash"]) == 12

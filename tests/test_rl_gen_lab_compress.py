@@ -1,0 +1,141 @@
+"""Vision models as packed files: compressed, looked at, packed, explained, refused."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import tempfile
+from pathlib import Path
+
+import pytest
+import torch
+import vision_data
+import vision_runs
+
+from rl_gen_lab import compress, look
+from rl_gen_lab.cli.errors import CheckpointError
+from rl_gen_lab.compression import pipeline
+from rl_gen_lab.training.load import load_task, weights_digest
+from rl_gen_lab.training.run import train
+from rl_gen_lab.training.shrinking import OwnTask
+
+QUIET = ["--wandb.mode", "disabled"]
+RECIPE = """
+batch_size = 4
+
+[[stages]]
+kind = "prune"
+kept = 0.5
+updates = 4
+
+[[stages]]
+kind = "quantize"
+bits = 4
+updates = 4
+"""
+
+
+@functools.cache
+def trained() -> Path:
+    path = Path(tempfile.mkdtemp())
+    train(vision_runs.config(path, epochs=2))
+    return vision_runs.only_run(path).path
+
+
+def compressed(path: Path, recipe: str = RECIPE) -> Path:
+    path.mkdir(exist_ok=True)
+    (path / "recipe.toml").write_text(recipe)
+    compress.main([str(trained()), "--recipe", str(path / "recipe.toml"), "--runs-dir", str(path), *QUIET])
+    (run,) = path.glob("compress_segment__*")
+    return run
+
+
+def test_a_segmenter_becomes_a_small_file_that_is_looked_at(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = compressed(tmp_path)
+    rows = list(csv.DictReader((run / "ledger.csv").read_text().splitlines()))
+    assert [row["kind"] for row in rows] == ["as it is", "prune", "quantize"]
+    file = run / "stage2_quantize.rlz"
+    assert int(rows[2]["bytes"]) == file.stat().st_size < int(rows[0]["bytes"]) / 2
+    assert rows[2]["metric"] == "miou" and 0 <= float(rows[2]["score"]) <= 1
+    capsys.readouterr()
+    look.main([str(file), "--data", str(vision_data.folder()), "--pictures", "1"])
+    (picture,) = (run / "stage2_quantize" / "pictures").iterdir()
+    assert str(picture) in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        look.main([str(file)])
+    assert "--data is missing" in capsys.readouterr().err
+
+
+def test_the_file_holds_the_network_that_was_scored(tmp_path: Path) -> None:
+    file = compressed(tmp_path) / "stage2_quantize.rlz"
+    task = load_task(file, "segment")
+    weights = [w for w in task.network.parameters() if w.dim() == 4]
+    assert all(len(w.unique()) <= 15 for w in weights) and any((w == 0).float().mean() > 0.3 for w in weights)
+    assert len(weights_digest(file)) == 12 and weights_digest(file) != weights_digest(trained())
+    with pytest.raises(CheckpointError, match="not of 'detect'"):
+        load_task(file, "detect")
+    assert not task.network.training and not any(w.requires_grad for w in task.network.parameters())
+
+
+def test_it_goes_on_exactly_after_an_interruption(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(pipeline, "SEGMENT", 2)
+    whole = compressed(tmp_path / "whole")
+    done, loss = 0, OwnTask.loss
+
+    def interrupted(*arguments: object) -> torch.Tensor:
+        nonlocal done
+        done += 1
+        if done == 6:  # in the second stage
+            raise KeyboardInterrupt
+        return loss(*arguments)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
+        patch.setattr(OwnTask, "loss", interrupted)
+        compressed(tmp_path / "cut")
+    assert ended.value.code == 130 and "rl_gen_lab.compress --resume" in capsys.readouterr().out
+    (run,) = (tmp_path / "cut").glob("compress_segment__*")
+    compress.main(["--resume", str(run)])
+    for name in ("stage1_prune.rlz", "stage2_quantize.rlz"):
+        assert (run / name).read_bytes() == (whole / name).read_bytes(), name
+
+
+def test_changed_layers_are_rebuilt_from_the_file(tmp_path: Path) -> None:
+    recipe = 'batch_size = 4\n[[stages]]\nkind = "low_rank"\nenergy = 0.3\nupdates = 2\n'
+    file = compressed(tmp_path, recipe) / "stage1_low_rank.rlz"
+    whole, small = (
+        sum(weight.numel() for weight in load_task(path, "segment").network.parameters()) for path in (trained(), file)
+    )
+    assert small < whole
+
+
+def test_a_stage_that_does_not_fit_is_refused_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = RECIPE.replace('kind = "quantize"', 'kind = "channels"').replace("bits = 4", "share = 0.5")
+    for text in (
+        recipe.replace("prune", "learn").replace("kept = 0.5", ""),
+        RECIPE.replace("bits", 'layers = ["fc"]\nbits'),
+    ):
+        with pytest.raises(SystemExit):
+            compressed(tmp_path, text)
+        said = capsys.readouterr()
+        assert "as it is" not in said.out and ("cannot be followed" in said.err or "no layer is named 'fc'" in said.err)
+        assert not list(tmp_path.glob("compress_*"))
+
+
+def test_refusals_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words, message in (
+        ([], "name the run folder"),
+        ([str(trained())], "--recipe is missing"),
+        (["--resume", str(trained())], "not of a compression"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            compress.main([*words, *QUIET])
+        said = capsys.readouterr().err.strip()
+        assert ended.value.code == 2 and message in said and "\n" not in said
+    damaged = tmp_path / "model.rlz"
+    damaged.write_bytes(b"RLZ\x01" + bytes(40))
+    with pytest.raises(CheckpointError, match=r"model.rlz: .*checksum"):
+        load_task(damaged, "segment")

@@ -1,0 +1,52 @@
+"""Packing as it is, and where the bytes of a file go."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from test_rl_gen_lab_compress import trained
+
+from rl_gen_lab import pack
+from rl_gen_lab.training.load import load_task
+
+
+@pytest.mark.parametrize(("bits", "error"), [(32, 0.0), (16, 1e-3), (8, 5e-3)])
+def test_a_model_is_packed_to_so_many_bits(tmp_path: Path, bits: int, error: float) -> None:
+    file = tmp_path / "unet.rlz"
+    pack.main([str(trained()), "--out", str(file), "--bits", str(bits)])
+    before, after = (load_task(path, "segment").network.state_dict() for path in (trained(), file))
+    numbers = sum(tensor.numel() for tensor in before.values())
+    assert list(before) == list(after) and file.stat().st_size < numbers * bits / 8 * 1.1 + 12_000
+    for name, tensor in before.items():
+        scale = float(tensor.float().abs().max().clamp_min(1e-9))
+        assert torch.allclose(tensor.float(), after[name].float(), atol=error * scale, rtol=0), name
+
+
+def test_the_bytes_of_a_file_are_explained_to_the_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "unet.rlz"
+    pack.main([str(trained()), "--out", str(file), "--bits", "8"])
+    capsys.readouterr()
+    pack.main(["--explain", str(file)])
+    *table, total, others = capsys.readouterr().out.splitlines()
+    size, *parts = (float(n.replace(",", "")) for n in re.findall(r"[\d,]+\.?\d*", total) if n.strip(","))
+    assert size == file.stat().st_size and abs(sum(parts) - size) < 1.5
+    assert len(table) == 1 + len(load_task(file, "segment").network.state_dict()) and "order-0" in table[0]
+    assert "Huffman" in others
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "--explain FILE.rlz"),
+        (["runs/RUN"], "belong together"),
+        (["runs/RUN", "--out", "model.bin"], "named .rlz"),
+        (["--explain", "nothing.rlz"], "nothing.rlz: No such file"),
+    ],
+)
+def test_refusals(words: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        pack.main(words)
+    assert ended.value.code == 2 and message in capsys.readouterr().err
