@@ -63,13 +63,18 @@ def test_a_new_network_with_the_plain_state_computes_the_same(in_force: str) -> 
 def test_what_is_stored_is_what_the_layers_see(in_force: str) -> None:
     made = network(in_force=in_force)
     plain, stored = plain_state(made), coded_state(made)
-    kind = {"": "float32", "prune": "float32", "share": "codebook", "ternary": "codebook"}
+    kind = {"": "float32", "share": "codebook", "ternary": "codebook"}
     for name, module in weights(made):
         tensor = stored[f"{name}.weight"]
         assert (
             tensor.kind == kind.get(in_force.removeprefix("prune "), "levels") and tensor.shape == module.weight.shape
         )
-        np.testing.assert_array_equal(tensor.values(), plain[f"{name}.weight"])
+        exact = plain[f"{name}.weight"].numpy()
+        if in_force == "prune":  # no levels of its own: 255
+            assert np.abs(tensor.values() - exact).max() <= 0.51 * np.abs(exact).max() / 127
+            assert ((tensor.values() == 0) >= (exact == 0)).all()
+        else:
+            np.testing.assert_array_equal(tensor.values(), exact)
     for name in plain:
         if name.endswith("bias"):
             values, exact = stored[name].values(), plain[name].numpy()

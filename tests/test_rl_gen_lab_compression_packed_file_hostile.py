@@ -105,8 +105,9 @@ def test_a_code_outside_its_codebook_is_refused(monkeypatch: pytest.MonkeyPatch)
         assert "outside its codebook" in refusal(data)
 
 
-def test_differences_that_add_up_to_too_much_are_refused() -> None:
-    tensor = coded.CodedTensor("levels", (1, 2), coded.stored_step(1.0), np.full((1, 2), 2**31 - 1, np.int32))
+@pytest.mark.parametrize("largest", [2**31 - 1, -(2**31) + 1])
+def test_differences_that_add_up_to_too_much_are_refused(largest: int) -> None:
+    tensor = coded.CodedTensor("levels", (1, 2), coded.stored_step(1.0), np.full((1, 2), largest, np.int32))
     data = bytearray(write({}, {"x": tensor}, named=True))
     start = 6 + int.from_bytes(data[4:6], "little")
     assert data[start] == LEVELS

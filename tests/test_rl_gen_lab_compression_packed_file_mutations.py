@@ -7,14 +7,15 @@ import re
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-from packed_files import GOLDEN, file_of, refusal, repaired
+from packed_files import GOLDEN, file_of, named, refusal, repaired
 
 from rl_gen_lab.cli.errors import CheckpointError
-from rl_gen_lab.compression import coded
+from rl_gen_lab.compression import coded, packed_file
 from rl_gen_lab.compression.packed_file import read, write
 
 FIRST_VERSION = GOLDEN.read_bytes()
@@ -101,6 +102,14 @@ def test_a_stream_cut_short_or_made_longer_is_refused_or_another_network() -> No
         assert any(not np.array_equal(other[name], original[name]) for name in original)
     for more in (b"\0", b"\1", b"\0\0\0\0\0\0\0\0", b"\xff", body):
         assert "too short or too long" in refusal(repaired(body + more))
+
+
+def test_a_stream_that_goes_on_for_ever_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = file_of(named([1 << 21, 1]), b"\x03\x80\x3f")
+    monkeypatch.setattr(packed_file, "MOST_STEPS", 1_000)
+    began = time.process_time()
+    assert "it takes more than 1,000 steps" in refusal(rows)
+    assert time.process_time() - began < 0.5  # all rows take 2 s
 
 
 BOMBS = """

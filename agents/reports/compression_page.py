@@ -15,7 +15,8 @@ from rl_gen_lab.runs.folder import RunFolder
 PAGE = "ledger.html"
 NOTE = (
     "smaller: the float32 parameters of one network over the bytes of the file; at least: the lower end of the"
-    " one-sided 95 % interval; order-0: the entropy of the whole numbers; Huffman, relative indices, xz: bytes of other coders"
+    " one-sided 95 % interval; order-0: the entropy of the whole numbers; Huffman, relative indices, xz: bytes of other"
+    " coders"
 )
 
 

@@ -50,8 +50,9 @@ class ScaledConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (B, C, H, W) uint8, or float in [0, 255] -> (B, C', H', W') float32."""
-        weight = self.weight * self.scale
-        if self._folds(x) and torch.is_grad_enabled() and self.weight.requires_grad:
+        own = self.weight  # once: a parametrized weight is computed at each look
+        weight = own * self.scale
+        if self._folds(x) and torch.is_grad_enabled() and own.requires_grad:
             # fold before converting: moving uint8 costs a quarter of moving float32
             x, mean, weight = (fold(tensor, self.stride[0]) for tensor in (x, self.mean[None], weight))
             return F.conv2d(x.to(weight.dtype, copy=True).sub_(mean), weight, self.bias)

@@ -97,15 +97,18 @@ def plain_state(network: nn.Module) -> dict[str, Tensor]:
 def coded_state(network: nn.Module) -> dict[str, CodedTensor]:
     """Return every tensor of the state as it is stored: by a quantizer where one is in force.
 
-    Other weights, statistics of batch normalization and single numbers are float32, tensors of one value that value,
-    mean frames whole grey levels; biases, and all other parameters, have 255 levels.
+    Other weights without a mask, statistics of batch normalization and single numbers are float32, tensors of one value
+    that value, mean frames whole grey levels; masked weights, whose zeros then cost next to nothing, biases and all
+    other parameters have 255 levels.
     """
     quantized = {}
     for name, module in weights(network):
         stored = _stored(module)
         if stored is not None:
             quantized[f"{name}.{WEIGHT}" if name else WEIGHT] = stored
-    matrices = {f"{name}.{WEIGHT}" if name else WEIGHT for name, _ in weights(network)}
+    matrices = {
+        f"{name}.{WEIGHT}" if name else WEIGHT for name, module in weights(network) if not parametrizations(module)
+    }
     found = {}
     for name, tensor in plain_state(network).items():
         array = tensor.cpu().numpy()
