@@ -21,6 +21,7 @@ NEEDED = {
     "docs.examples.counting": ["--data", "folder"],
     "agents.compress": ["runs/RUN"],
     "agents.dream": ["runs/RUN"],
+    "agents.latency": ["file.rlz"],
     "agents.outside": ["runs/RUN"],
     "rl_gen_lab.audit": ["runs/RUN"],
     "rl_gen_lab.caption": ["runs/RUN"],

@@ -103,7 +103,7 @@ def test_layers_that_cannot_be_read_are_named(layer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "layer", ["", " 4x4s2", "4x4s2 ", "4x4s2\n", "p", "4x4s2p", "٤x4s2", "4x٤s2", "-1x4s2", "4x4s2.0"]
+    "layer", ["", " 4x4s2", "4x4s2 ", "4x4s2\n", "p", "4x4s2p", "1٤x4s2", "4x1٤s2", "4x4s1٤", "-1x4s2", "4x4s2.0"]
 )
 def test_blanks_other_digits_and_misplaced_parts_are_refused(layer: str) -> None:
     with pytest.raises(ConfigError, match=r"is no layer|it needs 1 to"):

@@ -86,6 +86,7 @@ def test_numbers_are_in_their_range_or_refused_by_name(number: Setting) -> None:
         if wrong is None:
             continue
         needed: dict[str, Any] = {"data": Path("x"), "run": Path("x"), "env": "CartPole", "agents": ("dqn",)}
+        needed["file"] = Path("x")
         needed["runs"] = (Path("x"),)
         needed["action"] = "encode"
         needed = {name: needed[name] for name in required(number)}

@@ -175,7 +175,7 @@ def test_a_longer_message_is_not_whole_and_a_shorter_one_stands_for_other_bits()
     message = skewed(600, 0.5, 4)
     data = encoded(message)
     assert len(data) > 60
-    for more in (b"\0", b"\1", b"\xff", b"abcdefgh", bytes(100)):
+    for more in (b"\0", b"\1", b"\xff", b"abcdefgh", bytes(100), bytes(8) + b"\1"):
         assert not decoded(data + more, kinds_of(message))[1].whole
     for length in range(len(data)):
         read, decoder = decoded(data[:length], kinds_of(message))

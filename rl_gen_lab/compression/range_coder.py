@@ -138,7 +138,7 @@ class Decoder:
             return False
         window = int.from_bytes(self._data[self._place - 4 : self._place].ljust(4, b"\0"), "big")
         low = (window - self._code) & MASK  # of the encoder, but for its carry
-        return self._code < self._range and low + self._code == shortest(low, self._range)
+        return low + self._code == shortest(low, self._range)
 
     def bit(self, context: list[int]) -> int:
         """Read a bit under an adaptive probability. Raises: ValueError, as `direct`."""

@@ -1,0 +1,75 @@
+"""A policy on several engines: torch, numpy, ONNX Runtime in float32 and in 8 bits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from agents.compression.policy_file import PackedPolicy
+from agents.compression.teacher import Teacher
+from agents.rl.interfaces import Policy
+from agents.training.env_runner import VectorEnvRunner
+from rl_gen_lab.compression import onnx_export
+from rl_gen_lab.compression.latency import Engine, torch_engine
+from rl_gen_lab.compression.numpy_network import NumpyNetwork
+from rl_gen_lab.compression.packed_file import NAMES
+from rl_gen_lab.compute.seeding import Generators
+
+NUM_ENVS, STEPS_BETWEEN = 16, 20  # of the play that calibrates: frames of one state after another hardly differ
+
+
+def engines_of(packed: PackedPolicy, folder: Path, frames: np.ndarray) -> dict[str, Engine]:
+    """Return the engines of a packed policy by name; ONNX models are written into the folder.
+
+    frames: observations (N, C, H, W) uint8 of its play, which calibrate the 8 bits. Raises: ConfigError without ONNX
+    Runtime.
+    """
+    engines: dict[str, Engine] = {"torch": torch_engine(packed.network)}
+    if NAMES not in packed.packed.header:
+        engines["numpy"] = NumpyNetwork(packed.packed)
+    return engines | onnx_engines(packed.network, frames.shape[1:], folder, frames)
+
+
+def onnx_engines(
+    network: torch.nn.Module, shape: tuple[int, ...], folder: Path, frames: np.ndarray
+) -> dict[str, Engine]:
+    """Return a network of frames on ONNX Runtime, in float32 and in 8 bits, as in `engines_of`."""
+    plain, small = folder / "policy.onnx", folder / "policy_int8.onnx"
+    onnx_export.export(network, shape, plain, dtype=torch.uint8)
+    onnx_export.quantize(plain, small, frames)
+    return {"onnxruntime": onnx_export.load(plain), "onnxruntime int8": onnx_export.load(small)}
+
+
+def teacher_engines(teacher: Teacher) -> dict[str, Engine]:
+    """Return torch's engines of a run's agent: of one network, and of all that decide together where there are more."""
+    newest = getattr(teacher.network, "newest", teacher.network)
+    engines: dict[str, Engine] = {"torch, one network of the run": torch_engine(newest)}
+    if teacher.all_networks_bytes > teacher.one_network_bytes:
+        engines["torch, all networks of the run"] = torch_engine(teacher.network)
+    return engines
+
+
+def frames_of_play(packed: PackedPolicy, count: int, seed: int) -> np.ndarray:
+    """Return observations (count, C, H, W) uint8 of a policy's own play."""
+    generators = Generators(seed)
+    runner = VectorEnvRunner(packed.env, NUM_ENVS, packed.world, generators)
+    rng = generators.numpy("calibration")
+    kept: list[np.ndarray] = []
+    try:
+        for step in range(-(-count // NUM_ENVS) * STEPS_BETWEEN):
+            actions = packed.policy.act(runner.obs)
+            chance = rng.random(NUM_ENVS) < 0.01  # games part
+            actions[chance] = rng.integers(0, packed.network.advantage.out_features, int(chance.sum()))
+            runner.step(actions)
+            if step % STEPS_BETWEEN == 0:
+                kept.append(runner.obs.copy())
+    finally:
+        runner.close()
+    return np.concatenate(kept)[:count]
+
+
+def policy_of(engine: Engine) -> Policy:
+    """Return an engine of action values as a greedy policy."""
+    return Policy(lambda obs: engine(obs).argmax(1), engine)

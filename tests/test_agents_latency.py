@@ -1,0 +1,64 @@
+"""Engines of a packed policy: the same decisions, figures for each, refusals."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from compressed_agents import teacher_run
+
+from agents import latency
+from agents.compression import engines
+from agents.compression.policy_file import PackedPolicy, header_of
+from agents.compression.teacher import Teacher
+from agents.rl.q_networks import QNetwork
+from rl_gen_lab.compression.layers import coded_state
+from rl_gen_lab.compression.packed_file import write
+
+pytest.importorskip("onnxruntime", reason="an optional extra: pip install -e '.[onnx]'")
+STUDENT = "4x8s4-4x4s2-8"
+
+
+def policy_file(folder: Path) -> Path:
+    torch.manual_seed(0)
+    network = QNetwork(STUDENT, (4, 84, 84), 6, False)
+    file = folder / "policy.rlz"
+    file.write_bytes(write(header_of(Teacher.of(teacher_run()), STUDENT, False), coded_state(network), named=False))
+    return file
+
+
+def test_all_engines_decide_alike(tmp_path: Path) -> None:
+    packed = PackedPolicy.read(policy_file(tmp_path))
+    frames = engines.frames_of_play(packed, 40, 0)
+    assert frames.shape == (40, 4, 84, 84) and len(np.unique(frames.reshape(40, -1), axis=0)) > 4
+    found = engines.engines_of(packed, tmp_path, frames)
+    assert list(found) == ["torch", "numpy", "onnxruntime", "onnxruntime int8"]
+    exact = found["torch"](frames)
+    for name in ("numpy", "onnxruntime"):
+        assert np.abs(found[name](frames) - exact).max() < 1e-3 * np.abs(exact).max() + 1e-5, name
+    assert (found["onnxruntime int8"](frames).argmax(1) == exact.argmax(1)).mean() > 0.7
+    assert (engines.policy_of(found["numpy"]).act(frames) == exact.argmax(1)).mean() > 0.95
+
+
+def test_every_engine_has_a_row_beside_the_agent_s(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = policy_file(tmp_path)
+    words = [str(file), "--beside", str(teacher_run()), "--rounds", "3", "--frames", "20", "--episodes", "1"]
+    for _ in range(2):
+        latency.main([*words, "--results-dir", str(tmp_path)])
+    rows = list(csv.DictReader((tmp_path / "latency.csv").read_text().splitlines()))
+    assert {row["engine"] for row in rows} == {
+        *("torch", "numpy", "onnxruntime", "onnxruntime int8"),
+        *("torch, one network of the run", "torch, all networks of the run"),
+    }
+    assert len(rows) == 6 and all(float(row["ms"]) > 0 for row in rows)
+    assert all(bool(row["score"]) == (not row["engine"].endswith("the run")) for row in rows)
+    assert "times as fast" in capsys.readouterr().out
+
+
+def test_a_run_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        latency.main([str(teacher_run()), "--results-dir", str(tmp_path)])
+    assert ended.value.code == 2 and str(teacher_run()) in capsys.readouterr().err
