@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import tempfile
 from pathlib import Path
+from unittest import mock
 
-from agents import dqn
+from agents import compress, dqn
+from rl_gen_lab.compression import pipeline
 
 RECIPE = """
 batch_size = 8
@@ -17,17 +19,17 @@ first_steps = 4
 [[stages]]
 kind = "learn"
 backbone = "2x8s4-2x4s2-4"
-updates = 6
+updates = 4
 
 [[stages]]
 kind = "prune"
 kept = 0.5
-updates = 4
+updates = 3
 
 [[stages]]
 kind = "quantize"
 bits = 3
-updates = 4
+updates = 2
 """
 QUIET = ["--wandb.mode", "disabled"]
 
@@ -49,6 +51,19 @@ def recipe_file(folder: Path, text: str = RECIPE) -> Path:
     file = folder / "recipe.toml"
     file.write_text(text, encoding="utf-8")
     return file
+
+
+def compress_into(folder: Path, *words: str) -> Path:
+    """Compress in segments of two updates; every stage is scored by one game."""
+    flags = ["--recipe", str(recipe_file(folder)), "--episodes", "1", "--runs-dir", str(folder), *QUIET]
+    with mock.patch.object(pipeline, "SEGMENT", 2):
+        compress.main([str(teacher_run()), *flags, *words])
+    return only_compression(folder)
+
+
+@functools.cache
+def compression_run() -> Path:
+    return compress_into(Path(tempfile.mkdtemp()))
 
 
 def only_compression(folder: Path) -> Path:

@@ -12,17 +12,11 @@ from pathlib import Path
 import compressed_agents
 import pytest
 from checkout import ROOT
-from compressed_agents import QUIET, only_compression, recipe_file, teacher_run
+from compressed_agents import QUIET, compress_into, compression_run, only_compression, recipe_file, teacher_run
 
 from agents import compress, play
 from agents.compression.objective import ActAsTeacher
 from rl_gen_lab.compression import pipeline
-
-
-def compressed(tmp_path: Path, *words: str) -> Path:
-    flags = ["--recipe", str(recipe_file(tmp_path)), "--episodes", "1", "--runs-dir", str(tmp_path), *QUIET]
-    compress.main([str(teacher_run()), *flags, *words])
-    return only_compression(tmp_path)
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -33,8 +27,8 @@ def refusal(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 
 @pytest.mark.slow
-def test_every_stage_leaves_a_file_that_plays_and_a_row(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run = compressed(tmp_path)
+def test_every_stage_leaves_a_file_that_plays_and_a_row(capsys: pytest.CaptureFixture[str]) -> None:
+    run = compression_run()
     rows = list(csv.DictReader((run / "ledger.csv").read_text().splitlines()))
     assert [row["kind"] for row in rows] == ["as it is", "learn", "prune", "quantize"]
     for row, name in zip(rows[1:], ("stage1_learn", "stage2_prune", "stage3_quantize"), strict=True):
@@ -56,23 +50,23 @@ def test_every_stage_leaves_a_file_that_plays_and_a_row(tmp_path: Path, capsys: 
 def test_a_compression_that_was_interrupted_goes_on_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(pipeline, "SEGMENT", 2)
-    whole = compressed(tmp_path / "whole")
+    whole = compression_run()
     losses, loss = 0, ActAsTeacher.loss
 
     def interrupted(*arguments: object) -> object:
         nonlocal losses
         losses += 1
-        if losses == 9:  # in the second stage
+        if losses == 6:  # in the second stage
             raise KeyboardInterrupt
         return loss(*arguments)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as ended:
         patch.setattr(ActAsTeacher, "loss", interrupted)
-        compressed(tmp_path / "cut")
+        compress_into(tmp_path)
     assert ended.value.code == 130
-    run = only_compression(tmp_path / "cut")
+    run = only_compression(tmp_path)
     assert f"--resume {run}" in capsys.readouterr().out.replace("\n", " ") and not (run / "ledger.csv").exists()
+    monkeypatch.setattr(pipeline, "SEGMENT", 2)
     compress.main(["--resume", str(run)])
     for name in ("stage1_learn.rlz", "stage2_prune.rlz", "stage3_quantize.rlz"):
         assert (run / name).read_bytes() == (whole / name).read_bytes(), name
@@ -92,8 +86,8 @@ def test_what_cannot_be_compressed_is_refused_in_one_line(tmp_path: Path, capsys
 
 
 @pytest.mark.slow
-def test_a_packed_policy_acts_alike_where_there_is_no_torch(tmp_path: Path) -> None:
-    file = compressed(tmp_path) / "stage3_quantize.rlz"
+def test_a_packed_policy_acts_alike_where_there_is_no_torch() -> None:
+    file = compression_run() / "stage3_quantize.rlz"
     code = f"""if True:
         import sys
         sys.modules["torch"] = None
