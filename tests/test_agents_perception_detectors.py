@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from agents.perception import detectors
+from rl_gen_lab import pack
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.values import from_dict
 from rl_gen_lab.data import dataset as data
@@ -105,3 +106,13 @@ def test_connected_pixels_of_a_class_are_one_object() -> None:
         "ball": [(3, 2, 2, 4)],
         "paddle": [(20, 10, 4, 8), (5, 10, 4, 4)],
     }
+
+
+@pytest.mark.parametrize(("model", "task"), [("detector", "detect"), ("segment", "segment")])
+def test_a_packed_model_detects_as_its_run(model: str, task: str, tmp_path: Path) -> None:
+    file = tmp_path / "model.rlz"
+    pack.main([str(pong_models.run(task)), "--out", str(file)])
+    packed, run = (detectors.load_detector(model, str(path)) for path in (file, pong_models.run(task)))
+    images = data.load(pong_models.folder()).splits["train"].images[:3].permute(0, 2, 3, 1).numpy()
+    assert packed.detect(images) == run.detect(images)
+    assert packed.name.split()[:2] == run.name.split()[:2] and len(packed.name.split()) == 3

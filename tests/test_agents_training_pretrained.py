@@ -17,8 +17,9 @@ from agents.rl.q_networks import QNetwork
 from agents.training import session
 from agents.training.config import TransferConfig
 from agents.training.load import load_policy
-from agents.training.pretrained import freeze, read_backbone
+from agents.training.pretrained import freeze, load_backbone, read_backbone
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.compression import layers, packed_file
 from rl_gen_lab.runs.folder import RunFolder
 
 SHORT = [
@@ -191,3 +192,16 @@ def test_settings_that_cannot_be_meant_are_refused(settings: dict[str, Any], mes
 def test_convolutions_can_only_be_frozen_where_there_are_some() -> None:
     with pytest.raises(ConfigError, match="MLP has none"):
         freeze(TransferConfig(Path("runs/RUN"), "conv"), QNetwork("mlp", (4,), 2, dueling=False))
+
+
+def test_a_packed_policy_is_a_backbone_too(tmp_path: Path) -> None:
+    description, file = "2x8s4-2x4s2-4", tmp_path / "policy.rlz"
+    packed, fresh = (QNetwork(description, (4, 84, 84), 6, False) for _ in range(2))
+    header = {"network": {"backbone": description, "shape": [4, 84, 84], "actions": 6}}
+    file.write_bytes(packed_file.write(header, layers.coded_state(packed), named=False))
+    origin = load_backbone(file, fresh)
+    assert torch.equal(fresh.backbone.fc.weight, packed.backbone.fc.weight)  # type: ignore[union-attr]
+    assert not torch.equal(fresh.advantage.weight, packed.advantage.weight) and origin["file"] == str(file)
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r"policy.rlz: .*checksum"):
+        load_backbone(file, fresh)
