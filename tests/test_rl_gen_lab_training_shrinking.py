@@ -45,6 +45,10 @@ def test_the_trained_weights_are_the_start_and_what_is_measured() -> None:
     network = task.build(None)
     row = task.as_it_is()
     assert row["bytes"] == 4 * sum(w.numel() for w in network.parameters()) and row["metric"] == "miou"
+    network.eval()
+    with torch.no_grad():
+        exact = task.task.evaluate(task.data.splits["test"], lambda done: None)
+    assert row["score"] == pytest.approx(exact["miou"], abs=1e-4) and row["images"] == len(task.data.splits["test"])
     assert torch.equal(next(network.parameters()), next(own_task().build(None).parameters()))
 
 

@@ -76,14 +76,19 @@ def load_task(path: Path, *tasks: str) -> Task:
     return task_from(path, metadata, weights, *tasks)
 
 
-def task_from(path: Path, metadata: dict[str, Any], weights: dict[str, Tensor], *tasks: str) -> Task:
-    """Make a task from what `read_model` returned; path: named in messages. Raises: CheckpointError."""
+def task_from(
+    path: Path, metadata: dict[str, Any], weights: dict[str, Tensor], *tasks: str, data: Dataset | None = None
+) -> Task:
+    """Make a task from what `read_model` returned. Raises: CheckpointError.
+
+    path: named in messages. data: the images that it is to be evaluated on; none: it can predict only.
+    """
     name = _check_task(path, metadata, tasks)
     if name == "caption" and "vocabulary" not in metadata:
         raise CheckpointError(f"{path} was made before runs kept the captioner's vocabulary; train it again")
     if name == "detect" and "sizes" not in metadata:
         raise CheckpointError(f"{path} was made before runs kept the sizes of their objects; train it again")
-    task = _task_of(path, metadata, name)
+    task = _task_of(path, metadata, name, data)
     try:
         for kind, plan in metadata.get("plans", []):
             stages.rebuild(kind, task.network, plan)
@@ -103,11 +108,11 @@ def _check_task(path: Path, metadata: dict[str, Any], tasks: tuple[str, ...]) ->
     return name
 
 
-def _task_of(path: Path, metadata: dict[str, Any], name: str) -> Task:
+def _task_of(path: Path, metadata: dict[str, Any], name: str, data: Dataset | None = None) -> Task:
     """Make a task with new weights from what is kept with a run. Raises: CheckpointError."""
     config = from_saved(Config, metadata["config"], str(path / "config.json"))
     try:
-        return TASKS[name](config, placeholder_dataset(path, metadata), torch.device("cpu"))
+        return TASKS[name](config, data or placeholder_dataset(path, metadata), torch.device("cpu"))
     except (KeyError, RuntimeError) as error:
         raise CheckpointError(f"{path} does not fit this program: {error}") from error
 

@@ -85,10 +85,14 @@ class OwnTask:
 
     def score(self, data: bytes) -> Row:
         """Evaluate the model in a packed file on the test images."""
-        return self.measure(task_from(Path("the packed model"), *unpack(read(data)), self.config.task))
+        return self.measure(Path("the packed model"), *unpack(read(data)))
 
-    def measure(self, task: Task) -> Row:
-        """Evaluate a model on the test images; `score` is the metric that its training maximizes."""
+    def measure(self, path: Path, metadata: dict[str, Any], weights: dict[str, Tensor]) -> Row:
+        """Evaluate a model on the test images; `score` is the metric that its training maximizes.
+
+        path: named in messages; metadata, weights: as `read_model` returns them.
+        """
+        task = task_from(path, metadata, weights, self.config.task, data=self.data)
         split = self.data.splits["test"]
         task.network.eval()
         with torch.no_grad(), ProgressDisplay("evaluating", len(split), "images") as display:
@@ -98,11 +102,10 @@ class OwnTask:
 
     def as_it_is(self) -> Row:
         """Measure the trained model, with the bytes of its float32 parameters."""
-        weights = load_weights(self.run.checkpoints / "best.safetensors")[0]
-        task = task_from(self.run.path, self.metadata, weights, self.config.task)
-        parameters = sum(weight.numel() for weight in task.network.parameters())
-        row: Row = {"bytes": 4 * parameters, "one_network_bytes": 4 * parameters}
-        return row | self.measure(task)
+        weights, _ = load_weights(self.run.checkpoints / "best.safetensors")
+        size = 4 * sum(parameter.numel() for parameter in self.task.network.parameters())
+        row: Row = {"bytes": size, "one_network_bytes": size}
+        return row | self.measure(self.run.path, self.metadata, weights)
 
     def in_words(self, row: Row) -> str:
         """Return the score in a row."""
