@@ -17,11 +17,12 @@ from rl_gen_lab.cli.settings import DeviceConfig
 
 pytestmark = pytest.mark.slow
 
-UPDATES, TOLERANCE = 1_200, 0.08
+UPDATES, TOLERANCE = 700, 0.08
+SLOW = ("one_gamma_for_n_steps",)  # a discount so near 1 takes longer
 CASES = [(world, mistake) for world, answer in KNOWN.items() for mistake in answer.mistakes]
 
 
-def value_of_start(world: str) -> float:
+def value_of_start(world: str, updates: int = UPDATES) -> float:
     """What a DQN learns about state 0 from a replay memory of random play."""
     answer = KNOWN[world]
     config = Config(
@@ -42,9 +43,9 @@ def value_of_start(world: str) -> float:
     for _ in range(1_000):
         step(agent, runner)  # epsilon is still 1
     runner.close()
-    for update in range(UPDATES):
+    for update in range(updates):
         for group in agent.optimizer.param_groups:  # large steps first, small ones to settle
-            agent.config = replace(config, learning_rate=5e-3 * (1 - update / UPDATES) + 1e-5)
+            agent.config = replace(config, learning_rate=5e-3 * (1 - update / updates) + 1e-5)
             group["lr"] = agent.config.learning_rate
         agent.learn()
     return float(GreedyValues(agent.network).values(start).max())
@@ -101,7 +102,7 @@ def test_dqn_finds_the_value_known_on_paper(world: str) -> None:
 @pytest.mark.parametrize(("world", "mistake"), CASES, ids=[f"{w}-{m}" for w, m in CASES])
 def test_each_mistake_gives_its_own_wrong_number(monkeypatch: pytest.MonkeyPatch, world: str, mistake: str) -> None:
     make_mistake(monkeypatch, mistake)
-    found = value_of_start(world)
+    found = value_of_start(world, 1_200 if mistake in SLOW else UPDATES)
     assert found == pytest.approx(KNOWN[world].mistakes[mistake], abs=TOLERANCE * 2)
     assert found != pytest.approx(KNOWN[world].value, abs=TOLERANCE * 2)
 
