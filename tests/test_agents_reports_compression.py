@@ -17,7 +17,7 @@ from rl_gen_lab.runs.folder import RunFolder
 
 def compression_run(path: Path) -> RunFolder:
     run = RunFolder.create(path, "compress", "Pong", 0)
-    config = {"run": "/home/somebody/runs/dqn__Pong__1"}
+    config = {"run": "/srv/somebody/runs/dqn__Pong__1"}
     run.write_config({"config": config, "env_id": "ALE/Pong-v5", "seed": 3, "exp_name": "compress", "command": ["x"]})
     stages = [
         {"stage": 0, "kind": "as it is", "settings": "", "bytes": 8_000, "ratio": 0.25, "ratio_all_networks": 1.0}
@@ -44,7 +44,7 @@ def test_every_stage_is_a_row_and_nothing_of_this_machine_is_kept(tmp_path: Path
     file = recorded(tmp_path)
     rows = compression.read(file)
     assert [row["bytes"] for row in rows] == ["8000", "500", "100"]
-    assert {row["source"] for row in rows} == {"dqn__Pong__1"} and "/home" not in file.read_text()
+    assert {row["source"] for row in rows} == {"dqn__Pong__1"} and "/srv" not in file.read_text()
     text = (tmp_path / "README.md").read_text()
     assert "**a student**" in text and "20 games a stage" in text
     assert "| 2 | quantize updates=9 | 100 | 20 | 17.5 ± 0.5 | 16.7 | 90 |" in text
