@@ -60,6 +60,13 @@ def test_the_figure_is_drawn_and_known_to_be_stale(tmp_path: Path) -> None:
     assert not compression.is_current(file)
 
 
+def test_the_smallest_file_is_described_beside_its_teacher(tmp_path: Path) -> None:
+    assert compression.smallest(recorded(tmp_path)) == (
+        "The smallest of our packed Pong policies has 100 bytes and scores 17.5 ± 0.5 over 20 games (mean and standard"
+        " error); the agent that it was made from scores 18.0 ± 0.5 with 8,000 bytes of weights.\n"
+    )
+
+
 def test_the_front_has_the_best_of_each_size() -> None:
     points = [(100.0, 17.5), (500.0, 17.0), (500.0, 17.8), (8_000.0, 18.0), (9_000.0, 18.0)]
     assert compression.pareto_front(points) == [(100.0, 17.5), (500.0, 17.8), (8_000.0, 18.0)]

@@ -92,7 +92,9 @@ def test_unknown_kinds_are_told_the_nearest() -> None:
     with pytest.raises(ConfigError, match=r"recipe.toml, stage 2: unknown kind 'prunes'.*Did you mean 'prune'\?"):
         stages("learn", "prunes")
     for kind in (None, 3, ["prune"], {}):
-        with pytest.raises(ConfigError, match=r"stage 1: unknown kind .*; known: learn, prune, channels, low_rank"):
+        with pytest.raises(
+            ConfigError, match=r"stage 1: unknown kind .*; known: learn, prune, dead_units, channels, low_rank"
+        ):
             stages({"kind": kind})
 
 

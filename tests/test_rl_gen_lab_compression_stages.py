@@ -20,6 +20,7 @@ from rl_gen_lab.compression.recipe import (
     STAGES,
     Binarize,
     Channels,
+    DeadUnits,
     Learn,
     LowRank,
     Prune,
@@ -81,7 +82,7 @@ def test_channels_and_then_factors_are_repeated_in_order() -> None:
     assert torch.equal(made(frames()), again(frames()))
 
 
-@pytest.mark.parametrize("kind", sorted(STAGES.keys() - {"channels", "low_rank"}))
+@pytest.mark.parametrize("kind", sorted(STAGES.keys() - {"channels", "dead_units", "low_rank"}))
 def test_only_structural_stages_can_be_repeated(kind: str) -> None:
     with pytest.raises(ConfigError, match=f"kind '{kind}' do not change the layers"):
         stages.rebuild(kind, network(), {})
@@ -205,3 +206,25 @@ def test_sharing_weighs_by_the_fisher_information() -> None:
         plain[0].weight.copy_(torch.tensor([[1.0, 1.2, 5.0, 9.0]]))
     stages.attach(Sharing(bits=2), plain, None)
     torch.testing.assert_close(plain[0].weight.detach(), torch.tensor([[1.1, 1.1, 5, 9]]), rtol=1e-3, atol=0)
+
+
+def test_dead_units_go_and_nothing_changes() -> None:
+    torch.manual_seed(3)
+    network = QNetwork("8x8s4-8x4s2-8x3s1-32", (4, 84, 84), 6, False).eval()
+    with torch.no_grad():
+        network.backbone.fc.bias[:9] = -1e6  # type: ignore[union-attr,index,operator]
+        network.backbone.conv[2].bias[3] = -1e6  # type: ignore[union-attr,index,operator]
+    generator = torch.Generator().manual_seed(0)
+
+    def example() -> torch.Tensor:
+        return torch.randint(256, (4, 4, 84, 84), dtype=torch.uint8, generator=generator)
+
+    frames = example()
+    with torch.no_grad():
+        before = network(frames)
+        plan = stages.structure(DeadUnits(batches=3), network, stages.Measures(example, lambda: torch.zeros(())))
+        torch.testing.assert_close(network(frames), before, rtol=0, atol=1e-5)
+    assert network.backbone.fc.weight.shape[0] <= 23 and network.backbone.conv[2].out_channels <= 7  # type: ignore
+    fresh = QNetwork("8x8s4-8x4s2-8x3s1-32", (4, 84, 84), 6, False)
+    stages.rebuild("dead_units", fresh, plan)
+    fresh.load_state_dict(network.state_dict())

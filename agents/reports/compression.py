@@ -74,6 +74,21 @@ def section(file: Path, folder: Path) -> str:
     return f"![Score against bytes]({picture.as_posix()})\n\n" + "\n".join(tables)
 
 
+def smallest(file: Path) -> str:
+    """Describe the smallest packed policy in a sentence, beside the agent that it was made from."""
+    if not file.exists():
+        return "Not recorded yet.\n"
+    rows = read(file)
+    least = min((row for row in rows if row["stage"] != "0"), key=lambda row: int(row["bytes"]))
+    first = next(row for row in rows if _compression(row) == _compression(least))
+    game = least["env_id"].rpartition("/")[2].partition("-")[0]
+    return (
+        f"The smallest of our packed {game} policies has {int(least['bytes']):,} bytes and scores {least['score']} ±"
+        f" {least['score_error']} over {least['episodes']} games (mean and standard error); the agent that it was made"
+        f" from scores {first['score']} ± {first['score_error']} with {int(first['bytes']):,} bytes of weights.\n"
+    )
+
+
 def _compression(row: Row) -> str:
     return row["run"].rpartition("/")[0]
 

@@ -190,8 +190,9 @@ class Described(Convolutional):
         for index, (_, _, step) in enumerate(layers):
             stride *= step
             strides[2 * index + 1] = stride
-        super().__init__(shape, conv_stack(shape, *layers), description.units, strides)
-        self.profiles = description.profiles
+        base_units = None if description.profiles else description.units
+        super().__init__(shape, conv_stack(shape, *layers), base_units, strides)
+        self.profiles, self.out_features = description.profiles, description.units
         if self.profiles:
             self.fc = nn.Linear(description.features(shape), description.units)
 

@@ -57,6 +57,14 @@ class Prune(Training):
 
 
 @dataclass(frozen=True)
+class DeadUnits(Training):
+    """Remove units and channels that are 0 for every example: nothing is lost where examples are like these."""
+
+    # Batches of examples that are looked at.
+    batches: Count = 50
+
+
+@dataclass(frozen=True)
 class Channels(Training):
     """Remove channels of convolutions and units of fully connected layers."""
 
@@ -111,6 +119,7 @@ class Binarize(Training):
 STAGES: dict[str, type[Training]] = {
     "learn": Learn,
     "prune": Prune,
+    "dead_units": DeadUnits,
     "channels": Channels,
     "low_rank": LowRank,
     "share": Sharing,
@@ -119,7 +128,7 @@ STAGES: dict[str, type[Training]] = {
     "binary": Binarize,
 }
 QUANTIZING = (Sharing, Quantize, Ternarize, Binarize)
-STRUCTURAL = (Channels, LowRank)
+STRUCTURAL = (DeadUnits, Channels, LowRank)
 
 
 @dataclass(frozen=True)
@@ -215,7 +224,7 @@ def _out_of_place(stage: Training, before: list[Training]) -> str | None:
         return "a new network comes first, for it forgets the stages before"
     if after(*QUANTIZING) and not isinstance(stage, (Learn, *QUANTIZING)):
         return "weights that take few values can only learn further; move it before them"
-    if isinstance(stage, Channels) and after(Prune, LowRank):
+    if isinstance(stage, (DeadUnits, Channels)) and after(Prune, LowRank):
         return "channels are removed from whole layers; move it before prune and low_rank"
     if not hasattr(stage, "layers") or stage.layers:
         return None

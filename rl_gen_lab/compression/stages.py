@@ -16,6 +16,7 @@ from rl_gen_lab.compression.recipe import (
     STRUCTURAL,
     Binarize,
     Channels,
+    DeadUnits,
     LowRank,
     Prune,
     Quantize,
@@ -41,6 +42,9 @@ def structure(stage: Training, network: nn.Module, measures: Measures) -> Any:
 
     Raises: ConfigError for a network that it does not fit.
     """
+    if isinstance(stage, DeadUnits):
+        examples = torch.cat([measures.example() for _ in range(stage.batches)])
+        return structured.remove(network, structured.dead_units(network, examples))
     if isinstance(stage, Channels):
         return structured.prune_channels(network, measures.example(), stage.share)
     assert isinstance(stage, LowRank)
@@ -54,7 +58,7 @@ def rebuild(kind: str, network: nn.Module, plan: Any) -> None:
 
     Raises: ConfigError for a plan that does not fit, or another kind.
     """
-    if kind == "channels":
+    if kind in ("channels", "dead_units"):
         structured.apply_plan(network, plan)
     elif kind == "low_rank":
         low_rank.build_factored(network, plan)
