@@ -98,13 +98,14 @@ class PackedPolicy:
 def network_of(packed: Packed) -> QNetwork:
     """Build the network of a packed file, on the CPU. Raises: CheckpointError."""
     network = packed.header.get("network")
+    if not isinstance(network, dict):
+        raise CheckpointError("it does not say what its network is")
     try:
-        assert isinstance(network, dict)
         shape, actions = tuple(int(n) for n in network["shape"]), int(network["actions"])
         made = QNetwork(str(network["backbone"]), shape, actions, bool(network.get("dueling", False)))
         for kind, plan in packed.header.get("plans", []):
             stages.rebuild(kind, made, plan)
-    except (AssertionError, KeyError, TypeError, ValueError, ConfigError) as error:
+    except (KeyError, TypeError, ValueError, ConfigError) as error:
         raise CheckpointError(f"its network cannot be built: {error}") from error
     load_network(made, {name: torch.from_numpy(np.array(value)) for name, value in packed.values().items()}, "the file")
     return made.eval().requires_grad_(False)
