@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +13,7 @@ from agents.compression.objective import ActAsTeacher, scored
 from agents.compression.policy_file import PackedPolicy
 from agents.compression.teacher import Teacher
 from agents.rl.q_networks import QNetwork
+from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.compression.layers import coded_state
 from rl_gen_lab.compression.packed_file import write
 from rl_gen_lab.compression.recipe import Common
@@ -86,3 +89,17 @@ def test_the_bound_of_known_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     error = np.sqrt(8 / 3) / 2  # standard deviation with n - 1, by the root of four games
     assert row["score"] == 18.0 and row["score_error"] == pytest.approx(error, abs=1e-3)
     assert row["score_low"] == pytest.approx(18 - 1.645 * error, abs=1e-3)
+
+
+def test_a_packed_student_is_the_start_of_a_further_compression() -> None:
+    task = objective()
+    student = task.build(STUDENT)
+    header, named = task.header(STUDENT)
+    start = PackedPolicy.parse(write(header, coded_state(student), named=named))
+    further = ActAsTeacher(task.teacher, task.common, 0, 2, 7, start)
+    network = further.build(None)
+    frames = torch.randint(0, 256, (2, 4, 84, 84), dtype=torch.uint8)
+    assert torch.equal(network(frames), start.network(frames)) and all(p.requires_grad for p in network.parameters())
+    assert further.header(None) == (header, False)
+    with pytest.raises(ConfigError, match="another task"):
+        ActAsTeacher(replace(task.teacher, env="ALE/Breakout-v5"), task.common, 0, 2, 7, start)

@@ -20,6 +20,8 @@ class Config(Ranged):
     run: Annotated[Path | None, tyro.conf.Positional] = None
     # The recipe (None: configs/compress_GAME.toml, else configs/compress_atari.toml).
     recipe: Path | None = None
+    # Begin with the network of this packed policy, such as an earlier student, instead of the agent's own.
+    start: Path | None = None
     # Continue the compression in this run folder.
     resume: Path | None = None
     # The teacher's best weights by evaluation, or the last.

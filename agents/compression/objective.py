@@ -20,6 +20,7 @@ from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.compression.distillation import soft_target_loss, stakes, temperature_of
 from rl_gen_lab.compression.measured import Row
+from rl_gen_lab.compression.packed_file import NAMES
 from rl_gen_lab.compression.recipe import Common
 
 FIRST_SEGMENT = 2**31 - 1  # of play, by whose frames a student's input is standardized
@@ -29,9 +30,22 @@ INTERVAL = 1.645  # standard errors of the one-sided 95 % bound
 class ActAsTeacher:
     """States of the student's own play, the teacher's scores as targets."""
 
-    def __init__(self, teacher: Teacher, common: Common, seed: int, episodes: int, eval_seed: int) -> None:
-        """episodes, eval_seed: of the games by which every stage is scored."""
-        self.teacher, self.common, self.seed = teacher, common, seed
+    def __init__(
+        self,
+        teacher: Teacher,
+        common: Common,
+        seed: int,
+        episodes: int,
+        eval_seed: int,
+        start: PackedPolicy | None = None,
+    ) -> None:
+        """episodes, eval_seed: of the games by which every stage is scored. start: the network to begin with.
+
+        Raises: ConfigError for a network of another game, or whose layers were changed.
+        """
+        if start is not None and ((start.env, start.world) != (teacher.env, teacher.world) or "plans" in start.header):
+            raise ConfigError("the packed policy is of another task than the agent's, or its layers were changed")
+        self.teacher, self.common, self.seed, self.start = teacher, common, seed, start
         self.episodes, self.eval_seed = episodes, eval_seed
         self.play: StudentPlay | None = None
         self.temperature = 1.0
@@ -40,7 +54,12 @@ class ActAsTeacher:
     # ---- the network
 
     def build(self, backbone: str | None) -> nn.Module:
-        """Return the teacher's own network, the newest of several (None), or a new student. Raises: ConfigError."""
+        """Return a new student; without a backbone the network to begin with, the teacher's newest by default.
+
+        Raises: ConfigError.
+        """
+        if backbone is None and self.start is not None:
+            return copy.deepcopy(self.start.network).requires_grad_(True)
         if backbone is None:
             return copy.deepcopy(self._own_network()).requires_grad_(True)
         torch.manual_seed(self.seed)
@@ -72,6 +91,8 @@ class ActAsTeacher:
 
     def header(self, backbone: str | None) -> tuple[dict[str, Any], bool]:
         """Return the header of a packed file, and whether the tensors must be named in it."""
+        if backbone is None and self.start is not None:
+            return {key: self.start.header[key] for key in ("network", "task")}, NAMES in self.start.header
         if backbone is None:
             own = self.teacher.run.read_config()["config"]
             backbone, dueling = str(own["backbone"]), bool(own["dueling"])

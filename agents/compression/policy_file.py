@@ -63,6 +63,11 @@ class PackedPolicy:
     epsilon: float
     size_bytes: int
 
+    @property
+    def header(self) -> dict[str, Any]:
+        """What the file says of itself."""
+        return self.packed.header
+
     @classmethod
     def read(cls, path: Path) -> PackedPolicy:
         """Read a file. Raises: CheckpointError naming the file, for whatever is wrong with it."""

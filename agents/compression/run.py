@@ -7,6 +7,7 @@ from typing import Any
 
 from agents.compression.config import Config
 from agents.compression.objective import ActAsTeacher, scored
+from agents.compression.policy_file import PackedPolicy
 from agents.compression.teacher import Teacher
 from agents.training.environments import task_fingerprint
 from envs import names
@@ -35,7 +36,8 @@ def compress(config: Config, run: RunFolder | None, state: dict[str, Any] | None
         if run is None
         else recipes.parse(run.read_config()["recipe"], str(run.config_file))
     )
-    objective = ActAsTeacher(teacher, recipe.common, config.seed, config.episodes, config.eval_seed)
+    start = None if config.start is None else PackedPolicy.read(config.start)
+    objective = ActAsTeacher(teacher, recipe.common, config.seed, config.episodes, config.eval_seed, start)
     if run is None:
         rehearse(recipe, objective)
         objective.close()
