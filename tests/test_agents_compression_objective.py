@@ -99,7 +99,8 @@ def test_a_packed_student_is_the_start_of_a_further_compression() -> None:
     further = ActAsTeacher(task.teacher, task.common, 0, 2, 7, start)
     network = further.build(None)
     frames = torch.randint(0, 256, (2, 4, 84, 84), dtype=torch.uint8)
-    assert torch.equal(network(frames), start.network(frames)) and all(p.requires_grad for p in network.parameters())
+    torch.testing.assert_close(network(frames), start.network(frames))
+    assert all(p.requires_grad for p in network.parameters())
     assert further.header(None) == (header, False)
     with pytest.raises(ConfigError, match="another task"):
         ActAsTeacher(replace(task.teacher, env="ALE/Breakout-v5"), task.common, 0, 2, 7, start)
