@@ -61,10 +61,15 @@ def test_the_figure_is_drawn_and_known_to_be_stale(tmp_path: Path) -> None:
 
 
 def test_the_smallest_file_is_described_beside_its_teacher(tmp_path: Path) -> None:
-    assert compression.smallest(recorded(tmp_path)) == (
-        "The smallest of our packed Pong policies has 100 bytes and scores 17.5 ± 0.5 over 20 games (mean and standard"
-        " error); the agent that it was made from scores 18.0 ± 0.5 with 8,000 bytes of weights.\n"
+    file = recorded(tmp_path)
+    assert compression.smallest(file) == (
+        "The smallest packed Pong policy within a point of its agent has 100 bytes and scores 17.50 ± 0.50 over 20"
+        " games (standard error); the agent scores 18.00 ± 0.50 with 8,000 bytes of weights.\n"
     )
+    file.write_text(file.read_text().replace("17.5,", "16.9,"))
+    assert "has 500 bytes and scores 17.00" in compression.smallest(file)
+    file.write_text(file.read_text().replace("17.0,", "16.9,"))
+    assert compression.smallest(file).startswith("None of our packed policies")
 
 
 def test_the_front_has_the_best_of_each_size() -> None:

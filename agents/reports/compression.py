@@ -75,17 +75,23 @@ def section(file: Path, folder: Path) -> str:
 
 
 def smallest(file: Path) -> str:
-    """Describe the smallest packed policy in a sentence, beside the agent that it was made from."""
+    """Describe in a sentence the smallest packed policy whose mean score is within a point of its agent's."""
     if not file.exists():
         return "Not recorded yet.\n"
     rows = read(file)
-    least = min((row for row in rows if row["stage"] != "0"), key=lambda row: int(row["bytes"]))
-    first = next(row for row in rows if _compression(row) == _compression(least))
+    agents = {_compression(row): row for row in rows if row["stage"] == "0"}
+    stages = [row for row in rows if row["stage"] != "0"]
+    level = [row for row in stages if float(row["score"]) >= float(agents[_compression(row)]["score"]) - 1]
+    if not level:
+        return "None of our packed policies is within a point of the agent that it was made from yet.\n"
+    least = min(level, key=lambda row: int(row["bytes"]))
+    first = agents[_compression(least)]
     game = least["env_id"].rpartition("/")[2].partition("-")[0]
     return (
-        f"The smallest of our packed {game} policies has {int(least['bytes']):,} bytes and scores {least['score']} ±"
-        f" {least['score_error']} over {least['episodes']} games (mean and standard error); the agent that it was made"
-        f" from scores {first['score']} ± {first['score_error']} with {int(first['bytes']):,} bytes of weights.\n"
+        f"The smallest packed {game} policy within a point of its agent has {int(least['bytes']):,} bytes and scores"
+        f" {float(least['score']):.2f} ± {float(least['score_error']):.2f} over {least['episodes']} games (standard"
+        f" error); the agent scores {float(first['score']):.2f} ± {float(first['score_error']):.2f} with"
+        f" {int(first['bytes']):,} bytes of weights.\n"
     )
 
 
