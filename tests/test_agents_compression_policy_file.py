@@ -56,6 +56,7 @@ def test_a_network_with_fewer_channels_is_built_by_its_plan() -> None:
     [
         (None, "names no environment"),
         ({"env": "ALE/Pnog-v5"}, "Pong"),
+        ({"env": "antigravity:Pong-v5"}, "of another module"),
         ({"env": "ALE/Pong-v5", "world": 3}, "settings of the environment"),
         ({"env": "ALE/Pong-v5", "world": {"sticky": "x"}}, "sticky"),
         ({"env": "ALE/Pong-v5", "epsilon": 2.0}, "epsilon"),

@@ -86,7 +86,8 @@ def test_a_whole_compression_is_written_down(tmp_path: Path, capsys: pytest.Capt
     assert written == [{key: str(value) for key, value in row.items()} for row in rows]
     assert b"\r" not in (run.path / "ledger.csv").read_bytes()
     assert run.read_result() == {"status": "finished", "ledger": rows}
-    assert tracker.tables == [("ledger", list(rows[0]), [list(row.values()) for row in rows])] and tracker.code == 0
+    cells = [[None if value == "" else value for value in row.values()] for row in rows]
+    assert tracker.tables == [("ledger", list(rows[0]), cells)] and tracker.code == 0
     assert capsys.readouterr().out == "as it is: 8,000 bytes, score 20.5\n"
 
 

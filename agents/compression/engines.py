@@ -61,7 +61,7 @@ def frames_of_play(packed: PackedPolicy, count: int, seed: int) -> np.ndarray:
         for step in range(-(-count // NUM_ENVS) * STEPS_BETWEEN):
             actions = packed.policy.act(runner.obs)
             chance = rng.random(NUM_ENVS) < 0.01  # games part
-            actions[chance] = rng.integers(0, packed.network.advantage.out_features, int(chance.sum()))
+            actions[chance] = rng.integers(0, int(packed.header["network"]["actions"]), int(chance.sum()))
             runner.step(actions)
             if step % STEPS_BETWEEN == 0:
                 kept.append(runner.obs.copy())

@@ -16,6 +16,7 @@ from agents.rl.interfaces import Policy
 from agents.rl.q_networks import QNetwork
 from agents.training.evaluate import evaluate, long_episode
 from envs.config import EnvConfig
+from rl_gen_lab.backbones import SMALLEST_FRAME
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.compression.distillation import soft_target_loss, stakes, temperature_of
@@ -62,6 +63,10 @@ class ActAsTeacher:
             return copy.deepcopy(self.start.network).requires_grad_(True)
         if backbone is None:
             return copy.deepcopy(self._own_network()).requires_grad_(True)
+        if self.start is not None:
+            raise ConfigError(
+                "the recipe begins with a new network: leave out --start, or the backbone of its first stage"
+            )
         torch.manual_seed(self.seed)
         student = QNetwork(backbone, self.teacher.shape, self.teacher.actions, dueling=False)
         frames = self._frames()
@@ -96,7 +101,8 @@ class ActAsTeacher:
         if backbone is None:
             own = self.teacher.run.read_config()["config"]
             backbone, dueling = str(own["backbone"]), bool(own["dueling"])
-            backbone = "small" if backbone == "auto" else backbone
+            if backbone == "auto":
+                backbone = "tiny" if min(self.teacher.shape[1:]) < SMALLEST_FRAME else "small"
             return header_of(self.teacher, backbone, dueling), not names_itself(backbone)
         return header_of(self.teacher, backbone, False), not names_itself(backbone)
 

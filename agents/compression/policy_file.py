@@ -27,7 +27,7 @@ from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.cli.values import to_dict
 from rl_gen_lab.compression import stages
-from rl_gen_lab.compression.numpy_network import shapes_of
+from rl_gen_lab.compression.numpy_network import LARGEST, shapes_of
 from rl_gen_lab.compression.packed_file import NAMES, Packed, read, read_header
 from rl_gen_lab.runs.weights import load_network
 
@@ -89,6 +89,8 @@ class PackedPolicy:
         task = header.get("task")
         if not isinstance(task, dict) or not isinstance(task.get("env"), str):
             raise CheckpointError("it is no policy: it names no environment")
+        if ":" in task["env"]:  # resolving it would import the module, and so run what the file names
+            raise CheckpointError(f"it names an environment of another module, {task['env']!r}: refused")
         try:
             env = names.resolve(task["env"])
             world = from_saved(EnvConfig, _table(task.get("world", {})), source, "world")
@@ -107,10 +109,12 @@ def network_of(packed: Packed) -> QNetwork:
         raise CheckpointError("it does not say what its network is")
     try:
         shape, actions = tuple(int(n) for n in network["shape"]), int(network["actions"])
+        if not all(1 <= n <= LARGEST for n in (*shape, actions)):
+            raise ValueError(f"observations of {shape} and {actions} actions")
         made = QNetwork(str(network["backbone"]), shape, actions, bool(network.get("dueling", False)))
         for kind, plan in packed.header.get("plans", []):
             stages.rebuild(kind, made, plan)
-    except (KeyError, TypeError, ValueError, ConfigError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
         raise CheckpointError(f"its network cannot be built: {error}") from error
     load_network(made, {name: torch.from_numpy(np.array(value)) for name, value in packed.values().items()}, "the file")
     return made.eval().requires_grad_(False)

@@ -41,7 +41,8 @@ def carry_out(pipeline: Pipeline, base: Callable[[], Row], tracker: Tracker, mod
         rows = with_ratios(pipeline.rows)
         replace_file(run.path / LEDGER, lambda path: _write(path, rows))
         run.write_result({"status": "finished", "ledger": rows})
-        tracker.table("ledger", list(rows[0]), [list(row.values()) for row in rows])
+        cells = [[None if value == "" else value for value in row.values()] for row in rows]  # W&B: one type a column
+        tracker.table("ledger", list(rows[0]), cells)
     return rows
 
 
