@@ -64,7 +64,7 @@ def test_the_smallest_file_is_described_beside_its_teacher(tmp_path: Path) -> No
     file = recorded(tmp_path)
     assert compression.smallest(file) == (
         "The smallest packed Pong policy within a point of its agent has 100 bytes and scores 17.50 ± 0.50 over 20"
-        " games (standard error); the agent scores 18.00 ± 0.50 with 8,000 bytes of weights.\n"
+        " games (standard error), 20 times smaller than one network of the agent, which scores 18.00 ± 0.50.\n"
     )
     file.write_text(file.read_text().replace("17.5,", "16.9,"))
     assert "has 500 bytes and scores 17.00" in compression.smallest(file)

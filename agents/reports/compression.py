@@ -90,8 +90,8 @@ def smallest(file: Path) -> str:
     return (
         f"The smallest packed {game} policy within a point of its agent has {int(least['bytes']):,} bytes and scores"
         f" {float(least['score']):.2f} ± {float(least['score_error']):.2f} over {least['episodes']} games (standard"
-        f" error); the agent scores {float(first['score']):.2f} ± {float(first['score_error']):.2f} with"
-        f" {int(first['bytes']):,} bytes of weights.\n"
+        f" error), {float(least['ratio']):.0f} times smaller than one network of the agent, which scores"
+        f" {float(first['score']):.2f} ± {float(first['score_error']):.2f}.\n"
     )
 
 

@@ -103,9 +103,8 @@ class OwnTask:
     def as_it_is(self) -> Row:
         """Measure the trained model, with the bytes of its float32 parameters."""
         weights, _ = load_weights(self.run.checkpoints / "best.safetensors")
-        network = task_from(
-            self.run.path, self.metadata, weights, *TASKS
-        ).network  # a student may be in its place by now
+        # made anew: `self.task` may hold a student by now
+        network = task_from(self.run.path, self.metadata, weights, *TASKS).network
         size = 4 * sum(parameter.numel() for parameter in network.parameters())
         row: Row = {"bytes": size, "one_network_bytes": size}
         return row | self.measure(self.run.path, self.metadata, weights)
