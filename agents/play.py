@@ -41,7 +41,6 @@ from rl_gen_lab.cli.errors import ConfigError, UserError
 from rl_gen_lab.cli.lazy import torch
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import Few, Ranged, Seed, Share
-from rl_gen_lab.cli.shell import short
 from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.folder import RunFolder
 
@@ -133,10 +132,10 @@ def write_scenes(config: Config, env: str, world: EnvConfig, policy: Policy, who
 
 @dataclass(frozen=True)
 class Play:
-    """What is played: the agent with the rules it acts by, its environment, and the folder of its videos."""
+    """What is played: the agent with the rules it acts by, its environment, and where its videos go."""
 
     source: str
-    videos: Path
+    folder: RunFolder  # of its videos
     env: str
     world: EnvConfig
     policy: Policy
@@ -165,7 +164,7 @@ class Play:
             env = names.resolve(game)
             print(f"outside: {env}, seen as in the agent's dreams")
         who = f"{saved['exp_name']} ({config.which})"
-        return cls(f"{run.path.name} ({config.which})", run.videos, env, world, policy, epsilon, who)
+        return cls(f"{run.path.name} ({config.which})", run, env, world, policy, epsilon, who)
 
     @classmethod
     def _of_file(cls, path: Path, config: Config) -> Play:
@@ -177,8 +176,8 @@ class Play:
         task = packed.packed.header["task"]
         print(f"task {task.get('hash', '')}: {packed.env}, by {packed.size_bytes:,} bytes")
         epsilon = packed.epsilon if config.epsilon is None else config.epsilon
-        videos = RUNS / f"packed_{path.stem}"
-        return cls(path.name, videos, packed.env, packed.world, packed.policy, epsilon, path.name)
+        folder = RunFolder(RUNS / f"packed_{path.stem}")
+        return cls(path.name, folder, packed.env, packed.world, packed.policy, epsilon, path.name)
 
     def evaluate(self, episodes: int, seed: int) -> None:
         """Score the agent, and print its returns. Raises: EnvStepError."""
@@ -224,12 +223,14 @@ class Play:
         except (UserError, UnknownEnvError) as error:
             print(no_video(error))
             return
-        with save_errors(self.videos):
-            self.videos.mkdir(parents=True, exist_ok=True)
-        video = self.videos / ("play.mp4" if overlay is None else "captioned.mp4")
+        videos = self.folder.videos
+        with save_errors(videos):
+            videos.mkdir(parents=True, exist_ok=True)
+        video = videos / ("play.mp4" if overlay is None else "captioned.mp4")
         write_mp4(video, recorded.frames)
         write_gif(video.with_suffix(".gif"), recorded.frames)
-        print(f"{in_words(recorded)}: {short(video)} and {short(video.with_suffix('.gif'))}")
+        files = map(self.folder.shown, (video, video.with_suffix(".gif")))
+        print(f"{in_words(recorded)}: {' and '.join(files)}")
 
     def watch(self, seed: int, max_steps: int) -> None:
         """Play an episode in a window. Raises: ConfigError for an environment without one, EnvStepError."""
@@ -254,13 +255,7 @@ def main(argv: list[str] | None = None) -> None:
         open_screen()
     play = Play.of(config)
     if config.scenes is not None:
-        write_scenes(
-            config,
-            play.env,
-            play.world,
-            play.policy,
-            play.source,
-        )
+        write_scenes(config, play.env, play.world, play.policy, play.source)
         return
     overlay = None
     if config.captioner is not None:
