@@ -13,12 +13,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from agents.compression.config import Config
 from agents.reports import compression_page
 from agents.training.cli import PRESETS, cli, command
-from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.runs.folder import RunFolder
 
 ALGO = "compress"
@@ -40,34 +39,25 @@ def recipe_of(config: Config) -> Path:
     raise ConfigError("no recipe for this game: write one (see configs/compress_pong.toml) and name it, --recipe FILE")
 
 
-def _resumed(config: Config) -> tuple[Config, RunFolder, dict[str, Any]]:
-    """Return the settings of the run to continue, its folder, and its state. Raises: CheckpointError."""
-    from rl_gen_lab.cli.saved import from_saved
-    from rl_gen_lab.runs.checkpoints import load_state
-
-    assert config.resume is not None
-    run = RunFolder.open(config.resume)
-    saved = run.read_config()
-    if saved.get("exp_name") != ALGO:
-        raise CheckpointError(f"{run} is a run of {saved.get('exp_name')!r}, not of a compression")
-    old = from_saved(Config, saved["config"], str(run.config_file))
-    return old, run, load_state(run.checkpoints / "latest")
-
-
 @command
 def main(argv: list[str] | None = None) -> None:
     """Run a recipe on the policy of a trained agent."""
     config = cli(Config, argv)
     if (config.run is None) == (config.resume is None):
         raise ConfigError("name the run folder of a trained agent, or --resume a compression")
-    state, run = None, None
-    if config.resume is not None:
-        config, run, state = _resumed(config)
-    from agents.compression.run import compress  # here, so that --help needs no torch
-
-    if run is None:
+    run = None
+    if config.resume is None:
         config = replace(config, recipe=recipe_of(config))
-    done = compress(config, run, state)
+    else:
+        from rl_gen_lab.compression.resuming import nothing_left, saved_config  # here, so that --help needs no torch
+
+        run = RunFolder.open(config.resume)
+        config = saved_config(Config, run, "agents.compress", argv)
+        if nothing_left(run):
+            return
+    from agents.compression.run import compress
+
+    done = compress(config, run)
     print(done.shown(compression_page.write(done)))
 
 

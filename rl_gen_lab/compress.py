@@ -17,10 +17,9 @@ from typing import Annotated, Any
 import tyro
 
 from rl_gen_lab.cli.command import exit_on_error
-from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags
-from rl_gen_lab.cli.saved import from_saved
-from rl_gen_lab.cli.settings import DeviceConfig, Ranged, Seed, WandbConfig
+from rl_gen_lab.cli.settings import Ranged, Seed, Threads, WandbConfig
 from rl_gen_lab.cli.values import to_dict, to_flat_dict
 from rl_gen_lab.runs.folder import RunFolder
 
@@ -43,24 +42,30 @@ class Config(Ranged):
     seed: Seed = 0
     # Folder in which the run's own folder is made.
     runs_dir: Path = Path("runs")
-    device: DeviceConfig = field(default_factory=lambda: DeviceConfig(device="cpu"))
+    # Threads of torch in this process; more than 1 is slower as soon as anything else runs on the machine.
+    threads: Threads = 1
     wandb: WandbConfig = field(default_factory=WandbConfig)
 
 
 def _compress(config: Config, run: RunFolder | None) -> None:
+    import torch
+
     from rl_gen_lab.compression import recipe as recipes  # here, so that --help needs no torch
     from rl_gen_lab.compression.ledger import carry_out, describe
     from rl_gen_lab.compression.pipeline import Pipeline, rehearse
-    from rl_gen_lab.compute import devices
+    from rl_gen_lab.compression.resuming import INPUTS, refuse_changed
+    from rl_gen_lab.compute.devices import keep_freed_memory
     from rl_gen_lab.data import dataset
     from rl_gen_lab.runs import provenance
     from rl_gen_lab.runs.checkpoints import load_state
     from rl_gen_lab.runs.ending import fitting_checkpoint
     from rl_gen_lab.tracking.tracker import Tracker
+    from rl_gen_lab.training.load import weights_digest
     from rl_gen_lab.training.shrinking import OwnTask
 
     assert config.run is not None
-    devices.setup(config.device)
+    torch.set_num_threads(config.threads)
+    keep_freed_memory()
     trained = RunFolder.open(config.run)
     folder = config.data or Path(str(trained.read_config()["config"].get("data")))
     if run is None:
@@ -69,13 +74,16 @@ def _compress(config: Config, run: RunFolder | None) -> None:
     else:
         recipe = recipes.parse(run.read_config()["recipe"], str(run.config_file))
     data = dataset.load(folder)
+    inputs = {f"the weights of {config.run}": weights_digest(config.run), f"the data in {folder}": data.digest()}
+    if run is not None:
+        refuse_changed(run, inputs)
     objective = OwnTask(trained, data, recipe.common, config.seed)
     if run is None:
         rehearse(recipe, objective)
     name, state = folder.resolve().name, None if run is None else load_state(run.checkpoints / "latest")
     if run is None:
         run = RunFolder.create(config.runs_dir, f"{ALGO}_{objective.config.task}", name, config.seed)
-        about: dict[str, Any] = {"config": to_dict(config), "recipe": recipe.to_dict(), "data": data.digest()}
+        about: dict[str, Any] = {"config": to_dict(config), "recipe": recipe.to_dict(), INPUTS: inputs}
         about |= {"env_id": name, "exp_name": ALGO, "seed": config.seed}
         run.write_config(about | provenance.of_run("rl_gen_lab.compress"))
     tracker = Tracker.start(
@@ -93,7 +101,7 @@ def _compress(config: Config, run: RunFolder | None) -> None:
     if state is not None:
         with fitting_checkpoint(run):
             pipeline.load_state_dict(state)
-    rows = carry_out(pipeline, objective.as_it_is, tracker, "rl_gen_lab.compress")
+    rows = carry_out(pipeline, {"as it is": objective.as_it_is}, tracker, "rl_gen_lab.compress")
     print(describe(rows, run, "-m rl_gen_lab.look"))
 
 
@@ -106,13 +114,12 @@ def main(argv: list[str] | None = None) -> None:
     if config.resume is None and config.recipe is None:
         raise ConfigError("--recipe is missing: name one, such as configs/compress_vision.toml")
     if config.resume is not None:
+        from rl_gen_lab.compression.resuming import nothing_left, saved_config
+
         run = RunFolder.open(config.resume)
-        saved = run.read_config()
-        if saved.get("exp_name") != ALGO or "data" not in saved:
-            raise CheckpointError(
-                f"{run} is a run of {saved.get('exp_name')!r}, not of a compression of a vision model"
-            )
-        config = from_saved(Config, saved["config"], str(run.config_file))
+        config = saved_config(Config, run, "rl_gen_lab.compress", argv)
+        if nothing_left(run):
+            return
     _compress(config, run)
 
 

@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 
 from rl_gen_lab.tracking import wandb_init
+
+settings.register_profile("shared machine", deadline=None)  # a busy core is no fault of an example
+settings.load_profile("shared machine")
 
 
 @pytest.fixture(autouse=True)

@@ -70,6 +70,10 @@ def test_a_compression_that_was_interrupted_goes_on_exactly(
     compress.main(["--resume", str(run)])
     for name in ("stage1_learn.rlz", "stage2_prune.rlz", "stage3_quantize.rlz"):
         assert (run / name).read_bytes() == (whole / name).read_bytes(), name
+    capsys.readouterr()
+    compress.main(["--resume", str(run)])
+    assert "every stage is done" in capsys.readouterr().out
+    assert "--episodes cannot be changed" in refusal(capsys, "--resume", str(run), "--episodes", "3")
 
 
 def test_what_cannot_be_compressed_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,7 +86,7 @@ def test_what_cannot_be_compressed_is_refused_in_one_line(tmp_path: Path, capsys
     wrong = recipe_file(tmp_path, '[[stages]]\nkind = "learn"\nbackbone = "8x8s4-8x40s2-32"\n')
     said = refusal(capsys, run, "--recipe", str(wrong), "--runs-dir", str(tmp_path / "runs"))
     assert "too small" in said and "\n" not in said and not (tmp_path / "runs").exists()
-    assert "not of a compression" in refusal(capsys, "--resume", run)
+    assert "not of python -m agents.compress" in refusal(capsys, "--resume", run)
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ def test_interquartile_mean_of_nothing_is_refused() -> None:
         interquartile_mean([])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40))
 def test_interquartile_mean_equals_scipys_trimmed_mean(values: list[float]) -> None:
     assert interquartile_mean(values) == pytest.approx(stats.trim_mean(values, 0.25), rel=1e-9, abs=1e-6)

@@ -44,9 +44,7 @@ def assert_batch_equals_reference(
 
 
 def property_test(examples: int) -> settings:
-    return settings(
-        max_examples=examples, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
-    )
+    return settings(max_examples=examples, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.slow

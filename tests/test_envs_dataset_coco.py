@@ -17,7 +17,7 @@ with contextlib.redirect_stdout(io.StringIO()):
     from faster_coco_eval import mask as their_masks
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 9))), st.integers(0, 3), st.integers(0, 3))
 def test_run_lengths_are_those_of_another_library(mask: np.ndarray, x: int, y: int) -> None:
     if not mask.any():

@@ -99,6 +99,14 @@ def test_it_goes_on_exactly_after_an_interruption(
     compress.main(["--resume", str(run)])
     for name in ("stage1_prune.rlz", "stage2_quantize.rlz"):
         assert (run / name).read_bytes() == (whole / name).read_bytes(), name
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    capsys.readouterr()
+    compress.main(["--resume", str(run)])
+    assert "every stage is done: there is nothing left to train" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        compress.main(["--resume", str(run), "--seed", "1"])
+    assert "--seed cannot be changed in a resumed run" in capsys.readouterr().err
+    assert before == {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
 
 
 def test_changed_layers_are_rebuilt_from_the_file(tmp_path: Path) -> None:
@@ -129,7 +137,7 @@ def test_refusals_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str
     for words, message in (
         ([], "name the run folder"),
         ([str(trained())], "--recipe is missing"),
-        (["--resume", str(trained())], "not of a compression"),
+        (["--resume", str(trained())], "not of python -m rl_gen_lab.compress"),
     ):
         with pytest.raises(SystemExit) as ended:
             compress.main([*words, *QUIET])

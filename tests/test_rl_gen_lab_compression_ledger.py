@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -30,7 +32,8 @@ class Steps:
         self.run_folder, self.during = run, during
         self.objective = self
         self.rows: list[Row] = []
-        self.stage, self.saved_update, self.saves = 0, 0, 0
+        self.stage, self.saves = 0, 0
+        self.way_on = "stage 1 goes on from update 0"
 
     def in_words(self, row: Row) -> str:
         return f"score {row['score']}"
@@ -53,6 +56,7 @@ class Recorded(Tracker):
         super().__init__(run, "compress", 0.0)
         self.tables: list[tuple[Any, ...]] = []
         self.code: int | None = None
+        self.alerts: list[BaseException | None] = []
 
     def table(self, name: str, columns: Any, rows: Any) -> None:
         self.tables.append((name, columns, rows))
@@ -60,10 +64,16 @@ class Recorded(Tracker):
     def finish(self, exit_code: int) -> None:
         self.code = exit_code
 
+    def print_dashboard_hint(self) -> None:
+        pass
+
+    def alert_of(self, error: BaseException | None) -> None:
+        self.alerts.append(error)
+
 
 def carry(steps: Steps, base: Callable[[], Row] = lambda: dict(BASE)) -> tuple[list[Row], Recorded]:
     tracker = Recorded(steps.run_folder)
-    return carry_out(cast(Pipeline, steps), base, tracker, "agents.compress"), tracker
+    return carry_out(cast(Pipeline, steps), {"as it is": base}, tracker, "agents.compress"), tracker
 
 
 def test_ratios_are_those_to_one_network_and_to_all() -> None:
@@ -107,19 +117,37 @@ def test_an_interrupted_compression_says_in_one_line_how_to_go_on(
 ) -> None:
     def interrupt(stage: int) -> None:
         if stage == 1:
-            steps.saved_update = 4_000
+            steps.way_on = "stage 2 goes on from update 4,000"
             raise KeyboardInterrupt
 
     steps = Steps(RunFolder(tmp_path / "a run"), interrupt)
     tracker = Recorded(steps.run_folder)
     with pytest.raises(SystemExit) as end:
-        carry_out(cast(Pipeline, steps), lambda: dict(BASE), tracker, "agents.compress")
+        carry_out(cast(Pipeline, steps), {"as it is": lambda: dict(BASE)}, tracker, "agents.compress")
     assert end.value.code == 130 and tracker.code == 130
     line = capsys.readouterr().out.splitlines()[1:]
     assert len(line) == 1
     assert line[0].startswith("interrupted; stage 2 goes on from update 4,000. Resume with: ")
     assert line[0].endswith(f"-m agents.compress --resume '{tmp_path / 'a run'}'")
-    assert not (steps.run_folder.path / "ledger.csv").exists() and not steps.run_folder.result_file.exists()
+    assert not (steps.run_folder.path / "ledger.csv").exists()
+    assert steps.run_folder.read_result() == {"status": "interrupted"}
+
+
+def test_the_request_to_terminate_interrupts_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    steps = Steps(RunFolder(tmp_path), lambda stage: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(SystemExit) as end:
+        carry(steps)
+    assert end.value.code == 130 and "Resume with: " in capsys.readouterr().out
+
+
+def test_the_network_to_begin_with_has_a_row_of_its_own(tmp_path: Path) -> None:
+    begun: Row = {"bytes": 900, "score": 19.5}
+    bases = {"as it is": lambda: dict(BASE), "start": lambda: dict(begun)}
+    steps = Steps(RunFolder(tmp_path))
+    steps.rows = [{"stage": 0, "kind": "as it is", "settings": ""} | BASE]  # it was interrupted after the first
+    rows = carry_out(cast(Pipeline, steps), bases, Recorded(steps.run_folder), "agents.compress")
+    assert [(row["stage"], row["kind"]) for row in rows[:2]] == [(0, "as it is"), (0, "start")]
+    assert [row["ratio"] for row in rows[:3]] == [0.5, 4.44, 4.0]
 
 
 def test_there_is_something_to_go_on_with_when_the_base_is_interrupted(
@@ -136,15 +164,18 @@ def test_there_is_something_to_go_on_with_when_the_base_is_interrupted(
     assert "stage 1 goes on from update 0" in capsys.readouterr().out
 
 
-def test_other_ends_are_not_an_interruption(tmp_path: Path) -> None:
+def test_other_ends_are_not_an_interruption(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def diverge(stage: int) -> None:
         raise DivergedError("the loss became nan")
 
     steps = Steps(RunFolder(tmp_path), diverge)
     tracker = Recorded(steps.run_folder)
     with pytest.raises(DivergedError):
-        carry_out(cast(Pipeline, steps), lambda: dict(BASE), tracker, "agents.compress")
-    assert tracker.code == 1 and not steps.run_folder.result_file.exists()
+        carry_out(cast(Pipeline, steps), {"as it is": lambda: dict(BASE)}, tracker, "agents.compress")
+    assert tracker.code == 1 and [str(error) for error in tracker.alerts] == ["the loss became nan"]
+    result = steps.run_folder.read_result()
+    assert result["status"] == "failed" and "the loss became nan" in result["error"]
+    assert "Resume" not in capsys.readouterr().out  # it would diverge again
 
 
 def test_the_last_lines_name_the_ledger_and_the_smallest_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

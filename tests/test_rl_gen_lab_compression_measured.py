@@ -8,8 +8,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from rl_gen_lab.compression import coded, huffman, indices
 from rl_gen_lab.compression.coded import CodedTensor
@@ -77,11 +80,11 @@ def test_images_are_counted_as_they_are_written() -> None:
     assert found["order0_bytes"] == round(entropy_bytes(differences))
 
 
-def test_floats_are_no_whole_numbers() -> None:
-    plain = {"a": coded.plain(np.ones((3, 4))), "b": coded.constant(2.0, (5,))}
-    assert set(sizes(plain).values()) == {0}
-    assert sizes(plain | {"c": tensor(0)}) == sizes({"c": tensor(0)})
-    assert set(sizes({}).values()) == {0}
+def test_the_coders_say_nothing_of_weights_in_floats() -> None:
+    bias = {"bias": coded.levels(np.array([1.0, 2, 3]), 1.0)}
+    assert set(sizes(bias | {"weight": coded.plain(np.ones((3, 4)))}).values()) == {""}
+    assert "" not in sizes(bias | {"variance": coded.plain(np.ones(3))}).values()
+    assert set(sizes({"a": coded.constant(2.0, (5,))}).values()) == {0} == set(sizes({}).values())
 
 
 @pytest.mark.parametrize("value", [0.0, 3.0])
@@ -91,10 +94,18 @@ def test_tensors_of_one_code_are_counted(value: float) -> None:
     assert (found["deep_compression_bytes"] == 0) == (value == 0)
 
 
-def test_numbers_that_are_not_zero_are_counted_by_value() -> None:
-    tensors = {"codes": coded.codebook(np.array([[0, 1], [2, 1]]), np.array([0.0, 1.5, -2.0])), "one": coded.plain(7.0)}
-    assert numbers(tensors) == {"numbers": 5, "nonzero": 4}
-    assert numbers({"zeros": coded.constant(0.0, (3,)), "half": coded.constant(0.5, (4,))}) == {
-        "numbers": 7,
-        "nonzero": 4,
-    }
+def test_parameters_that_are_not_zero_are_counted_without_statistics() -> None:
+    network = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    with torch.no_grad():
+        network[0].weight.copy_(torch.tensor([[0.0, 1, -2], [0, 0, 3]]))
+        network[0].bias.fill_(0.5)
+    assert numbers(network) == {"numbers": 6 + 2 + 4, "nonzero": 3 + 2 + 2}  # of the normalization, scale 1 and shift 0
+    parametrize.register_parametrization(network[0], "weight", Halved())
+    assert numbers(network) == {"numbers": 12, "nonzero": 2 + 2 + 2}
+
+
+class Halved(nn.Module):
+    """Leaves numbers above 1.5 only."""
+
+    def forward(self, weight: Tensor) -> Tensor:
+        return weight * (weight.abs() > 1.5)

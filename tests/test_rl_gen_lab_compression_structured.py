@@ -163,7 +163,7 @@ def test_a_normalized_group_is_the_least_that_stays() -> None:
 
 
 @given(st.integers(2, 12), st.integers(2, 12), st.floats(0, 1))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_each_layer_loses_its_share_rounded_down(first: int, second: int, share: float) -> None:
     network = nn.Sequential(nn.Linear(3, first), nn.ReLU(), nn.Linear(first, second), nn.ReLU(), nn.Linear(second, 2))
     prune_channels(network, torch.zeros(1, 3), share)

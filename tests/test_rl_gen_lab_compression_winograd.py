@@ -187,7 +187,7 @@ def operands(draw: st.DrawFn) -> tuple[Tensor, Tensor, int]:
     return tensor(batch, channels, height, width), tensor(outputs, channels, 3, 3), padding
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(operands(), st.sampled_from(TILES), st.sampled_from([torch.float32, torch.float64]))
 def test_no_output_is_further_off_than_its_bound(
     case: tuple[Tensor, Tensor, int], tile: int, filters_in: torch.dtype

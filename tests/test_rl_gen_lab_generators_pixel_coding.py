@@ -12,7 +12,7 @@ from rl_gen_lab.generators import pixel_coding
 from rl_gen_lab.generators.bounds import BITS
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6), st.integers(1, 150), st.floats(0.1, 40.0))
 def test_any_pixels_come_back_also_those_that_are_nearly_impossible(
     seed: int, k: int, pixels: int, scale: float

@@ -44,7 +44,7 @@ def test_play_comes_back_bit_for_bit() -> None:
     assert same(coder.decode(data), episodes) and coder.steps(data) == 12
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(st.integers(0, 2**16), st.integers(1, 3))
 def test_any_frames_and_actions_come_back(seed: int, steps: int) -> None:
     coder = codec()

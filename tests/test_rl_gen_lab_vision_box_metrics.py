@@ -20,7 +20,7 @@ def boxes_at(places: list[tuple[int, int]]) -> torch.Tensor:
 place = st.tuples(st.integers(0, 9), st.integers(0, 9))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(place, max_size=4), st.lists(place, max_size=4))
 def test_hits_are_pairs_within_the_distance_and_never_more_than_the_best_assignment(
     found: list[tuple[int, int]], truth: list[tuple[int, int]]

@@ -39,7 +39,7 @@ def slow_iou(one: Box, other: Box) -> float:
     return len(a & b) / len(a | b) if a | b else 0.0
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(box(), max_size=4), st.lists(box(), max_size=4))
 def test_iou_is_the_share_of_common_cells(one: list[Box], other: list[Box]) -> None:
     found = geometry.iou(tensor(one), tensor(other))
@@ -60,7 +60,7 @@ def slow_nms(found: list[Box], scores: list[float], threshold: float) -> list[in
 scored = st.lists(st.tuples(box(1), st.integers(0, 3), st.integers(0, 2)), max_size=8)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scored, st.sampled_from([0.0, 0.3, 0.55]))
 def test_nms_keeps_what_brute_force_keeps(things: list[tuple[Box, int, int]], threshold: float) -> None:
     found, scores = [thing[0] for thing in things], [float(thing[1]) for thing in things]
@@ -68,7 +68,7 @@ def test_nms_keeps_what_brute_force_keeps(things: list[tuple[Box, int, int]], th
     assert kept.tolist() == slow_nms(found, scores, threshold)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(scored)
 def test_classes_do_not_suppress_each_other(things: list[tuple[Box, int, int]]) -> None:
     found, classes = [thing[0] for thing in things], torch.tensor([thing[2] for thing in things], dtype=torch.int64)
@@ -82,7 +82,7 @@ def test_classes_do_not_suppress_each_other(things: list[tuple[Box, int, int]]) 
     assert [scores[i] for i in kept.tolist()] == sorted((scores[i] for i in kept.tolist()), reverse=True)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(box(1), min_size=1, max_size=7), st.lists(box(1), max_size=3))
 def test_matching_gives_each_box_its_best_anchor_and_anchors_their_best_box(
     anchors: list[Box], found: list[Box]
@@ -112,7 +112,7 @@ def test_a_box_that_no_anchor_overlaps_takes_the_nearest() -> None:
     assert geometry.match(anchors, tensor([(2.75, 2.75, 3.75, 3.75)]), 0.4, 0.5).tolist() == [BACKGROUND, 0]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(box(1), box(1))
 def test_decoding_undoes_encoding(one: Box, anchor: Box) -> None:
     offsets = geometry.encode(tensor([one]), tensor([anchor]))
@@ -151,7 +151,7 @@ def slow_roi_align(plane: list[list[float]], b: Box, size: int, stride: float, s
     return [[cell(i, j) for j in range(size)] for i in range(size)]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.tuples(box(), st.integers(0, 1)), min_size=1, max_size=3), st.sampled_from([1.0, 2.0, 3.0]))
 def test_roi_align_is_the_mean_of_bilinear_points(things: list[tuple[Box, int]], stride: float) -> None:
     maps = torch.rand(2, 2, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

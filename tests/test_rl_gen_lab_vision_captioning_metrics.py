@@ -111,7 +111,7 @@ def slow_cider(said: list[list[str]], references: list[list[list[str]]]) -> floa
 sentences = st.lists(st.sampled_from("abcd"), min_size=1, max_size=9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(sentences, st.lists(sentences, min_size=1, max_size=3)), min_size=1, max_size=4))
 def test_both_agree_with_programs_that_work_otherwise(corpus: list[tuple[list[str], list[list[str]]]]) -> None:
     said, references = [one for one, _ in corpus], [others for _, others in corpus]
@@ -119,7 +119,7 @@ def test_both_agree_with_programs_that_work_otherwise(corpus: list[tuple[list[st
     assert cider(said, references) == pytest.approx(slow_cider(said, references), abs=1e-9)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(sentences, st.lists(sentences, min_size=1, max_size=3)), min_size=1, max_size=4))
 def test_bleu_is_that_of_another_library(corpus: list[tuple[list[str], list[list[str]]]]) -> None:
     said = [one for one, _ in corpus]

@@ -18,7 +18,7 @@ def pictures() -> st.SearchStrategy[np.ndarray]:
     return st.integers(0, 2**32 - 1).map(lambda seed: np.random.default_rng(seed).integers(0, 2, (3, 9, 7), np.uint8))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pictures())
 def test_regions_are_those_of_scipy(image: np.ndarray) -> None:
     image[1:] = image[0]  # two colors: large, winding regions

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from agents.training.config import Episodes
-from rl_gen_lab.cli.settings import DeviceConfig, Ranged, Seed, WandbConfig
+from rl_gen_lab.cli.settings import Ranged, Seed, Threads, WandbConfig
 
 
 @dataclass(frozen=True)
@@ -34,5 +34,6 @@ class Config(Ranged):
     seed: Seed = 0
     # Folder in which the run's own folder is made.
     runs_dir: Path = Path("runs")
-    device: DeviceConfig = field(default_factory=lambda: DeviceConfig(device="cpu"))
+    # Threads of torch in this process; more than 1 is slower as soon as anything else runs on the machine.
+    threads: Threads = 1
     wandb: WandbConfig = field(default_factory=WandbConfig)

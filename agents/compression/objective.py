@@ -156,7 +156,10 @@ class ActAsTeacher:
 
     def score(self, data: bytes) -> Row:
         """Play whole games by the policy in a packed file."""
-        packed = PackedPolicy.parse(data)
+        return self.score_of(PackedPolicy.parse(data))
+
+    def score_of(self, packed: PackedPolicy) -> Row:
+        """Play whole games by a packed policy."""
         return scored(packed.policy, packed.env, packed.world, packed.epsilon, self.episodes, self.eval_seed)
 
     def in_words(self, row: Row) -> str:

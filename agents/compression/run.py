@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from agents.compression.config import Config
 from agents.compression.objective import ActAsTeacher, scored
 from agents.compression.policy_file import PackedPolicy
@@ -16,19 +18,23 @@ from rl_gen_lab.compression import recipe as recipes
 from rl_gen_lab.compression.ledger import carry_out, describe
 from rl_gen_lab.compression.measured import Row
 from rl_gen_lab.compression.pipeline import Pipeline, rehearse
+from rl_gen_lab.compression.resuming import INPUTS, refuse_changed
 from rl_gen_lab.compute import devices
 from rl_gen_lab.runs import provenance
+from rl_gen_lab.runs.checkpoints import load_state
 from rl_gen_lab.runs.ending import fitting_checkpoint
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.weights import tensors_digest
 from rl_gen_lab.tracking.tracker import Tracker
 
 
-def compress(config: Config, run: RunFolder | None, state: dict[str, Any] | None) -> RunFolder:
-    """Run a recipe, or go on with it, and return the run folder. run, state: of the compression to go on with.
+def compress(config: Config, run: RunFolder | None) -> RunFolder:
+    """Run a recipe, or go on with it, and return the run folder. run: of the compression to go on with.
 
     Raises: UserError; SystemExit 130 after Ctrl-C, with all but the last segment of updates saved.
     """
-    devices.setup(config.device)
+    torch.set_num_threads(config.threads)
+    devices.keep_freed_memory()
     assert config.run is not None
     teacher = Teacher.of(config.run, config.which)
     recipe = (
@@ -37,15 +43,21 @@ def compress(config: Config, run: RunFolder | None, state: dict[str, Any] | None
         else recipes.parse(run.read_config()["recipe"], str(run.config_file))
     )
     start = None if config.start is None else PackedPolicy.read(config.start)
+    inputs = {f"the {config.which} weights of {config.run}": teacher.digest}
+    if start is not None:
+        inputs[f"the weights in {config.start}"] = tensors_digest(start.network.state_dict())
+    if run is not None:
+        refuse_changed(run, inputs)
     objective = ActAsTeacher(teacher, recipe.common, config.seed, config.episodes, config.eval_seed, start)
     if run is None:
         rehearse(recipe, objective)
         objective.close()
-    short = names.short_name(teacher.env)
+    short, state = names.short_name(teacher.env), None if run is None else load_state(run.checkpoints / "latest")
     task = task_fingerprint(teacher.env, teacher.world, teacher.epsilon)
     if run is None:
         run = RunFolder.create(config.runs_dir, "compress", short, config.seed)
         about: dict[str, Any] = {"config": to_dict(config), "recipe": recipe.to_dict(), "fingerprint": vars(task)}
+        about |= {INPUTS: inputs}
         about |= {"env_id": teacher.env, "exp_name": "compress", "seed": config.seed}
         run.write_config(about | provenance.of_run("agents.compress"))
     tracker = Tracker.start(
@@ -64,7 +76,10 @@ def compress(config: Config, run: RunFolder | None, state: dict[str, Any] | None
         if state is not None:
             with fitting_checkpoint(run):
                 pipeline.load_state_dict(state)
-        rows = carry_out(pipeline, lambda: _as_it_is(teacher, objective), tracker, "agents.compress")
+        bases = {"as it is": lambda: _as_it_is(teacher, objective)}
+        if start is not None:
+            bases["start"] = lambda: {"bytes": start.size_bytes} | objective.score_of(start)
+        rows = carry_out(pipeline, bases, tracker, "agents.compress")
     finally:
         objective.close()
     print(describe(rows, run, "-m agents.play"))

@@ -17,6 +17,7 @@ from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.weights import tensors_digest
 
 SMALLEST = 1e-8  # probability, before its logarithm
 
@@ -26,7 +27,7 @@ class Teacher:
     """What a student learns from.
 
     shape: of one observation; actions: A; network_bytes: float32 parameters of one of its networks, and of all that
-    decide together.
+    decide together; digest: of its weights.
     """
 
     run: RunFolder
@@ -39,6 +40,7 @@ class Teacher:
     actions: int
     one_network_bytes: int
     all_networks_bytes: int
+    digest: str
 
     @classmethod
     def of(cls, path: Path, which: Literal["best", "last"] = "best") -> Teacher:
@@ -58,7 +60,9 @@ class Teacher:
         one, everything = _network_bytes(weights)
         network = policy.values.__self__.network  # type: ignore[attr-defined]  # of GreedyValues or GreedyActor
         actions, epsilon = int(vec.single_action_space.n), evaluation_of(run).epsilon  # type: ignore[attr-defined]
-        return cls(run, policy, env, world, epsilon, network, tuple(shape), actions, one, everything)
+        return cls(
+            run, policy, env, world, epsilon, network, tuple(shape), actions, one, everything, tensors_digest(weights)
+        )
 
     def logits(self, obs: np.ndarray, first: np.ndarray) -> np.ndarray:
         """Action values or log-probabilities (N, A) of observations (N, C, H, W); first: (N,) bool, new episodes."""

@@ -78,8 +78,11 @@ def parametrizations(module: nn.Module) -> list[nn.Module]:
 
 
 @torch.no_grad()
-def plain_state(network: nn.Module) -> dict[str, Tensor]:
-    """Return the state by the names that the network had before anything was in force, weights as layers see them."""
+def plain_state(network: nn.Module, *, buffers: bool = True) -> dict[str, Tensor]:
+    """Return the state by the names that the network had before anything was in force, weights as layers see them.
+
+    buffers: with the statistics, or the parameters alone.
+    """
     state = {}
     for prefix, module in network.named_modules():
         if isinstance(module, parametrize.ParametrizationList) or ".parametrizations." in f".{prefix}.":
@@ -87,7 +90,7 @@ def plain_state(network: nn.Module) -> dict[str, Tensor]:
         path = f"{prefix}." if prefix else ""
         if parametrize.is_parametrized(module, WEIGHT):
             state[path + WEIGHT] = cast(Tensor, module.weight).detach()
-        for name, tensor in (*module._parameters.items(), *module._buffers.items()):
+        for name, tensor in (*module._parameters.items(), *(module._buffers.items() if buffers else ())):
             if tensor is not None and name not in module._non_persistent_buffers_set:
                 state[path + name] = tensor.detach()
     return state

@@ -6,20 +6,27 @@ import lzma
 import zlib
 
 import numpy as np
+from torch import nn
 
 from rl_gen_lab.compression import huffman, indices
 from rl_gen_lab.compression.coded import CodedTensor
+from rl_gen_lab.compression.layers import plain_state
 
 Row = dict[str, float | int | str]
+FLOATS = ("float32", "float16")
+COLUMNS = ("order0_bytes", "huffman_bytes", "deep_compression_bytes", "xz_bytes")
 
 
-def sizes(tensors: dict[str, CodedTensor]) -> dict[str, int]:
+def sizes(tensors: dict[str, CodedTensor]) -> Row:
     """Return bytes of the whole numbers of a network: the order-0 bound, Huffman codes, relative indices, xz.
 
+    All are "" where a weight matrix or kernel is stored in floats, for these coders say nothing of it.
     order0: the sum of each tensor's entropy, no table counted. huffman: canonical codes of the values, the zeros among
     them. deep_compression: Huffman codes of the nonzero values and of their relative indices, as in Han et al. 2016.
     xz: `xz -9e` of the same numbers, in one byte each where they fit.
     """
+    if any(tensor.kind in FLOATS and len(tensor.shape) > 1 for tensor in tensors.values()):
+        return dict.fromkeys(COLUMNS, "")
     tables = [tensor.stored_codes() for tensor in tensors.values() if tensor.codes is not None]
     return {
         "order0_bytes": round(sum(t.order0_bytes() for t in tensors.values() if t.codes is not None)),
@@ -29,10 +36,10 @@ def sizes(tensors: dict[str, CodedTensor]) -> dict[str, int]:
     }
 
 
-def numbers(tensors: dict[str, CodedTensor]) -> dict[str, int]:
-    """Return how many numbers a network has, and how many of them are not 0."""
-    values = [tensor.values() for tensor in tensors.values()]
-    return {"numbers": sum(v.size for v in values), "nonzero": sum(int(np.count_nonzero(v)) for v in values)}
+def numbers(network: nn.Module) -> dict[str, int]:
+    """Return how many parameters a network has, without statistics of its inputs, and how many of them are not 0."""
+    parameters = plain_state(network, buffers=False).values()
+    return {"numbers": sum(p.numel() for p in parameters), "nonzero": sum(int(p.count_nonzero()) for p in parameters)}
 
 
 def _huffman(codes: np.ndarray) -> bytes:

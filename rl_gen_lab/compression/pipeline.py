@@ -72,7 +72,7 @@ class Pipeline:
         self.rows: list[Row] = []
         self.plans: dict[int, Any] = {}
         self.seconds = 0.0  # of the stage under way
-        self.saved_update = 0
+        self.saved = (0, 0)  # stage and update of the last checkpoint
         self._updates: list[stages.Update] = []
 
     def run(self) -> list[Row]:
@@ -142,6 +142,13 @@ class Pipeline:
         """Updates of this stage and those before it."""
         return sum(stage.updates for stage in self.recipe.stages[: self.stage]) + self.update
 
+    @property
+    def way_on(self) -> str:
+        """Where a resumed compression goes on."""
+        stage, update = self.saved
+        done = stage == len(self.recipe.stages)
+        return "only its ledger is missing" if done else f"stage {stage + 1} goes on from update {update:,}"
+
     def _when(self) -> str:
         return f"update {self.update:,} of stage {self.stage + 1}"
 
@@ -156,19 +163,18 @@ class Pipeline:
         data, name = self.packed(), self.recipe.names[self.stage]
         file = self.run_folder.path / f"stage{self.stage + 1}_{name}.rlz"
         replace_file(file, lambda path: path.write_bytes(data))
-        tensors = coded_state(self.network)
         settings = " ".join(f"{key}={value}" for key, value in to_dict(stage).items() if value not in (None, [], ""))
         row: Row = {"stage": self.stage + 1, "kind": name, "settings": settings, "bytes": len(data)}
-        row |= sizes(tensors) | numbers(tensors)
+        row |= sizes(coded_state(self.network)) | numbers(self.network)
         row |= self.objective.score(data)
         row["minutes"] = round(self.seconds / 60, 2)
         print(f"stage {self.stage + 1}, {name}: {len(data):,} bytes, {self.objective.in_words(row)}", flush=True)
         return row
 
     def save(self) -> None:
-        """Write the state from which `load` goes on."""
-        keep_state(self.run_folder, self.state_dict(), self._when(), print)
-        self.saved_update = self.update
+        """Write the state from which `load_state_dict` goes on."""
+        if keep_state(self.run_folder, self.state_dict(), self._when(), print):
+            self.saved = (self.stage, self.update)
 
     def state_dict(self) -> dict[str, Any]:
         """Return all that changes."""
@@ -186,7 +192,7 @@ class Pipeline:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned, in a new pipeline of the same recipe; later metrics are dropped."""
         self.stage, self.update, self.segments = state["stage"], state["update"], state["segments"]
-        self.saved_update = self.update
+        self.saved = (self.stage, self.update)
         self.run_folder.truncate_metrics(self.updates_in_all)
         self.rows, self.seconds = state["rows"], state["seconds"]
         self.plans = {int(number): plan for number, plan in state["plans"].items()}

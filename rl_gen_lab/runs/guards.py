@@ -38,12 +38,14 @@ def last_checkpoint(run: RunFolder) -> str:
     return f"The checkpoint before stays in {latest}" if latest.is_dir() else "No checkpoint was written before"
 
 
-def keep_state(run: RunFolder, state: dict[str, Any], when: str, say: Say) -> None:
-    """Write the checkpoint to resume from; a full disk costs this checkpoint, not the run."""
+def keep_state(run: RunFolder, state: dict[str, Any], when: str, say: Say) -> bool:
+    """Write the checkpoint to resume from; False where a full disk costs this checkpoint, but not the run."""
     try:
         save_state(run.checkpoints / "latest", state)
     except SaveError as error:
         say(f"checkpoint at {when} not written, the one before stays: {error}")
+        return False
+    return True
 
 
 def keep_weights(run: RunFolder, name: str, network: torch.nn.Module, metadata: dict[str, str], say: Say) -> bool:

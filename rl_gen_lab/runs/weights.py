@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import torch
 from torch import Tensor, nn
 
 from rl_gen_lab.cli.errors import CheckpointError
@@ -19,3 +22,12 @@ def load_network(network: nn.Module, tensors: dict[str, Tensor], source: str) ->
     if wrong := misfits(network, tensors):
         raise CheckpointError(f"weights of {source} do not fit this network: {', '.join(wrong)}")
     network.load_state_dict(tensors)
+
+
+def tensors_digest(tensors: dict[str, Tensor]) -> str:
+    """Hash names and numbers: 12 hex digits. The bytes of a file would not do: safetensors orders metadata anyhow."""
+    hashed = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        hashed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        hashed.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return hashed.hexdigest()[:12]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +22,7 @@ from rl_gen_lab.generators.world_models.latents import LatentDream
 from rl_gen_lab.generators.world_models.pixels import PixelDream
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.runs.weights import load_network
+from rl_gen_lab.runs.weights import load_network, tensors_digest
 from rl_gen_lab.training.config import Config
 from rl_gen_lab.training.task import Task
 from rl_gen_lab.training.tasks import TASKS
@@ -156,16 +155,8 @@ def load_dream(path: Path) -> Dream:
 
 
 def weights_digest(path: Path) -> str:
-    """Hash the weights of the model in a run folder or a packed file: 12 hex digits. Raises: CheckpointError.
-
-    The hash is of names and numbers, not of the file's bytes: safetensors writes metadata in any order.
-    """
-    _, weights = read_model(path)
-    hashed = hashlib.sha256()
-    for name, tensor in sorted(weights.items()):
-        hashed.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        hashed.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return hashed.hexdigest()[:12]
+    """Hash the weights of the model in a run folder or a packed file: 12 hex digits. Raises: CheckpointError."""
+    return tensors_digest(read_model(path)[1])
 
 
 def placeholder_dataset(path: Path, metadata: dict[str, Any]) -> Dataset:

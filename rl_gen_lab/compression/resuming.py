@@ -1,0 +1,48 @@
+"""Going on with a compression: by its own settings, with the models and images that it began with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from rl_gen_lab.cli.errors import CheckpointError
+from rl_gen_lab.cli.flags import refuse_other_flags
+from rl_gen_lab.cli.saved import from_saved
+from rl_gen_lab.runs.ending import finished_result, say_nothing_left
+from rl_gen_lab.runs.folder import RunFolder
+
+LEDGER = "ledger.csv"
+INPUTS = "inputs"  # in config.json: what the compression works on, by name, with digests
+Config = TypeVar("Config")
+
+
+def saved_config(config_class: type[Config], run: RunFolder, module: str, argv: Sequence[str] | None) -> Config:
+    """Return the settings of a compression. module: of its command; argv: the whole command line.
+
+    Raises: CheckpointError for a run of another command; ConfigError for another flag than --resume.
+    """
+    saved = run.read_config()
+    if run.made_by() != f"python -m {module}":
+        raise CheckpointError(f"{run} is a run of {run.made_by()}, not of python -m {module}")
+    refuse_other_flags(sys.argv[1:] if argv is None else argv, ("--resume",))
+    return from_saved(config_class, saved["config"], str(run.config_file))
+
+
+def nothing_left(run: RunFolder) -> bool:
+    """Return whether every stage is done; say so then."""
+    if finished_result(run) is None:
+        return False
+    say_nothing_left(run, "every stage is done", f"its ledger is {run.shown(run.path / LEDGER)}")
+    return True
+
+
+def refuse_changed(run: RunFolder, inputs: Mapping[str, str]) -> None:
+    """Refuse to go on with other inputs than those of the first start. inputs: digests by name.
+
+    Raises: CheckpointError.
+    """
+    began = run.read_config().get(INPUTS, {})
+    for name, digest in inputs.items():
+        if began.get(name, digest) != digest:
+            raise CheckpointError(f"{name} changed since {run} began: start a new compression")

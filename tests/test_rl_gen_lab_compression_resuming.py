@@ -1,0 +1,56 @@
+"""Going on with a compression: with its own settings, and with what it began with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.compression.resuming import INPUTS, nothing_left, refuse_changed, saved_config
+from rl_gen_lab.runs.folder import RunFolder
+
+COMMAND = "rl_gen_lab.compress"
+
+
+@dataclass(frozen=True)
+class Config:
+    seed: int = 0
+    resume: Path | None = None
+
+
+def folder(path: Path, **about: Any) -> RunFolder:
+    run = RunFolder(path)
+    run.write_config({"command": [f"python -m {COMMAND}", "RUN"], "config": {"seed": 7}} | about)
+    return run
+
+
+def test_its_own_settings_hold_and_no_other_flag_is_taken(tmp_path: Path) -> None:
+    run = folder(tmp_path)
+    assert saved_config(Config, run, COMMAND, ["--resume", str(tmp_path)]) == Config(7)
+    with pytest.raises(ConfigError, match="--seed cannot be changed"):
+        saved_config(Config, run, COMMAND, ["--resume", str(tmp_path), "--seed", "1"])
+    with pytest.raises(ConfigError, match="unexpected argument"):
+        saved_config(Config, run, COMMAND, ["other_run", "--resume", str(tmp_path)])
+    with pytest.raises(CheckpointError, match=r"is a run of python -m rl_gen_lab.compress, not of python -m agents"):
+        saved_config(Config, run, "agents.compress", ["--resume", str(tmp_path)])
+
+
+def test_a_finished_one_has_nothing_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = folder(tmp_path)
+    assert not nothing_left(run)
+    run.write_result({"status": "interrupted"})
+    assert not nothing_left(run) and not capsys.readouterr().out
+    run.write_result({"status": "finished"})
+    assert nothing_left(run)
+    assert f"its ledger is {tmp_path / 'ledger.csv'}" in capsys.readouterr().out
+
+
+def test_another_input_under_the_same_name_is_refused(tmp_path: Path) -> None:
+    run = folder(tmp_path, **{INPUTS: {"the weights of a": "123", "the data in b": "456"}})
+    refuse_changed(run, {"the weights of a": "123", "the data in b": "456"})
+    with pytest.raises(CheckpointError, match=r"the data in b changed since .* began: start a new compression"):
+        refuse_changed(run, {"the weights of a": "123", "the data in b": "789"})
+    refuse_changed(folder(tmp_path / "old"), {"the weights of a": "123"})  # a run of before such digests were kept
