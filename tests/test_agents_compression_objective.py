@@ -39,6 +39,24 @@ def test_a_student_has_one_grey_level_and_the_teachers_own_network_is_the_newest
     assert own is not task.teacher.network.newest and all(p.requires_grad for p in own.parameters())
 
 
+def test_the_teachers_own_network_has_nothing_to_learn_and_its_file_gives_action_values() -> None:
+    teacher = Teacher.of(teacher_run(ensemble_size=1))
+    task = ActAsTeacher(teacher, Common(memory=32, batch_size=8, num_envs=2, first_steps=8), 0, 2, 7)
+    own = task.build(None)
+    task.begin(own, 0, 0.0)
+    loss = float(task.loss(own, 0.0).detach())
+    task.close()
+    assert loss == pytest.approx(0.0, abs=1e-6)
+    header, named = task.header(None)
+    packed = PackedPolicy.parse(write(header, coded_state(own), named=named))
+    assert packed.policy.meaning == "Q-value"
+    again = ActAsTeacher(teacher, task.common, 0, 2, 7, packed)
+    begun = again.build(None)
+    again.begin(begun, 0, 0.0)
+    assert float(again.loss(begun, 0.0).detach()) < 0.01  # biases have 255 levels
+    again.close()
+
+
 def test_the_loss_falls_when_the_student_learns() -> None:
     task = objective()
     student = task.build(STUDENT)

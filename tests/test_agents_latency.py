@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 from compressed_agents import teacher_run
 
-from agents import latency
+from agents import latency, ppo
 from agents.compression import engines
 from agents.compression.policy_file import PackedPolicy, header_of
 from agents.compression.teacher import Teacher
@@ -20,13 +21,27 @@ from rl_gen_lab.compression.packed_file import write
 
 pytest.importorskip("onnxruntime", reason="an optional extra: pip install -e '.[onnx]'")
 STUDENT = "4x8s4-4x4s2-8"
+TINY_PPO = [
+    "--env",
+    "Pong",
+    "--preset",
+    "defaults",
+    "--total-env-steps",
+    "16",
+    "--num-envs",
+    "2",
+    "--rollout-steps",
+    "8",
+]
+TINY_PPO += ["--minibatch-size", "8", "--recurrent", "lstm", "--no-film", "--wandb.mode", "disabled"]
+TINY_PPO += ["--eval.episodes", "1", "--eval.final-episodes", "1", "--world.max-episode-frames", "80"]
 
 
 def policy_file(folder: Path) -> Path:
     torch.manual_seed(0)
     network = QNetwork(STUDENT, (4, 84, 84), 6, False)
     file = folder / "policy.rlz"
-    file.write_bytes(write(header_of(Teacher.of(teacher_run()), STUDENT, False), coded_state(network), named=False))
+    file.write_bytes(write(header_of(Teacher.of(teacher_run()), STUDENT), coded_state(network), named=False))
     return file
 
 
@@ -56,6 +71,14 @@ def test_every_engine_has_a_row_beside_the_agent_s(tmp_path: Path, capsys: pytes
     assert len(rows) == 6 and all(float(row["ms"]) > 0 for row in rows)
     assert all(bool(row["score"]) == (not row["engine"].endswith("the run")) for row in rows)
     assert "times as fast" in capsys.readouterr().out
+
+
+def test_an_agent_with_a_memory_stands_beside_too() -> None:
+    ppo.main([*TINY_PPO, "--runs-dir", str(folder := Path(tempfile.mkdtemp()))])
+    (run,) = folder.iterdir()
+    (engine,) = engines.teacher_engines(Teacher.of(run)).values()
+    frames = np.zeros((3, 4, 84, 84), np.uint8)
+    assert engine(frames).shape == (3, 6) and np.allclose(engine(frames).sum(1), 1, atol=1e-5)
 
 
 def test_a_run_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

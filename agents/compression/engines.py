@@ -10,6 +10,7 @@ import torch
 from agents.compression.policy_file import PackedPolicy
 from agents.compression.teacher import Teacher
 from agents.rl.interfaces import Policy
+from agents.rl.q_networks import QEnsemble
 from agents.training.env_runner import VectorEnvRunner
 from rl_gen_lab.compression import onnx_export
 from rl_gen_lab.compression.latency import Engine, torch_engine
@@ -44,10 +45,11 @@ def onnx_engines(
 
 def teacher_engines(teacher: Teacher) -> dict[str, Engine]:
     """Return torch's engines of a run's agent: of one network, and of all that decide together where there are more."""
-    newest = getattr(teacher.network, "newest", teacher.network)
-    engines: dict[str, Engine] = {"torch, one network of the run": torch_engine(newest)}
-    if teacher.all_networks_bytes > teacher.one_network_bytes:
-        engines["torch, all networks of the run"] = torch_engine(teacher.network)
+    assert teacher.policy.values is not None
+    engines: dict[str, Engine] = {"torch, one network of the run": teacher.policy.values}
+    if isinstance(teacher.network, QEnsemble):
+        engines["torch, one network of the run"] = torch_engine(teacher.network.newest)
+        engines["torch, all networks of the run"] = teacher.policy.values
     return engines
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from agents.compression.policy_file import PackedPolicy, header_of, names_itself
+from agents.compression.policy_file import PackedPolicy, gives_q_values, header_of, names_itself
 from agents.compression.student_play import StudentPlay
 from agents.compression.teacher import Teacher
 from agents.rl.interfaces import Policy
@@ -51,6 +51,7 @@ class ActAsTeacher:
         self.play: StudentPlay | None = None
         self.temperature = 1.0
         self._since_step = 0
+        self._q_values = False  # the network that learns gives action values, like its teacher; logits otherwise
 
     # ---- the network
 
@@ -60,7 +61,9 @@ class ActAsTeacher:
         Raises: ConfigError.
         """
         if backbone is None and self.start is not None:
+            self._q_values = gives_q_values(self.start.header)
             return copy.deepcopy(self.start.network).requires_grad_(True)
+        self._q_values = backbone is None
         if backbone is None:
             return copy.deepcopy(self._own_network()).requires_grad_(True)
         if self.start is not None:
@@ -100,11 +103,11 @@ class ActAsTeacher:
             return {key: self.start.header[key] for key in ("network", "task")}, NAMES in self.start.header
         if backbone is None:
             own = self.teacher.run.read_config()["config"]
-            backbone, dueling = str(own["backbone"]), bool(own["dueling"])
+            backbone, flags = str(own["backbone"]), ["q_values", *(["dueling"] if own["dueling"] else [])]
             if backbone == "auto":
                 backbone = "tiny" if min(self.teacher.shape[1:]) < SMALLEST_FRAME else "small"
-            return header_of(self.teacher, backbone, dueling), not names_itself(backbone)
-        return header_of(self.teacher, backbone, False), not names_itself(backbone)
+            return header_of(self.teacher, backbone, *flags), not names_itself(backbone)
+        return header_of(self.teacher, backbone), not names_itself(backbone)
 
     # ---- learning
 
@@ -128,7 +131,8 @@ class ActAsTeacher:
         self._since_step += 1
         obs, scores = self.play.sample(self.common.batch_size)
         weight = stakes(scores) if self.common.weigh_stakes and self.teacher.is_value else None
-        return soft_target_loss(network(obs), scores, self.temperature, weight)
+        logits = network(obs) / self.temperature if self._q_values else network(obs)
+        return soft_target_loss(logits, scores, self.temperature, weight)
 
     def example(self) -> Tensor:
         """Return states of the memory."""

@@ -3,6 +3,7 @@
     {"network": {"actions": 6, "backbone": "8x8s4-8x4s2-32", "shape": [4, 84, 84]},
      "task": {"env": "ALE/Pong-v5", "hash": "41f8a125e202"}}
 
+The network gives logits, or action values where it says `"q_values": true`, and has two heads with `"dueling": true`.
 The task also holds the settings of the environment that differ from the defaults, and an epsilon other than 0.
 """
 
@@ -32,18 +33,19 @@ from rl_gen_lab.compression.packed_file import NAMES, Packed, read, read_header
 from rl_gen_lab.runs.weights import load_network
 
 SUFFIX = ".rlz"
+FLAGS = ("dueling", "q_values")
 LARGEST_FILE = 1 << 28  # bytes
 
 
-def header_of(teacher: Teacher, backbone: str, dueling: bool) -> dict[str, Any]:
-    """Return the header of a network that plays a teacher's game."""
+def header_of(teacher: Teacher, backbone: str, *flags: str) -> dict[str, Any]:
+    """Return the header of a network that plays a teacher's game. flags: those of FLAGS that hold for it."""
     network = {"backbone": backbone, "shape": list(teacher.shape), "actions": teacher.actions}
     defaults = to_dict(EnvConfig())
     world = {key: value for key, value in to_dict(teacher.world).items() if value != defaults[key]}
     fingerprint = task_fingerprint(teacher.env, teacher.world, teacher.epsilon)
     task: dict[str, Any] = {"env": teacher.env, "hash": fingerprint.hash}
     task |= ({"world": world} if world else {}) | ({"epsilon": teacher.epsilon} if teacher.epsilon else {})
-    return {"network": network | ({"dueling": True} if dueling else {}), "task": task}
+    return {"network": network | dict.fromkeys(flags, True), "task": task}
 
 
 def names_itself(backbone: str) -> bool:
@@ -99,7 +101,22 @@ class PackedPolicy:
         epsilon = task.get("epsilon", 0.0)
         if not isinstance(epsilon, float) or not 0 <= epsilon <= 1:
             raise CheckpointError("its epsilon is no probability")
-        return cls(packed, network, GreedyValues(network).policy(), env, world, epsilon, len(data))
+        return cls(packed, network, policy_of(network, gives_q_values(header)), env, world, epsilon, len(data))
+
+
+def gives_q_values(header: dict[str, Any]) -> bool:
+    """Return whether the network of a file gives action values; logits otherwise."""
+    return bool(header["network"].get("q_values", False))
+
+
+def policy_of(network: QNetwork, q_values: bool) -> Policy:
+    """Return the greedy policy of a network of action values or logits, shown as probabilities."""
+    greedy = GreedyValues(network)
+
+    def probabilities(obs: np.ndarray) -> np.ndarray:
+        return torch.from_numpy(greedy.values(obs)).softmax(1).numpy()
+
+    return greedy.policy() if q_values else Policy(greedy.act, probabilities, "probability")
 
 
 def network_of(packed: Packed) -> QNetwork:

@@ -58,9 +58,9 @@ def export(network: nn.Module, shape: tuple[int, ...], path: Path, *, dtype: tor
 def quantize(path: Path, out: Path, frames: np.ndarray) -> None:
     """Write the ONNX model of the file `path` with 8-bit weights and activations, whole or not at all.
 
-    Weights are int8, symmetric, with a scale for each output channel. Activations are uint8 with the range that they
-    take over the frames. Sums, and what the last layer returns, stay float32. Processors without VNNI instructions
-    may saturate. Source: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
+    Weights are symmetric, with a scale for each output channel, and use 7 of the 8 bits: processors without VNNI
+    instructions add two products in 16 bits, which 8 would overflow without a word. Activations are uint8 with the
+    range that they take over the frames. Sums, and what the last layer returns, stay float32. Source: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
     Integer-Arithmetic-Only Inference", section 2.1; post-training, in pairs of QuantizeLinear and DequantizeLinear.
     frames: (N, *shape), of the type that the model reads, such as it will meet.
     Raises: ConfigError without onnx and ONNX Runtime, or without frames; CheckpointError for a damaged file; SaveError.
@@ -82,6 +82,7 @@ def quantize(path: Path, out: Path, frames: np.ndarray) -> None:
                 _Batches(name, frames),
                 quant_format=quantization.QuantFormat.QDQ,
                 per_channel=True,
+                reduce_range=True,
                 op_types_to_quantize=QUANTIZED,
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
