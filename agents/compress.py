@@ -2,6 +2,7 @@
 
     python -m agents.compress runs/dqn__Pong__1__20260101-120000                        # configs/compress_pong.toml
     python -m agents.compress runs/dqn__Pong__1__20260101-120000 --recipe my_recipe.toml
+    python -m agents.compress models/pong.rlz --recipe my_recipe.toml                   # shrink it further
     python -m agents.compress --resume runs/compress__Pong__0__20260101-130000
 
 A recipe names the stages (`rl_gen_lab/compression/recipe.py`). Each stage leaves a packed file in the run folder, which
@@ -30,13 +31,21 @@ def recipe_of(config: Config) -> Path:
     assert config.run is not None
     if config.recipe is not None:
         return config.recipe
-    env = str(RunFolder.open(config.run).read_config()["env_id"])
+    env = _game_of(config.run)
     for name in (names.short_name(env).lower(), "atari"):
         file = PRESETS / f"{ALGO}_{name}.toml"
         if file.exists():
             print(f"recipe: {file.relative_to(PRESETS.parent)}", flush=True)
             return file
     raise ConfigError("no recipe for this game: write one (see configs/compress_pong.toml) and name it, --recipe FILE")
+
+
+def _game_of(path: Path) -> str:
+    if path.suffix != ".rlz":
+        return str(RunFolder.open(path).read_config()["env_id"])
+    from agents.compression.policy_file import PackedPolicy  # here, so that --help needs no torch
+
+    return PackedPolicy.read(path).env
 
 
 @command

@@ -76,6 +76,27 @@ def test_a_compression_that_was_interrupted_goes_on_exactly(
     assert "--episodes cannot be changed" in refusal(capsys, "--resume", str(run), "--episodes", "3")
 
 
+@pytest.mark.slow
+def test_a_packed_policy_is_compressed_further_each_technique_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = compression_run() / "stage3_quantize.rlz"
+    stages = "".join(f'[[stages]]\nkind = "{kind}"\nupdates = 2\n' for kind in ("ternary", "binary", "low_rank"))
+    stages += "energy = 0.3\n"
+    recipe = recipe_file(tmp_path, compressed_agents.RECIPE.partition("[[")[0] + "alone = true\n" + stages)
+    flags = ["--recipe", str(recipe), "--episodes", "1", "--runs-dir", str(tmp_path), *QUIET]
+    compress.main([str(file), *flags])
+    run = only_compression(tmp_path)
+    rows = list(csv.DictReader((run / "ledger.csv").read_text().splitlines()))
+    assert [row["kind"] for row in rows] == ["as it is", "ternary", "binary", "low_rank"]
+    assert int(rows[0]["bytes"]) == 4 * int(rows[1]["numbers"]) > int(rows[2]["bytes"])
+    assert int(rows[3]["numbers"]) != int(rows[2]["numbers"])  # factors instead of matrices; binary begins anew
+    play.main([str(run / "stage3_low_rank.rlz"), "--episodes", "1", "--film-steps", "5"])
+    file.touch()
+    compress.main(["--resume", str(run)])
+    assert "every stage is done" in capsys.readouterr().out
+
+
 def test_what_cannot_be_compressed_is_refused_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = str(teacher_run())
     assert "name the run folder" in refusal(capsys)

@@ -21,20 +21,10 @@ from rl_gen_lab.compression.packed_file import write
 
 pytest.importorskip("onnxruntime", reason="an optional extra: pip install -e '.[onnx]'")
 STUDENT = "4x8s4-4x4s2-8"
-TINY_PPO = [
-    "--env",
-    "Pong",
-    "--preset",
-    "defaults",
-    "--total-env-steps",
-    "16",
-    "--num-envs",
-    "2",
-    "--rollout-steps",
-    "8",
-]
-TINY_PPO += ["--minibatch-size", "8", "--recurrent", "lstm", "--no-film", "--wandb.mode", "disabled"]
+TINY_PPO = ["--env", "Pong", "--preset", "defaults", "--total-env-steps", "16", "--num-envs", "2"]
+TINY_PPO += ["--rollout-steps", "8", "--minibatch-size", "8", "--lstm-units", "8", "--bptt-steps", "4", "--no-film"]
 TINY_PPO += ["--eval.episodes", "1", "--eval.final-episodes", "1", "--world.max-episode-frames", "80"]
+TINY_PPO += ["--wandb.mode", "disabled"]
 
 
 def policy_file(folder: Path) -> Path:

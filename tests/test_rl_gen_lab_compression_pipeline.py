@@ -47,6 +47,13 @@ RECIPES: dict[str, list[Stage]] = {
         {"kind": "quantize", "layers": ["conv.0"]},
     ],
     "binary": [{"kind": "learn", "updates": 6}, {"kind": "binary", "updates": 6}],
+    "alone": [
+        {"kind": "binary", "updates": 6},
+        {"kind": "channels", "share": 0.4, "updates": 6},
+        {"kind": "low_rank", "energy": 0.6, "updates": 4},
+        {"kind": "ternary"},
+        PRUNE,
+    ],
 }
 
 
@@ -108,6 +115,10 @@ def recipe(*stages: Stage) -> Recipe:
     return parse({"stages": [dict(stage) for stage in stages]}, "test")
 
 
+def named(name: str) -> Recipe:
+    return parse({"alone": name == "alone", "stages": [dict(stage) for stage in RECIPES[name]]}, "test")
+
+
 def pipeline(folder: Path, what: Recipe, task: Imitation | None = None) -> Pipeline:
     return Pipeline(what, task or Imitation(), RunFolder(folder), lambda metrics, update: None)
 
@@ -129,7 +140,7 @@ def test_the_loss_falls(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_stage_leaves_a_row_and_a_file_of_the_network(name: str, tmp_path: Path) -> None:
-    what = recipe(*RECIPES[name])
+    what = named(name)
     made = pipeline(tmp_path, what)
     states: list[dict[str, Tensor]] = []
 
@@ -192,7 +203,7 @@ def carried_out(folder: Path, what: Recipe, survives: int) -> tuple[list[Row], i
 
 @pytest.mark.parametrize(("name", "survives"), [("new", 6), ("factors", 5), ("channels", 7), ("binary", 9)])
 def test_a_run_that_is_killed_again_and_again_ends_as_one_that_is_not(name: str, survives: int, tmp_path: Path) -> None:
-    what = recipe(*RECIPES[name])
+    what = named(name)
     expected = pipeline(tmp_path / "whole", what).run()
     rows, attempts = carried_out(tmp_path / "killed", what, survives)
     assert attempts > 1
@@ -222,9 +233,19 @@ def test_a_run_that_is_killed_while_it_is_scored_scores_again(tmp_path: Path) ->
     assert without_time(rows) == without_time(expected) and files(tmp_path / "killed") == files(tmp_path / "whole")
 
 
+def test_stages_that_stand_alone_are_what_each_is_by_itself(tmp_path: Path) -> None:
+    together = pipeline(tmp_path / "together", named("alone")).run()
+    for number, stage in enumerate(RECIPES["alone"]):
+        (row,) = pipeline(tmp_path / str(number), recipe(stage)).run()
+        assert row["numbers"] == together[number]["numbers"]
+        assert row["bytes"] == pytest.approx(float(together[number]["bytes"]), rel=0.1)  # of other examples
+    with pytest.raises(ConfigError, match="leave out backbone"):
+        parse({"alone": True, "stages": [NEW]}, "test")
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_loaded_pipeline_is_the_one_that_was_saved(name: str, tmp_path: Path) -> None:
-    what = recipe(*RECIPES[name])
+    what = named(name)
     for survives in (3, 8, 13, 24):
         folder = tmp_path / str(survives)
         made, again = pipeline(folder, what, Imitation(survives)), pipeline(folder, what)

@@ -16,7 +16,7 @@ from rl_gen_lab.cli.settings import Ranged, Seed, Threads, WandbConfig
 class Config(Ranged):
     """Compress the policy of a trained agent."""
 
-    # Run folder of a trained agent that sees frames.
+    # Run folder of a trained agent that sees frames, or a packed policy, FILE.rlz.
     run: Annotated[Path | None, tyro.conf.Positional] = None
     # The recipe (None: configs/compress_GAME.toml, else configs/compress_atari.toml).
     recipe: Path | None = None

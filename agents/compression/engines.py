@@ -45,11 +45,10 @@ def onnx_engines(
 
 def teacher_engines(teacher: Teacher) -> dict[str, Engine]:
     """Return torch's engines of a run's agent: of one network, and of all that decide together where there are more."""
-    assert teacher.policy.values is not None
-    engines: dict[str, Engine] = {"torch, one network of the run": teacher.policy.values}
+    engines: dict[str, Engine] = {"torch, one network of the run": teacher.scores}
     if isinstance(teacher.network, QEnsemble):
         engines["torch, one network of the run"] = torch_engine(teacher.network.newest)
-        engines["torch, all networks of the run"] = teacher.policy.values
+        engines["torch, all networks of the run"] = teacher.scores
     return engines
 
 

@@ -83,7 +83,7 @@ class ActAsTeacher:
         network = getattr(self.teacher.network, "newest", None)
         if not isinstance(network, QNetwork):
             raise ConfigError(
-                f"{self.teacher.run} has no network of action values to compress as it is: begin the recipe with a"
+                f"{self.teacher.name} has no network of action values to compress as it is: begin the recipe with a"
                 ' stage of kind "learn" that names the backbone of a student'
             )
         return network
@@ -102,7 +102,7 @@ class ActAsTeacher:
         if backbone is None and self.start is not None:
             return {key: self.start.header[key] for key in ("network", "task")}, NAMES in self.start.header
         if backbone is None:
-            own = self.teacher.run.read_config()["config"]
+            own = self.teacher.settings
             backbone, flags = str(own["backbone"]), ["q_values", *(["dueling"] if own["dueling"] else [])]
             if backbone == "auto":
                 backbone = "tiny" if min(self.teacher.shape[1:]) < SMALLEST_FRAME else "small"

@@ -30,7 +30,7 @@ from rl_gen_lab.cli.values import to_dict
 from rl_gen_lab.compression import stages
 from rl_gen_lab.compression.numpy_network import LARGEST, shapes_of
 from rl_gen_lab.compression.packed_file import NAMES, Packed, read, read_header
-from rl_gen_lab.runs.weights import load_network
+from rl_gen_lab.runs.weights import load_network, tensors_digest
 
 SUFFIX = ".rlz"
 FLAGS = ("dueling", "q_values")
@@ -64,6 +64,14 @@ class PackedPolicy:
     world: EnvConfig
     epsilon: float
     size_bytes: int
+
+    def teacher(self) -> Teacher:
+        """Return this policy as a teacher of others."""
+        shape, actions = tuple(self.header["network"]["shape"]), int(self.header["network"]["actions"])
+        size = 4 * sum(parameter.numel() for parameter in self.network.parameters())
+        digest = tensors_digest(self.network.state_dict())
+        task = (self.policy, self.env, self.world, self.epsilon)
+        return Teacher("the packed policy", {}, *task, self.network, shape, actions, size, size, digest)
 
     @property
     def header(self) -> dict[str, Any]:

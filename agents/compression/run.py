@@ -9,7 +9,7 @@ import torch
 
 from agents.compression.config import Config
 from agents.compression.objective import ActAsTeacher, scored
-from agents.compression.policy_file import PackedPolicy
+from agents.compression.policy_file import SUFFIX, PackedPolicy
 from agents.compression.teacher import Teacher
 from agents.training.environments import task_fingerprint
 from envs import names
@@ -36,15 +36,18 @@ def compress(config: Config, run: RunFolder | None) -> RunFolder:
     torch.set_num_threads(config.threads)
     devices.keep_freed_memory()
     assert config.run is not None
-    teacher = Teacher.of(config.run, config.which)
+    packed = PackedPolicy.read(config.run) if config.run.suffix == SUFFIX else None
+    teacher = Teacher.of(config.run, config.which) if packed is None else packed.teacher()
     recipe = (
         recipes.read(config.recipe or Path())
         if run is None
         else recipes.parse(run.read_config()["recipe"], str(run.config_file))
     )
     start = None if config.start is None else PackedPolicy.read(config.start)
-    inputs = {f"the {config.which} weights of {config.run}": teacher.digest}
-    if start is not None:
+    inputs = {f"the weights of {config.run}": teacher.digest}
+    if start is None and recipe.first_backbone is None:
+        start = packed
+    elif start is not None:
         inputs[f"the weights in {config.start}"] = tensors_digest(start.network.state_dict())
     if run is not None:
         refuse_changed(run, inputs)
@@ -77,7 +80,7 @@ def compress(config: Config, run: RunFolder | None) -> RunFolder:
             with fitting_checkpoint(run):
                 pipeline.load_state_dict(state)
         bases = {"as it is": lambda: _as_it_is(teacher, objective)}
-        if start is not None:
+        if start is not None and start is not packed:
             bases["start"] = lambda: {"bytes": start.size_bytes} | objective.score_of(start)
         rows = carry_out(pipeline, bases, tracker, "agents.compress")
     finally:

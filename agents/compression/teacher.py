@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -27,10 +28,11 @@ class Teacher:
     """What a student learns from.
 
     shape: of one observation; actions: A; network_bytes: float32 parameters of one of its networks, and of all that
-    decide together; digest: of its weights.
+    decide together; digest: of its weights; name: for messages; settings: of its training.
     """
 
-    run: RunFolder
+    name: str
+    settings: Mapping[str, Any]
     policy: Policy
     env: str
     world: EnvConfig
@@ -60,17 +62,22 @@ class Teacher:
         one, everything = _network_bytes(weights)
         network = policy.values.__self__.network  # type: ignore[attr-defined]  # of GreedyValues or GreedyActor
         actions, epsilon = int(vec.single_action_space.n), evaluation_of(run).epsilon  # type: ignore[attr-defined]
+        digest, size = tensors_digest(weights), tuple(shape)
         return cls(
-            run, policy, env, world, epsilon, network, tuple(shape), actions, one, everything, tensors_digest(weights)
+            str(run), saved["config"], policy, env, world, epsilon, network, size, actions, one, everything, digest
         )
 
     def logits(self, obs: np.ndarray, first: np.ndarray) -> np.ndarray:
         """Action values or log-probabilities (N, A) of observations (N, C, H, W); first: (N,) bool, new episodes."""
+        values = self.scores(obs, first)
+        return values if self.is_value else np.log(np.maximum(values, SMALLEST))
+
+    def scores(self, obs: np.ndarray, first: np.ndarray | None = None) -> np.ndarray:
+        """Action values or probabilities (N, A) of observations (N, C, H, W); first: as in `logits`; None: none is."""
         assert self.policy.values is not None
         if self.policy.begin is not None:
-            self.policy.begin(first)
-        values = self.policy.values(obs)
-        return values if self.is_value else np.log(np.maximum(values, SMALLEST))
+            self.policy.begin(np.zeros(len(obs), bool) if first is None else first)
+        return self.policy.values(obs)
 
     @property
     def is_value(self) -> bool:

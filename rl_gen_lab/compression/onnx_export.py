@@ -60,8 +60,9 @@ def quantize(path: Path, out: Path, frames: np.ndarray) -> None:
 
     Weights are symmetric, with a scale for each output channel, and use 7 of the 8 bits: processors without VNNI
     instructions add two products in 16 bits, which 8 would overflow without a word. Activations are uint8 with the
-    range that they take over the frames. Sums, and what the last layer returns, stay float32. Source: Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
-    Integer-Arithmetic-Only Inference", section 2.1; post-training, in pairs of QuantizeLinear and DequantizeLinear.
+    range that they take over the frames. Sums, and what the last layer returns, stay float32. Source: Jacob et al.
+    2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", section 2.1;
+    post-training, in pairs of QuantizeLinear and DequantizeLinear.
     frames: (N, *shape), of the type that the model reads, such as it will meet.
     Raises: ConfigError without onnx and ONNX Runtime, or without frames; CheckpointError for a damaged file; SaveError.
     """

@@ -89,6 +89,8 @@ class Pipeline:
         return self.rows
 
     def _begin(self, stage: Training) -> None:
+        if self.recipe.common.alone:
+            self.network, self.plans = self.objective.build(None), {}
         torch.manual_seed(self.stage)
         self.objective.begin(self.network, self.segments, 0.0)
         measures = stages.Measures(self.objective.example, lambda: self.objective.loss(self.network, 0.0))
@@ -196,12 +198,13 @@ class Pipeline:
         self.run_folder.truncate_metrics(self.updates_in_all)
         self.rows, self.seconds = state["rows"], state["seconds"]
         self.plans = {int(number): plan for number, plan in state["plans"].items()}
-        begun = self.stage + (state["optimizer"] is not None)
-        for number, stage in enumerate(self.recipe.stages[:begun]):
+        begun, alone = self.stage + (state["optimizer"] is not None), self.recipe.common.alone
+        for number in range(self.stage if alone else 0, begun):
             if number in self.plans:
                 stages.rebuild(self.recipe.names[number], self.network, self.plans[number])
-            self._attach(stage, None)
-        self.network.load_state_dict(state["network"])
+            self._attach(self.recipe.stages[number], None)
+        if not alone or begun > self.stage:  # else the next stage begins with the network as it is
+            self.network.load_state_dict(state["network"])
         if state["optimizer"] is None:
             self.optimizer = None
         else:
@@ -225,6 +228,8 @@ def rehearse(recipe: Recipe, objective: Objective) -> None:
     objective.begin(network, 0, 0.0)
     measures = stages.Measures(objective.example, lambda: objective.loss(network, 0.0))
     for stage in recipe.stages:
+        if recipe.common.alone:
+            network = copy.deepcopy(objective.build(None))
         if stages.is_structural(stage):
             stages.structure(stage, network, measures)
         stages.attach(stage, network, None)

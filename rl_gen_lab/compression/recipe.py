@@ -135,6 +135,8 @@ STRUCTURAL = (DeadUnits, Channels, LowRank)
 class Common(Ranged):
     """Settings of a recipe that hold for all stages."""
 
+    # Begin every stage with the network as it is, to see what each technique does alone.
+    alone: bool = False
     # Examples in an update.
     batch_size: Count = 64
     # Share of the updates of an agent's student in which the teacher plays; the student takes over along a line.
@@ -203,7 +205,12 @@ def parse(values: dict[str, Any], source: str) -> Recipe:
             raise ConfigError(f"{here}: unknown kind {kind!r}; {known}")
         names.append(kind)
         stages.append(from_dict(STAGES[kind], settings, f"{here} ({kind})"))
-    _check_order(stages, source)
+    if not common.alone:
+        _check_order(stages, source)
+    elif any(isinstance(stage, Learn) and stage.backbone is not None for stage in stages):
+        raise ConfigError(
+            f"{source}: with alone = true every stage begins with the network as it is: leave out backbone"
+        )
     return Recipe(common, tuple(names), tuple(stages))
 
 

@@ -42,6 +42,7 @@ class OwnTask:
     def build(self, backbone: str | None) -> nn.Module:
         """Return the trained network (None), or a new one of the same task on another backbone. Raises: ConfigError."""
         if backbone is None:
+            self.task = TASKS[self.config.task](self.config, self.data, torch.device("cpu"))  # nothing in force on it
             weights, _ = load_weights(self.run.checkpoints / "best.safetensors")
             self.task.network.load_state_dict(weights)
         else:
