@@ -13,7 +13,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
 from annotated_types import Interval
@@ -22,6 +22,10 @@ from agents.reports.provenance import provenance_of_command
 from agents.reports.store import upsert
 from agents.training.cli import cli, command
 from rl_gen_lab.cli.settings import Count, DeviceConfig, Ranged, Seed
+from rl_gen_lab.cli.shell import short
+
+if TYPE_CHECKING:
+    from rl_gen_lab.compression.latency import Latency
 
 Row = dict[str, Any]
 
@@ -40,6 +44,8 @@ class Config(Ranged):
     episodes: Annotated[int, Interval(ge=0, le=100_000)] = 0
     # Frames that calibrate the 8 bits.
     frames: Count = 512
+    # Also measure a fully connected layer of 3,136 x 512 alone, in float32 and with signs for weights and inputs.
+    layer: bool = False
     # Seed of the play and of the games.
     seed: Seed = 5_000_000
     # Folder of latency.csv.
@@ -65,15 +71,22 @@ def measure(config: Config) -> list[Row]:
         times = latency.measure(own | beside, frames[:1], config.rounds)
         rows = []
         for name, time in times.items():
-            row: Row = {"file": config.file.name, "engine": name}
-            row |= {"ms": round(time.process_ms, 4), "wall_ms": round(time.wall_ms, 4)}
-            row |= {"score": "", "score_error": "", "episodes": ""}
+            row = _row(short(config.file), name, time)
             if config.episodes and name in own:
                 policy = engines.policy_of(own[name])
                 found = scored(policy, packed.env, packed.world, packed.epsilon, config.episodes, config.seed)
                 row |= {key: found[key] for key in ("score", "score_error", "episodes")}
             rows.append(row | {"rounds": config.rounds, "bytes": packed.size_bytes})
+    if config.layer:
+        made, example = engines.layer_engines(config.seed)
+        for name, time in latency.measure(made, example, config.rounds).items():
+            rows.append(_row(engines.LAYER, name, time) | {"rounds": config.rounds, "bytes": engines.layer_bytes(name)})
     return rows
+
+
+def _row(file: str, engine: str, time: Latency) -> Row:
+    row: Row = {"file": file, "engine": engine, "ms": round(time.process_ms, 4), "wall_ms": round(time.wall_ms, 4)}
+    return row | {"score": "", "score_error": "", "episodes": ""}
 
 
 @command
@@ -82,9 +95,9 @@ def main(argv: list[str] | None = None) -> None:
     config = cli(Config, argv)
     rows = [row | provenance_of_command("agents.latency") for row in measure(config)]
     upsert(config.results_dir / "latency.csv", rows, key=("file", "engine"), sort=("file", "engine"))
-    slowest = max(row["ms"] for row in rows)
     for row in rows:
         score = f"   score {row['score']:.2f} over {row['episodes']} games" if row["episodes"] else ""
+        slowest = max(other["ms"] for other in rows if other["file"] == row["file"])
         times = f"{slowest / row['ms']:5.1f} times as fast as the slowest"
         print(f"{row['engine']:32} {row['ms']:8.4f} ms   {times}{score}")
 

@@ -176,7 +176,8 @@ class Play:
         task = packed.packed.header["task"]
         print(f"task {task.get('hash', '')}: {packed.env}, by {packed.size_bytes:,} bytes")
         epsilon = packed.epsilon if config.epsilon is None else config.epsilon
-        folder = RunFolder(RUNS / f"packed_{path.stem}")
+        own = (path.parent / "config.json").exists()  # of a compression, which may have many files of this name
+        folder = RunFolder(path.with_suffix("") if own else RUNS / f"packed_{path.stem}")
         return cls(path.name, folder, packed.env, packed.world, packed.policy, epsilon, path.name)
 
     def evaluate(self, episodes: int, seed: int) -> None:

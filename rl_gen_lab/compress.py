@@ -44,6 +44,7 @@ class Config(Ranged):
     runs_dir: Path = Path("runs")
     # Threads of torch in this process; more than 1 is slower as soon as anything else runs on the machine.
     threads: Threads = 1
+    # Weights & Biases.
     wandb: WandbConfig = field(default_factory=WandbConfig)
 
 

@@ -106,7 +106,10 @@ def test_the_bound_of_known_scores(monkeypatch: pytest.MonkeyPatch) -> None:
     row = scored(task.teacher.policy, "ALE/Pong-v5", task.teacher.world, 0.0, 4, 0)
     error = np.sqrt(8 / 3) / 2  # standard deviation with n - 1, by the root of four games
     assert row["score"] == 18.0 and row["score_error"] == pytest.approx(error, abs=1e-3)
-    assert row["score_low"] == pytest.approx(18 - 1.645 * error, abs=1e-3)
+    assert row["score_low"] == pytest.approx(18 - 2.353 * error, abs=1e-3)  # Student's t of 3 degrees of freedom
+    monkeypatch.setattr(module, "evaluate", lambda *a, **k: Evaluation([18.0], [10], {}))
+    row = scored(task.teacher.policy, "ALE/Pong-v5", task.teacher.world, 0.0, 1, 0)
+    assert row["score_error"] == row["score_low"] == "" and task.in_words(row) == "score 18.00 over 1 game"
 
 
 def test_a_packed_student_is_the_start_of_a_further_compression() -> None:

@@ -50,10 +50,14 @@ def test_all_engines_decide_alike(tmp_path: Path) -> None:
 
 def test_every_engine_has_a_row_beside_the_agent_s(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = policy_file(tmp_path)
-    words = [str(file), "--beside", str(teacher_run()), "--rounds", "3", "--frames", "20", "--episodes", "1"]
+    words = [str(file), "--beside", str(teacher_run()), "--rounds", "3", "--frames", "20", "--episodes", "1", "--layer"]
     for _ in range(2):
         latency.main([*words, "--results-dir", str(tmp_path)])
     rows = list(csv.DictReader((tmp_path / "latency.csv").read_text().splitlines()))
+    layer = {row["engine"]: int(row["bytes"]) for row in rows if row["file"] == engines.LAYER}
+    assert layer == {"torch": 6_422_528, "numpy": 6_422_528, "numpy, signs": 200_704}
+    rows = [row for row in rows if row["file"] != engines.LAYER]
+    assert {row["file"] for row in rows} == {str(file)}
     assert {row["engine"] for row in rows} == {
         *("torch", "numpy", "onnxruntime", "onnxruntime int8"),
         *("torch, one network of the run", "torch, all networks of the run"),
@@ -61,6 +65,14 @@ def test_every_engine_has_a_row_beside_the_agent_s(tmp_path: Path, capsys: pytes
     assert len(rows) == 6 and all(float(row["ms"]) > 0 for row in rows)
     assert all(bool(row["score"]) == (not row["engine"].endswith("the run")) for row in rows)
     assert "times as fast" in capsys.readouterr().out
+
+
+def test_the_layer_of_signs_is_the_layer_of_their_floats() -> None:
+    made, example = engines.layer_engines(0)
+    floats = made["numpy"](example)
+    assert np.allclose(floats, made["torch"](example), atol=1e-3)
+    found = made[engines.BINARY](example)
+    assert found.shape == floats.shape and np.corrcoef(found[0], floats[0])[0, 1] > 0.4  # 2 / pi of signs of noise
 
 
 def test_an_agent_with_a_memory_stands_beside_too() -> None:

@@ -16,7 +16,7 @@ from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.compression import levels, low_rank
 from rl_gen_lab.compression.layers import chosen
 from rl_gen_lab.compression.pruning import Pruner
-from rl_gen_lab.compression.rank_plan import plan_by_energy
+from rl_gen_lab.compression.rank_plan import plan_by_budget, plan_by_energy
 
 BACKBONES = ("small", "8x8s4-8x4s2-8x3s1-32")
 
@@ -129,3 +129,38 @@ def test_masked_and_quantized_layers_are_refused_unless_others_are_named() -> No
         with pytest.raises(ConfigError, match="is pruned or quantized already: put low_rank before"):
             plan_by_energy(made, 0.5, layers)
     assert plan_by_energy(made, 0.5, ("conv.4",))[0]["layer"] == "backbone.conv.4"
+
+
+@pytest.mark.parametrize("budget", [500, 900])
+def test_a_budget_holds_and_more_of_it_loses_less(budget: int) -> None:
+    def factored(numbers: int) -> tuple[int, float]:
+        made, whole = network(), network()
+        plan = plan_by_budget(made, numbers)
+        low_rank.factor(made, plan)
+        names = [entry["layer"] for entry in plan]
+        stored = sum(
+            p.numel()
+            for name in names
+            for key, p in made.get_submodule(name).named_parameters()
+            if key.endswith("weight")
+        )
+        frames = torch.randint(0, 256, (8, 4, 44, 44), dtype=torch.uint8)
+        with torch.no_grad():
+            return stored, float((made(frames) - whole(frames)).square().mean())
+
+    torch.manual_seed(1)
+    stored, error = factored(budget)
+    torch.manual_seed(1)
+    more, smaller_error = factored(2 * budget)
+    assert stored <= budget and stored < more <= 2 * budget and smaller_error < error
+
+
+def test_budgets_that_fit_nothing_are_refused() -> None:
+    with pytest.raises(ConfigError, match="too small: rank 1"):
+        plan_by_budget(network(), 10)
+    with pytest.raises(ConfigError, match="no layer would get smaller"):
+        plan_by_budget(network(), 10**9)
+    pruned = network()
+    Pruner(chosen(pruned, ()), 0.5, "network")
+    with pytest.raises(ConfigError, match="put low_rank before"):
+        plan_by_budget(pruned, 1_000)

@@ -13,11 +13,14 @@ from agents.rl.interfaces import Policy
 from agents.rl.q_networks import QEnsemble
 from agents.training.env_runner import VectorEnvRunner
 from rl_gen_lab.compression import onnx_export
+from rl_gen_lab.compression.binary_kernel import pack_signs, products
 from rl_gen_lab.compression.latency import Engine, torch_engine
 from rl_gen_lab.compression.numpy_network import NumpyNetwork
 from rl_gen_lab.compression.packed_file import NAMES
 from rl_gen_lab.compute.seeding import Generators
 
+LAYER_SIZE = (3_136, 512)  # inputs and outputs of the fully connected layer of Mnih et al. 2015
+LAYER, BINARY = f"layer {LAYER_SIZE[0]} x {LAYER_SIZE[1]}", "numpy, signs"
 NUM_ENVS, STEPS_BETWEEN = 16, 20  # of the play that calibrates: frames of one state after another hardly differ
 
 
@@ -50,6 +53,27 @@ def teacher_engines(teacher: Teacher) -> dict[str, Engine]:
         engines["torch, one network of the run"] = torch_engine(teacher.network.newest)
         engines["torch, all networks of the run"] = teacher.scores
     return engines
+
+
+def layer_engines(seed: int) -> tuple[dict[str, Engine], np.ndarray]:
+    """Return a fully connected layer in float32 and as products of signs, and an input (1, n) for both."""
+    inputs, outputs = LAYER_SIZE
+    rng = np.random.default_rng(seed)
+    weight, example = (rng.standard_normal(shape, np.float32) for shape in ((outputs, inputs), (1, inputs)))
+    layer, signs = torch.nn.Linear(inputs, outputs, bias=False), pack_signs(weight)
+    layer.weight.data = torch.from_numpy(weight)
+    engines: dict[str, Engine] = {
+        "torch": torch_engine(layer),
+        "numpy": lambda x: x @ weight.T,
+        BINARY: lambda x: products(pack_signs(x), signs, inputs),
+    }
+    return engines, example
+
+
+def layer_bytes(engine: str) -> int:
+    """Return what the weights of `layer_engines` take."""
+    inputs, outputs = LAYER_SIZE
+    return inputs * outputs // 8 if engine == BINARY else 4 * inputs * outputs
 
 
 def frames_of_play(packed: PackedPolicy, count: int, seed: int) -> np.ndarray:

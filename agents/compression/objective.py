@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 import torch
+from scipy import stats
 from torch import Tensor, nn
 
 from agents.compression.policy_file import PackedPolicy, gives_q_values, header_of, names_itself
@@ -19,13 +20,14 @@ from envs.config import EnvConfig
 from rl_gen_lab.backbones import SMALLEST_FRAME
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
+from rl_gen_lab.cli.wording import count
 from rl_gen_lab.compression.distillation import soft_target_loss, stakes, temperature_of
 from rl_gen_lab.compression.measured import Row
 from rl_gen_lab.compression.packed_file import NAMES
 from rl_gen_lab.compression.recipe import Common
 
 FIRST_SEGMENT = 2**31 - 1  # of play, by whose frames a student's input is standardized
-INTERVAL = 1.645  # standard errors of the one-sided 95 % bound
+CONFIDENCE = 0.95  # of the one-sided bound
 
 
 class ActAsTeacher:
@@ -168,7 +170,8 @@ class ActAsTeacher:
 
     def in_words(self, row: Row) -> str:
         """Return the score in a row."""
-        return f"score {row['score']:.2f} over {row['episodes']} games (lower bound {row['score_low']:.2f})"
+        bound = f" (lower bound {row['score_low']:.2f})" if row["score_low"] != "" else ""
+        return f"score {row['score']:.2f} over {count(int(row['episodes']), 'game')}{bound}"
 
 
 def scored(policy: Policy, env: str, world: EnvConfig, epsilon: float, episodes: int, seed: int) -> Row:
@@ -185,12 +188,21 @@ def scored(policy: Policy, env: str, world: EnvConfig, epsilon: float, episodes:
             on_step=lambda done, steps: display.update(done, long_episode(env, world, steps)),
         )
     returns = np.asarray(played.returns)
-    error = float(returns.std(ddof=1) / np.sqrt(len(returns))) if len(returns) > 1 else 0.0
+    error, low = _error_and_bound(returns)
     return {
         "score": round(float(returns.mean()), 3),
-        "score_error": round(error, 3),
-        "score_low": round(float(returns.mean()) - INTERVAL * error, 3),
+        "score_error": error,
+        "score_low": low,
         "episodes": len(returns),
         "eval_seed": seed,
         "game_steps": round(float(np.mean(played.lengths))),
     }
+
+
+def _error_and_bound(returns: np.ndarray) -> tuple[float | str, float | str]:
+    """Standard error of the mean, and the lower end of its one-sided interval by Student's t; "" where unknown."""
+    if len(returns) < 2:
+        return "", ""
+    error = float(returns.std(ddof=1) / np.sqrt(len(returns)))
+    low = float(returns.mean()) - float(stats.t.ppf(CONFIDENCE, len(returns) - 1)) * error
+    return round(error, 3), round(low, 3)

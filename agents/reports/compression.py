@@ -89,10 +89,13 @@ def smallest(file: Path) -> str:
     game = least["env_id"].rpartition("/")[2].partition("-")[0]
     return (
         f"The smallest packed {game} policy within a point of its agent has {int(least['bytes']):,} bytes and scores"
-        f" {float(least['score']):.2f} ± {float(least['score_error']):.2f} over {least['episodes']} games (standard"
-        f" error), {float(least['ratio']):.0f} times smaller than one network of the agent, which scores"
-        f" {float(first['score']):.2f} ± {float(first['score_error']):.2f}.\n"
+        f" {_with_error(least)} over {least['episodes']} games (standard error), {float(least['ratio']):.0f} times"
+        f" smaller than one network of the agent, which scores {_with_error(first)}.\n"
     )
+
+
+def _with_error(row: Row) -> str:
+    return f"{float(row['score']):.2f} ± {float(row['score_error'] or 0):.2f}"
 
 
 def _compression(row: Row) -> str:

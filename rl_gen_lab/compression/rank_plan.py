@@ -1,4 +1,4 @@
-"""Which layers to factor, and to which ranks, for a share of their energy."""
+"""Which layers to factor, and to which ranks: for a share of their energy, or with so many numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rl_gen_lab.backbones.convolutional import ScaledConv2d
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.compression.layers import WEIGHT, chosen, parametrizations
-from rl_gen_lab.compression.low_rank import rank_by_energy
+from rl_gen_lab.compression.low_rank import matrix_of, rank_by_energy, ranks_by_budget
 
 
 @torch.no_grad()
@@ -22,14 +22,44 @@ def plan_by_energy(network: nn.Module, share: float, layers: tuple[str, ...] = (
     """
     plan = []
     for name, module in chosen(network, layers):
-        if parametrizations(module):
-            raise ConfigError(f"{name} is pruned or quantized already: put low_rank before these stages")
+        _refuse_changed(name, module)
         entry, size = _entry(name, module, getattr(module, WEIGHT), share)
         if entry is not None and size < getattr(module, WEIGHT).numel():
             plan.append(entry)
     if not plan:
         raise ConfigError(f"nothing to factor: with {share:.0%} of the energy no layer would have fewer numbers")
     return plan
+
+
+@torch.no_grad()
+def plan_by_budget(network: nn.Module, numbers: int, layers: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """Plan factors of at most `numbers` numbers in all that keep as much of each layer as they can.
+
+    Matrices are split in two, kernels into a vertical and a horizontal one; layers that factors would not make smaller
+    stay, and do not count. layers: names, as in `chosen`. Raises: ConfigError where nothing would get smaller, not even
+    rank 1 fits, or a layer is masked or quantized.
+    """
+    kinds, matrices = {}, {}
+    for name, module in chosen(network, layers):
+        _refuse_changed(name, module)
+        if type(module) in (nn.Linear, nn.Conv2d, ScaledConv2d) and getattr(module, "groups", 1) == 1:
+            kinds[name] = "linear" if isinstance(module, nn.Linear) else "separable"
+            matrices[name] = getattr(module, WEIGHT)
+    ranks = ranks_by_budget(matrices, numbers)
+    sizes = {name: ranks[name] * sum(matrix_of(weight).shape) for name, weight in matrices.items()}
+    plan = [
+        {"layer": name, "kind": kinds[name], "ranks": [ranks[name]]}
+        for name, weight in matrices.items()
+        if sizes[name] < weight.numel()
+    ]
+    if not plan:
+        raise ConfigError(f"nothing to factor: with {numbers:,} numbers no layer would get smaller")
+    return plan
+
+
+def _refuse_changed(name: str, module: nn.Module) -> None:
+    if parametrizations(module):
+        raise ConfigError(f"{name} is pruned or quantized already: put low_rank before these stages")
 
 
 def _entry(name: str, module: nn.Module, weight: Tensor, share: float) -> tuple[dict[str, Any] | None, int]:

@@ -78,6 +78,8 @@ class LowRank(Training):
 
     # Share of the squared singular values that stays.
     energy: PositiveShare = 0.9
+    # Numbers that all factors together may have, instead of a share; the ranks then follow (none: by energy).
+    numbers: Annotated[int, Interval(ge=1, le=10**9)] | None = None
     # Names of layers, or their ends; empty: all with a matrix.
     layers: tuple[str, ...] = ()
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.compression import levels, low_rank, pruning, sharing, structured, ternary
 from rl_gen_lab.compression.layers import WEIGHT, Quantizer, chosen, parametrizations, weights
-from rl_gen_lab.compression.rank_plan import plan_by_energy
+from rl_gen_lab.compression.rank_plan import plan_by_budget, plan_by_energy
 from rl_gen_lab.compression.recipe import (
     STRUCTURAL,
     Binarize,
@@ -48,7 +48,10 @@ def structure(stage: Training, network: nn.Module, measures: Measures) -> Any:
     if isinstance(stage, Channels):
         return structured.prune_channels(network, measures.example(), stage.share)
     assert isinstance(stage, LowRank)
-    plan = plan_by_energy(network, stage.energy, stage.layers)
+    if stage.numbers is None:
+        plan = plan_by_energy(network, stage.energy, stage.layers)
+    else:
+        plan = plan_by_budget(network, stage.numbers, stage.layers)
     low_rank.factor(network, plan)
     return plan
 
