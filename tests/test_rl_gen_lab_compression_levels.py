@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from rl_gen_lab.compression.coded import stored_step
-from rl_gen_lab.compression.levels import Levels, quantize
+from rl_gen_lab.compression.levels import Levels, cheapest, quantize
 
 
 def weight_of(seed: int, *shape: int) -> Tensor:
@@ -110,3 +110,37 @@ def test_layers_are_quantized_in_place() -> None:
         *("0.bias", "0.parametrizations.weight.original", "0.parametrizations.weight.0.log_step"),
         *("1.bias", "1.parametrizations.weight.original", "1.parametrizations.weight.0.log_step"),
     ]
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10**6), st.floats(0.01, 2), st.floats(0.3, 4))
+def test_rate_and_distortion_are_weighed_as_by_trying_all_candidates(seed: int, rate: float, spread: float) -> None:
+    places = spread * weight_of(seed, 200)
+    found = cheapest(places, rate)
+    nearest = places.round().int().tolist()
+    shares = {k: (nearest.count(k) + 1) for k in range(-max(map(abs, nearest)), max(map(abs, nearest)) + 1)}
+    total = sum(shares.values())
+    for place, near, chosen in zip(places.tolist(), nearest, found.tolist(), strict=True):
+        costs = {k: (place - k) ** 2 - rate * math.log2(shares[k] / total) for k in (near, near - np.sign(near), 0)}
+        assert costs[chosen] == pytest.approx(min(costs.values()), rel=1e-4, abs=1e-4)
+
+
+def test_a_rate_makes_files_smaller_at_a_larger_error() -> None:
+    weight = weight_of(0, 100, 100)
+    sizes, errors = [], []
+    for rate in (0.0, 0.1, 1.0):
+        levels = Levels(weight, 4, rate)
+        stored = levels.coded(weight)
+        sizes.append(stored.order0_bytes())
+        errors.append(float(np.square(stored.values() - weight.numpy()).mean()))
+        np.testing.assert_array_equal(stored.values(), levels(weight).detach().numpy())
+    assert sizes == sorted(sizes, reverse=True) and errors == sorted(errors) and sizes[2] < 0.8 * sizes[0]
+
+
+def test_zeros_stay_zeros_and_the_gradient_passes_as_before() -> None:
+    weight = torch.tensor([[0.0, 0.2, -3.0, 9.0]], requires_grad=True)
+    levels = Levels(weight, 3, 0.3)
+    levels.log_step.data.fill_(0.0)
+    levels(weight).sum().backward()
+    assert float(levels(weight).detach()[0, 0]) == 0
+    assert weight.grad is not None and weight.grad.tolist() == [[1, 1, 1, 0]]  # the last one is cut off

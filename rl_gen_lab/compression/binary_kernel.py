@@ -1,6 +1,7 @@
 """Products of matrices of signs, by counting bits: 64 multiplications and additions in one instruction or two.
 
-Source: Rastegari et al. 2016, "XNOR-Net: ImageNet classification using binary convolutional neural networks", section 3.
+Source: Rastegari et al. 2016, "XNOR-Net: ImageNet classification using binary convolutional neural
+networks", section 3.2.
 """
 
 from __future__ import annotations

@@ -20,9 +20,10 @@ class Levels(nn.Module):
     gradient). The distance is used as a file keeps it, so what is trained is what is stored.
     """
 
-    def __init__(self, weight: Tensor, bits: int) -> None:
-        """bits: 2 gives -1, 0, 1; 3 gives -3 to 3; in general 2^bits - 1 levels."""
+    def __init__(self, weight: Tensor, bits: int, rate: float = 0.0) -> None:
+        """bits: 2 gives -1, 0, 1; 3 gives -3 to 3; in general 2^bits - 1 levels. rate: as in `cheapest`."""
         super().__init__()
+        self.rate = rate
         self.highest = 2 ** (bits - 1) - 1
         nonzero = weight.detach().abs()[weight.detach() != 0]
         size = float(nonzero.mean()) if len(nonzero) else 1.0
@@ -40,7 +41,8 @@ class Levels(nn.Module):
         """weight: of any shape -> the same, on levels; the gradient passes where nothing was cut off."""
         step = self.step()
         places = (weight / step).clamp(-self.highest, self.highest)
-        return (places + (places.round() - places).detach()) * step
+        chosen = cheapest(places.detach(), self.rate) if self.rate else places.detach().round()
+        return (places + (chosen - places.detach())) * step
 
     def coded(self, weight: Tensor) -> CodedTensor:
         """Return the rounded weight as it is stored."""
@@ -49,7 +51,23 @@ class Levels(nn.Module):
             return coded.levels(values.cpu().numpy(), float(self.step()))
 
 
-def quantize(layers: list[tuple[str, nn.Module]], bits: int) -> None:
-    """Put the weights of layers on levels."""
+def cheapest(places: Tensor, rate: float) -> Tensor:
+    """Round each number to the whole number of least squared error plus `rate` times its bits.
+
+    A whole number takes -log2 of its share among the nearest ones, as in an order-0 coder. Candidates are the nearest
+    one, its neighbor towards 0, and 0: others are farther and hardly cheaper. places: of any shape.
+    Source: Wiedemann et al. 2019, "DeepCABAC", eq. 1.
+    """
+    nearest = places.round()
+    shift = int(nearest.abs().max()) if nearest.numel() else 0
+    counts = torch.bincount((nearest + shift).long().flatten(), minlength=2 * shift + 1).float()
+    bits = -((counts + 1) / (counts.sum() + len(counts))).log2()  # one more of each: none is impossible
+    candidates = torch.stack([nearest, nearest - nearest.sign(), torch.zeros_like(nearest)])
+    costs = (places - candidates).square() + rate * bits[(candidates + shift).long()]
+    return candidates.gather(0, costs.argmin(0, keepdim=True))[0]
+
+
+def quantize(layers: list[tuple[str, nn.Module]], bits: int, rate: float = 0.0) -> None:
+    """Put the weights of layers on levels. rate: as in `cheapest`; 0 takes the nearest."""
     for _, module in layers:
-        parametrize.register_parametrization(module, WEIGHT, Levels(getattr(module, WEIGHT), bits))
+        parametrize.register_parametrization(module, WEIGHT, Levels(getattr(module, WEIGHT), bits, rate))

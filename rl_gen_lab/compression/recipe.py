@@ -20,7 +20,16 @@ from typing import Annotated, Any, Literal
 from annotated_types import Interval
 
 from rl_gen_lab.cli.errors import ConfigError, suggest
-from rl_gen_lab.cli.settings import Count, OptionalSteps, Positive, PositiveShare, Ranged, Share, ShareBelowOne
+from rl_gen_lab.cli.settings import (
+    Count,
+    NotNegative,
+    OptionalSteps,
+    Positive,
+    PositiveShare,
+    Ranged,
+    Share,
+    ShareBelowOne,
+)
 from rl_gen_lab.cli.values import from_dict, to_dict
 
 Bits = Annotated[int, Interval(ge=2, le=8)]
@@ -101,6 +110,8 @@ class Quantize(Training):
 
     # 2^bits - 1 levels for each layer, 0 in the middle.
     bits: Bits = 4
+    # Squared distances of two levels that a saved bit is worth, so that rare levels are avoided (0: the nearest level).
+    rate: NotNegative = 0.0
     layers: tuple[str, ...] = ()
 
 
