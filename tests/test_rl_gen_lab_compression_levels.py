@@ -134,7 +134,7 @@ def test_a_rate_makes_files_smaller_at_a_larger_error() -> None:
         sizes.append(stored.order0_bytes())
         errors.append(float(np.square(stored.values() - weight.numpy()).mean()))
         np.testing.assert_array_equal(stored.values(), levels(weight).detach().numpy())
-    assert sizes == sorted(sizes, reverse=True) and errors == sorted(errors) and sizes[2] < 0.8 * sizes[0]
+    assert sizes == sorted(sizes, reverse=True) and errors == sorted(errors) and sizes[2] < 0.9 * sizes[0]
 
 
 def test_zeros_stay_zeros_and_the_gradient_passes_as_before() -> None:
