@@ -74,6 +74,22 @@ def test_an_environment_that_changes_the_working_directory_leaves_the_run_in_its
     assert f": {folder}/videos/play.mp4 and {folder}/videos/play.gif\n" in played
 
 
+def test_a_pretrained_backbone_is_found_from_where_the_command_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(tmp_path)
+    with odd_envs.registered(renders=moving, moves_to=str(elsewhere)) as name:
+        odd_runs.run("ppo", Path("first"), name)
+        os.chdir(tmp_path)
+        (first,) = Path("first").iterdir()
+        for number, named in enumerate((first, first / "checkpoints" / "best.safetensors")):
+            found, _ = odd_runs.run("ppo", Path(f"second{number}"), name, "--init-backbone", str(named))
+            assert found.read_config()["init_backbone"]["algo"] == "ppo"
+            os.chdir(tmp_path)
+
+
 @pytest.mark.parametrize("method", ["constructor", "reset", "step"])
 def test_an_environment_that_calls_sys_exit_ends_training_with_a_line_and_exit_code_2(
     method: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -31,9 +31,10 @@ PACKED = ".rlz"
 PREFIXES = ("backbone.", "newest.backbone.")  # of an agent's network, of an ensemble's
 
 
-def start(config: AgentConfig, network: nn.Module, resumed: bool) -> dict[str, str] | None:
+def start(config: AgentConfig, network: nn.Module, resumed: bool, typed_in: Path) -> dict[str, str] | None:
     """Start a network from the pretrained backbone of its settings, if they name one; freeze what is to be frozen.
 
+    typed_in: the folder in which the settings were typed, which an environment may have left since then.
     Returns where the weights came from, as `read_backbone`; None where nothing was loaded. Raises: ConfigError,
     CheckpointError.
     """
@@ -41,7 +42,8 @@ def start(config: AgentConfig, network: nn.Module, resumed: bool) -> dict[str, s
     if transfer.init_backbone is None:
         return None
     freeze(transfer, network)
-    return None if resumed else load_backbone(transfer.init_backbone, network)
+    path = transfer.init_backbone if Path.cwd() == typed_in else typed_in / transfer.init_backbone
+    return None if resumed else load_backbone(path, network)
 
 
 def freeze(config: TransferConfig, network: nn.Module) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -45,7 +46,7 @@ class RecordedRun:
 
     def __init__(self, spec: RunSpec) -> None:
         """Open or make the run folder. Raises UserError subclasses for what a user can mend."""
-        self.spec, self.config = spec, spec.config
+        self.spec, self.config, self._typed_in = spec, spec.config, Path.cwd()
         config = spec.config
         self.display = ProgressDisplay(f"{spec.algo} {spec.short_name}", config.total_env_steps, "steps")
         self.saved: dict[str, Any] | None = None  # the checkpoint to resume from, until that is done
@@ -88,7 +89,7 @@ class RecordedRun:
         Raises: ConfigError, CheckpointError; SaveError, for config.json says where the weights came from.
         """
         network.to(self.device)
-        if (origin := pretrained.start(self.config, network, resumed=self.saved is not None)) is not None:
+        if (origin := pretrained.start(self.config, network, self.saved is not None, self._typed_in)) is not None:
             self.run.write_config(self.run.read_config() | {"init_backbone": origin})
 
     def begin(
