@@ -23,12 +23,15 @@ from agents.rl.q_networks import QNetwork
 from agents.training.environments import task_fingerprint
 from envs import names
 from envs.config import EnvConfig, UnknownEnvError
+from envs.copies import RAISES, described
 from rl_gen_lab.backbones.described import KNOWN
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.cli.values import to_dict
 from rl_gen_lab.compression import stages
-from rl_gen_lab.compression.numpy_network import LARGEST, shapes_of
+from rl_gen_lab.compression.bounded import bounded
+from rl_gen_lab.compression.header import check_table, is_plans, is_text
+from rl_gen_lab.compression.numpy_network import network_table, shapes_of
 from rl_gen_lab.compression.packed_file import NAMES, Packed, read, read_header
 from rl_gen_lab.runs.weights import load_network, tensors_digest
 
@@ -96,19 +99,7 @@ class PackedPolicy:
         header, _ = read_header(data)
         packed = read(data, None if NAMES in header else shapes_of)
         network = network_of(packed)
-        task = header.get("task")
-        if not isinstance(task, dict) or not isinstance(task.get("env"), str):
-            raise CheckpointError("it is no policy: it names no environment")
-        if ":" in task["env"]:  # resolving it would import the module, and so run what the file names
-            raise CheckpointError(f"it names an environment of another module, {task['env']!r}: refused")
-        try:
-            env = names.resolve(task["env"])
-            world = from_saved(EnvConfig, _table(task.get("world", {})), source, "world")
-        except (UnknownEnvError, ConfigError) as error:
-            raise CheckpointError(str(error)) from error
-        epsilon = task.get("epsilon", 0.0)
-        if not isinstance(epsilon, float) or not 0 <= epsilon <= 1:
-            raise CheckpointError("its epsilon is no probability")
+        env, world, epsilon = _task_of(header, source)
         return cls(packed, network, policy_of(network, gives_q_values(header)), env, world, epsilon, len(data))
 
 
@@ -128,24 +119,72 @@ def policy_of(network: QNetwork, q_values: bool) -> Policy:
 
 
 def network_of(packed: Packed) -> QNetwork:
-    """Build the network of a packed file, on the CPU. Raises: CheckpointError."""
-    network = packed.header.get("network")
-    if not isinstance(network, dict):
-        raise CheckpointError("it does not say what its network is")
-    try:
-        shape, actions = tuple(int(n) for n in network["shape"]), int(network["actions"])
-        if not all(1 <= n <= LARGEST for n in (*shape, actions)):
-            raise ValueError(f"observations of {shape} and {actions} actions")
-        made = QNetwork(str(network["backbone"]), shape, actions, bool(network.get("dueling", False)))
-        for kind, plan in packed.header.get("plans", []):
+    """Build the network of a packed file, on the CPU, and try it on a black frame. Raises: CheckpointError."""
+    backbone, shape, actions, dueling = network_table(packed.header)
+    plans = packed.header.get("plans", [])
+    if not is_plans(plans):
+        raise CheckpointError("its plans of changed layers make no sense")
+    with bounded():
+        made = QNetwork(backbone, shape, actions, dueling)
+        for kind, plan in plans:
             stages.rebuild(kind, made, plan)
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
-        raise CheckpointError(f"its network cannot be built: {error}") from error
-    load_network(made, {name: torch.from_numpy(np.array(value)) for name, value in packed.values().items()}, "the file")
-    return made.eval().requires_grad_(False)
+        load_network(made, {name: torch.from_numpy(np.array(v)) for name, v in packed.values().items()}, "the file")
+        made.eval().requires_grad_(False)(torch.zeros(1, *shape, dtype=torch.uint8))
+    return made
 
 
-def _table(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise CheckpointError("its settings of the environment cannot be read")
-    return value
+def _task_of(header: dict[str, Any], source: str) -> tuple[str, EnvConfig, float]:
+    """Return the environment of a header, its settings, and the epsilon of its scores. Raises: CheckpointError.
+
+    The environment is made once: its observations and actions must be those of the network, and its fingerprint the one
+    in the file.
+    """
+    if not isinstance(header.get("task"), dict) or not is_text(header["task"].get("env")):
+        raise CheckpointError("it is no policy: it names no environment")
+    task = check_table(
+        header["task"],
+        "its task",
+        {"env": is_text, "hash": is_text},
+        {"world": lambda value: isinstance(value, dict), "epsilon": lambda value: isinstance(value, float)},
+    )
+    if ":" in task["env"]:  # resolving it would import the module, and so run what the file names
+        raise CheckpointError(f"it names an environment of another module, {task['env']!r}: refused")
+    epsilon = task.get("epsilon", 0.0)
+    if not 0 <= epsilon <= 1:
+        raise CheckpointError("its epsilon is no probability")
+    try:
+        env = names.resolve(task["env"])
+        world = from_saved(EnvConfig, task.get("world", {}), source, "world")
+    except (UnknownEnvError, ConfigError) as error:
+        raise CheckpointError(str(error)) from error
+    _check_world(header, env, world, task["hash"], epsilon)
+    return env, world, epsilon
+
+
+def _check_world(header: dict[str, Any], env: str, world: EnvConfig, recorded: str, epsilon: float) -> None:
+    """Refuse an environment that the network does not play. Raises: CheckpointError."""
+    _, shape, actions, _ = network_table(header)
+    if world.observe != "pixels":
+        raise CheckpointError(f"its network reads frames, but its world observes {world.observe!r}")
+    side, channels = world.image_size, world.frame_stack * (1 if world.grayscale else 3)
+    wrong_size = names.is_atari(env) and shape != (channels, side, side)
+    if wrong_size or shape[0] % world.frame_stack:  # before frames of this size are made
+        raise CheckpointError(
+            f"its network reads frames of {shape}, but its world has {world.frame_stack} frames"
+            f" of {side}x{side} pixels in an observation of {env}"
+        )
+    try:
+        task = task_fingerprint(env, world, epsilon)
+    except RAISES as error:
+        raise CheckpointError(f"its environment {env} cannot be made here: {described(error)}") from error
+    seen, choices = f"{shape} uint8", f"Discrete({actions})"
+    if (task.fields["observation"], task.fields["actions"]) != (seen, choices):
+        raise CheckpointError(
+            f"its network reads {seen} and chooses of {choices}, but {env} as in its header has"
+            f" {task.fields['observation']} and {task.fields['actions']}"
+        )
+    if task.hash != recorded:
+        raise CheckpointError(
+            f"its task has the hash {recorded}, but env, world and epsilon in its header have {task.hash} ({task.text}):"
+            " one of them was changed, or it was made with another version of Gymnasium or ale-py"
+        )

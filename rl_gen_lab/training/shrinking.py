@@ -20,7 +20,8 @@ from rl_gen_lab.data.dataset import Dataset
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.config import Config
-from rl_gen_lab.training.load import KEPT, task_from, unpack
+from rl_gen_lab.training.load import task_from, unpack
+from rl_gen_lab.training.packed_run import KEPT
 from rl_gen_lab.training.task import Task
 from rl_gen_lab.training.tasks import TASKS
 
