@@ -123,7 +123,11 @@ def _table(packed: Packed, size: int) -> str:
     rest = size - parts["header"] - parts["checksum"] - codes - floats
     lines += [
         f"{size:,} bytes: header {parts['header']:,.0f}, kinds and floats {floats:,.0f}, codes {codes:,.1f},"
-        f" end of the stream {rest:,.1f}, checksum {parts['checksum']:,.0f}",
+        f" end of the stream {rest:,.1f}, checksum {parts['checksum']:,.0f}"
+    ]
+    if total["xz_bytes"] == "":  # weights are stored in floats
+        return "\n".join(lines)
+    lines += [
         f"codes by other means: order-0 bound {total['order0_bytes']:,}, Huffman {total['huffman_bytes']:,},"
         f" Huffman with relative indices {total['deep_compression_bytes']:,}, xz {total['xz_bytes']:,} bytes",
     ]

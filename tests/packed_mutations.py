@@ -1,19 +1,21 @@
 """Headers changed in one place, each value of them to others of all types and sizes; a program that reads them all.
 
-    python tests/packed_mutations.py unet captioner 2x8s4-4 squeezenet
+    python tests/packed_mutations.py 1 unet 1 captioner 5 squeezenet
 
-It prints a line for each outcome that is neither an error of one line nor a model.
+A number before a name: take each so many-th mutation only. It prints a line for each outcome that is neither an error
+of one line nor a model, and how many files were read.
 """
 
 from __future__ import annotations
 
 import copy
-import math
+import itertools
 import resource
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,22 +28,23 @@ SLOW_SECONDS = 6.0
 
 def mutations(header: dict[str, Any], every: int = 1) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield changed headers with what was changed. every: take each so many-th of them only."""
-    number = 0
-    for place in _places(header):
-        old = _at(header, place)
-        others = [*VALUES, *(BACKBONES if place[-1] == "backbone" else ())]
-        if isinstance(old, list | str):
-            others += [old * 2, old[:-1]]
-        if isinstance(old, int | float):
-            others += [old + 1, -old, old * 1_000, str(old)]
-        for value in others:
-            number += 1
-            if number % every == 0:
-                yield f"{'.'.join(map(str, place))} = {str(value)[:40]!r}", _with(header, place, value)
-        for key, value in (("more", 1), (LONG, "x")):
-            if isinstance(old, dict):
-                yield f"{'.'.join(map(str, place))} and {key[:9]}", _with(header, place, old | {key: value})
-        yield f"no {'.'.join(map(str, place))}", _without(header, place)
+    found = itertools.chain.from_iterable(_changes(header, place) for place in _places(header))
+    for where, change in itertools.islice(found, every // 2, None, every):
+        yield where, change()
+
+
+def _changes(header: dict[str, Any], place: tuple[Any, ...]) -> Iterator[tuple[str, Callable[[], dict[str, Any]]]]:
+    where, old = ".".join(map(str, place)), _at(header, place)
+    others = [*VALUES, *(BACKBONES if place[-1] == "backbone" else ())]
+    if isinstance(old, list | str):
+        others += [old * 2, old[:-1]]
+    if type(old) in (int, float):
+        others += [old + 1, -old, old * 1_000, str(old)]
+    if isinstance(old, dict):
+        others += [old | {"more": 1}, old | {LONG: "x"}]
+    for value in others:
+        yield f"{where} = {str(value)[:40]!r}", partial(_with, header, place, value)
+    yield f"no {where}", partial(_without, header, place)
 
 
 def _places(value: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
@@ -74,7 +77,7 @@ def outcome(read: Callable[[], object]) -> str:
     """Return "" for a model that is read or an error of one line, else what is wrong."""
     from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 
-    began = time.monotonic()
+    began = time.process_time()
     try:
         read()
         said = ""
@@ -84,7 +87,7 @@ def outcome(read: Callable[[], object]) -> str:
             return f"no short line: {said[:200]!r} ({len(said):,})"
     except BaseException as error:
         return f"{type(error).__name__}: {str(error)[:200]}"
-    seconds = time.monotonic() - began
+    seconds = time.process_time() - began
     return f"{seconds:.1f} s: {said[:200]}" if seconds > SLOW_SECONDS else ""
 
 
@@ -107,28 +110,27 @@ def readers(file: Path, is_policy: bool) -> dict[str, Callable[[], object]]:
     return found | {"rl_gen_lab.look": lambda: load_task(file, *TASKS)} | observe
 
 
-def main(names: list[str], every: int) -> None:
+def main(samples: list[tuple[int, str]]) -> None:
     """Read the mutations of some models and policies in little memory, and print what went wrong."""
     import packed_models
 
     from rl_gen_lab.cli.errors import ConfigError
-    from rl_gen_lab.compression.packed_file import NAMES, write
+    from rl_gen_lab.compression.packed_file import write
 
     file = Path(tempfile.mkdtemp()) / "model.rlz"
     count = 0
-    for name in names:
+    for every, name in samples:
         is_policy = name not in packed_models.MODELS
         header, tensors, named = (
             packed_models.policy_parts(name) if is_policy else (*packed_models.model_parts(name), True)
         )
         file.write_bytes(write(header, tensors, named=named))
         reads = readers(file, is_policy)
-        for read in reads.values():
-            outcome(read)  # all is imported
+        for command, read in reads.items():  # all is imported
+            if wrong := outcome(read):
+                print(f"{name}: {command}: {wrong}", flush=True)
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, resource.RLIM_INFINITY))
         for what, changed in mutations(header, every):
-            if not is_policy and what.startswith("no run"):
-                pass
             try:
                 file.write_bytes(write(changed, tensors, named=named))
             except (ConfigError, ValueError, OverflowError):
@@ -142,5 +144,4 @@ def main(names: list[str], every: int) -> None:
 
 if __name__ == "__main__":
     words = sys.argv[1:]
-    every = int(words.pop(0)) if words[0].isdigit() else 1
-    main(words, every)
+    main([(int(every), name) for every, name in zip(words[::2], words[1::2], strict=True)])

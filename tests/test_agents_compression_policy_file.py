@@ -17,9 +17,9 @@ from agents.rl.q_networks import QNetwork
 from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.compression.layers import coded_state
 from rl_gen_lab.compression.packed_file import write
-from rl_gen_lab.compression.structured import prune_channels
+from rl_gen_lab.compression.structured import apply_plan, prune_channels
 
-
+HUGE = {"backbone": "8x8s4-9999x9s1-99999", "shape": [4, 84, 84], "actions": 6}
 TASK = {"env": "ALE/Pong-v5", "hash": "0123456789ab"}
 
 
@@ -88,6 +88,28 @@ def test_a_header_without_a_task_is_refused(task: object, message: str) -> None:
 def test_plans_that_do_not_fit_are_refused(plans: object) -> None:
     with pytest.raises(CheckpointError):
         PackedPolicy.parse(file_of(QNetwork("2x8s4-4", (4, 84, 84), 6, False), "2x8s4-4", plans=plans))
+
+
+@pytest.mark.parametrize(
+    ("plan", "message"),
+    [
+        ({"backbone.conv.0.out_channels": 8}, "cannot be built"),
+        ({"advantage.out_features": 5}, "5 values for 6 actions"),
+    ],
+)
+def test_plans_by_which_the_network_does_not_run_are_refused(plan: dict[str, int], message: str) -> None:
+    network = QNetwork("small", (4, 84, 84), 6, False).eval()
+    if "advantage.out_features" in plan:
+        apply_plan(network, plan)
+    with pytest.raises(CheckpointError, match=message):
+        PackedPolicy.parse(file_of(network, "small", plans=[["channels", plan]]))
+
+
+def test_a_huge_network_of_named_tensors_is_refused_at_once() -> None:
+    header = header_of(Teacher.of(teacher_run()), "squeezenet", False) | {"network": HUGE}
+    data = write(header, coded_state(QNetwork("squeezenet", (4, 84, 84), 6, False)), named=True)
+    with pytest.raises(CheckpointError, match=r"would hold [\d,]+ numbers at once"):
+        PackedPolicy.parse(data)
 
 
 def test_files_that_are_none_are_named(tmp_path: Path) -> None:

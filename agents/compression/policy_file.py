@@ -129,7 +129,9 @@ def network_of(packed: Packed) -> QNetwork:
         for kind, plan in plans:
             stages.rebuild(kind, made, plan)
         load_network(made, {name: torch.from_numpy(np.array(v)) for name, v in packed.values().items()}, "the file")
-        made.eval().requires_grad_(False)(torch.zeros(1, *shape, dtype=torch.uint8))
+        found = made.eval().requires_grad_(False)(torch.zeros(1, *shape, dtype=torch.uint8))
+        if found.shape != (1, actions):
+            raise CheckpointError(f"its network gives {found.shape[1]} values for {actions} actions")
     return made
 
 
@@ -185,6 +187,6 @@ def _check_world(header: dict[str, Any], env: str, world: EnvConfig, recorded: s
         )
     if task.hash != recorded:
         raise CheckpointError(
-            f"its task has the hash {recorded}, but env, world and epsilon in its header have {task.hash} ({task.text}):"
-            " one of them was changed, or it was made with another version of Gymnasium or ale-py"
+            f"its task has the hash {recorded}, but env, world and epsilon in its header have {task.hash}"
+            f" ({task.text}): one of them was changed, or it was made with another version of Gymnasium or ale-py"
         )

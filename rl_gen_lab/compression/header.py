@@ -18,7 +18,7 @@ MOST_PLANS = 100
 Check = Callable[[Any], bool]
 
 
-def check_table(value: Any, what: str, needed: Mapping[str, Check], more: Mapping[str, Check] = {}) -> dict[str, Any]:  # noqa: B006
+def check_table(value: Any, what: str, needed: Mapping[str, Check], more: Mapping[str, Check] = {}) -> dict[str, Any]:
     """Return a table of a header that has the needed keys, perhaps some more, and values that pass their checks.
 
     what: the table in words, such as "its network". Raises: CheckpointError naming the key.

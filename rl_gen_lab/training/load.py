@@ -46,7 +46,10 @@ def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     if path.suffix == PACKED:
         try:
-            return unpack(packed_file.read(path.read_bytes()))
+            data = path.read_bytes()
+            if "network" in packed_file.read_header(data)[0]:
+                raise CheckpointError(f"it holds a policy, no vision model: python -m agents.play {path} shows it")
+            return unpack(packed_file.read(data))
         except OSError as error:
             raise CheckpointError(f"{path}: {error.strerror}") from error
         except CheckpointError as error:
@@ -59,8 +62,6 @@ def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def unpack(packed: Packed) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return what a packed file keeps beside its weights, and these. Raises: CheckpointError."""
-    if "network" in packed.header:
-        raise CheckpointError("the packed file holds a policy: python -m agents.play FILE.rlz shows it")
     metadata = check_run(packed.header.get("run"), tuple(TASKS))
     return metadata, {name: torch.from_numpy(np.array(value)) for name, value in packed.values().items()}
 
