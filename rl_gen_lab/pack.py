@@ -59,7 +59,7 @@ def pack(config: Config) -> bytes:
     """Return the packed file of a run's model. Raises: CheckpointError."""
     from rl_gen_lab.compression.packed_file import write
     from rl_gen_lab.training.load import load_task, task_of
-    from rl_gen_lab.training.packed_run import KEPT
+    from rl_gen_lab.training.packed_run import KEPT, check_run
     from rl_gen_lab.training.tasks import TASKS
 
     assert config.run is not None
@@ -67,6 +67,7 @@ def pack(config: Config) -> bytes:
     saved, name = RunFolder.open(config.run).read_config(), task_of(RunFolder.open(config.run))
     header = {key: saved[key] for key in KEPT if key in saved}
     header["config"] = {key: saved["config"][key] for key in ("task", name)}
+    check_run(header, tuple(TASKS))
     tensors = {}
     for key, tensor in task.network.state_dict().items():
         tensors[key] = _coded(key, tensor.numpy(), config.bits)

@@ -56,7 +56,7 @@ class OwnTask:
             f"batch_size = {fitting((1 + FLOAT_BYTES) * numbers, CPU):,} or less",
         )
         self.task: Task = TASKS[self.config.task](self.config, data, CPU)
-        if not any(True for _ in self.task.network.parameters()):
+        if not any(weight.requires_grad for weight in self.task.network.parameters()):
             model = getattr(self.config, self.config.task).model
             raise ConfigError(f"a model of kind {model} learns nothing by updates: python -m rl_gen_lab.pack packs it")
         self._order = torch.zeros(0, dtype=torch.int64)
