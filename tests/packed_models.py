@@ -17,7 +17,7 @@ from agents.training.environments import task_fingerprint
 from envs.config import EnvConfig
 from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.cli.values import to_dict
-from rl_gen_lab.compression.layers import coded_state
+from rl_gen_lab.compression import coded
 from rl_gen_lab.compression.packed_file import write
 from rl_gen_lab.training.config import Config
 from rl_gen_lab.training.tasks import TASKS
@@ -48,6 +48,11 @@ MODELS: dict[str, tuple[str, Any]] = {
 }
 
 
+def plain_state(network: torch.nn.Module) -> dict[str, coded.CodedTensor]:
+    """All tensors as floats, which are read at once."""
+    return {name: coded.plain(tensor.numpy()) for name, tensor in network.state_dict().items()}
+
+
 @functools.cache
 def model_parts(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and tensors of an untrained model, made as a run and `rl_gen_lab.pack` make them."""
@@ -59,7 +64,7 @@ def model_parts(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
     saved = {"exp_name": f"{task_name}_{settings.model}", **dataset.metadata, **getattr(task, "run_metadata", {})}
     del saved["images"]
     kept = {key: value for key, value in to_dict(config).items() if key in ("task", task_name)}
-    return {"run": saved | {"config": kept}}, coded_state(task.network.eval())
+    return {"run": saved | {"config": kept}}, plain_state(task.network)
 
 
 @functools.cache
@@ -69,7 +74,7 @@ def policy_parts(backbone: str) -> tuple[dict[str, Any], dict[str, Any], bool]:
     network = QNetwork(backbone, FRAME, 6, False)
     task = {"env": "ALE/Pong-v5", "hash": task_fingerprint("ALE/Pong-v5", EnvConfig(), 0.0).hash}
     header = {"network": {"backbone": backbone, "shape": list(FRAME), "actions": 6}, "task": task}
-    return header, coded_state(network), not names_itself(backbone)
+    return header, plain_state(network), not names_itself(backbone)
 
 
 def model_file(name: str) -> bytes:

@@ -11,14 +11,10 @@ from checkout import ROOT
 
 SCRIPT = Path(__file__).parent / "packed_mutations.py"
 # take each so many-th mutation only, and of what
-SAMPLES = [
-    ("97", "unet"),
-    ("211", "captioner"),
-    ("151", "ssd"),
-    ("181", "vq-vae"),
-    ("19", "2x8s4-4"),
-    ("41", "squeezenet"),
-]
+SAMPLES = (
+    *(("97", "unet"), ("301", "captioner"), ("301", "ssd"), ("97", "pca")),
+    *(("23", "2x8s4-4"), ("61", "squeezenet")),
+)
 
 
 def outcomes(*words: str) -> list[str]:
@@ -38,7 +34,7 @@ def outcomes(*words: str) -> list[str]:
 def test_a_sample_of_mutated_headers_is_refused_in_one_line() -> None:
     *wrong, count = outcomes(*(word for sample in SAMPLES for word in sample))
     assert not wrong
-    assert int(count.split()[0].replace(",", "")) > 100
+    assert int(count.split()[0].replace(",", "")) > 90
 
 
 @pytest.mark.slow
