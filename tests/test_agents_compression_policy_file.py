@@ -106,7 +106,7 @@ def test_plans_by_which_the_network_does_not_run_are_refused(plan: dict[str, int
 
 
 def test_a_huge_network_of_named_tensors_is_refused_at_once() -> None:
-    header = header_of(Teacher.of(teacher_run()), "squeezenet", False) | {"network": HUGE}
+    header = header_of(Teacher.of(teacher_run()), "squeezenet") | {"network": HUGE}
     data = write(header, coded_state(QNetwork("squeezenet", (4, 84, 84), 6, False)), named=True)
     with pytest.raises(CheckpointError, match=r"would hold [\d,]+ numbers at once"):
         PackedPolicy.parse(data)

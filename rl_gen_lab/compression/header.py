@@ -53,6 +53,11 @@ def is_text(value: Any) -> bool:
     return isinstance(value, str) and value != ""
 
 
+def is_flag(value: Any) -> bool:
+    """Return whether a value is true or false."""
+    return isinstance(value, bool)
+
+
 def is_texts(value: Any) -> bool:
     """Return whether a value is a list of texts, none of them twice."""
     return isinstance(value, list) and all(map(is_text, value)) and len(set(value)) == len(value)

@@ -12,7 +12,7 @@ import numpy as np
 
 from rl_gen_lab.backbones.described import Description, parse
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
-from rl_gen_lab.compression.header import check_table, is_size, is_text
+from rl_gen_lab.compression.header import check_table, is_flag, is_size, is_text
 from rl_gen_lab.compression.packed_file import Packed, Shapes
 
 MOST_VALUES = 1 << 25  # of one layer for one frame, its input windows and its output: 128 MB
@@ -34,7 +34,7 @@ def network_table(header: dict[str, Any]) -> tuple[str, tuple[int, int, int], in
     if not isinstance(header.get("network"), dict):
         raise CheckpointError("the packed file holds no policy: it does not say what its network is")
     needed = {"backbone": is_text, "shape": _is_shape, "actions": is_size}
-    network = check_table(header["network"], "its network", needed, {"dueling": lambda value: type(value) is bool})
+    network = check_table(header["network"], "its network", needed, dict.fromkeys(("dueling", "q_values"), is_flag))
     channels, height, width = network["shape"]
     return network["backbone"], (channels, height, width), network["actions"], network.get("dueling", False)
 
