@@ -6,6 +6,7 @@ operation of torch is asked for the size of its result before it is carried out.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from math import prod
@@ -129,7 +130,8 @@ def _on_meta(func: Any, args: Any, kwargs: Any) -> int:
 def bounded() -> Iterator[None]:
     """Build or run the network of a packed file in this context. Raises: CheckpointError for whatever is wrong."""
     try:
-        with torch.no_grad(), Bounds():
+        with warnings.catch_warnings(), torch.no_grad(), Bounds():
+            warnings.simplefilter("ignore")  # of layers without channels, which fit no weights
             yield
     except UserError as error:
         raise CheckpointError(_one_line(error)) from error
