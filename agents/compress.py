@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from agents.compression.config import Config
+from agents.compression.config import Config, refuse_others
 from agents.reports import compression_page
 from agents.training.cli import PRESETS, cli, command
 from rl_gen_lab.cli.errors import ConfigError
@@ -29,15 +29,17 @@ def recipe_of(config: Config) -> Path:
     from envs import names
 
     assert config.run is not None
+    if config.run.suffix != ".rlz":
+        refuse_others(RunFolder.open(config.run))
     if config.recipe is not None:
         return config.recipe
     env = _game_of(config.run)
-    for name in (names.short_name(env).lower(), "atari"):
+    for name in (names.short_name(env).lower(), *(["atari"] if names.is_atari(env) else [])):
         file = PRESETS / f"{ALGO}_{name}.toml"
         if file.exists():
             print(f"recipe: {file.relative_to(PRESETS.parent)}", flush=True)
             return file
-    raise ConfigError("no recipe for this game: write one (see configs/compress_pong.toml) and name it, --recipe FILE")
+    raise ConfigError("no recipe for this game: write one (see configs/compress_atari.toml) and name it, --recipe FILE")
 
 
 def _game_of(path: Path) -> str:

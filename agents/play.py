@@ -173,8 +173,7 @@ class Play:
         if config.outside or config.stochastic or config.which != "best":
             raise ConfigError("a packed file has one policy, a greedy one: leave out --outside, --stochastic, --which")
         packed = PackedPolicy.read(path)
-        task = packed.packed.header["task"]
-        print(f"task {task.get('hash', '')}: {packed.env}, by {packed.size_bytes:,} bytes")
+        print(packed.described)
         epsilon = packed.epsilon if config.epsilon is None else config.epsilon
         own = (path.parent / "config.json").exists()  # of a compression, which may have many files of this name
         folder = RunFolder(path.with_suffix("") if own else RUNS / f"packed_{path.stem}")

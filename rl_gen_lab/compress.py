@@ -62,18 +62,19 @@ def _compress(config: Config, run: RunFolder | None) -> None:
     from rl_gen_lab.runs.ending import fitting_checkpoint
     from rl_gen_lab.tracking.tracker import Tracker
     from rl_gen_lab.training.load import weights_digest
-    from rl_gen_lab.training.shrinking import OwnTask
+    from rl_gen_lab.training.shrinking import OwnTask, refuse_others
 
     assert config.run is not None
     torch.set_num_threads(config.threads)
     keep_freed_memory()
     trained = RunFolder.open(config.run)
+    refuse_others(trained)
     folder = config.data or Path(str(trained.read_config()["config"].get("data")))
     if run is None:
         assert config.recipe is not None
         recipe = recipes.read(config.recipe)
     else:
-        recipe = recipes.parse(run.read_config()["recipe"], str(run.config_file))
+        recipe = recipes.of_run(run)
     data = dataset.load(folder)
     inputs = {f"the weights of {config.run}": weights_digest(config.run), f"the data in {folder}": data.digest()}
     if run is not None:
@@ -103,7 +104,7 @@ def _compress(config: Config, run: RunFolder | None) -> None:
         with fitting_checkpoint(run):
             pipeline.load_state_dict(state)
     rows = carry_out(pipeline, {"as it is": objective.as_it_is}, tracker, "rl_gen_lab.compress")
-    print(describe(rows, run, "-m rl_gen_lab.look"))
+    print(describe(rows, run, "-m rl_gen_lab.look", "--data", folder))
 
 
 @exit_on_error

@@ -23,7 +23,12 @@ from rl_gen_lab.cli.settings import Ranged
 from rl_gen_lab.runs.folder import RunFolder
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from rl_gen_lab.compression.coded import CodedTensor
     from rl_gen_lab.compression.packed_file import Packed
+
+LARGEST_HALF = 65_504.0  # of 16 bits
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,9 @@ class Config(Ranged):
 
 def pack(config: Config) -> bytes:
     """Return the packed file of a run's model. Raises: CheckpointError."""
-    from rl_gen_lab.compression import coded
     from rl_gen_lab.compression.packed_file import write
-    from rl_gen_lab.training.load import KEPT, load_task, task_of
+    from rl_gen_lab.training.load import load_task, task_of
+    from rl_gen_lab.training.packed_run import KEPT, check_run
     from rl_gen_lab.training.tasks import TASKS
 
     assert config.run is not None
@@ -62,12 +67,23 @@ def pack(config: Config) -> bytes:
     saved, name = RunFolder.open(config.run).read_config(), task_of(RunFolder.open(config.run))
     header = {key: saved[key] for key in KEPT if key in saved}
     header["config"] = {key: saved["config"][key] for key in ("task", name)}
+    check_run(header, tuple(TASKS))
     tensors = {}
     for key, tensor in task.network.state_dict().items():
-        array = tensor.numpy()
-        small = config.bits == 8 and array.ndim >= 2
-        tensors[key] = coded.eight_bits(array) if small else coded.plain(array, half=config.bits == 16)
+        tensors[key] = _coded(key, tensor.numpy(), config.bits)
     return write({"run": header}, tensors, named=True)
+
+
+def _coded(name: str, array: np.ndarray, bits: int) -> CodedTensor:
+    """Return a tensor of so many bits a weight; counters, scales and statistics keep their 32."""
+    from rl_gen_lab.compression import coded
+    from rl_gen_lab.compression.layers import STATISTICS
+
+    if array.dtype.kind != "f" or array.ndim == 0 or name.endswith(STATISTICS):
+        return coded.plain(array)
+    if bits == 8 and array.ndim >= 2:
+        return coded.eight_bits(array)
+    return coded.plain(array, half=bits == 16 and float(abs(array).max(initial=0.0)) <= LARGEST_HALF)
 
 
 def explain(path: Path) -> str:
@@ -108,7 +124,11 @@ def _table(packed: Packed, size: int) -> str:
     rest = size - parts["header"] - parts["checksum"] - codes - floats
     lines += [
         f"{size:,} bytes: header {parts['header']:,.0f}, kinds and floats {floats:,.0f}, codes {codes:,.1f},"
-        f" end of the stream {rest:,.1f}, checksum {parts['checksum']:,.0f}",
+        f" end of the stream {rest:,.1f}, checksum {parts['checksum']:,.0f}"
+    ]
+    if total["xz_bytes"] == "":  # weights are stored in floats
+        return "\n".join(lines)
+    lines += [
         f"codes by other means: order-0 bound {total['order0_bytes']:,}, Huffman {total['huffman_bytes']:,},"
         f" Huffman with relative indices {total['deep_compression_bytes']:,}, xz {total['xz_bytes']:,} bytes",
     ]

@@ -110,6 +110,41 @@ def test_what_cannot_be_compressed_is_refused_in_one_line(tmp_path: Path, capsys
     assert "not of python -m agents.compress" in refusal(capsys, "--resume", run)
 
 
+def test_runs_of_other_commands_are_told_which_command_takes_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = json.loads((teacher_run() / "config.json").read_text())
+    for number, (changes, message) in enumerate(
+        (
+            (
+                {"command": ["python -m rl_gen_lab.train"], "exp_name": "segment_unet"},
+                "rl_gen_lab.compress takes vision",
+            ),
+            ({"exp_name": "sb3_dqn"}, "an agent of Stable-Baselines3"),
+            ({"exp_name": "compress"}, "a run of compress; can be compressed: dqn"),
+            ({"fingerprint": {"fields": {"observation": "(4,) float32"}}}, "does not see frames but vectors (4,)"),
+        )
+    ):
+        run = tmp_path / str(number)
+        run.mkdir()
+        (run / "config.json").write_text(json.dumps(made | changes))
+        said = refusal(capsys, str(run))
+        assert message in said and "\n" not in said
+
+
+def test_other_atari_games_have_a_recipe(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from agents.compression.config import Config
+    from rl_gen_lab.compression import recipe as recipes
+
+    made = json.loads((teacher_run() / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(made | {"env_id": "ALE/Seaquest-v5"}))
+    file = compress.recipe_of(Config(run=tmp_path))
+    assert file.name == "compress_atari.toml" and "compress_atari.toml" in capsys.readouterr().out
+    assert recipes.read(file).first_backbone is not None
+    (tmp_path / "config.json").write_text(json.dumps(made | {"env_id": "CarRacing-v3"}))
+    assert "see configs/compress_atari.toml" in refusal(capsys, str(tmp_path))
+
+
 @pytest.mark.slow
 def test_a_packed_policy_acts_alike_where_there_is_no_torch() -> None:
     file = compression_run() / "stage3_quantize.rlz"

@@ -27,6 +27,19 @@ def objective(**settings: int) -> ActAsTeacher:
     )
 
 
+@pytest.mark.parametrize("setting", ["memory", "num_envs", "batch_size", "first_steps"])
+def test_a_recipe_that_does_not_fit_into_memory_is_refused_before(
+    setting: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    teacher, few = Teacher.of(teacher_run()), {"memory": 32, "batch_size": 8, "num_envs": 2, "first_steps": 8}
+    monkeypatch.setattr("rl_gen_lab.compute.memory_budget.free_bytes", lambda device: 10**8)
+    ActAsTeacher(teacher, Common(**few), 0, 2, 7)
+    with pytest.raises(
+        ConfigError, match=rf"^{setting} = 50,000 of the recipe takes .*: use {setting} = (\d+) or less$"
+    ):
+        ActAsTeacher(teacher, Common(**few | {setting: 50_000}), 0, 2, 7)
+
+
 def test_a_student_has_one_grey_level_and_the_teachers_own_network_is_the_newest() -> None:
     task = objective()
     student = task.build(STUDENT)

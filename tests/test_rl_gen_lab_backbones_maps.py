@@ -109,6 +109,14 @@ def test_a_fixed_backbone_ignores_the_defaults_of_a_model_but_not_what_a_user_ch
         build_for(Settings("nature", BackboneConfig(width=12)), (3, 84, 84))
 
 
+def test_a_backbone_written_layer_by_layer_gives_its_maps() -> None:
+    backbone = build_for(Settings("4x8s4-8x4s2-p-32"), (3, 84, 84))
+    assert [(m.channels, m.stride, m.height) for m in backbone.feature_maps] == [(4, 4, 20), (8, 8, 9)]
+    assert [tuple(m.shape[1:]) for m in backbone.maps(frames(1, 3, 84, 84))] == [(4, 20, 20), (8, 9, 9)]
+    with pytest.raises(ConfigError, match="'4x8s4-32' is fixed by its paper or its text"):
+        build_for(Settings("4x8s4-32", BackboneConfig(width=12)), (3, 84, 84))
+
+
 def test_choices_that_cannot_be_are_refused() -> None:
     with pytest.raises(ConfigError, match="drop_path"):
         BackboneConfig(drop_path=1.0)

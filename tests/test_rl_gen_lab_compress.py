@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import csv
 import functools
+import json
 import tempfile
 from pathlib import Path
+from unittest import mock
 
 import pytest
 import torch
 import vision_data
 import vision_runs
+from generator_runs import run_of
 
 from rl_gen_lab import compress, look
 from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.compression import pipeline
+from rl_gen_lab.compute import memory_budget
 from rl_gen_lab.training.load import load_task, weights_digest
 from rl_gen_lab.training.run import train
 from rl_gen_lab.training.shrinking import OwnTask
@@ -42,6 +46,11 @@ def trained() -> Path:
     return vision_runs.only_run(path).path
 
 
+def refuse_in_little_memory(needed: int, what: str, device: torch.device, instead: str) -> None:
+    with mock.patch.object(memory_budget, "free_bytes", return_value=10**8):
+        memory_budget.refuse_too_large(needed, what, device, instead)
+
+
 def compressed(path: Path, recipe: str = RECIPE) -> Path:
     path.mkdir(exist_ok=True)
     (path / "recipe.toml").write_text(recipe)
@@ -57,7 +66,8 @@ def test_a_segmenter_becomes_a_small_file_that_is_looked_at(tmp_path: Path, caps
     file = run / "stage2_quantize.rlz"
     assert int(rows[2]["bytes"]) == file.stat().st_size < int(rows[0]["bytes"]) / 2
     assert rows[2]["metric"] == "miou" and 0 <= float(rows[2]["score"]) <= 1
-    capsys.readouterr()
+    said = capsys.readouterr().out.replace("\n", " ")
+    assert "rl_gen_lab.look" in said and f"--data {vision_data.folder()}" in said
     look.main([str(file), "--data", str(vision_data.folder()), "--pictures", "1"])
     (picture,) = (run / "stage2_quantize" / "pictures").iterdir()
     assert str(picture) in capsys.readouterr().out
@@ -131,6 +141,59 @@ def test_a_stage_that_does_not_fit_is_refused_before_anything_is_measured(
         said = capsys.readouterr()
         assert "as it is" not in said.out and ("cannot be followed" in said.err or "no layer is named 'fc'" in said.err)
         assert not list(tmp_path.glob("compress_*"))
+
+
+@pytest.mark.parametrize(
+    ("model", "stage", "message"),
+    [
+        ("pca", 'kind = "learn"\nupdates = 3', "pca learns nothing by updates: python -m rl_gen_lab.pack packs it"),
+        ("gmm", 'kind = "quantize"', "gmm learns nothing by updates"),
+        ("vae", 'kind = "channels"\nshare = 0.5', "channels cannot be removed from this network"),
+        ("vae", 'kind = "dead_units"', "channels cannot be removed from this network"),
+    ],
+)
+def test_a_generator_that_a_recipe_does_not_fit_is_refused(
+    model: str, stage: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "recipe.toml"
+    recipe.write_text(f"batch_size = 4\n[[stages]]\n{stage}\n")
+    with pytest.raises(SystemExit):
+        compress.main([str(run_of(model).path), "--recipe", str(recipe), "--runs-dir", str(tmp_path / "runs"), *QUIET])
+    said = capsys.readouterr().err.strip()
+    assert message in said and "\n" not in said and not (tmp_path / "runs").exists()
+
+
+def test_runs_that_are_no_models_are_told_which_command_takes_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for config, message in (
+        ({"exp_name": "dqn", "command": ["python -m agents.dqn"], "config": {}}, "python -m agents.compress takes"),
+        ({"exp_name": "dream", "config": {"task": "dream"}}, "a run of dream; can be compressed: caption"),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(config))
+        with pytest.raises(SystemExit):
+            compress.main([str(tmp_path), "--recipe", "recipe.toml", *QUIET])
+        assert message in capsys.readouterr().err
+
+
+def test_too_many_examples_and_a_folder_without_a_recipe_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(SystemExit), monkeypatch.context() as patch:
+        patch.setattr("rl_gen_lab.training.shrinking.refuse_too_large", refuse_in_little_memory)
+        compressed(tmp_path, RECIPE.replace("batch_size = 4", "batch_size = 1_000_000"))
+    said = capsys.readouterr().err
+    assert "batch_size = 1,000,000 of the recipe takes" in said and "or less" in said
+    run = compressed(tmp_path / "whole")
+    (run / "result.json").unlink()
+    saved = json.loads((run / "config.json").read_text())
+    for recipe, message in ((None, "holds no recipe"), ({"stages": [{"kind": "prun"}]}, "unknown kind 'prun'")):
+        (run / "config.json").write_text(json.dumps(saved | {"recipe": recipe}))
+        capsys.readouterr()
+        with pytest.raises(SystemExit):
+            compress.main(["--resume", str(run)])
+        said = capsys.readouterr().err.strip()
+        assert message in said and "config.json" in said and "\n" not in said
 
 
 def test_refusals_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -172,7 +172,10 @@ def test_a_policy_plays_in_a_process_without_torch_and_is_read_at_once(tmp_path:
         "rl_gen_lab.backbones.described",
         "rl_gen_lab.cli",
         "rl_gen_lab.cli.errors",
-        *(f"rl_gen_lab.compression{name}" for name in ("", ".coded", ".integers", ".numpy_network", ".packed_file")),
+        *(
+            f"rl_gen_lab.compression{name}"
+            for name in ("", ".coded", ".header", ".integers", ".numpy_network", ".packed_file")
+        ),
         "rl_gen_lab.compression.range_coder",
     ]
 

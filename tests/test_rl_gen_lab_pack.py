@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from test_rl_gen_lab_compress import trained
 
 from rl_gen_lab import pack
+from rl_gen_lab.runs.checkpoints import load_weights, save_weights
 from rl_gen_lab.training.load import load_task
 
 
@@ -23,6 +26,27 @@ def test_a_model_is_packed_to_so_many_bits(tmp_path: Path, bits: int, error: flo
     for name, tensor in before.items():
         scale = float(tensor.float().abs().max().clamp_min(1e-9))
         assert torch.allclose(tensor.float(), after[name].float(), atol=error * scale, rtol=0), name
+
+
+@pytest.mark.parametrize("bits", [32, 16, 8])
+def test_counters_and_large_numbers_keep_their_values(bits: int) -> None:
+    counter, variance = np.array(16_777_215), np.array([1e-9, 9e8], np.float32)
+    for name, array in (("norm.num_batches_tracked", counter), ("norm.running_var", variance)):
+        assert (pack._coded(name, array, bits).values() == array).all()
+    weights = np.array([[70_000.0, 1.0]], np.float32)  # more than 16 bits hold
+    assert np.allclose(pack._coded("fc.weight", weights, bits).values(), weights, atol=70_000 / 254)
+
+
+def test_a_model_after_very_many_updates_is_packed(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained(), run)
+    file = run / "checkpoints" / "best.safetensors"
+    weights, metadata = load_weights(file)
+    counters = [name for name in weights if name.endswith("num_batches_tracked")]
+    save_weights(file, weights | {name: torch.tensor(100_001) for name in counters}, metadata)
+    pack.main([str(run), "--out", str(tmp_path / "unet.rlz"), "--bits", "16"])
+    network = load_task(tmp_path / "unet.rlz", "segment").network
+    assert counters and all(int(network.state_dict()[name]) == 100_001 for name in counters)
 
 
 def test_the_bytes_of_a_file_are_explained_to_the_last(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

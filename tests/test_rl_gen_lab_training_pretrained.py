@@ -15,6 +15,7 @@ import torch
 import vision_data
 import vision_runs
 
+from rl_gen_lab import pack
 from rl_gen_lab import train as train_command
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.data.dataset import Split
@@ -79,6 +80,22 @@ def test_a_classifier_begins_with_a_generator_s_encoder(frozen: bool, tmp_path: 
     for name in learned:
         if name.startswith("backbone.") and name.endswith((".mean", ".scale")):
             assert torch.equal(learned[name], saved[f"encoder.{name}"])
+
+
+def test_a_packed_generator_stands_where_its_run_can(tmp_path: Path) -> None:
+    source, file = generator_runs.run_of("vae"), tmp_path / "vae.rlz"
+    pack.main([str(source.path), "--out", str(file)])
+    train(config(tmp_path / "runs", init_backbone=file, init_frozen=True))
+    saved, _ = load_weights(source.checkpoints / "best.safetensors")
+    learned = vision_runs.final(vision_runs.only_run(tmp_path / "runs"))
+    own = [name for name in learned if name.startswith("backbone.")]
+    assert own and all(torch.equal(learned[name], saved[f"encoder.{name}"]) for name in own)
+    other = replace(SAME, choices=replace(generator_models.SMALL, width=16))
+    with pytest.raises(CheckpointError, match=r"backbone of .*vae.rlz is another .*resnet, choices .*stages 4 width 8"):
+        train(config(tmp_path, classify=other, init_backbone=file))
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r"vae.rlz: .*checksum"):
+        train(config(tmp_path, init_backbone=file))
 
 
 def test_a_share_of_the_training_images_is_used_and_recorded(tmp_path: Path) -> None:

@@ -9,7 +9,35 @@ from typing import Annotated, Literal
 import tyro
 
 from agents.training.config import Episodes
+from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.cli.settings import Ranged, Seed, Threads, WandbConfig
+from rl_gen_lab.runs.folder import RunFolder
+
+FRAME_COMMAS = 2  # in the shape (C, H, W) of a frame
+AGENTS = ("dqn", "ppo", "actor_critic", "reinforce")
+
+
+def refuse_others(run: RunFolder) -> None:
+    """Refuse a run of something that `agents.compress` cannot compress, by what its config.json says.
+
+    Raises: CheckpointError.
+    """
+    saved = run.read_config()
+    name = str(saved.get("exp_name"))
+    if run.made_by().startswith("python -m rl_gen_lab."):
+        raise CheckpointError(
+            f"{run} is a run of {name}: python -m rl_gen_lab.compress takes vision models, generators"
+        )
+    if name.startswith("sb3"):
+        raise CheckpointError(f"{run} is an agent of Stable-Baselines3; can be compressed: {', '.join(AGENTS)}")
+    if name not in AGENTS:
+        raise CheckpointError(f"{run} is a run of {name}; can be compressed: {', '.join(AGENTS)}")
+    fields = saved.get("fingerprint", {}).get("fields", {})
+    shape = str(fields.get("observation", "")).rpartition(" ")[0]
+    if shape and shape.count(",") != FRAME_COMMAS:
+        raise CheckpointError(
+            f"{run} does not see frames but vectors {shape}; agents that see frames can be compressed"
+        )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from agents.compression.policy_file import PackedPolicy, gives_q_values, header_of, names_itself
-from agents.compression.student_play import StudentPlay
+from agents.compression.student_play import StudentPlay, check_memory
 from agents.compression.teacher import Teacher
 from agents.rl.interfaces import Policy
 from agents.rl.q_networks import QNetwork
@@ -44,10 +44,12 @@ class ActAsTeacher:
     ) -> None:
         """episodes, eval_seed: of the games by which every stage is scored. start: the network to begin with.
 
-        Raises: ConfigError for a network of another game, or whose layers were changed.
+        Raises: ConfigError for a network of another game, or whose layers were changed, and for settings that do not
+        fit into memory.
         """
         if start is not None and ((start.env, start.world) != (teacher.env, teacher.world) or "plans" in start.header):
             raise ConfigError("the packed policy is of another task than the agent's, or its layers were changed")
+        check_memory(teacher, common)
         self.teacher, self.common, self.seed, self.start = teacher, common, seed, start
         self.episodes, self.eval_seed = episodes, eval_seed
         self.play: StudentPlay | None = None

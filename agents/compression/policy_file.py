@@ -23,12 +23,15 @@ from agents.rl.q_networks import QNetwork
 from agents.training.environments import task_fingerprint
 from envs import names
 from envs.config import EnvConfig, UnknownEnvError
+from envs.copies import RAISES, described
 from rl_gen_lab.backbones.described import KNOWN
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.cli.values import to_dict
 from rl_gen_lab.compression import stages
-from rl_gen_lab.compression.numpy_network import LARGEST, shapes_of
+from rl_gen_lab.compression.bounded import bounded
+from rl_gen_lab.compression.header import check_table, is_plans, is_text
+from rl_gen_lab.compression.numpy_network import network_table, shapes_of
 from rl_gen_lab.compression.packed_file import NAMES, Packed, read, read_header
 from rl_gen_lab.runs.weights import load_network, tensors_digest
 
@@ -64,6 +67,7 @@ class PackedPolicy:
     world: EnvConfig
     epsilon: float
     size_bytes: int
+    task_hash: str  # of its task by the versions that are installed here
 
     def teacher(self) -> Teacher:
         """Return this policy as a teacher of others."""
@@ -72,6 +76,15 @@ class PackedPolicy:
         digest = tensors_digest(self.network.state_dict())
         task = (self.policy, self.env, self.world, self.epsilon)
         return Teacher("the packed policy", {}, *task, self.network, shape, actions, size, size, digest)
+
+    @property
+    def described(self) -> str:
+        """The task and the size of the file, and whether its scores were of another task."""
+        recorded = self.header["task"]["hash"]
+        text = f"task {self.task_hash}: {self.env}, by {self.size_bytes:,} bytes"
+        if recorded == self.task_hash:
+            return text
+        return f"{text}\nthe file says task {recorded}: made by other versions of Gymnasium or ale-py, or changed since"
 
     @property
     def header(self) -> dict[str, Any]:
@@ -96,20 +109,9 @@ class PackedPolicy:
         header, _ = read_header(data)
         packed = read(data, None if NAMES in header else shapes_of)
         network = network_of(packed)
-        task = header.get("task")
-        if not isinstance(task, dict) or not isinstance(task.get("env"), str):
-            raise CheckpointError("it is no policy: it names no environment")
-        if ":" in task["env"]:  # resolving it would import the module, and so run what the file names
-            raise CheckpointError(f"it names an environment of another module, {task['env']!r}: refused")
-        try:
-            env = names.resolve(task["env"])
-            world = from_saved(EnvConfig, _table(task.get("world", {})), source, "world")
-        except (UnknownEnvError, ConfigError) as error:
-            raise CheckpointError(str(error)) from error
-        epsilon = task.get("epsilon", 0.0)
-        if not isinstance(epsilon, float) or not 0 <= epsilon <= 1:
-            raise CheckpointError("its epsilon is no probability")
-        return cls(packed, network, policy_of(network, gives_q_values(header)), env, world, epsilon, len(data))
+        env, world, epsilon, task_hash = _task_of(header, source)
+        policy = policy_of(network, gives_q_values(header))
+        return cls(packed, network, policy, env, world, epsilon, len(data), task_hash)
 
 
 def gives_q_values(header: dict[str, Any]) -> bool:
@@ -128,24 +130,68 @@ def policy_of(network: QNetwork, q_values: bool) -> Policy:
 
 
 def network_of(packed: Packed) -> QNetwork:
-    """Build the network of a packed file, on the CPU. Raises: CheckpointError."""
-    network = packed.header.get("network")
-    if not isinstance(network, dict):
-        raise CheckpointError("it does not say what its network is")
-    try:
-        shape, actions = tuple(int(n) for n in network["shape"]), int(network["actions"])
-        if not all(1 <= n <= LARGEST for n in (*shape, actions)):
-            raise ValueError(f"observations of {shape} and {actions} actions")
-        made = QNetwork(str(network["backbone"]), shape, actions, bool(network.get("dueling", False)))
-        for kind, plan in packed.header.get("plans", []):
+    """Build the network of a packed file, on the CPU, and try it on a black frame. Raises: CheckpointError."""
+    backbone, shape, actions, dueling = network_table(packed.header)
+    plans = packed.header.get("plans", [])
+    if not is_plans(plans):
+        raise CheckpointError("its plans of changed layers make no sense")
+    with bounded():
+        made = QNetwork(backbone, shape, actions, dueling)
+        for kind, plan in plans:
             stages.rebuild(kind, made, plan)
-    except (AttributeError, KeyError, TypeError, ValueError, RuntimeError, ConfigError) as error:
-        raise CheckpointError(f"its network cannot be built: {error}") from error
-    load_network(made, {name: torch.from_numpy(np.array(value)) for name, value in packed.values().items()}, "the file")
-    return made.eval().requires_grad_(False)
+        load_network(made, {name: torch.from_numpy(np.array(v)) for name, v in packed.values().items()}, "the file")
+        found = made.eval().requires_grad_(False)(torch.zeros(1, *shape, dtype=torch.uint8))
+        if found.shape != (1, actions):
+            raise CheckpointError(f"its network gives {found.shape[1]} values for {actions} actions")
+    return made
 
 
-def _table(value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise CheckpointError("its settings of the environment cannot be read")
-    return value
+def _task_of(header: dict[str, Any], source: str) -> tuple[str, EnvConfig, float, str]:
+    """Return the environment of a header, its settings, the epsilon of its scores, and the hash of this task here.
+
+    The environment is made once: its observations and actions must be those of the network. Raises: CheckpointError.
+    """
+    if not isinstance(header.get("task"), dict) or not is_text(header["task"].get("env")):
+        raise CheckpointError("it is no policy: it names no environment")
+    task = check_table(
+        header["task"],
+        "its task",
+        {"env": is_text, "hash": is_text},
+        {"world": lambda value: isinstance(value, dict), "epsilon": lambda value: isinstance(value, float)},
+    )
+    if ":" in task["env"]:  # resolving it would import the module, and so run what the file names
+        raise CheckpointError(f"it names an environment of another module, {task['env']!r}: refused")
+    epsilon = task.get("epsilon", 0.0)
+    if not 0 <= epsilon <= 1:
+        raise CheckpointError("its epsilon is no probability")
+    try:
+        env = names.resolve(task["env"])
+        world = from_saved(EnvConfig, task.get("world", {}), source, "world")
+    except (UnknownEnvError, ConfigError) as error:
+        raise CheckpointError(str(error)) from error
+    return env, world, epsilon, _checked_hash(header, env, world, epsilon)
+
+
+def _checked_hash(header: dict[str, Any], env: str, world: EnvConfig, epsilon: float) -> str:
+    """Return the hash of a task that the network plays. Raises: CheckpointError for another environment."""
+    _, shape, actions, _ = network_table(header)
+    if world.observe != "pixels":
+        raise CheckpointError(f"its network reads frames, but its world observes {world.observe!r}")
+    side, channels = world.image_size, world.frame_stack * (1 if world.grayscale else 3)
+    wrong_size = names.is_atari(env) and shape != (channels, side, side)
+    if wrong_size or shape[0] % world.frame_stack:  # before frames of this size are made
+        raise CheckpointError(
+            f"its network reads frames of {shape}, but its world has {world.frame_stack} frames"
+            f" of {side}x{side} pixels in an observation of {env}"
+        )
+    try:
+        task = task_fingerprint(env, world, epsilon)
+    except RAISES as error:
+        raise CheckpointError(f"its environment {env} cannot be made here: {described(error)}") from error
+    seen, choices = f"{shape} uint8", f"Discrete({actions})"
+    if (task.fields["observation"], task.fields["actions"]) != (seen, choices):
+        raise CheckpointError(
+            f"its network reads {seen} and chooses of {choices}, but {env} as in its header has"
+            f" {task.fields['observation']} and {task.fields['actions']}"
+        )
+    return task.hash

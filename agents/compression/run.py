@@ -38,11 +38,7 @@ def compress(config: Config, run: RunFolder | None) -> RunFolder:
     assert config.run is not None
     packed = PackedPolicy.read(config.run) if config.run.suffix == SUFFIX else None
     teacher = Teacher.of(config.run, config.which) if packed is None else packed.teacher()
-    recipe = (
-        recipes.read(config.recipe or Path())
-        if run is None
-        else recipes.parse(run.read_config()["recipe"], str(run.config_file))
-    )
+    recipe = recipes.read(config.recipe or Path()) if run is None else recipes.of_run(run)
     start = None if config.start is None else PackedPolicy.read(config.start)
     inputs = {f"the weights of {config.run}": teacher.digest}
     if start is None and recipe.first_backbone is None:

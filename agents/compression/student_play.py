@@ -6,6 +6,7 @@ Source: Ross et al. 2011, "A reduction of imitation learning and structured pred
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -14,9 +15,32 @@ from torch import Tensor
 
 from agents.compression.teacher import Teacher
 from agents.training.env_runner import VectorEnvRunner
+from agents.training.memory_check import EMULATOR_BYTES, FLOAT_BYTES
+from rl_gen_lab.compression.recipe import Common
+from rl_gen_lab.compute.memory_budget import fitting, refuse_too_large
 from rl_gen_lab.compute.seeding import Generators
 
 RANDOM = 0.01  # probability of a random action
+CPU = torch.device("cpu")
+
+
+def check_memory(teacher: Teacher, common: Common) -> None:
+    """Refuse settings of a recipe whose memory is not free, before anything is allocated. Raises: ConfigError.
+
+    The first bit of play by the teacher keeps all its states.
+    """
+    seen = math.prod(teacher.shape)
+    state = seen + FLOAT_BYTES * teacher.actions
+    copy = EMULATOR_BYTES + 2 * seen  # of an environment: observations before and after a step
+    numbers = {
+        "num_envs": (common.num_envs, copy + state),
+        "memory": (common.memory, state),
+        "first_steps": (common.first_steps, common.num_envs * state),
+        "batch_size": (common.batch_size, (1 + FLOAT_BYTES) * seen),
+    }
+    for name, (number, bytes_each) in numbers.items():
+        what = f"{name} = {number:,} of the recipe takes at least"
+        refuse_too_large(number * bytes_each, what, CPU, f"{name} = {fitting(bytes_each, CPU)} or less")
 
 
 class StudentPlay:

@@ -15,7 +15,7 @@ from envs import names
 from rl_gen_lab.backbones import build
 from rl_gen_lab.backbones.vector import MLP
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.compute.memory_budget import USABLE_SHARE, free_bytes, refuse_too_large
+from rl_gen_lab.compute.memory_budget import USABLE_SHARE, fitting, free_bytes, refuse_too_large
 
 EMULATOR_BYTES, OTHER_BYTES = 1_000_000, 2_000  # of one environment, at least (measured: 1.6 MB for Pong)
 FLOAT_BYTES = 4  # in which networks compute
@@ -59,7 +59,7 @@ def refuse_too_many(name: str, number: int, bytes_each: int, device: torch.devic
     """Refuse a setting that needs more memory than is free. Raises: ConfigError, with the number that fits."""
     free = free_bytes(device)
     if number * bytes_each > USABLE_SHARE * free:
-        fits = int(0.8 * free / bytes_each)
+        fits = fitting(bytes_each, device)
         instead = f"--{name.replace('_', '-')} {fits} or less" if fits else "an environment of smaller observations"
         refuse_too_large(number * bytes_each, f"{name} {number:,} takes", device, instead)
 

@@ -90,6 +90,8 @@ def _read_packed(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         data = file.read_bytes()
         packed = packed_file.read(data, numpy_network.shapes_of)
+        if "network" in packed.header:
+            numpy_network.network_table(packed.header)
     except OSError as error:
         raise CheckpointError(f"{file}: {error.strerror}") from error
     except CheckpointError as error:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from torch import nn
 
-from rl_gen_lab.backbones import CONFIGURABLE, FIXED, Shape, constructor
+from rl_gen_lab.backbones import CONFIGURABLE, Shape, constructor
 from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.cli.errors import ConfigError
@@ -32,10 +32,11 @@ class BackboneSettings(Protocol):
 def build_for(settings: BackboneSettings, shape: Shape) -> Convolutional:
     """Make the backbone of a vision model, which reads its `maps`, for images of `shape` (C, H, W).
 
-    A backbone that is fixed by its paper ignores the model's default `choices`: the user did not choose them.
+    A backbone that is fixed by its paper or written layer by layer ignores the model's default `choices`: the user did
+    not choose them.
     Raises: ConfigError, as `build_configured`, and for a backbone without feature maps.
     """
-    ignored = settings.backbone in FIXED and settings.choices == type(settings)().choices
+    ignored = settings.backbone not in CONFIGURABLE and settings.choices == type(settings)().choices
     return build_maps(settings.backbone, shape, None if ignored else settings.choices)
 
 
@@ -67,7 +68,9 @@ def build_configured(name: str, shape: Shape, config: BackboneConfig | None = No
         network: nn.Module = make(shape, config)
         return network
     if config != BackboneConfig():
-        raise ConfigError(f"backbone {name!r} is fixed by its paper; choices are for {', '.join(CONFIGURABLE)}")
+        raise ConfigError(
+            f"backbone {name!r} is fixed by its paper or its text; choices are for {', '.join(CONFIGURABLE)}"
+        )
     network = make(shape)
     return network
 

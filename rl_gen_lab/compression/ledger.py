@@ -71,11 +71,11 @@ def with_ratios(rows: list[Row]) -> list[Row]:
     return found
 
 
-def describe(rows: list[Row], run: RunFolder, read_by: str) -> str:
+def describe(rows: list[Row], run: RunFolder, read_by: str, *more: str | Path) -> str:
     """Return the last lines of a compression: where the ledger is, and how to use a file."""
     smallest = min((row for row in rows if row["stage"]), key=lambda row: float(row["bytes"]))
     file = run.path / f"stage{smallest['stage']}_{smallest['kind']}.rlz"
-    return f"{run.shown(run.path / LEDGER)}\nthe smallest file: {shell(python(), *read_by.split(), file)}"
+    return f"{run.shown(run.path / LEDGER)}\nthe smallest file: {shell(python(), *read_by.split(), file, *more)}"
 
 
 def _say_how_to_resume(state: str, run: RunFolder, module: str) -> None:

@@ -12,10 +12,9 @@ import numpy as np
 
 from rl_gen_lab.backbones.described import Description, parse
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.compression.header import check_table, is_flag, is_size, is_text
 from rl_gen_lab.compression.packed_file import Packed, Shapes
 
-LARGEST = 4_096  # of any size in a header
-LONGEST_TEXT = 256  # characters of a backbone
 MOST_VALUES = 1 << 25  # of one layer for one frame, its input windows and its output: 128 MB
 
 
@@ -27,25 +26,33 @@ def shapes_of(header: dict[str, Any]) -> Shapes:
     return found | ({"value.weight": (1, description.units), "value.bias": (1,)} if dueling else {})
 
 
+def network_table(header: dict[str, Any]) -> tuple[str, tuple[int, int, int], int, bool]:
+    """Return what a header says of a policy's network: backbone, shape of an observation, actions, dueling.
+
+    Raises: CheckpointError.
+    """
+    if not isinstance(header.get("network"), dict):
+        raise CheckpointError("the packed file holds no policy: it does not say what its network is")
+    needed = {"backbone": is_text, "shape": _is_shape, "actions": is_size}
+    network = check_table(header["network"], "its network", needed, dict.fromkeys(("dueling", "q_values"), is_flag))
+    channels, height, width = network["shape"]
+    return network["backbone"], (channels, height, width), network["actions"], network.get("dueling", False)
+
+
+def _is_shape(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(map(is_size, value))
+
+
 def _network(header: dict[str, Any]) -> tuple[Description, tuple[int, int, int], int, bool]:
-    network = header.get("network")
-    if not isinstance(network, dict) or not isinstance(network.get("backbone"), str):
-        raise CheckpointError("the packed file does not say what its network is")
-    shape, actions = network.get("shape"), network.get("actions")
-    sizes = [*shape, actions] if isinstance(shape, list) else []
-    if len(sizes) != 4 or not all(type(n) is int and 1 <= n <= LARGEST for n in sizes):
-        raise CheckpointError("the packed file does not say which observations and actions its network has")
-    frame, dueling = (sizes[0], sizes[1], sizes[2]), network.get("dueling", False)
-    if type(dueling) is not bool or len(network["backbone"]) > LONGEST_TEXT:
-        raise CheckpointError("the packed file does not say clearly what its network is")
+    backbone, frame, actions, dueling = network_table(header)
     try:
-        description = parse(network["backbone"])
+        description = parse(backbone)
         largest = _largest_layer(description, frame)
     except ConfigError as error:
         raise CheckpointError(f"the packed network cannot be built: {error}") from error
     if largest > MOST_VALUES:  # of few weights: small kernels on large frames
         raise CheckpointError(f"the packed network is refused: one layer would hold {largest:,} numbers")
-    return description, frame, sizes[3], dueling
+    return description, frame, actions, dueling
 
 
 def _largest_layer(description: Description, frame: tuple[int, int, int]) -> int:

@@ -19,10 +19,9 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
 
-from rl_gen_lab.cli.errors import ConfigError, suggest
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError, suggest
 from rl_gen_lab.cli.settings import (
     Count,
-    NotNegative,
     OptionalSteps,
     Positive,
     PositiveShare,
@@ -31,6 +30,7 @@ from rl_gen_lab.cli.settings import (
     ShareBelowOne,
 )
 from rl_gen_lab.cli.values import from_dict, to_dict
+from rl_gen_lab.runs.folder import RunFolder
 
 Bits = Annotated[int, Interval(ge=2, le=8)]
 
@@ -110,8 +110,8 @@ class Quantize(Training):
 
     # 2^bits - 1 levels for each layer, 0 in the middle.
     bits: Bits = 4
-    # Squared distances of two levels that a saved bit is worth, so that rare levels are avoided (0: the nearest level).
-    rate: NotNegative = 0.0
+    # Squared distances of two levels that a saved bit is worth, so that rare levels are avoided (none: the nearest level).
+    rate: Positive | None = None
     layers: tuple[str, ...] = ()
 
 
@@ -201,6 +201,17 @@ def read(path: Path) -> Recipe:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"the recipe {path} is no TOML: {error}") from error
     return parse(values, str(path))
+
+
+def of_run(run: RunFolder) -> Recipe:
+    """Read the recipe in the config.json of a compression. Raises: CheckpointError for a folder without one."""
+    values, source = run.read_config().get("recipe"), str(run.config_file)
+    if not isinstance(values, dict):
+        raise CheckpointError(f"{source} is damaged: it holds no recipe; start a new compression")
+    try:
+        return parse(values, source)
+    except ConfigError as error:
+        raise CheckpointError(f"{source} is damaged or of another version: {error}") from error
 
 
 def parse(values: dict[str, Any], source: str) -> Recipe:

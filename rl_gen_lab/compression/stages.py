@@ -85,7 +85,7 @@ def attach(stage: Training, network: nn.Module, measures: Measures | None) -> Up
         if isinstance(stage, Binarize) and (pruned := [name for name, module in layers if parametrizations(module)]):
             raise ConfigError(f"{pruned[0]} is pruned, but binary weights are never 0: name other layers")
         if isinstance(stage, Quantize):
-            levels.quantize(layers, stage.bits, stage.rate)
+            levels.quantize(layers, stage.bits, stage.rate or 0.0)
         elif isinstance(stage, Ternarize):
             ternary.ternarize(layers)
         elif isinstance(stage, Binarize):

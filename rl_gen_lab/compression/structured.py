@@ -51,8 +51,13 @@ def groups(network: nn.Module, example: Tensor) -> list[Group]:
             if (owner := owners.setdefault(id(weight), name)) != name:
                 raise ConfigError(f"layers {owner!r} and {name!r} share a weight: channels cannot be removed from them")
     trace = Trace(network)
-    with _evaluation(network), trace.hooks(network), trace:
-        outputs = network(example)
+    try:
+        with _evaluation(network), trace.hooks(network), trace:
+            outputs = network(example)
+    except (NotImplementedError, TypeError) as error:  # a generator, a captioner
+        raise ConfigError(
+            "channels cannot be removed from this network: it does more than read a batch and give outputs"
+        ) from error
     trace.keep(outputs)
     return trace.groups()
 

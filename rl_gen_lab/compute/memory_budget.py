@@ -68,6 +68,11 @@ def refuse_too_large(needed: int, what: str, device: torch.device, instead: str)
         )
 
 
+def fitting(bytes_each: int, device: torch.device) -> int:
+    """Return how many things of so many bytes fit into the free memory, with some to spare."""
+    return int(0.8 * free_bytes(device) / bytes_each)
+
+
 def refuse_weights(make: Callable[[], nn.Module], what: str, instead: str) -> None:
     """Make a network on the meta device, count its weights, and raise ConfigError when they do not fit."""
     try:

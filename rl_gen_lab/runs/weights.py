@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from rl_gen_lab.cli.errors import CheckpointError
 
+MOST_NAMED = 20  # layers in a message
+
 
 def misfits(network: nn.Module, tensors: dict[str, Tensor]) -> list[str]:
     """Return the names of the layers by which saved weights do not fit a network."""
@@ -20,7 +22,8 @@ def misfits(network: nn.Module, tensors: dict[str, Tensor]) -> list[str]:
 def load_network(network: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
     """Load saved weights. Raises: CheckpointError naming the layers that do not fit."""
     if wrong := misfits(network, tensors):
-        raise CheckpointError(f"weights of {source} do not fit this network: {', '.join(wrong)}")
+        more = f" and {len(wrong) - MOST_NAMED:,} more" if len(wrong) > MOST_NAMED else ""
+        raise CheckpointError(f"weights of {source} do not fit this network: {', '.join(wrong[:MOST_NAMED])}{more}")
     network.load_state_dict(tensors)
 
 

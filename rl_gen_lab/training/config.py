@@ -46,7 +46,7 @@ class Config(Ranged):
     log_every_updates: Steps = 20
     # Share of the training images that is used, spread evenly over them.
     label_share: PositiveShare = 1.0
-    # Begin with the backbone of this run, such as a generator's encoder; both must have the same.
+    # Begin with the backbone of this run or packed file, such as a generator's encoder; both must have the same.
     init_backbone: Path | None = None
     # Leave that backbone as it is.
     init_frozen: bool = False

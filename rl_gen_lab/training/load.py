@@ -13,9 +13,11 @@ from torch import Tensor
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.compression import packed_file, stages
+from rl_gen_lab.compression.bounded import bounded
 from rl_gen_lab.compression.packed_file import Packed
 from rl_gen_lab.data.dataset import Dataset, ObjectSizes, Split
 from rl_gen_lab.data.labels import SPLITS, ImageAnnotation, ObjectAnnotation
+from rl_gen_lab.data.vocabulary import MAX_WORDS, SPECIAL
 from rl_gen_lab.generators.world_models import starts
 from rl_gen_lab.generators.world_models.interfaces import World, WorldModel, world_of
 from rl_gen_lab.generators.world_models.latents import LatentDream
@@ -24,12 +26,11 @@ from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.weights import load_network, tensors_digest
 from rl_gen_lab.training.config import Config
+from rl_gen_lab.training.packed_run import check_run
 from rl_gen_lab.training.task import Task
 from rl_gen_lab.training.tasks import TASKS
 
 PACKED = ".rlz"  # suffix of packed files
-# what a packed file keeps of config.json, to build the network
-KEPT = ("exp_name", "image_size", "categories", "vocabulary", "sizes", "grammar", "colors")
 
 
 def task_of(run: RunFolder) -> str:
@@ -45,7 +46,10 @@ def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """
     if path.suffix == PACKED:
         try:
-            return unpack(packed_file.read(path.read_bytes()))
+            data = path.read_bytes()
+            if "network" in packed_file.read_header(data)[0]:
+                raise CheckpointError(f"it holds a policy, no vision model: python -m agents.play {path} shows it")
+            return unpack(packed_file.read(data))
         except OSError as error:
             raise CheckpointError(f"{path}: {error.strerror}") from error
         except CheckpointError as error:
@@ -58,9 +62,7 @@ def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def unpack(packed: Packed) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return what a packed file keeps beside its weights, and these. Raises: CheckpointError."""
-    metadata = packed.header.get("run")
-    if not isinstance(metadata, dict) or not isinstance(metadata.get("config"), dict):
-        raise CheckpointError("the packed file holds no vision model and no generator")
+    metadata = check_run(packed.header.get("run"), tuple(TASKS))
     return metadata, {name: torch.from_numpy(np.array(value)) for name, value in packed.values().items()}
 
 
@@ -71,8 +73,16 @@ def load_task(path: Path, *tasks: str) -> Task:
     """
     if path.suffix != PACKED:  # before its weights are looked for
         _check_task(path, RunFolder.open(path).read_config(), tasks)
+        return task_from(path, *read_model(path), *tasks)
     metadata, weights = read_model(path)
-    return task_from(path, metadata, weights, *tasks)
+    _check_task(path, metadata, tasks)
+    try:
+        with bounded():
+            task = task_from(path, metadata, weights, *tasks)
+            task.predict(torch.zeros(1, 3, *metadata["image_size"], dtype=torch.uint8))
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {str(error).removeprefix(f'{path} ')}") from error
+    return task
 
 
 def task_from(
@@ -109,7 +119,7 @@ def _check_task(path: Path, metadata: dict[str, Any], tasks: tuple[str, ...]) ->
 
 def _task_of(path: Path, metadata: dict[str, Any], name: str, data: Dataset | None = None) -> Task:
     """Make a task with new weights from what is kept with a run. Raises: CheckpointError."""
-    config = from_saved(Config, metadata["config"], str(path / "config.json"))
+    config = from_saved(Config, metadata["config"], str(path if path.suffix == PACKED else path / "config.json"))
     try:
         return TASKS[name](config, data or placeholder_dataset(path, metadata), torch.device("cpu"))
     except (KeyError, RuntimeError) as error:
@@ -166,7 +176,7 @@ def placeholder_dataset(path: Path, metadata: dict[str, Any]) -> Dataset:
     object of each category, of the size of the image, for tasks that need one.
     """
     height, width = metadata["image_size"]
-    categories, vocabulary = tuple(metadata["categories"]), metadata.get("vocabulary", [])
+    categories, known = tuple(metadata["categories"]), metadata.get("vocabulary", [])[len(SPECIAL) :]
     whole_image = {"size": [height, width], "counts": [0, height * width]}
     grammar = metadata.get("grammar", {})
     label = ImageAnnotation(
@@ -176,7 +186,7 @@ def placeholder_dataset(path: Path, metadata: dict[str, Any]) -> Dataset:
         width=width,
         episode=None,
         objects=tuple(ObjectAnnotation(i, i, (0, 0, width, height), whole_image) for i in range(len(categories))),
-        captions=(" ".join(vocabulary[3:]),) if vocabulary else (),
+        captions=tuple(" ".join(known[i : i + MAX_WORDS]) for i in range(0, len(known), MAX_WORDS)),
         slots={},
         facts=dict.fromkeys(grammar, ""),
     )

@@ -1,5 +1,7 @@
 """Starting a vision model from the backbone of another run, such as a generator's encoder, which needed no labels.
 
+A packed file, FILE.rlz, stands where a run can.
+
     python -m rl_gen_lab.train classify --data datasets/pong_5000_0 --label-share 0.01 --init-backbone runs/RUN
 
 The backbones must be the same; statistics of the pixels come along. A resumed run loads nothing: its checkpoint holds
@@ -9,8 +11,9 @@ the weights.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
@@ -40,21 +43,30 @@ def freeze(backbone: nn.Module) -> None:
 
 
 def init_backbone(backbone: nn.Module, path: Path) -> None:
-    """Load the backbone of a run's best weights. Raises: CheckpointError for a run whose backbone is another."""
-    run = RunFolder.open(path)
-    saved, _ = load_weights(run.checkpoints / "best.safetensors")
+    """Load the backbone of a run's best weights, or of a packed file. Raises: CheckpointError for another backbone."""
+    metadata, saved = _read(path)
     tensors = {name.removeprefix(p): saved[name] for p in PREFIXES for name in saved if name.startswith(p)}
     if wrong := misfits(backbone, tensors):
         raise CheckpointError(
-            f"the backbone of {run} is another ({wrong[0]} and {len(wrong) - 1} more do not fit);"
-            f" it was made with {_settings_of(run)}"
+            f"the backbone of {path} is another ({wrong[0]} and {len(wrong) - 1} more do not fit);"
+            f" it was made with {_settings_of(metadata)}"
         )
     backbone.load_state_dict(tensors)
 
 
-def _settings_of(run: RunFolder) -> str:
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Return what is kept with a model or a policy, and its weights. Raises: CheckpointError."""
+    from rl_gen_lab.training.load import PACKED, read_model  # which reads the tasks
+
+    if path.suffix != PACKED:
+        run = RunFolder.open(path)
+        return run.read_config(), load_weights(run.checkpoints / "best.safetensors")[0]
+    return read_model(path)
+
+
+def _settings_of(metadata: dict[str, Any]) -> str:
     """Describe the backbone of a run, as flags."""
-    config = run.read_config().get("config", {})
+    config = metadata.get("config", {})
     task = config.get("task") if isinstance(config, dict) else None
     settings = config.get(task) if isinstance(task, str) else None
     if not isinstance(settings, dict) or not isinstance(settings.get("choices"), dict):

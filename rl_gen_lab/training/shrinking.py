@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +16,49 @@ from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.compression.measured import Row
 from rl_gen_lab.compression.packed_file import read
 from rl_gen_lab.compression.recipe import Common
+from rl_gen_lab.compute.memory_budget import fitting, refuse_too_large
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.data.dataset import Dataset
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.config import Config
-from rl_gen_lab.training.load import KEPT, task_from, unpack
+from rl_gen_lab.training.load import task_from, task_of, unpack
+from rl_gen_lab.training.packed_run import KEPT
 from rl_gen_lab.training.task import Task
 from rl_gen_lab.training.tasks import TASKS
+
+CPU, FLOAT_BYTES = torch.device("cpu"), 4
+
+
+def refuse_others(run: RunFolder) -> None:
+    """Refuse a run of something that is no vision model and no generator. Raises: CheckpointError."""
+    if (name := task_of(run)) in TASKS:
+        return
+    if run.made_by().startswith("python -m agents."):
+        raise CheckpointError(f"{run} is a run of an agent, which python -m agents.compress takes")
+    raise CheckpointError(f"{run} is a run of {name or run.made_by()}; can be compressed: {', '.join(TASKS)}")
 
 
 class OwnTask:
     """The images that a model was trained on, and its own loss."""
 
     def __init__(self, run: RunFolder, data: Dataset, common: Common, seed: int) -> None:
-        """Raises: CheckpointError."""
+        """Raises: CheckpointError; ConfigError for a model without weights to learn, or too many examples."""
+        refuse_others(run)
         self.run, self.data, self.common, self.seed = run, data, common, seed
         self.metadata = run.read_config()
         self.config = from_saved(Config, self.metadata["config"], str(run.config_file))
-        if self.config.task not in TASKS:
-            raise CheckpointError(f"{run} is a run of {self.config.task!r}; can be compressed: {', '.join(TASKS)}")
-        self.task: Task = TASKS[self.config.task](self.config, data, torch.device("cpu"))
+        examples, numbers = common.batch_size, math.prod(data.shape)
+        refuse_too_large(
+            (1 + FLOAT_BYTES) * examples * numbers,
+            f"batch_size = {examples:,} of the recipe takes at least",
+            CPU,
+            f"batch_size = {fitting((1 + FLOAT_BYTES) * numbers, CPU):,} or less",
+        )
+        self.task: Task = TASKS[self.config.task](self.config, data, CPU)
+        if not any(weight.requires_grad for weight in self.task.network.parameters()):
+            model = getattr(self.config, self.config.task).model
+            raise ConfigError(f"a model of kind {model} learns nothing by updates: python -m rl_gen_lab.pack packs it")
         self._order = torch.zeros(0, dtype=torch.int64)
         self._rng = torch.Generator()
 
