@@ -110,7 +110,7 @@ class Quantize(Training):
 
     # 2^bits - 1 levels for each layer, 0 in the middle.
     bits: Bits = 4
-    # Squared distances of two levels that a saved bit is worth, so that rare levels are avoided (none: the nearest level).
+    # Squared distances of two levels that a saved bit is worth: rare levels are avoided (none: the nearest level).
     rate: Positive | None = None
     layers: tuple[str, ...] = ()
 
