@@ -40,7 +40,8 @@ DOCUMENTS = (
 )
 # Records that are not of a run's own result by name: of the files that `rl_gen_lab.codec
 # compare` measured, and of what `rl_gen_lab.audit` found.
-LEDGERS = ("compression", "compression_vision")  # what `compress` measured, a row for each stage
+# What `compress` measured: a row for each stage.
+LEDGERS = ("compression", "compression_techniques", "compression_vision")
 OTHERS = {"generator_files": generator_files.row_of, "audits": audits.row_of}
 
 
