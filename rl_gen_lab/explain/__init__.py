@@ -1,0 +1,1 @@
+"""Explanations of networks: maps of what matters, scored beside controls that no network made."""
