@@ -1,8 +1,8 @@
 """Documents with generated parts: tables and sentences between markers, and the figures that they show.
 
 A part stands between `<!-- results:NAME -->` and `<!-- /results:NAME -->` and is made from results/NAME.csv; the forms
-`NAME:sentence`, `NAME:ratios`, `NAME:suite`, `NAME:models`, `NAME:files`, `NAME:audits`, `NAME:outside`, `NAME:ledger`, `NAME:maps`,
-`NAME:smallest` and `NAME:headline` give other parts than a table.
+`NAME:sentence`, `NAME:ratios`, `NAME:suite`, `NAME:models`, `NAME:files`, `NAME:audits`, `NAME:outside`, `NAME:ledger`,
+`NAME:maps`, `NAME:smallest` and `NAME:headline` give other parts than a table.
 """
 
 import re

@@ -21,11 +21,11 @@ def layer_names(network: nn.Module) -> list[str]:
 
 
 def checked_layer(network: nn.Module, layer: str | None) -> str:
-    """Return the name of a convolution (None: the last). Raises: ConfigError for one that does not exist."""
+    """Return the name of a convolution (None: the last of the backbone). Raises: ConfigError where there is none."""
     known = layer_names(network)
     if not known:
         raise ConfigError("Grad-CAM needs a convolution, and this network has none: choose another method")
-    name = known[-1] if layer is None else layer
+    name = layer or next((own for own in reversed(known) if own.startswith("backbone.")), known[-1])
     if name not in known:
         there = ", ".join(known)
         raise ConfigError(f"no convolution {name!r} in this network; there are {there}.{suggest(name, known)}")
@@ -35,18 +35,12 @@ def checked_layer(network: nn.Module, layer: str | None) -> str:
 def grad_cam(model: Explained, frames: Tensor, chosen: Tensor, layer: str | None = None) -> Tensor:
     """Return the map of a convolution, weighted by its mean gradients, what is negative cut off: (B, 1, H, W).
 
-    layer: name of a convolution, None: the last. Its values are taken before the ReLU that follows it, which works in
-    place. Of an ensemble the maps of all networks are added. Source: Selvaraju et al. 2017, "Grad-CAM", eq. 1 and 2.
+    layer: name of a convolution, None: the last of the backbone. Its values are taken before the ReLU that follows it
+    and works in place. Of an ensemble the maps of all networks are added.
+    Source: Selvaraju et al. 2017, "Grad-CAM", eq. 1 and 2.
     Raises: ConfigError for a layer that does not exist, or that the number does not depend on.
     """
-    known = layer_names(model.network)
-    if not known:
-        raise ConfigError("Grad-CAM needs a convolution, and this network has none: choose another method")
-    name = known[-1] if layer is None else layer
-    if name not in known:
-        raise ConfigError(
-            f"no convolution {name!r} in this network; there are {', '.join(known)}.{suggest(name, known)}"
-        )
+    name = checked_layer(model.network, layer)
     modules = parts(model.network, name)
     return in_batches(lambda x, c: _maps(model, modules, name, x, c), frames, chosen)
 
