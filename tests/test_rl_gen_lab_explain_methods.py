@@ -36,6 +36,7 @@ def test_a_map_without_a_network_is_fooled() -> None:
 
 def test_names_of_methods() -> None:
     assert chosen_methods("all") == list(METHODS) and chosen_methods("lrp") == ["lrp"]
+    assert chosen_methods("lrp,blur,lrp") == ["lrp", "blur"]
     with pytest.raises(ConfigError, match=r"no method 'gradcam'; there are gradient, .* Did you mean 'grad-cam'"):
         chosen_methods("gradcam")
 

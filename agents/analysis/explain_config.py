@@ -18,7 +18,8 @@ class Config(Ranged):
 
     # Run folder of a trained agent that sees frames, or a packed policy, FILE.rlz.
     run: Annotated[Path, tyro.conf.Positional]
-    # gradient, gradient-x-input, smoothgrad, integrated-gradients, guided, grad-cam, lrp, occlusion, blur, rise; all.
+    # gradient, gradient-x-input, smoothgrad, integrated-gradients, guided, grad-cam, lrp, occlusion, blur, rise;
+    # several, joined by commas; all.
     method: Annotated[str, tyro.conf.Positional] = "gradient-x-input"
     # The agent's best weights by evaluation, or the last.
     which: Literal["best", "last"] = "best"

@@ -24,7 +24,7 @@ from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.explain import drawing
 from rl_gen_lab.explain.controls import NETWORK_FREE, untrained
 from rl_gen_lab.explain.faithfulness import FILLS
-from rl_gen_lab.explain.methods import chosen_methods, method_of
+from rl_gen_lab.explain.methods import ALL, chosen_methods, method_of
 from rl_gen_lab.explain.model import Explained
 
 Row = dict[str, Any]
@@ -48,8 +48,8 @@ class Explanation:
 
     @property
     def shown_method(self) -> str:
-        """The method of the film and the picture."""
-        return self.methods[0] if len(self.methods) == 1 else "gradient-x-input"
+        """The method of the film and the picture: the first that is asked for."""
+        return "gradient-x-input" if self.config.method == ALL else self.methods[0]
 
     def frames(self) -> list[Kept]:
         """Play games and choose the frames. Raises: ConfigError for a game without truth."""

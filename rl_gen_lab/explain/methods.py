@@ -30,13 +30,15 @@ ALL = "all"
 
 
 def chosen_methods(name: str, allowed: Iterable[str] = METHODS) -> list[str]:
-    """Return the methods of that name, or all. Raises: ConfigError for a name that is none."""
+    """Return the methods of these names, joined by commas, or all. Raises: ConfigError for a name that is none."""
     known = list(allowed)
     if name == ALL:
         return known
-    if name not in known:
-        raise ConfigError(f"no method {name!r}; there are {', '.join(known)}, and {ALL}.{suggest(name, known)}")
-    return [name]
+    wanted = list(dict.fromkeys(name.split(",")))
+    for one in wanted:
+        if one not in known:
+            raise ConfigError(f"no method {one!r}; there are {', '.join(known)}, and {ALL}.{suggest(one, known)}")
+    return wanted
 
 
 def method_of(name: str, layer: str | None = None) -> Method:
