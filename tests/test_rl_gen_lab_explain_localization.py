@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
+from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.explain.localization import located
 
 ALL = np.arange(1)
@@ -44,6 +46,13 @@ def test_each_frame_of_a_stack_is_scored_by_its_own_mask() -> None:
     right, wrong = torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 4)
     right[0, 0, 0, 0], wrong[0, 1, 0, 0] = 1.0, 1.0
     assert located(right, masks).mass[0] == 1.0 and located(wrong, masks).mass[0] == 0.0
+
+
+def test_maps_of_other_frames_are_refused() -> None:
+    maps, masks = one()
+    for wrong in (torch.cat((maps, maps)), maps[..., :9], maps.expand(1, 3, 10, 10)):
+        with pytest.raises(ConfigError, match="are not of the frames with masks of"):
+            located(wrong, masks)
 
 
 def test_frames_without_the_object_are_left_out_and_an_empty_map_finds_nothing() -> None:

@@ -42,6 +42,12 @@ def test_a_number_without_a_gradient_is_refused_with_a_way_out() -> None:
         apart.gradients(frames, chosen)
 
 
+def test_bytes_have_no_gradient() -> None:
+    model, frames, chosen = curved()
+    with pytest.raises(ConfigError, match="give them as floats from 0 to 255"):
+        model.gradients(frames.byte(), chosen)
+
+
 def test_batches_join_to_the_whole() -> None:
     rows = torch.arange(10)
     assert in_batches(lambda a, b: a + b, rows, rows, size=3).tolist() == (2 * rows).tolist()

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from rl_gen_lab.cli.errors import ConfigError
+
 NEAR = 2  # pixels beside an object at which a map still points at it
 
 
@@ -36,7 +38,13 @@ class Located:
 
 
 def located(maps: Tensor, masks: Tensor) -> Located:
-    """Score maps by the masks of one object. maps: (B, C or 1, H, W), signed; masks: (B, C, H, W) bool."""
+    """Score maps by the masks of one object. maps: (B, C or 1, H, W), signed; masks: (B, C, H, W) bool.
+
+    Raises: ConfigError for maps of other frames than the masks'.
+    """
+    if len(maps) != len(masks) or maps.shape[2:] != masks.shape[2:] or maps.shape[1] not in (1, masks.shape[1]):
+        shapes = tuple(maps.shape), tuple(masks.shape)
+        raise ConfigError(f"maps of {shapes[0]} are not of the frames with masks of {shapes[1]}: make them of the same")
     strength = maps.abs().expand(masks.shape).double()
     there = masks.flatten(1).any(1)
     total = strength.flatten(1).sum(1)

@@ -36,6 +36,8 @@ class Explained:
 
     def gradients(self, frames: Tensor, chosen: Tensor) -> Tensor:
         """Return the gradient of the number by each pixel, (B, C, H, W). Raises: ConfigError where there is none."""
+        if not frames.is_floating_point():
+            raise ConfigError(f"frames of {frames.dtype} have no gradient: give them as floats from 0 to 255")
         frames = frames.detach().clone().requires_grad_()
         with torch.enable_grad():
             scores = self.scores(frames, chosen)
