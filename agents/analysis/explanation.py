@@ -166,9 +166,16 @@ class Explanation:
             )
 
     def strip(self, kept: list[Kept]) -> Image.Image:
-        """Draw the game, the map and its controls for frames that a rule chooses."""
+        """Draw the game, the map and its controls, a row each for frames that a rule chooses."""
         order = sorted(kept, key=lambda one: -float(np.ptp(one.seen.scores)))[: SHOWN // 2]
         order += [kept[i] for i in np.linspace(0, len(kept) - 1, SHOWN - len(order)).round().astype(int)]
+        return self._rows(order)
+
+    def row(self, kept: list[Kept]) -> Image.Image:
+        """Draw the first row of the strip: the frame where most is at stake."""
+        return self._rows([max(kept, key=lambda one: float(np.ptp(one.seen.scores)))])
+
+    def _rows(self, order: list[Kept]) -> Image.Image:
         frames, chosen = stacked(order)
         method = method_of(self.shown_method, self.config.layer)
         maps: dict[str, Tensor] = {
