@@ -84,7 +84,7 @@ def _explain(explanation: Explanation, run: RunFolder, tracker: Tracker) -> dict
         with save_errors(pictures):
             explanation.strip(kept).save(pictures / "strip.png")
             explanation.stack(kept).save(pictures / "stack.png")
-        explanation.row(kept).save(pictures / "row.png")
+            explanation.row(kept).save(pictures / "row.png")
         sample = explanation.sample(kept)
         result |= {"frames": len(kept), "episodes": len(set(sample.episodes.tolist())), "objects": list(sample.masks)}
         result["rows"] = explanation.rows(sample)

@@ -40,7 +40,7 @@ def test_a_packed_policy_is_explained_with_film_pictures_and_page() -> None:
     ]
     assert result["objects"] == ["ball", "player", "enemy"] and result["frames"] >= 4
     assert (run / "videos" / "explained.mp4").stat().st_size > 1_000
-    for name in ("strip", "stack", "filters"):
+    for name in ("strip", "row", "stack", "filters"):
         with Image.open(run / "pictures" / f"{name}.png") as picture:
             assert min(picture.size) > 100
     page = (run / "explain.html").read_text(encoding="utf-8")
