@@ -18,16 +18,20 @@ def row(method: str, measures: str) -> dict[str, str]:
     return {name: values.get(name, "") for name in explain.COLUMNS}
 
 
+MOVING = "ball/lift=50 ball/area=0.001"
 LRP = "ball/lift=90 enemy/lift=5 ball/over_twin=9 ball/over_twin_low=7 ball/over_twin_high=11 rank_correlation=0.6"
 
 
 def test_a_row_names_each_object_and_its_interval(tmp_path: Path) -> None:
     file = tmp_path / "explain.csv"
-    write_csv(file, explain.COLUMNS, [row("lrp", LRP), row("random", "ball/lift=1")])
+    write_csv(file, explain.COLUMNS, [row("lrp", LRP), row("random", "ball/lift=1"), row("frame difference", MOVING)])
     text = explain.section(file)
     assert "**Pong**: dqn, gap, 200 frames of 10 games" in text
-    assert "| lrp | ball 90.0, enemy 5.0 | ball 9.0 (ball: 7.0 to 11.0) | - | 0.60 [-, -] |" in text
-    assert "| random | ball 1.0 | - |" in text
+    assert (
+        "| lrp | ball 90.0, enemy 5.0 | ball 50.0, 1.0; 0.10% | ball 9.0 (ball: 7.0 to 11.0) | - | 0.60 [-, -] |"
+        in text
+    )
+    assert "| random | ball 1.0 | ball 50.0, 1.0; 0.10% | - |" in text
 
 
 def test_games_stand_in_a_table_of_their_own() -> None:

@@ -19,8 +19,16 @@ COLUMNS = (
     *("hardware", "versions", "commit", "date", "command", "run"),
 )
 OF_GAMES = "games: "
+CONTROLS = ("frame difference", "random")  # maps without a network, whose lifts stand in the line of each map
 HEAD = (
-    *("method", "lift", "over the untrained twin", "points within 2 px", "effect and mass: rank correlation"),
+    *(
+        "method",
+        "lift",
+        "lift of a frame difference, of noise; share of the frame",
+        "over the untrained twin",
+        "points within 2 px",
+        "effect and mass: rank correlation",
+    ),
     *("deletion, insertion (mean frame)", "after the output layer is random", "another action", "ms"),
 )
 GAMES_HEAD = ("games", "as it is", "mean frame: deleted", "kept", "blurred: deleted", "kept")
@@ -81,10 +89,21 @@ def lines(run: RunFolder) -> list[list[str]]:
 
 
 def _cells(rows: list[Row]) -> list[list[str]]:
-    return [_line(row) for row in rows if not row["method"].startswith(OF_GAMES)]
+    """Return a line for each map, with its controls in the same line."""
+    controls = {row["method"]: metrics_from_text(row["measures"]) for row in rows if row["method"] in CONTROLS}
+    return [_line(row, controls) for row in rows if not row["method"].startswith(OF_GAMES)]
 
 
-def _line(row: Row) -> list[str]:
+def _controls(objects: list[str], controls: dict[str, dict[str, float]]) -> str:
+    """Return for each object the lifts of the maps without a network, and its share of the frame."""
+    moving, noise = (controls.get(name, {}) for name in CONTROLS)
+    known = [name for name in objects if f"{name}/lift" in moving and f"{name}/lift" in noise]
+    lifts = (f"{name} {moving[f'{name}/lift']:.1f}, {noise[f'{name}/lift']:.1f}" for name in known)
+    shares = (f"{moving.get(f'{name}/area', 0.0):.2%}" for name in known)
+    return " · ".join(f"{lift}; {share}" for lift, share in zip(lifts, shares, strict=True)) or "-"
+
+
+def _line(row: Row, controls: dict[str, dict[str, float]]) -> list[str]:
     of, objects = metrics_from_text(row["measures"]), row["objects"].split()
 
     def each(form: str, key: str) -> str:
@@ -98,6 +117,7 @@ def _line(row: Row) -> list[str]:
     return [
         row["method"],
         each(".1f", "lift"),
+        _controls(objects, controls),
         over,
         each(".2f", "near"),
         f"{_number(of, 'rank_correlation')} [{_number(of, 'rank_correlation_low')},"
