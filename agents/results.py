@@ -5,6 +5,7 @@
     python -m agents.results --record generator_files --what "32 numbers" runs/RUN
     python -m agents.results --record audits --what "a world of pixels" runs/RUN
     python -m agents.results --record compression --what "three bits" runs/RUN
+    python -m agents.results --record explain --what "Pong, every method" runs/RUN
     python -m agents.results            # write tables and figures of README.md and the pages of docs/
     python -m agents.results --check    # exit code 1 when a table or a figure does not agree with the CSVs
 
@@ -22,7 +23,16 @@ from pathlib import Path
 
 import tyro
 
-from agents.reports import audits, benchmark, benchmark_figure, compression, generator_files, recorded_runs, vision
+from agents.reports import (
+    audits,
+    benchmark,
+    benchmark_figure,
+    compression,
+    explain,
+    generator_files,
+    recorded_runs,
+    vision,
+)
 from agents.reports.documents import Document, stale_figures
 from agents.reports.run_record import load_run
 from agents.reports.store import ResultsError, Row
@@ -36,7 +46,7 @@ from rl_gen_lab.runs.folder import RunFolder
 # Beside the folder of the CSVs; those that exist are written.
 DOCUMENTS = (
     "README.md",
-    *(f"docs/{page}.md" for page in ("results", "benchmark", "generators", "dreams", "compression")),
+    *(f"docs/{page}.md" for page in ("results", "benchmark", "generators", "dreams", "compression", "explain")),
 )
 # Records that are not of a run's own result by name: of the files that `rl_gen_lab.codec
 # compare` measured, and of what `rl_gen_lab.audit` found.
@@ -89,7 +99,9 @@ def row_of(folder: Path, what: str, threshold: float | None, record: str = "") -
 
 
 def rows_of(folder: Path, options: Options) -> list[Row]:
-    """Return the rows of a run: one, or of a compression one for each stage. Raises: as `row_of`."""
+    """Return the rows of a run: one, of a compression one a stage, of an explanation one a map. Raises: as `row_of`."""
+    if options.record == "explain":
+        return explain.rows_of(RunFolder.open(folder), options.what)
     if options.record in LEDGERS:
         return compression.rows_of(RunFolder.open(folder), options.what)
     return [row_of(folder, options.what, options.threshold, options.record or "")]

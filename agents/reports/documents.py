@@ -2,7 +2,7 @@
 
 A part stands between `<!-- results:NAME -->` and `<!-- /results:NAME -->` and is made from results/NAME.csv; the forms
 `NAME:sentence`, `NAME:ratios`, `NAME:suite`, `NAME:models`, `NAME:files`, `NAME:audits`, `NAME:outside`, `NAME:ledger`,
-`NAME:smallest` and `NAME:headline` give other parts than a table.
+`NAME:maps`, `NAME:smallest` and `NAME:headline` give other parts than a table.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.reports import audits, benchmark, benchmark_figure, compression, generator_files, outside, vision
+from agents.reports import audits, benchmark, benchmark_figure, compression, explain, generator_files, outside, vision
 from agents.reports.headline import headline
 from agents.reports.store import ResultsError
 from agents.reports.tables import sentence, speed_sentence, table
@@ -28,6 +28,7 @@ FORMS: dict[str, Callable[[Path, Path], str]] = {
     "audits": lambda file, folder: audits.section(file),
     "outside": lambda file, folder: outside.section(file),
     "ledger": compression.section,
+    "maps": lambda file, folder: explain.section(file),
     "smallest": lambda file, folder: compression.smallest(file),
     "headline": lambda file, folder: headline(file),
 }
