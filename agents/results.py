@@ -4,6 +4,7 @@
     python -m agents.results --record vision --what "Pong, 5,000 frames" runs/RUN
     python -m agents.results --record generator_files --what "32 numbers" runs/RUN
     python -m agents.results --record audits --what "a world of pixels" runs/RUN
+    python -m agents.results --record classic_features --what "package:digits" runs/RUN
     python -m agents.results --record compression --what "three bits" runs/RUN
     python -m agents.results            # write tables and figures of README.md and the pages of docs/
     python -m agents.results --check    # exit code 1 when a table or a figure does not agree with the CSVs
@@ -22,7 +23,16 @@ from pathlib import Path
 
 import tyro
 
-from agents.reports import audits, benchmark, benchmark_figure, compression, generator_files, recorded_runs, vision
+from agents.reports import (
+    audits,
+    benchmark,
+    benchmark_figure,
+    classic,
+    compression,
+    generator_files,
+    recorded_runs,
+    vision,
+)
 from agents.reports.documents import Document, stale_figures
 from agents.reports.run_record import load_run
 from agents.reports.store import ResultsError, Row
@@ -36,12 +46,12 @@ from rl_gen_lab.runs.folder import RunFolder
 # Beside the folder of the CSVs; those that exist are written.
 DOCUMENTS = (
     "README.md",
-    *(f"docs/{page}.md" for page in ("results", "benchmark", "generators", "dreams", "compression")),
+    *(f"docs/{page}.md" for page in ("results", "benchmark", "classic", "generators", "dreams", "compression")),
 )
 # Records that are not of a run's own result by name: of the files that `rl_gen_lab.codec
 # compare` measured, and of what `rl_gen_lab.audit` found.
 LEDGERS = ("compression", "compression_vision")  # what `compress` measured, a row for each stage
-OTHERS = {"generator_files": generator_files.row_of, "audits": audits.row_of}
+OTHERS = {"generator_files": generator_files.row_of, "audits": audits.row_of, "classic_features": classic.row_of}
 
 
 @dataclass(frozen=True)
