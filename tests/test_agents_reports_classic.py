@@ -37,14 +37,27 @@ def row(features: str, test: str, data: str = "digits", **other: str) -> dict[st
 def test_features_stand_from_worst_to_best_and_parts_are_one_line(tmp_path: Path) -> None:
     file = write(
         tmp_path / "classic.csv",
-        row("hog", "top1=0.9", "faces_0"),
-        row("hog", "top1=1", "faces_1"),
-        row("pixels", "top1=0.5", "faces_0"),
+        row("hog", "top1=0.9", "faces_0", command="train classic --data package:faces/0"),
+        row("hog", "top1=1", "faces_1", command="train classic --data package:faces/1"),
+        row("pixels", "top1=0.5", "faces_0", command="train classic --data package:faces/0"),
     )
     lines = classic.section(file).splitlines()
     assert lines[0].startswith("`faces` (test=9), test split; a core")
     assert lines[4] == "| pixels | svm | 50.0 | 0.5 | 1,000 | 1 |"
     assert lines[5] == "| hog | svm | 95.0 ± 7.1 | 0.5 | 1,000 | 2 |"
+
+
+def test_a_network_stands_in_the_same_table_by_the_same_metric(tmp_path: Path) -> None:
+    network = row("resnet", "balanced_accuracy=0.99 top1=0.95", task="classify", goal="balanced_accuracy", model="max")
+    lines = classic.section(write(tmp_path / "c.csv", network, row("hog", "top1=0.9"))).splitlines()
+    assert [line.split("|")[3].strip() for line in lines[4:]] == ["90.0", "95.0"]
+
+
+def test_the_name_of_a_folder_is_left_whole(tmp_path: Path) -> None:
+    text = classic.section(
+        write(tmp_path / "c.csv", row("hog", "balanced_accuracy=0.9", "pong_2000_0", goal="balanced_accuracy"))
+    )
+    assert text.startswith("`pong_2000_0`") and "balanced accuracy, %" in text
 
 
 def test_detectors_have_a_table_of_their_metrics(tmp_path: Path) -> None:

@@ -42,8 +42,18 @@ def section(file: Path) -> str:
     columns, rows = read_csv(file)
     if tuple(columns) != COLUMNS:
         raise ResultsError(f"{file} does not record classic models")
-    keyed = [row | {"pictures": re.sub(r"_\d$", "", row["data"])} for row in rows]
+    keyed = [row | {"pictures": _pictures(row), "goal": _goal(row)} for row in rows]
     return "\n".join(_table(group) for group in groups(keyed, "pictures", "goal"))
+
+
+def _pictures(row: Row) -> str:
+    """Return the name of the pictures, without the part of those of a package that is tested."""
+    return re.sub(r"_\d$", "", row["data"]) if "package:" in row["command"] else row["data"]
+
+
+def _goal(row: Row) -> str:
+    """Return the metric that models of one task are compared by: of images of one category each the top1."""
+    return "top1" if "top1" in metrics_from_text(row["test"]) else row["goal"]
 
 
 def _table(rows: Sequence[Row]) -> str:
