@@ -66,6 +66,11 @@ def test_windows_that_do_not_fit_are_refused(sizes: list[list[float]], said: str
         WindowNetwork(ClassicConfig(model="sliding-window", context=0), (40, 30), torch.tensor(sizes))
 
 
+def test_windows_too_far_apart_to_find_anything_are_refused() -> None:
+    with pytest.raises(ConfigError, match=r"windows 8 pixels apart miss .* use --classic\.cell of at most 6"):
+        WindowNetwork(ClassicConfig(model="sliding-window", cell=8), (40, 40), torch.tensor([[16.0, 16.0]]))
+
+
 def blocks(tmp_path: Path) -> Dataset:
     """Images with an upright green and a level green bar, anywhere, and a gray square, which is none."""
     rng, splits = np.random.default_rng(0), {}

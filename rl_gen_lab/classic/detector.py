@@ -49,12 +49,17 @@ class WindowNetwork(nn.Module):
     scale: Tensor
 
     def __init__(self, config: ClassicConfig, size: tuple[int, int], sizes: Tensor) -> None:
-        """Raises: ConfigError for windows larger than the image or smaller than a block."""
+        """Raises: ConfigError for windows larger than the image, smaller than a block, or too far apart."""
         super().__init__()
         self.config, self.sizes = config, sizes
         height, width = (side + 2 * config.context for side in size)
         self.gradients = Gradients(config, height, width)
         self.step = config.cell_side / self.gradients.factor  # pixels
+        if self.step > 2 * NEAR:
+            raise ConfigError(
+                f"windows {self.step:g} pixels apart miss the centers of objects; use --classic.cell of at most"
+                f" {int(2 * NEAR * self.gradients.factor)}"
+            )
         rows, columns, block = *self.gradients.shape[:2], config.block
         channels = block * block * config.orientations + 3 * config.color
         self.register_buffer("mean", torch.zeros(channels))
