@@ -4,6 +4,7 @@
     python -m agents.results --record vision --what "Pong, 5,000 frames" runs/RUN
     python -m agents.results --record generator_files --what "32 numbers" runs/RUN
     python -m agents.results --record audits --what "a world of pixels" runs/RUN
+    python -m agents.results --record classic_features --what "package:digits" runs/RUN
     python -m agents.results --record compression --what "three bits" runs/RUN
     python -m agents.results --record explain --what "Pong, every method" runs/RUN
     python -m agents.results            # write tables and figures of README.md and the pages of docs/
@@ -27,6 +28,7 @@ from agents.reports import (
     audits,
     benchmark,
     benchmark_figure,
+    classic,
     compression,
     explain,
     generator_files,
@@ -46,13 +48,16 @@ from rl_gen_lab.runs.folder import RunFolder
 # Beside the folder of the CSVs; those that exist are written.
 DOCUMENTS = (
     "README.md",
-    *(f"docs/{page}.md" for page in ("results", "benchmark", "generators", "dreams", "compression", "explain")),
+    *(
+        f"docs/{page}.md"
+        for page in ("results", "benchmark", "classic", "generators", "dreams", "compression", "explain")
+    ),
 )
-# Records that are not of a run's own result by name: of the files that `rl_gen_lab.codec
-# compare` measured, and of what `rl_gen_lab.audit` found.
 # What `compress` measured: a row for each stage.
 LEDGERS = ("compression", "compression_techniques", "compression_vision")
-OTHERS = {"generator_files": generator_files.row_of, "audits": audits.row_of}
+# Records that are not of a run's own result by name: of the files that `rl_gen_lab.codec
+# compare` measured, of what `rl_gen_lab.audit` found, and of classic features.
+OTHERS = {"generator_files": generator_files.row_of, "audits": audits.row_of, "classic_features": classic.row_of}
 
 
 @dataclass(frozen=True)

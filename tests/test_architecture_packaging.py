@@ -68,7 +68,7 @@ def declared(*extras: str) -> set[str]:
 @pytest.mark.parametrize(
     ("package", "extras"),
     [
-        ("rl_gen_lab", ("coders", "dashboard", "onnx", "vision")),
+        ("rl_gen_lab", ("coders", "dashboard", "lessons", "onnx", "vision")),
         ("envs", ("lab", "minigrid")),
         ("agents", ("lab", "sb3")),
         ("tests", ("lab", "sb3", "onnx", "dashboard", "dev")),

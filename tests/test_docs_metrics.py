@@ -13,6 +13,7 @@ import torch
 from latent_runs import dream_run
 
 from rl_gen_lab.backbones.config import BackboneConfig
+from rl_gen_lab.classic.config import ClassicConfig
 from rl_gen_lab.data import dataset as data
 from rl_gen_lab.generators.config import GenerateConfig
 from rl_gen_lab.training import tasks
@@ -37,6 +38,8 @@ MODELS = {
     "detect ssd": DetectConfig(model="ssd", choices=SMALL, shapes=2),
     "detect rcnn": DetectConfig(model="rcnn", choices=SMALL, shapes=2),
     "detect mask-rcnn": DetectConfig(model="mask-rcnn", choices=SMALL, shapes=2, proposals=8),
+    "classic": ClassicConfig(features="pixels", side=16),
+    "classic windows": ClassicConfig("sliding-window"),
     "classify": ClassifyConfig(choices=SMALL),
     "localize": LocalizeConfig(choices=SMALL),
     "caption": CaptionConfig(choices=SMALL, units=8),
@@ -79,7 +82,7 @@ def vision_metrics() -> frozenset[str]:
         torch.manual_seed(0)
         name = model.partition(" ")[0]
         config = Config(task=name, **{name: settings})  # type: ignore[arg-type]
-        task = tasks.TASKS[name](config, dataset, torch.device("cpu"))
+        task = tasks.make_task(config, dataset, torch.device("cpu"))
         names |= {f"losses/{key}" for key in task.loss(dataset.splits["train"], torch.arange(4))}
         task.network.eval()
         with torch.no_grad():
@@ -91,7 +94,9 @@ def vision_metrics() -> frozenset[str]:
         }
     names |= {name.replace("val/", "test/") for name in names if name.startswith("val/")}
     names |= {
-        f"{split}/{name}" for split in ("val", "test") for name in ("rewards_found", "ends_found", "wrong_pixels/5")
+        f"{split}/{name}"
+        for split in ("val", "test")
+        for name in ("rewards_found", "ends_found", "wrong_pixels/5", "top1")
     }
     names = {re.sub(r"/wrong_pixels/\d+$", "/wrong_pixels/STEPS", name) for name in names} - plain_metrics()
     categories = "|".join(dataset.categories)

@@ -1,8 +1,8 @@
 """Documents with generated parts: tables and sentences between markers, and the figures that they show.
 
 A part stands between `<!-- results:NAME -->` and `<!-- /results:NAME -->` and is made from results/NAME.csv; the forms
-`NAME:sentence`, `NAME:ratios`, `NAME:suite`, `NAME:models`, `NAME:files`, `NAME:audits`, `NAME:outside`, `NAME:ledger`,
-`NAME:maps`, `NAME:smallest` and `NAME:headline` give other parts than a table.
+`NAME:sentence`, `NAME:ratios`, `NAME:suite`, `NAME:models`, `NAME:classic`, `NAME:files`, `NAME:audits`,
+`NAME:outside`, `NAME:ledger`, `NAME:maps`, `NAME:smallest` and `NAME:headline` give other parts than a table.
 """
 
 import re
@@ -10,7 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agents.reports import audits, benchmark, benchmark_figure, compression, explain, generator_files, outside, vision
+from agents.reports import (
+    audits,
+    benchmark,
+    benchmark_figure,
+    classic,
+    compression,
+    explain,
+    generator_files,
+    outside,
+    vision,
+)
 from agents.reports.headline import headline
 from agents.reports.store import ResultsError
 from agents.reports.tables import sentence, speed_sentence, table
@@ -25,6 +35,7 @@ FORMS: dict[str, Callable[[Path, Path], str]] = {
     "suite": benchmark.section,
     "models": lambda file, folder: vision.section(file),
     "files": lambda file, folder: generator_files.section(file),
+    "classic": lambda file, folder: classic.section(file),
     "audits": lambda file, folder: audits.section(file),
     "outside": lambda file, folder: outside.section(file),
     "ledger": compression.section,

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from rl_gen_lab.compute import memory_budget
+from rl_gen_lab.data import shipped
 from rl_gen_lab.data.coco import read_labels
 from rl_gen_lab.data.images import read_image
 from rl_gen_lab.data.labels import Corrections, ImageAnnotation, mask_of
@@ -149,7 +150,9 @@ class Dataset:
 
 
 def load(path: Path) -> Dataset:
-    """Read a dataset folder into memory and check it. Raises DataError."""
+    """Read a dataset folder, or the pictures of a package (`shipped`), into memory and check it. Raises DataError."""
+    if shipped.is_shipped(path):
+        return _load_shipped(path)
     categories, labels, corrections = read_labels(path)
     splits = {name: Split(name, _read_images(part), tuple(part)) for name, part in labels.items()}
     mean, std = channel_statistics(splits["train"].images)
@@ -163,8 +166,19 @@ def load(path: Path) -> Dataset:
     return Dataset(path, categories, splits, mean, std, grammar, corrections)
 
 
+def _load_shipped(path: Path) -> Dataset:
+    found = shipped.read(path)
+    splits = {}
+    for name, gray in found.images.items():
+        images = torch.from_numpy(gray)[:, None].expand(-1, 3, -1, -1).contiguous()
+        splits[name] = Split(name, images, tuple(found.labels[name]))
+    return Dataset(path, found.categories, splits, *channel_statistics(splits["train"].images), {})
+
+
 def labels_digest(path: Path) -> str:
     """Hash the annotation files of a dataset folder: 12 hex digits. Raises DataError for one that cannot be read."""
+    if shipped.is_shipped(path):
+        return shipped.digest(path)
     hashed = hashlib.sha256()
     for file in sorted((path / "annotations").glob("*.json")) or sorted(path.glob("*.json")):
         hashed.update(os.fsencode(file.name) + b"\0" + read_bytes(file))

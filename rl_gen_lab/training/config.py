@@ -9,6 +9,7 @@ from typing import Annotated, Literal, get_args
 import tyro
 from annotated_types import Interval
 
+from rl_gen_lab.classic.config import ClassicConfig
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import Count, DeviceConfig, Positive, PositiveShare, Ranged, Seed, Size, Steps, WandbConfig
 from rl_gen_lab.compute.optimizers import OptimizerConfig
@@ -19,7 +20,7 @@ from rl_gen_lab.vision.detection.config import DetectConfig
 from rl_gen_lab.vision.recognition.config import ClassifyConfig, LocalizeConfig
 from rl_gen_lab.vision.segmentation.config import SegmentConfig
 
-TaskName = Literal["classify", "localize", "detect", "segment", "caption", "generate", "dream"]
+TaskName = Literal["classic", "classify", "localize", "detect", "segment", "caption", "generate", "dream"]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Config(Ranged):
 
     # Task to learn.
     task: tyro.conf.Positional[TaskName] = "segment"
-    # Folder of annotated images.
+    # Folder of annotated images, or pictures that a package ships: package:digits, package:faces, package:mnist.
     data: Path | None = None
     # Seed of the first weights and of the order of images.
     seed: Seed = 0
@@ -56,6 +57,7 @@ class Config(Ranged):
     resume: Path | None = None
 
     caption: CaptionConfig = field(default_factory=CaptionConfig)
+    classic: ClassicConfig = field(default_factory=ClassicConfig)
     classify: ClassifyConfig = field(default_factory=ClassifyConfig)
     detect: DetectConfig = field(default_factory=DetectConfig)
     dream: DreamConfig = field(default_factory=DreamConfig)

@@ -10,6 +10,7 @@ from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.values import to_dict, to_flat_dict
 from rl_gen_lab.compute import devices
 from rl_gen_lab.compute.seeding import Generators
+from rl_gen_lab.data import shipped
 from rl_gen_lab.data.dataset import Dataset
 from rl_gen_lab.runs import provenance
 from rl_gen_lab.runs.checkpoints import load_state
@@ -50,7 +51,8 @@ def train(config: Config) -> dict[str, Any]:
         if config.init_frozen:
             freeze(backbone)
     check_training_memory(config, task.network, data.shape, device)
-    algo, name = f"{config.task}_{to_dict(config)[config.task]['model']}", config.data.resolve().name
+    algo = f"{config.task}_{to_dict(config)[config.task]['model']}"
+    name = shipped.name_of(config.data) if shipped.is_shipped(config.data) else config.data.resolve().name
     if config.resume is None or checkpoint is None:
         run = RunFolder.create(config.runs_dir, algo, name, config.seed)
         run.write_config(describe(config, algo, name, identity, data, task) | {"pixels": pixels})

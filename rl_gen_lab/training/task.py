@@ -58,14 +58,16 @@ class TrainingData(Protocol):
 
 
 class Task(Protocol):
-    """A network with its loss and its metrics. target_metric: the validation metric to maximize.
+    """A network with its loss and its metrics.
 
     A task may have `run_metadata`, values that a saved run needs beside its configuration and its weights, `notes`,
-    sentences about its data that are printed before it is trained, and the methods of `Watched`. A `split` is a `Part`
-    of the kind of data that the task is for.
+    sentences about its data that are printed before it is trained, and the methods of `Fitted`, `Drawn` and `Watched`.
+    A `split` is a `Part` of the kind of data that the task is for.
     """
 
-    target_metric: str
+    @property
+    def target_metric(self) -> str:
+        """The validation metric to maximize."""
 
     @property
     def network(self) -> nn.Module:
@@ -87,6 +89,22 @@ class Kept(Protocol):
 
     def keep(self, run_folder: Path) -> None:
         """Write what the trained model needs beside its weights. Raises: SaveError."""
+
+
+@runtime_checkable
+class Fitted(Protocol):
+    """What a task may compute from its training images before the loop begins; a saved run keeps it as buffers."""
+
+    def fit(self) -> None:
+        """Compute it. Raises: UserError."""
+
+
+@runtime_checkable
+class Drawn(Protocol):
+    """A task that draws its own figures."""
+
+    def draw_figures(self, split: Any, indices: list[int], folder: Path) -> list[Path]:
+        """Write figures of these images of a split into a folder and return their files."""
 
 
 @runtime_checkable

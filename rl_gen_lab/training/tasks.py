@@ -8,6 +8,9 @@ from typing import Any, cast
 
 import torch
 
+from rl_gen_lab.classic.detector import SlidingWindowTask
+from rl_gen_lab.classic.interfaces import Measures
+from rl_gen_lab.classic.task import ClassicTask
 from rl_gen_lab.data import dataset
 from rl_gen_lab.data.dataset import Dataset
 from rl_gen_lab.generators import pictures
@@ -18,16 +21,19 @@ from rl_gen_lab.generators.world_models.pixel_task import PixelDreamTask
 from rl_gen_lab.generators.world_models.recording import Recording
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.config import Config
-from rl_gen_lab.training.task import Task
+from rl_gen_lab.training.task import Drawn, Fitted, Task
 from rl_gen_lab.vision import visualize
 from rl_gen_lab.vision.captioning import attention_map
 from rl_gen_lab.vision.captioning.task import CaptioningTask
+from rl_gen_lab.vision.detection.common import evaluate_detector, select_detections
 from rl_gen_lab.vision.detection.models import make_detector
-from rl_gen_lab.vision.recognition.task import RecognitionTask
+from rl_gen_lab.vision.recognition.task import RecognitionTask, presence_metrics
 from rl_gen_lab.vision.segmentation.task import SegmentationTask
 
+MEASURES = Measures(presence_metrics, select_detections, evaluate_detector)  # of both heads, so that they compare
 TASKS: dict[str, Callable[[Config, Dataset, torch.device], Task]] = {
     "caption": lambda config, data, device: CaptioningTask(config.caption, data, device),
+    "classic": lambda config, data, device: _classic(config, data, device),
     "classify": lambda config, data, device: RecognitionTask(config.classify, data, device),
     "detect": lambda config, data, device: make_detector(config.detect, data, device),
     "generate": lambda config, data, device: GenerationTask(config.generate, data, device),
@@ -50,7 +56,16 @@ def make_task(config: Config, data: Dataset | Recording, device: torch.device) -
         if config.dream.model == "pixels":
             return PixelDreamTask(config.dream, data, device)
         return _latent_dream(config, data, device)
-    return TASKS[config.task](config, data, device)
+    task = TASKS[config.task](config, data, device)
+    if isinstance(task, Fitted):
+        task.fit()
+    return task
+
+
+def _classic(config: Config, data: Dataset, device: torch.device) -> Task:
+    """Make the task of a classic classifier or detector. Raises: UserError."""
+    made = SlidingWindowTask if config.classic.model == "sliding-window" else ClassicTask
+    return made(config.classic, data, device, MEASURES)
 
 
 def _latent_dream(config: Config, data: Recording, device: torch.device) -> LatentDreamTask:
@@ -68,6 +83,8 @@ def draw_predictions(task: Task, split: Any, count: int, run: RunFolder) -> list
     chosen, folder = split.evenly_spaced(count), run.path / "pictures"
     if isinstance(task, CaptioningTask):
         return attention_map.write(task, split, chosen, folder)
+    if isinstance(task, Drawn):
+        return [(file, "") for file in task.draw_figures(split, chosen, folder)]
     if isinstance(task, PixelDreamTask | LatentDreamTask):
         return [(file, "") for file in task.draw_progress(split, folder)]
     if isinstance(task, GenerationTask):

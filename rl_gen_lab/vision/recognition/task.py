@@ -121,7 +121,8 @@ def presence_metrics(scores: Tensor, truth: Tensor, categories: Sequence[str]) -
 
     `balanced_accuracy/CATEGORY`: the mean of the accuracies on the images with it and on those without it (of one,
     where all images show it or none); `balanced_accuracy`: the mean over categories; `accuracy`: over all images and
-    categories. scores: (N, K) probabilities; truth: (N, K) 0 or 1.
+    categories; `top1`, where each image shows exactly one category: the share of images whose most probable category it
+    is. scores: (N, K) probabilities; truth: (N, K) 0 or 1.
     """
     right = (scores > 0.5) == (truth > 0.5)
     balanced = {}
@@ -130,4 +131,7 @@ def presence_metrics(scores: Tensor, truth: Tensor, categories: Sequence[str]) -
         accuracies = [float(part.float().mean()) for part in parts if len(part)]
         balanced[f"balanced_accuracy/{name}"] = sum(accuracies) / len(accuracies)
     mean = sum(balanced.values()) / len(balanced)
-    return {"balanced_accuracy": mean, "accuracy": float(right.float().mean()), **balanced}
+    metrics = {"balanced_accuracy": mean, "accuracy": float(right.float().mean()), **balanced}
+    if (truth.sum(1) == 1).all():
+        metrics["top1"] = float((scores.argmax(1) == truth.argmax(1)).float().mean())
+    return metrics
