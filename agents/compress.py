@@ -31,7 +31,7 @@ def recipe_of(config: Config) -> Path:
     assert config.run is not None
     if config.recipe is not None:
         return config.recipe
-    env = str(RunFolder.open(config.run).read_config()["env_id"])
+    env = str(RunFolder.open(config.run).read_config("env_id")["env_id"])
     for name in (names.short_name(env).lower(), "atari"):
         file = PRESETS / f"{ALGO}_{name}.toml"
         if file.exists():
@@ -47,7 +47,7 @@ def _resumed(config: Config) -> tuple[Config, RunFolder, dict[str, Any]]:
 
     assert config.resume is not None
     run = RunFolder.open(config.resume)
-    saved = run.read_config()
+    saved = run.read_config("config")
     if saved.get("exp_name") != ALGO:
         raise CheckpointError(f"{run} is a run of {saved.get('exp_name')!r}, not of a compression")
     old = from_saved(Config, saved["config"], str(run.config_file))

@@ -10,6 +10,7 @@ FILE.rlz --data FOLDER`); ledger.csv has a row for each.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -47,7 +48,7 @@ class Config(Ranged):
     wandb: WandbConfig = field(default_factory=WandbConfig)
 
 
-def _compress(config: Config, run: RunFolder | None) -> None:
+def _compress(config: Config, run: RunFolder | None, held: ExitStack) -> None:
     from rl_gen_lab.compression import recipe as recipes  # here, so that --help needs no torch
     from rl_gen_lab.compression.ledger import carry_out, describe
     from rl_gen_lab.compression.pipeline import Pipeline, rehearse
@@ -62,12 +63,12 @@ def _compress(config: Config, run: RunFolder | None) -> None:
     assert config.run is not None
     devices.setup(config.device)
     trained = RunFolder.open(config.run)
-    folder = config.data or Path(str(trained.read_config()["config"].get("data")))
+    folder = config.data or Path(str(trained.read_config("config")["config"].get("data")))
     if run is None:
         assert config.recipe is not None
         recipe = recipes.read(config.recipe)
     else:
-        recipe = recipes.parse(run.read_config()["recipe"], str(run.config_file))
+        recipe = recipes.parse(run.read_config("recipe")["recipe"], str(run.config_file))
     data = dataset.load(folder)
     objective = OwnTask(trained, data, recipe.common, config.seed)
     if run is None:
@@ -78,6 +79,7 @@ def _compress(config: Config, run: RunFolder | None) -> None:
         about: dict[str, Any] = {"config": to_dict(config), "recipe": recipe.to_dict(), "data": data.digest()}
         about |= {"env_id": name, "exp_name": ALGO, "seed": config.seed}
         run.write_config(about | provenance.of_run("rl_gen_lab.compress"))
+    held.enter_context(run.lock())
     tracker = Tracker.start(
         run,
         config.wandb,
@@ -107,13 +109,14 @@ def main(argv: list[str] | None = None) -> None:
         raise ConfigError("--recipe is missing: name one, such as configs/compress_vision.toml")
     if config.resume is not None:
         run = RunFolder.open(config.resume)
-        saved = run.read_config()
+        saved = run.read_config("config")
         if saved.get("exp_name") != ALGO or "data" not in saved:
             raise CheckpointError(
                 f"{run} is a run of {saved.get('exp_name')!r}, not of a compression of a vision model"
             )
         config = from_saved(Config, saved["config"], str(run.config_file))
-    _compress(config, run)
+    with ExitStack() as held:  # the lock of the run folder
+        _compress(config, run, held)
 
 
 if __name__ == "__main__":

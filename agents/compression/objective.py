@@ -99,7 +99,7 @@ class ActAsTeacher:
         if backbone is None and self.start is not None:
             return {key: self.start.header[key] for key in ("network", "task")}, NAMES in self.start.header
         if backbone is None:
-            own = self.teacher.run.read_config()["config"]
+            own = self.teacher.run.read_config("config")["config"]
             backbone, dueling = str(own["backbone"]), bool(own["dueling"])
             if backbone == "auto":
                 backbone = "tiny" if min(self.teacher.shape[1:]) < SMALLEST_FRAME else "small"

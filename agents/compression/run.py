@@ -34,7 +34,7 @@ def compress(config: Config, run: RunFolder | None, state: dict[str, Any] | None
     recipe = (
         recipes.read(config.recipe or Path())
         if run is None
-        else recipes.parse(run.read_config()["recipe"], str(run.config_file))
+        else recipes.parse(run.read_config("recipe")["recipe"], str(run.config_file))
     )
     start = None if config.start is None else PackedPolicy.read(config.start)
     objective = ActAsTeacher(teacher, recipe.common, config.seed, config.episodes, config.eval_seed, start)
@@ -48,6 +48,7 @@ def compress(config: Config, run: RunFolder | None, state: dict[str, Any] | None
         about: dict[str, Any] = {"config": to_dict(config), "recipe": recipe.to_dict(), "fingerprint": vars(task)}
         about |= {"env_id": teacher.env, "exp_name": "compress", "seed": config.seed}
         run.write_config(about | provenance.of_run("agents.compress"))
+    lock = run.lock()
     tracker = Tracker.start(
         run,
         config.wandb,
@@ -67,6 +68,7 @@ def compress(config: Config, run: RunFolder | None, state: dict[str, Any] | None
         rows = carry_out(pipeline, lambda: _as_it_is(teacher, objective), tracker, "agents.compress")
     finally:
         objective.close()
+        lock.release()
     print(describe(rows, run, "-m agents.play"))
     return run
 

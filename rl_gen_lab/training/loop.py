@@ -23,15 +23,18 @@ from rl_gen_lab.compute.optimizers import Schedule, make_optimizer
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.ending import can_resume, failure, fitting_checkpoint, keep_result
+from rl_gen_lab.runs.fitting import refuse_misfit, refuse_odd_moments
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.guards import keep_state, keep_weights, refuse_nonfinite_losses, refuse_nonfinite_weights
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED, Interrupt
+from rl_gen_lab.runs.reading import WHOLE, misfit
+from rl_gen_lab.runs.weights import refuse_unfit
 from rl_gen_lab.tracking.tracker import Tracker
 from rl_gen_lab.training.checkpoint import check_identity, random_state, restore_random_state
 from rl_gen_lab.training.measure import measure_latency_ms, measure_split
 from rl_gen_lab.training.task import LoopConfig, Part, Task, watch
 
-COUNTERS = ("epoch", "batch", "updates", "best", "best_epoch")
+COUNTERS = {"epoch": WHOLE, "batch": WHOLE, "updates": WHOLE, "best": (float, None), "best_epoch": WHOLE}  # by schema
 ADVICE = "Look at optimizer.learning_rate and max_grad_norm"
 
 
@@ -65,7 +68,7 @@ class Loop:
         self.epoch = self.batch = self.updates = self.best_epoch = 0
         self.best: float | None = None
         self._interrupt, self._finished = Interrupt(self.display.say), False
-        self._loading = self._resumed = False
+        self._resumed = False
 
     # ---- training
 
@@ -74,8 +77,11 @@ class Loop:
 
         Raises: DivergedError; SystemExit 130 after Ctrl-C, with everything saved.
         """
-        if not self._resumed:  # a run that is killed before its next checkpoint begins anew from here
-            self.save()
+        if self._resumed:
+            self.run_folder.truncate_metrics(self.updates)
+            self.display.say(f"resumed in epoch {self.epoch + 1}, at update {self.updates:,}")
+        else:
+            self.save()  # a run that is killed before its next checkpoint begins anew from here
         while self._continues():
             order = self.order(self.epoch)
             while self.batch < self.batches and self._continues():
@@ -193,26 +199,34 @@ class Loop:
         """Write a checkpoint; a full disk costs this checkpoint, not the run. Raises: DivergedError."""
         when = f"update {self.updates:,}"
         refuse_nonfinite_weights(self.task.network, when, self.run_folder)
+        keep_state(self.run_folder, self._state(), when, self.display.say)
+
+    def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = {name: getattr(self, name) for name in COUNTERS}
         state |= {"wall_seconds": self.tracker.wall_seconds, "identity": self.identity}
         parts: Any = {"network": self.task.network, "optimizer": self.optimizer, "schedule": self.schedule}
-        state |= {name: part.state_dict() for name, part in parts.items()}
-        keep_state(self.run_folder, state | random_state(self.device), when, self.display.say)
+        return state | {name: part.state_dict() for name, part in parts.items()} | random_state(self.device)
 
     def load(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint of `save`. Raises: CheckpointError for one that does not fit."""
-        self._loading = True
-        check_identity(state, self.identity, self.run_folder)
+        """Continue from a checkpoint of `save`; nothing is written. Raises: CheckpointError where it does not fit."""
         with fitting_checkpoint(self.run_folder):
+            check_identity(state, self.identity, self.run_folder)
+            refuse_misfit(state, self._state())
+            refuse_odd_moments(state["optimizer"], self.optimizer)
+            if wrong := misfit({name: state[name] for name in COUNTERS}, COUNTERS):
+                raise ValueError(wrong)
+            if state["batch"] > self.batches:
+                raise ValueError(f"'batch' is {state['batch']} of {self.batches}")
             for name in COUNTERS:
                 setattr(self, name, state[name])
             self.task.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
             restore_random_state(state, self.device)
-        self._loading, self._resumed = False, True
-        self.run_folder.truncate_metrics(self.updates)
-        self.display.say(f"resumed in epoch {self.epoch + 1}, at update {self.updates:,}")
+            if self.best is not None:  # the weights that the run will end with
+                best = self.run_folder.checkpoints / "best.safetensors"
+                refuse_unfit(self.task.network, load_weights(best)[0], self.run_folder.shown(best))
+        self._resumed = True
 
     def _save_best(self) -> None:
         metadata = self.identity | {"epoch": str(self.epoch), self.task.target_metric: str(self.best)}
@@ -229,7 +243,7 @@ class Loop:
         self.display.__exit__(error_type, error, trace)
         self._interrupt.__exit__(error_type, error, trace)
         unfinished = error is not None or self._interrupt.asked
-        lost = unfinished and not (self._finished or self._loading)
+        lost = unfinished and not self._finished
         if error is not None and lost:
             keep_result(self.run_folder, self._result("failed") | failure(error), self.display.say)
         if lost and can_resume(self.run_folder, error):
