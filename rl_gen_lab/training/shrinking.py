@@ -19,8 +19,9 @@ from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.data.dataset import Dataset
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.weights import load_network
 from rl_gen_lab.training.config import Config
-from rl_gen_lab.training.load import KEPT, task_from, unpack
+from rl_gen_lab.training.load import KEPT, fitting, task_from, unpack
 from rl_gen_lab.training.task import Task
 from rl_gen_lab.training.tasks import TASKS
 
@@ -31,11 +32,11 @@ class OwnTask:
     def __init__(self, run: RunFolder, data: Dataset, common: Common, seed: int) -> None:
         """Raises: CheckpointError."""
         self.run, self.data, self.common, self.seed = run, data, common, seed
-        self.metadata = run.read_config()
+        self.metadata = run.read_config("config")
         self.config = from_saved(Config, self.metadata["config"], str(run.config_file))
         if self.config.task not in TASKS:
             raise CheckpointError(f"{run} is a run of {self.config.task!r}; can be compressed: {', '.join(TASKS)}")
-        self.task: Task = TASKS[self.config.task](self.config, data, torch.device("cpu"))
+        self.task: Task = fitting(run.path, lambda: TASKS[self.config.task](self.config, data, torch.device("cpu")))
         self._order = torch.zeros(0, dtype=torch.int64)
         self._rng = torch.Generator()
 
@@ -43,7 +44,7 @@ class OwnTask:
         """Return the trained network (None), or a new one of the same task on another backbone. Raises: ConfigError."""
         if backbone is None:
             weights, _ = load_weights(self.run.checkpoints / "best.safetensors")
-            self.task.network.load_state_dict(weights)
+            load_network(self.task.network, weights, str(self.run))
         else:
             settings = getattr(self.config, self.config.task)
             if not hasattr(settings, "backbone"):
@@ -60,7 +61,7 @@ class OwnTask:
         config = dict(self.metadata["config"])
         if backbone is not None:
             config[self.config.task] = config[self.config.task] | {"backbone": backbone}
-        task_alone = {key: config[key] for key in ("task", self.config.task)}
+        task_alone = {key: config.get(key, {}) for key in ("task", self.config.task)}
         return {"run": kept | {"config": task_alone}}, True
 
     def begin(self, network: nn.Module, segment: int, progress: float) -> None:
