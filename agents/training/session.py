@@ -31,7 +31,39 @@ from rl_gen_lab.runs.fitting import refuse_impossible_actions, refuse_misfit, re
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.guards import keep_state, refuse_nonfinite_weights
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED, Interrupt
+from rl_gen_lab.runs.lock import FolderLock
 from rl_gen_lab.tracking.tracker import Tracker
+
+
+def opened(spec: RunSpec) -> tuple[RunFolder, FolderLock, dict[str, Any] | None]:
+    """Return a new or resumed run's folder, locked, and the checkpoint to resume from. Raises: UserError."""
+    config = spec.config
+    if config.run.resume is None:
+        run = RunFolder.create(config.run.runs_dir, spec.algo, spec.short_name, config.seed)
+        lock = run.lock()
+        run.write_config(spec.describe())
+        return run, lock, None
+    run = RunFolder.open(config.run.resume)
+    lock = run.lock()
+    try:
+        return run, lock, load_checkpoint(run, spec)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def refuse_unfit_state(saved: dict[str, Any], fresh: dict[str, Any], runner: EnvRunner | None) -> None:
+    """Raise ValueError for a checkpoint of another kind than the fresh state, or with actions of other environments."""
+    refuse_misfit(saved, {name: part for name, part in fresh.items() if name != "rollout"})
+    refuse_impossible_actions(saved, getattr(getattr(runner, "action_space", None), "n", None))
+
+
+def load_part(part: Stateful, saved: dict[str, Any]) -> None:
+    """Let an agent, or another part of a run, go on from a checkpoint. Raises what torch raises; ValueError."""
+    for name, optimizer in vars(part).items():
+        if isinstance(optimizer, torch.optim.Optimizer):
+            refuse_odd_moments(saved[name], optimizer)
+    part.load_state_dict(saved)
 
 
 class RecordedRun:
@@ -46,27 +78,13 @@ class RecordedRun:
 
     def __init__(self, spec: RunSpec) -> None:
         """Open or make the run folder. Raises UserError subclasses for what a user can mend."""
-        self.spec, self.config = spec, spec.config
-        config = spec.config
+        self.spec, self.config = spec, (config := spec.config)
         self.display = ProgressDisplay(f"{spec.algo} {spec.short_name}", config.total_env_steps, "steps")
-        self.saved: dict[str, Any] | None = None  # the checkpoint to resume from, until that is done
         self.begun = False  # until then there is nothing to save
         self.interrupt = Interrupt(self.display.say, at_once=lambda: not self.begun)
         evaluator = Evaluator(spec, self.display, lambda: self.interrupt.asked)  # refuses an impossible seed
-        wall_offset = 0.0
-        if config.run.resume is not None:
-            self.run = RunFolder.open(config.run.resume)
-            self.lock = self.run.lock()
-            try:
-                self.saved = load_checkpoint(self.run, spec)
-                wall_offset = self.saved["session"]["wall_seconds"]
-            except BaseException:
-                self.lock.release()
-                raise
-        else:
-            self.run = RunFolder.create(config.run.runs_dir, spec.algo, spec.short_name, config.seed)
-            self.lock = self.run.lock()
-            self.run.write_config(spec.describe())
+        self.run, self.lock, self.saved = opened(spec)  # saved: the checkpoint to resume from, until that is done
+        wall_offset = 0.0 if self.saved is None else self.saved["session"]["wall_seconds"]
         self.tracker = Tracker(self.run, "", wall_offset)  # W&B starts in `begin`: nothing is recorded of a refusal
         self.log = RunLog(config.run, self.display, self.run, self.tracker)
         self.scores = Scores(spec, self.run, self.display, evaluator)
@@ -120,10 +138,8 @@ class RecordedRun:
             keep_limits(self.run, self.config)
             self.run.truncate_metrics(self.log.env_steps)
         saved, self.saved, self.begun = self.saved, None, True
-        if saved is None:
-            self.save()  # a run that is killed before its first checkpoint begins anew from here
-        else:
-            self._after_resuming()
+        # A run that is killed before its first checkpoint begins anew from here.
+        self.save() if saved is None else self._after_resuming()
 
     def running(self) -> bool:
         """Return False when the run is over: steps or minutes spent, solved, or asked to stop."""
@@ -197,16 +213,12 @@ class RecordedRun:
 
     def _load(self, saved: dict[str, Any]) -> None:
         with fitting_checkpoint(self.run):
-            refuse_misfit(saved, {name: part for name, part in self._state().items() if name != "rollout"})
+            refuse_unfit_state(saved, self._state(), self._env_runner)
             self.log.load_state_dict(saved["session"])
             self.scores.load_state_dict(saved["session"])
             self.next_checkpoint = int(saved["session"]["next_checkpoint"])
-            refuse_impossible_actions(saved, getattr(getattr(self._env_runner, "action_space", None), "n", None))
             for name, part in self.parts.items():
-                for own, optimizer in vars(part).items():
-                    if isinstance(optimizer, torch.optim.Optimizer):
-                        refuse_odd_moments(saved[name][own], optimizer)
-                part.load_state_dict(saved[name])
+                load_part(part, saved[name])
             self.scores.refuse_lost_best(self.network)
             if self._env_runner is not None:
                 self._env_runner.load_state_dict(saved["rollout"], self._show_repetition)
@@ -232,10 +244,8 @@ class RecordedRun:
     ) -> None:
         self.display.__exit__(kind, error, trace)
         self.interrupt.__exit__(kind, error, trace)
-        try:
+        with self.lock:
             self._close(kind, error)
-        finally:
-            self.lock.release()
         if self.interrupt.asked and error is None:
             raise SystemExit(EXIT_INTERRUPTED)
 

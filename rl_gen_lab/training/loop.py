@@ -83,7 +83,7 @@ class Loop:
         else:
             self.save()  # a run that is killed before its next checkpoint begins anew from here
         while self._continues():
-            order = self.order(self.epoch)
+            order = order_of(self.config.seed, self.epoch, len(self.splits["train"]))
             while self.batch < self.batches and self._continues():
                 start = self.batch * self.config.batch_size
                 self._update(order[start : start + self.config.batch_size])
@@ -104,11 +104,6 @@ class Loop:
                 return self._finish()
         keep_result(self.run_folder, self._result("interrupted"), self.display.say)
         return {}
-
-    def order(self, epoch: int) -> Tensor:
-        """Return the order of the training images in an epoch, (N,) int64."""
-        generator = torch.Generator().manual_seed(Generators(self.config.seed).integer("order", epoch))
-        return torch.randperm(len(self.splits["train"]), generator=generator)
 
     def _continues(self) -> bool:
         late = self.tracker.seconds_left(self.config.total_minutes) == 0.0
@@ -213,19 +208,13 @@ class Loop:
             check_identity(state, self.identity, self.run_folder)
             refuse_misfit(state, self._state())
             refuse_odd_moments(state["optimizer"], self.optimizer)
-            if wrong := misfit({name: state[name] for name in COUNTERS}, COUNTERS):
-                raise ValueError(wrong)
-            if state["batch"] > self.batches:
-                raise ValueError(f"'batch' is {state['batch']} of {self.batches}")
-            for name in COUNTERS:
-                setattr(self, name, state[name])
+            for name, value in counters_of(state, self.batches).items():
+                setattr(self, name, value)
             self.task.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
             restore_random_state(state, self.device)
-            if self.best is not None:  # the weights that the run will end with
-                best = self.run_folder.checkpoints / "best.safetensors"
-                refuse_unfit(self.task.network, load_weights(best)[0], self.run_folder.shown(best))
+            refuse_lost_best(self.best, self.task.network, self.run_folder)
         self._resumed = True
 
     def _save_best(self) -> None:
@@ -253,6 +242,29 @@ class Loop:
         self.tracker.finish(int(unfinished))
         if unfinished and error is None:
             sys.exit(EXIT_INTERRUPTED)
+
+
+def order_of(seed: int, epoch: int, images: int) -> Tensor:
+    """Return the order of the training images in an epoch, (N,) int64."""
+    generator = torch.Generator().manual_seed(Generators(seed).integer("order", epoch))
+    return torch.randperm(images, generator=generator)
+
+
+def counters_of(state: dict[str, Any], batches: int) -> dict[str, Any]:
+    """Return the counters in a checkpoint. Raises ValueError for impossible ones."""
+    counters = {name: state[name] for name in COUNTERS}
+    if wrong := misfit(counters, COUNTERS):
+        raise ValueError(wrong)
+    if counters["batch"] > batches:
+        raise ValueError(f"'batch' is {counters['batch']} of {batches}")
+    return counters
+
+
+def refuse_lost_best(best: float | None, network: nn.Module, run: RunFolder) -> None:
+    """Raise CheckpointError where the best weights so far, which the run ends with, are lost or do not fit."""
+    if best is not None:
+        file = run.checkpoints / "best.safetensors"
+        refuse_unfit(network, load_weights(file)[0], run.shown(file))
 
 
 def _formatted(metrics: dict[str, float]) -> str:
