@@ -44,7 +44,7 @@ def recipe_of(config: Config) -> Path:
 
 def _game_of(path: Path) -> str:
     if path.suffix != ".rlz":
-        return str(RunFolder.open(path).read_config()["env_id"])
+        return str(RunFolder.open(path).read_config("env_id")["env_id"])
     from agents.compression.policy_file import PackedPolicy  # here, so that --help needs no torch
 
     return PackedPolicy.read(path).env

@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
     if config.agent is not None:
         agent = RunFolder.open(config.agent)
         policy, world = load_policy(agent, "best"), world_of(agent)
-        if str(agent.read_config()["config"].get("env", "")).startswith("dream:"):
+        if str(agent.read_config("config")["config"].get("env", "")).startswith("dream:"):
             _, world = game_of(agent, 0.0)
 
         def player(obs: np.ndarray, first: bool) -> int:

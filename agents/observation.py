@@ -84,7 +84,7 @@ def settings_of(env_id: str, trained: EnvConfig, sources: tuple[str, ...] | None
 def measure(config: Config) -> Iterator[Row]:
     """Play from each source in turn and yield its row."""
     run = RunFolder.open(config.run)
-    saved = run.read_config()
+    saved = run.read_config("env_id", "exp_name", "fingerprint")
     policy = load_policy(run, config.which)
     for world in settings_of(saved["env_id"], world_of(run), config.sources):
         yield _row(config, run, saved, world, policy)
@@ -122,7 +122,7 @@ def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig
     returns = np.asarray(result.returns)
     return {
         "env_id": env,
-        "agent": f"{saved['exp_name']} trained on {saved['fingerprint']['fields'].get('observe', 'pixels')}",
+        "agent": f"{saved['exp_name']} trained on {saved['fingerprint'].get('fields', {}).get('observe', 'pixels')}",
         "source": "truth" if world.observe == "objects" else world.observe if detector is None else detector.name,
         "return_mean": f"{returns.mean():.2f}",
         "return_std": f"{returns.std():.2f}",

@@ -73,13 +73,13 @@ def measure(config: Config) -> Iterator[Row]:
 
     for path in config.runs:
         run = RunFolder.open(path)
-        saved, source = run.read_config(), dream_run_of(run)
+        saved, source = run.read_config("exp_name", "fingerprint", "seed"), dream_run_of(run)
         game, world = game_of(run, config.sticky, config.max_steps)
         dream = dream_of(Path(source))
         inside = _play(config, run, f"dream:{source}", EnvConfig(), "inside")
         outside = _play(config, run, game, world, "outside")
         yield {
-            "agent": f"{saved['exp_name']} trained on {saved['fingerprint']['fields']['env_id']}",
+            "agent": f"{saved['exp_name']} trained on {saved['fingerprint'].get('fields', {}).get('env_id')}",
             "dream": dream.digest,
             "env_steps": saved["config"].get("total_env_steps", ""),
             "return_inside": f"{np.mean(inside.returns):.2f}",

@@ -150,7 +150,7 @@ class Play:
         run = newest_run(RUNS, config.which) if config.run is None else RunFolder.open(config.run)
         if config.run is None:
             print(f"playing the newest run, {run}")
-        saved = run.read_config()
+        saved = run.read_config("config", "env_id", "exp_name", "fingerprint")
         sampled = True if config.stochastic else False if config.greedy else None
         policy = load_policy(run, config.which, sampled)
         epsilon = evaluation_of(run).epsilon if config.epsilon is None else config.epsilon

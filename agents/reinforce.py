@@ -264,11 +264,11 @@ class Reinforce:
         self.optimizer.load_state_dict(state["optimizer"])
         if self.value_optimizer is not None:
             self.value_optimizer.load_state_dict(state["value_optimizer"])
-        self.average.value = state["average"]
+        self.average.value = None if state["average"] is None else float(state["average"])
         self.reward_scaler.load_state_dict(state["reward_scale"])
         self.noise.load_state_dict(state["noise"])
         self.env_steps, self.updates = int(state["env_steps"]), int(state["updates"])
-        self.learned = dict(state["learned"])
+        self.learned = {name: value for name, value in state["learned"].items() if np.isfinite(float(value))}
 
 
 def make_agent(config: Config, run: TrainingRun) -> Reinforce:

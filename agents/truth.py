@@ -89,7 +89,7 @@ def measure(config: Config) -> dict[str, object]:
     world, policy, who = EnvConfig(), None, "random"
     if config.run is not None:
         run = RunFolder.open(config.run)
-        saved = run.read_config()
+        saved = run.read_config("env_id")
         if saved["env_id"] != names.resolve(config.env):
             raise ConfigError(f"{config.run} plays {saved['env_id']}, not {config.env}")
         world, policy, who = world_of(run), load_policy(run, "best"), run.path.name

@@ -135,7 +135,10 @@ def short_name(env_id: str) -> str:
         if full == env_id:
             return short
     bare = env_id.rpartition(":")[2]
-    _, name, version = parse_env_id(bare)
+    try:
+        _, name, version = parse_env_id(bare)
+    except gym.error.Error as error:
+        raise UnknownEnvError(f"{env_id[:60]!r} is no id of an environment") from error
     return name if version is None else f"{name}-v{version}"
 
 

@@ -20,7 +20,7 @@ from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import NotNegative, Ranged, Size
-from rl_gen_lab.runs.files import save_errors, write_json
+from rl_gen_lab.runs.files import save_errors, without_links, write_json
 from rl_gen_lab.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -152,15 +152,16 @@ def main(argv: list[str] | None = None) -> None:
 
     run = RunFolder.open(config.run)
     dream = load_dream(config.run)
-    saved = run.read_config()["config"]
+    saved = run.read_config("config")["config"]
     folder = config.data or Path(saved["data"])
     data = recording.load(folder, dream.context, audit.TRUE_STEPS + config.horizon, dream.world)
     data.refuse_short(config.split)
     result = measure(config, dream, data)
     print(table(result))
     write_json(run.path / "audit.json", result | {"data": str(folder), "split": config.split})
-    write_film(config, dream, data, run.path / "pictures" / "audit.gif")
-    write_figure(config, dream, data, run.path / "pictures" / "audit.png")
+    pictures = without_links(run.path / "pictures")
+    write_film(config, dream, data, pictures / "audit.gif")
+    write_figure(config, dream, data, pictures / "audit.png")
     print(run.shown(run.path / "pictures" / "audit.png"))
     print(f"{run.shown(run.path / 'audit.json')}\n{run.shown(run.path / 'pictures' / 'audit.gif')}")
 

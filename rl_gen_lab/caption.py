@@ -22,6 +22,7 @@ from rl_gen_lab.cli.lazy import torch
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import OptionalSteps, Ranged
 from rl_gen_lab.look import open_split
+from rl_gen_lab.runs.files import without_links
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.vision.captioning.config import Beam
 
@@ -79,7 +80,9 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{config.split}, {count:,} images, beam {caption.config.beam}:")
         print("\n".join(f"  {name} {value:.4f}" for name, value in metrics.items()))
     chosen = split.evenly_spaced(config.pictures)
-    for file, sentence in attention_map.write(caption, split, chosen, run.path / "pictures") if chosen else []:
+    for file, sentence in (
+        attention_map.write(caption, split, chosen, without_links(run.path / "pictures")) if chosen else []
+    ):
         print(f"{run.shown(file)}: {sentence}")
 
 

@@ -119,7 +119,7 @@ def encode_play(config: Config, codec: SequenceCodec, context: int) -> tuple[dic
     from rl_gen_lab.generators.world_models import recording
     from rl_gen_lab.generators.world_models.interfaces import painted
 
-    folder = config.data or Path(RunFolder.open(config.run).read_config()["config"]["data"])
+    folder = config.data or Path(RunFolder.open(config.run).read_config("config")["config"]["data"])
     play, left = [], config.frames or 10**12
     for episode in recording.load(folder, context, 1, codec.world).splits[config.split].episodes:
         steps = min(len(episode), left)

@@ -10,6 +10,7 @@ FILE.rlz --data FOLDER`); ledger.csv has a row for each.
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -48,7 +49,7 @@ class Config(Ranged):
     wandb: WandbConfig = field(default_factory=WandbConfig)
 
 
-def _compress(config: Config, run: RunFolder | None) -> None:
+def _compress(config: Config, run: RunFolder | None, held: ExitStack) -> None:
     import torch
 
     from rl_gen_lab.compression import recipe as recipes  # here, so that --help needs no torch
@@ -69,7 +70,7 @@ def _compress(config: Config, run: RunFolder | None) -> None:
     keep_freed_memory()
     trained = RunFolder.open(config.run)
     refuse_others(trained)
-    folder = config.data or Path(str(trained.read_config()["config"].get("data")))
+    folder = config.data or Path(str(trained.read_config("config")["config"].get("data")))
     if run is None:
         assert config.recipe is not None
         recipe = recipes.read(config.recipe)
@@ -88,6 +89,7 @@ def _compress(config: Config, run: RunFolder | None) -> None:
         about: dict[str, Any] = {"config": to_dict(config), "recipe": recipe.to_dict(), INPUTS: inputs}
         about |= {"env_id": name, "exp_name": ALGO, "seed": config.seed}
         run.write_config(about | provenance.of_run("rl_gen_lab.compress"))
+    held.enter_context(run.lock())
     tracker = Tracker.start(
         run,
         config.wandb,
@@ -122,7 +124,8 @@ def main(argv: list[str] | None = None) -> None:
         config = saved_config(Config, run, "rl_gen_lab.compress", argv)
         if nothing_left(run):
             return
-    _compress(config, run)
+    with ExitStack() as held:  # the lock of the run folder
+        _compress(config, run, held)
 
 
 if __name__ == "__main__":

@@ -44,10 +44,11 @@ def open_split(run: Path, folder: Path | None, split: str) -> Split:
     from rl_gen_lab.data import dataset as data  # here, so that --help needs no torch
     from rl_gen_lab.training.load import PACKED, read_model
 
-    metadata = read_model(run)[0] if run.suffix == PACKED else RunFolder.open(run).read_config()
+    needed = ("config", "image_size", "categories")
+    metadata = read_model(run)[0] if run.suffix == PACKED else RunFolder.open(run).read_config(*needed)
     if folder is None and "data" not in metadata["config"]:
         raise ConfigError("--data is missing: a packed file does not say where its images are")
-    folder = folder or Path(metadata["config"]["data"])
+    folder = folder or Path(metadata["config"]["data"] or "")
     dataset = data.load(folder)
     size = list(dataset.splits[split].images.shape[2:])
     if size != metadata["image_size"]:

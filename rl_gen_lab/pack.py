@@ -66,7 +66,7 @@ def pack(config: Config) -> bytes:
     task = load_task(config.run, *TASKS)
     saved, name = RunFolder.open(config.run).read_config(), task_of(RunFolder.open(config.run))
     header = {key: saved[key] for key in KEPT if key in saved}
-    header["config"] = {key: saved["config"][key] for key in ("task", name)}
+    header["config"] = {key: saved["config"].get(key, {}) for key in ("task", name)}
     check_run(header, tuple(TASKS))
     tensors = {}
     for key, tensor in task.network.state_dict().items():

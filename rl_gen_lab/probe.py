@@ -54,7 +54,7 @@ def untrained(config: Config, images: Tensor) -> Generator:
     from rl_gen_lab.training.config import Config as TrainingConfig
 
     run = RunFolder.open(config.run)
-    settings = from_saved(TrainingConfig, run.read_config()["config"], str(run.config_file)).generate
+    settings = from_saved(TrainingConfig, run.read_config("config")["config"], str(run.config_file)).generate
     torch.manual_seed(config.seed)
     return cast("Generator", make_generator(settings, images, colors_of(images), fit=False).eval())
 

@@ -23,7 +23,7 @@ from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import Count, Ranged, Seed
-from rl_gen_lab.runs.files import save_errors, write_json
+from rl_gen_lab.runs.files import save_errors, without_links, write_json
 from rl_gen_lab.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def main(argv: list[str] | None = None) -> None:
     task = cast("GenerationTask", load_task(config.run, "generate"))
     train, held_out = (open_split(config.run, config.data, split) for split in ("train", "test"))
     run = RunFolder.open(config.run)
-    folder = run.path / "pictures"
+    folder = without_links(run.path / "pictures")
     with save_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         result = write_samples(config, task, train, held_out, folder)

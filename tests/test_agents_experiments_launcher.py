@@ -18,9 +18,10 @@ from synthetic_runs import make_run
 
 from agents.experiments import launcher
 from agents.experiments.jobs import AgentSpec, Job
-from agents.experiments.launcher import FolderBusyError, Outcome, RunFailedError, make_all, run_child
+from agents.experiments.launcher import Outcome, RunFailedError, make_all, run_child
 from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
+from rl_gen_lab.runs.lock import FolderBusyError
 
 
 class Commands:
@@ -143,7 +144,7 @@ def test_output_goes_to_a_file_of_each_run_where_asked(tmp_path: Path) -> None:
 
 def test_a_folder_is_locked_while_runs_are_made_also_by_a_run_that_outlives_its_parent(tmp_path: Path) -> None:
     with launcher._locked(tmp_path) as lock:
-        with pytest.raises(FolderBusyError, match="another command"):
+        with pytest.raises(FolderBusyError, match=f"is where runs are made, by process {os.getpid()} "):
             next(make_all([job(tmp_path)], tmp_path, resume=True))
         orphan = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[lock.fileno()])
     with pytest.raises(FolderBusyError):

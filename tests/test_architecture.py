@@ -56,7 +56,7 @@ TESTED_BY_OTHERS = re.compile(
     r"\w+_(config|interfaces|task|objects|colors|models)|envs_ground_truth_games_\w+"
     r"|agents_compression_(run|engines)|agents_training_(cli|evaluator|metadata|run_log)|agents_analysis_(gradient_quality|explanation|explained_film)"
     r"|agents_observation"
-    r"|agents_reports_variance|rl_gen_lab_runs_(files|guards)|rl_gen_lab_training_checkpoint"
+    r"|agents_reports_variance|rl_gen_lab_runs_(files|guards|schemas)|rl_gen_lab_training_checkpoint"
 )
 
 

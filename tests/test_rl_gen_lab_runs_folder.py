@@ -82,11 +82,36 @@ def test_a_torn_last_line_is_ignored_and_cut_off_by_the_next(tmp_path: Path, tor
     assert run.read_metrics() == [{"global_step": 1}, {"global_step": 3}]
 
 
-def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
+def test_lines_that_are_no_metrics_are_left_out_counted_and_said_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, deep = RunFolder(tmp_path), "[" * 5_000 + "]" * 5_000
+    lines = ['{"global_step": 1}', '{"glob', "5", "[]", f'{{"a": {deep}}}', deep, '{"a": "text"}', '{"a": NaN}']
+    run.metrics_file.write_bytes("\n".join([*lines, '{"global_step": 3, "a": null}', '{"torn']).encode())
+    expected = [{"global_step": 1}, {"global_step": 3, "a": None}]
+    assert run.read_metrics() == expected == run.read_metrics()
+    said = f"{run}/metrics.jsonl: 7 lines of 10 cannot be read and are left out, the first is line 2\n"
+    assert capsys.readouterr().out == said
+
+
+def test_a_line_without_an_end_takes_bounded_memory(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    run.metrics_file.write_text('{"global_step": 1}\n{"glob\n{"global_step": 3}\n')
-    with pytest.raises(CheckpointError, match="line 2"):
-        run.read_metrics()
+    run.metrics_file.write_bytes(b'{"global_step": 1}\n' + b"[" * 5_000_000)
+    assert run.read_metrics() == [{"global_step": 1}]
+
+
+@pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "result.json"])
+def test_a_file_of_a_run_that_is_a_link_is_not_written_through(tmp_path: Path, name: str) -> None:
+    run, other = RunFolder(tmp_path / "run"), tmp_path / "other"
+    run.path.mkdir()
+    other.write_text("mine")
+    (run.path / name).symlink_to(other)
+    with pytest.raises(CheckpointError, match=f"{name} is a link"):
+        run.lock()
+    if name == "metrics.jsonl":
+        with pytest.raises(SaveError):
+            run.append_metrics({"global_step": 1})
+    assert other.read_text() == "mine" and {entry.name for entry in run.path.iterdir()} == {name}
 
 
 def test_truncate_metrics_drops_what_came_after_the_checkpoint(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ def test_a_damaged_palette_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
         (run / "config.json").write_text(json.dumps(config | {"colors": colors}))
         with pytest.raises(SystemExit) as end:
             sample.main([str(run)])
-        assert end.value.code == 2 and "its colors are no list" in capsys.readouterr().err
+        assert end.value.code == 2 and "is damaged: 'colors" in capsys.readouterr().err
 
 
 def test_figures_that_cannot_be_written_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

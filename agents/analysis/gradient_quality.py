@@ -84,7 +84,7 @@ def measured_policy(config: MeasurementConfig, sampler: EpisodeSampler, display:
         network = ActorCritic(shape, sampler.env_runner.action_space, config.policy, "none")
         return warm_up(config, network, sampler, display)
     run = RunFolder.open(config.run)
-    saved = run.read_config()
+    saved = run.read_config("config", "env_id")
     if "policy" not in saved["config"] or saved["config"].get("lstm_units"):
         why = "whose policy has an LSTM" if "policy" in saved["config"] else "which has no policy network"
         others = "reinforce, actor_critic or ppo without an LSTM"

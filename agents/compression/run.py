@@ -59,6 +59,7 @@ def compress(config: Config, run: RunFolder | None) -> RunFolder:
         about |= {INPUTS: inputs}
         about |= {"env_id": teacher.env, "exp_name": "compress", "seed": config.seed}
         run.write_config(about | provenance.of_run("agents.compress"))
+    lock = run.lock()
     tracker = Tracker.start(
         run,
         config.wandb,
@@ -81,6 +82,7 @@ def compress(config: Config, run: RunFolder | None) -> RunFolder:
         rows = carry_out(pipeline, bases, tracker, "agents.compress")
     finally:
         objective.close()
+        lock.release()
     print(describe(rows, run, "-m agents.play"))
     return run
 

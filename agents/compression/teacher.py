@@ -48,7 +48,7 @@ class Teacher:
     def of(cls, path: Path, which: Literal["best", "last"] = "best") -> Teacher:
         """Read a run. Raises: CheckpointError; ConfigError for an agent without scores of single actions, or memory."""
         run = RunFolder.open(path)
-        saved = run.read_config()
+        saved = run.read_config("config", "env_id")
         policy = load_policy(run, which, stochastic=False)
         if policy.values is None:
             raise ConfigError(f"{run} has continuous actions; agents of discrete ones can be compressed")

@@ -143,7 +143,8 @@ class Job:
                 status = run.read_result().get("status") if run.result_file.exists() else "no result"
             except CheckpointError:  # not a run
                 continue
-            minutes = config.get("config", {}).get("run", {}).get("total_minutes")
+            limits = config.get("config", {}).get("run")
+            minutes = limits.get("total_minutes") if isinstance(limits, dict) else None
             identity = (config.get("exp_name"), config.get("env_id"), config.get("seed"), minutes)
             flags = user_flags([str(word) for word in config.get("command", [])])
             if (*identity, flags) == wanted and status in statuses:

@@ -7,7 +7,6 @@ killed parent: two commands never write the same run.
 
 from __future__ import annotations
 
-import fcntl
 import shlex
 import signal
 import subprocess
@@ -18,22 +17,18 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import IO
 
 from agents.experiments.jobs import Job
 from rl_gen_lab.cli.errors import UserError
 from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
+from rl_gen_lab.runs.lock import FolderLock
 
 SECONDS_BETWEEN_POLLS = 0.2
 
 
 class RunFailedError(UserError):
     """A run that was started ended with an error."""
-
-
-class FolderBusyError(UserError):
-    """Another command makes runs in this folder."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +114,7 @@ def make_all(
                 child.wait()
 
 
-def _start(words: Sequence[str], job: Job, lock: IO[str] | None, logs: Path | None) -> subprocess.Popen[bytes]:
+def _start(words: Sequence[str], job: Job, lock: FolderLock | None, logs: Path | None) -> subprocess.Popen[bytes]:
     """Start a command, which holds the lock as long as it lives."""
     inherited = () if lock is None else (lock.fileno(),)
     if logs is None:
@@ -129,24 +124,12 @@ def _start(words: Sequence[str], job: Job, lock: IO[str] | None, logs: Path | No
         return subprocess.Popen(words, pass_fds=inherited, stdout=file, stderr=subprocess.STDOUT)
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[IO[str]]:
-    """Hold a folder's lock file open and locked; processes that inherit it hold it too.
-
-    Raises: FolderBusyError, SaveError.
-    """
+def _locked(folder: Path) -> FolderLock:
+    """Lock a folder of runs, also for the processes that inherit the lock. Raises: FolderBusyError, SaveError."""
     with save_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("a")
-    with lock as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise FolderBusyError(
-                f"another command, or a run that outlived it, makes runs in {folder}:"
-                " wait for it or end it, or choose another --runs-dir"
-            ) from None
-        yield file
+    use = "is where runs are made,"
+    return FolderLock(folder, str(folder), use, "wait for it or end it, or choose another --runs-dir", inherited=True)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ class CaptionOverlay:
     def __init__(self, path: Path) -> None:
         """Load the captioner of a run folder. Raises: CheckpointError for a run of another task."""
         self.path, self.captioner = path, open_captioner(path)
-        self.size = tuple(RunFolder.open(path).read_config()["image_size"])
+        self.size = tuple(RunFolder.open(path).read_config("image_size")["image_size"])
         self.frames = 0
         self.words: list[str] = []
         self.highlighted = 0  # index of a word

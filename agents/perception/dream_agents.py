@@ -15,7 +15,7 @@ MOST_STEPS = 27_000  # of a game, half an hour at four frames a step
 
 def dream_run_of(run: RunFolder) -> str:
     """Return the run in whose dreams an agent lives. Raises: ConfigError for another agent."""
-    saved = run.read_config()["config"]
+    saved = run.read_config("config")["config"]
     for name in (str(saved.get("env", "")), str(saved.get("world", {}).get("observe", ""))):
         if name.startswith("dream:"):
             return name.partition(":")[2]

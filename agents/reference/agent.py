@@ -19,6 +19,7 @@ from agents.reference.settings import Config, refuse_impossible, translate
 from agents.reference.vec_env import LearnerVecEnv
 from agents.rl.interfaces import Episode, TrainingRun
 from rl_gen_lab.runs.files import replace_file
+from rl_gen_lab.runs.fitting import refuse_odd_moments
 
 
 class Reference:
@@ -78,14 +79,15 @@ class Reference:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned, in new games; DQN first fills a new replay memory."""
+        refuse_odd_moments(state["optimizer"], self.model.policy.optimizer)
         self.model.policy.load_state_dict(state["policy"])
         self.model.policy.optimizer.load_state_dict(state["optimizer"])
         self.model.num_timesteps, self.model._n_updates = int(state["num_timesteps"]), int(state["n_updates"])
         if isinstance(self.model, DQN):
             self.model.learning_starts += self.model.num_timesteps
         if self.normalizer is not None:
-            vars(self.normalizer.obs_rms).update(state["statistics"]["obs"])
-            vars(self.normalizer.ret_rms).update(state["statistics"]["returns"])
+            for own, name in ((self.normalizer.obs_rms, "obs"), (self.normalizer.ret_rms, "returns")):
+                vars(own).update({key: state["statistics"][name][key] for key in vars(own)})
         self.network.take_statistics()
 
     def close(self) -> None:

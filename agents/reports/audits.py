@@ -8,8 +8,8 @@ from agents.reports.provenance import provenance_of_run
 from agents.reports.run_record import RunDataError
 from agents.reports.store import ResultsError, Row, read_csv
 from rl_gen_lab.cli.errors import CheckpointError
-from rl_gen_lab.runs.files import read_json
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.reading import read_json
 
 FILE = "audit.json"
 COLUMNS = (
@@ -38,10 +38,10 @@ def row_of(run: RunFolder, what: str) -> Row:
             values[source] = metrics_to_text(flat)
         values |= {name: metrics_to_text(audit[name]) for name in ("rewards", "ends")}
         result = run.read_result()
+        values |= {"what": what, "model": config["config"]["dream"]["model"], "data": Path(audit["data"]).name}
+        values |= {"minutes": f"{result['wall_seconds'] / 60:.1f}", "updates": result["updates"]}
     except (CheckpointError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunDataError(f"{run.path} has no audit ({FILE}): python -m rl_gen_lab.audit {run.path}") from error
-    values |= {"what": what, "model": config["config"]["dream"]["model"], "data": Path(audit["data"]).name}
-    values |= {"minutes": f"{result['wall_seconds'] / 60:.1f}", "updates": result["updates"]}
     values |= {"run": run.path.resolve().name} | provenance_of_run(config)
     return {name: str(values[name]) for name in COLUMNS}
 

@@ -82,7 +82,7 @@ def evaluation_curve(run: RunRecord) -> Curve:
             continue
         std = line.get("eval/return_std")
         minutes = line["wall_seconds"] / 60.0
-        row = (line["global_step"], minutes, mean, line.get("eval/episodes") or 1, std or 0.0)
+        row = (line["global_step"], minutes, mean, max(line.get("eval/episodes") or 1, 1), abs(std or 0.0))
         rows.append([float(value) for value in row])
     final = run.final_returns
     if final and (not rows or rows[-1][0] < run.env_steps):

@@ -8,8 +8,8 @@ from agents.reports.provenance import provenance_of_run
 from agents.reports.run_record import RunDataError
 from agents.reports.store import ResultsError, Row, read_csv
 from rl_gen_lab.cli.errors import CheckpointError
-from rl_gen_lab.runs.files import read_json
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.reading import read_json
 
 FILE = "codec.json"
 CODERS = ("PNG", "WebP", "JPEG XL", "xz", "FFV1", "x264")
@@ -35,11 +35,11 @@ def row_of(run: RunFolder, what: str) -> Row:
         values: dict[str, Any] = {name: f"{8 * size / count:.1f}" if size else "" for name, size in coders.items()}
         values |= {name: sizes[name] for name in ("split", "images", "file_bytes")}
         values |= {name: f"{sizes[name]:.2f}" for name in ("bits_per_image", "bound_bits_per_image")}
+        values |= {"what": what, "model": _model_of(config["config"]), "data": config["env_id"]}
     except (CheckpointError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunDataError(
             f"{run.path} has no measured file ({FILE}): python -m rl_gen_lab.codec compare {run.path}"
         ) from error
-    values |= {"what": what, "model": _model_of(config["config"]), "data": config["env_id"]}
     values |= {"run": run.path.resolve().name} | provenance_of_run(config)
     return {name: str(values[name]) for name in COLUMNS}
 

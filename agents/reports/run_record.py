@@ -121,7 +121,7 @@ def load_run(path: Path) -> RunRecord:
         CheckpointError: it is not a run folder.
     """
     folder = RunFolder.open(path)
-    config = current_keys(folder.read_config())
+    config: dict[str, Any] = current_keys(folder.read_config())
     missing = [key for key in ("config", "env_id", "exp_name", "seed", "fingerprint") if key not in config]
     if missing:
         raise RunDataError(f"{folder.config_file}: lacks {', '.join(missing)}; was it written by this project?")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from agents.reports.format import markdown, metrics_from_text, metrics_to_text
 from agents.reports.provenance import provenance_of_run
@@ -62,10 +63,18 @@ def row_of(run: RunFolder, what: str) -> Row:
     if result.get("status") != "finished" or not result.get("test"):
         status = result.get("status", "no result")
         raise RunDataError(f"{run.path}: only finished runs with a measured test split are recorded (is: {status})")
+    try:
+        values = _values_of(config, result) | {"what": what, "run": run.path.resolve().name}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise RunDataError(f"{run.path}: its record lacks {error}; was it written by rl_gen_lab.train?") from error
+    return {name: "" if values[name] is None else str(values[name]) for name in COLUMNS}
+
+
+def _values_of(config: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+    """Return what a row says of a run by its config.json and result.json. Raises: KeyError etc. for what they lack."""
     settings = config["config"]
     sizes = config.get("images") or config.get("steps") or {}
-    values = {
-        "what": what,
+    return {
         "task": settings["task"],
         "model": settings[settings["task"]]["model"],
         "data": config["env_id"],
@@ -83,9 +92,7 @@ def row_of(run: RunFolder, what: str) -> Row:
         "val": metrics_to_text(result["val"]),
         "peak_memory_mb": result.get("peak_memory_mb") and round(result["peak_memory_mb"]),
         "threads": (settings.get("device") or {}).get("threads"),
-        "run": run.path.resolve().name,
     } | provenance_of_run(config)
-    return {name: "" if values[name] is None else str(values[name]) for name in COLUMNS}
 
 
 def section(file: Path) -> str:

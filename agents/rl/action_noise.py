@@ -37,7 +37,8 @@ class ActionNoise:
             return policy.reparametrize(fresh)
         due = (self.phase + self.steps) % self.hold_steps == 0
         due = due.view(-1, *[1] * (fresh.dim() - 1))
-        self.held = fresh if self.held is None else torch.where(due, fresh, self.held)
+        fits = self.held is not None and (self.held.shape, self.held.dtype) == (fresh.shape, fresh.dtype)
+        self.held = torch.where(due, fresh, self.held) if fits else fresh  # type: ignore[arg-type]
         self.steps += 1
         return policy.reparametrize(self.held)
 
@@ -47,6 +48,5 @@ class ActionNoise:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
-        held = state["held"]
-        self.held = None if held is None else held.to(self.phase.device)
+        self.held = None if (held := state["held"]) is None else held.to(self.phase.device)
         self.steps = int(state["steps"])

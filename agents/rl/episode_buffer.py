@@ -67,5 +67,12 @@ class EpisodeBuffer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
-        self._rows = {n: [] if rows is None else list(rows.to(self.device)) for n, rows in state["rows"].items()}
-        self.done, self.last_obs = state["over"].copy(), state["last_obs"].clone()
+        rows, shape = {name: state["rows"][name] for name in ROWS}, tuple(self.last_obs.shape)
+        for name, row in rows.items():
+            if row is not None and tuple(row.shape[1:]) != (shape if name == "obs" else (shape[0], *row.shape[2:])):
+                raise ValueError(f"'{name}' of the episodes under way is of shape {tuple(row.shape)}")
+        if len({None if row is None else len(row) for row in rows.values()}) != 1:
+            raise ValueError("the episodes under way have rows of several lengths")
+        self._rows = {name: [] if row is None else list(row.to(self.device)) for name, row in rows.items()}
+        self.done[:] = state["over"]
+        self.last_obs.copy_(state["last_obs"])

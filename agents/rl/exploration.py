@@ -59,4 +59,4 @@ class TemporallyExtendedEpsilonGreedy:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
-        self.action, self.left = state["action"].copy(), state["left"].copy()
+        self.action[:], self.left[:] = state["action"], state["left"]

@@ -126,7 +126,7 @@ class OnPolicyActor:
         if self.state is not None:
             self.state, self.state_at_start = (state[name].to(self.device) for name in ("state", "state_at_start"))
         self.env_steps, self.updates = int(state["env_steps"]), int(state["updates"])
-        self.learned = dict(state["learned"])
+        self.learned = {name: value for name, value in state["learned"].items() if np.isfinite(float(value))}
 
 
 class NetworkSettings(Protocol):

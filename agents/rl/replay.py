@@ -100,6 +100,7 @@ class Replay:
         self.flags = torch.zeros((slots, len(FLAGS)), dtype=torch.bool, device=device)
         self.priority = torch.zeros(slots if priority_exponent else 0, dtype=torch.float64, device=device)
         self.max_priority = torch.ones((), dtype=torch.float64, device=device)
+        self._stored = ("frames", "action", "reward", "flags") + (("priority",) if priority_exponent else ())
         self.cursor = 0  # next slot to write, in vector steps modulo length
         self.size = 0  # vector steps stored
 
@@ -256,16 +257,15 @@ class Replay:
     def state_dict(self) -> dict[str, Any]:
         """Return the slots in use; on a CPU the arrays are the memory itself, not copies."""
         used = len(self)
-        names = ("frames", "action", "reward", "flags") + (("priority",) if self.priority_exponent else ())
-        state = {name: getattr(self, name)[:used].cpu().numpy() for name in names}
+        state = {name: getattr(self, name)[:used].cpu().numpy() for name in self._stored}
         return state | {"cursor": self.cursor, "size": self.size, "max_priority": float(self.max_priority)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
-        self.cursor, self.size = int(state["cursor"]), int(state["size"])
-        for name, value in state.items():
-            if name not in ("cursor", "size", "max_priority"):
-                getattr(self, name)[: len(self)] = torch.from_numpy(value).to(self.device)
+        self.cursor = range(self.length).index(int(state["cursor"]))  # ValueError for another
+        self.size = range(self.length + 1).index(int(state["size"]))
+        for name in self._stored:
+            getattr(self, name)[: len(self)] = torch.from_numpy(state[name]).to(self.device)
         self.max_priority.fill_(state["max_priority"])
 
 

@@ -127,7 +127,7 @@ class RolloutBuffer:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
-        self.length = n = int(state["length"])
+        self.length = n = range(len(self.reward) + 1).index(int(state["length"]))  # ValueError for another
         for name in ROWS:
             getattr(self, name)[:n] = state[name]
         for name in LONGER:

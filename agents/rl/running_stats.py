@@ -76,5 +76,5 @@ class RewardScaler:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
-        self.running = state["running"].to(self.running.device)
+        self.running = torch.empty_like(self.running).copy_(state["running"])
         self.moments.load_state_dict(state["moments"])

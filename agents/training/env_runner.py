@@ -164,14 +164,24 @@ class VectorEnvRunner:
 
         on_repeat(done, total): called after each vector step.
         """
-        self.restarts = int(state["restarts"]) - 1
+        restarts, steps, repeated = int(state["restarts"]), int(state["steps"]), state["actions"]
+        if restarts < 0 or steps < len(repeated) or not self._could_act(repeated):
+            raise ValueError("the actions since the last restart are none of this environment")
+        self.restarts = restarts - 1
         self.restart()
-        repeated = state["actions"]
-        self.steps = int(state["steps"]) - len(repeated)
+        self.steps = steps - len(repeated)
         for done, actions in enumerate(repeated, 1):
             self.step(actions)
             if on_repeat is not None:
                 on_repeat(done, len(repeated))
+
+    def _could_act(self, actions: np.ndarray) -> bool:
+        """Return whether these are actions (T, N, ...) of the environments; numbers with a point may lie outside."""
+        if actions.ndim < 2 or actions.shape[1] != self.num_envs or not np.isfinite(actions).all():
+            return False
+        if not np.issubdtype(actions.dtype, np.integer):
+            return actions.dtype.kind == "f" and actions.shape[2:] == self.action_space.shape
+        return all(self.action_space.contains(action) for row in actions for action in row)
 
     def close(self) -> None:
         """Free the environments."""

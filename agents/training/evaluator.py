@@ -133,4 +133,4 @@ class Evaluator:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
         for name in COUNTERS:
-            setattr(self, name, state[name])
+            setattr(self, name, int(state[name]))

@@ -52,4 +52,4 @@ class GreedyGap:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
-        self.in_a_row, self.warned = state["in_a_row"], state["warned"]
+        self.in_a_row, self.warned = int(state["in_a_row"]), bool(state["warned"])

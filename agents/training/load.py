@@ -14,6 +14,7 @@ from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.reading import first_line, printable
 
 # Modules with `Config` and `make_network(config, observation_space, action_space)`, and perhaps `make_policy(network,
 # stochastic)`.
@@ -22,12 +23,12 @@ AGENTS = ("dqn", "reinforce", "actor_critic", "ppo", "sb3")
 
 def world_of(run: RunFolder) -> EnvConfig:
     """Return the settings of the environment in which the agent of a run was trained."""
-    return from_saved(EnvConfig, run.read_config()["config"].get("world", {}), str(run.config_file), "world")
+    return from_saved(EnvConfig, run.read_config("config")["config"].get("world", {}), str(run.config_file), "world")
 
 
 def evaluation_of(run: RunFolder) -> EvalConfig:
     """Return the settings by which the agent of a run is evaluated."""
-    return from_saved(EvalConfig, run.read_config()["config"].get("eval", {}), str(run.config_file), "eval")
+    return from_saved(EvalConfig, run.read_config("config")["config"].get("eval", {}), str(run.config_file), "eval")
 
 
 def newest_run(folder: Path, which: Literal["best", "last"]) -> RunFolder:
@@ -66,7 +67,7 @@ def load_policy(run: RunFolder, which: Literal["best", "last"], stochastic: bool
         raise CheckpointError(f"{run} is a run of {algo!r}, which cannot be played; known: {', '.join(AGENTS)}")
     agent = importlib.import_module(f"agents.{module}")
     # A setting that shapes the network and is not known in this version shows when the weights do not fit.
-    config = from_saved(agent.Config, run.read_config()["config"], str(run.config_file))
+    config = from_saved(agent.Config, run.read_config("config")["config"], str(run.config_file))
     file = run.checkpoints / f"{which}.safetensors"
     if not file.exists():
         other = "--which last, " if which == "best" and (run.checkpoints / "last.safetensors").exists() else ""
@@ -74,7 +75,12 @@ def load_policy(run: RunFolder, which: Literal["best", "last"], stochastic: bool
     weights, _ = load_weights(file)
     env = make_vec(config.env, 1, config.world)
     env.close()  # now: of some environments there may be one copy only, and a network may need one of its own
-    network = agent.make_network(config, env.single_observation_space, env.single_action_space)
+    try:
+        network = agent.make_network(config, env.single_observation_space, env.single_action_space)
+    except (TypeError, ValueError, RuntimeError) as error:  # settings of each kind, which do not go together
+        raise CheckpointError(
+            f"{run.shown(run.config_file)} makes no network: {printable(first_line(error))}"
+        ) from error
     load_network(network, weights, str(run))
     policy: Policy = getattr(agent, "make_policy", policy_of)(
         network, config.eval.stochastic if stochastic is None else stochastic

@@ -13,10 +13,13 @@ from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.cli.shell import python, shell
 from rl_gen_lab.runs.ending import finished_result, say_nothing_left
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.reading import Needed, misfit
 
 if TYPE_CHECKING:
     from agents.training.metadata import RunSpec
 
+# What is read before the rest: misfit says what is wrong, also where it is missing.
+CHECKPOINT = Needed({"session": Needed({"wall_seconds": float}), "fingerprint": Needed({"hash": str, "fields": {}})})
 LIMITS = ("--total-env-steps", "--total-minutes")
 ConfigT = TypeVar("ConfigT", bound=AgentConfig)
 
@@ -38,8 +41,8 @@ def resumed_config(config_class: type[ConfigT], agent: str, path: Path, argv: li
     Raises: CheckpointError for a run of another command; ConfigError for a flag that a resumed run cannot change.
     """
     folder = RunFolder.open(path)
-    described = folder.read_config()
-    command, own = (module_of(name) for name in (str(described.get("exp_name")), agent))
+    described = folder.read_config("config", "exp_name")
+    command, own = (module_of(name) for name in (described["exp_name"], agent))
     if command != own:
         raise CheckpointError(f"{folder} is a run of {folder.made_by()}, not of python -m agents.{own}")
     saved = from_saved(config_class, described["config"], str(folder.config_file))
@@ -56,11 +59,13 @@ def nothing_left(config: AgentConfig) -> bool:
     if result is None:
         return False
     if result.get("solved"):
-        target, steps = f"stop_at_return {config.run.stop_at_return:g}", result["solved"]["env_steps"]
+        target, steps = "its stop_at_return", result["solved"].get("env_steps", 0)
+        if config.run.stop_at_return is not None:
+            target = f"stop_at_return {config.run.stop_at_return:g}"
         reason = f"{target} was reached at step {steps:,}"
-    elif result.get("total_env_steps", 0) >= config.total_env_steps:
+    elif (result.get("total_env_steps") or 0) >= config.total_env_steps:
         reason, way_on = f"all {config.total_env_steps:,} steps are taken", f"{LIMITS[0]} with a larger number goes on"
-    elif minutes is not None and result.get("wall_seconds", 0.0) >= 60 * minutes:
+    elif minutes is not None and (result.get("wall_seconds") or 0.0) >= 60 * minutes:
         reason, way_on = f"all {minutes:g} minutes are spent", f"{LIMITS[1]} with a larger number goes on"
     else:
         return False
@@ -79,12 +84,15 @@ def load_checkpoint(run: RunFolder, spec: RunSpec) -> dict[str, Any]:
     if written_by != spec.algo:
         raise CheckpointError(f"{run} is a run of {written_by!r}, not of {spec.algo!r}")
     state = load_state(run.checkpoints / "latest")
+    if wrong := misfit(state, CHECKPOINT):
+        raise CheckpointError(f"{run.shown(run.checkpoints / 'latest')} is damaged: {wrong}")
     saved, task = state["fingerprint"], spec.task
     if saved["hash"] != task.hash:
+        there = saved["fields"]
         differences = [
-            f"{key}: {saved['fields'].get(key)} there, {task.fields.get(key)} here"
-            for key in sorted(saved["fields"] | task.fields)
-            if saved["fields"].get(key) != task.fields.get(key)
+            f"{key}: {there.get(key)} there, {task.fields.get(key)} here"
+            for key in sorted(map(str, there | task.fields))
+            if there.get(key) != task.fields.get(key)
         ]
         raise CheckpointError(f"{run} was trained on another task ({'; '.join(differences)})")
     return state
@@ -92,7 +100,7 @@ def load_checkpoint(run: RunFolder, spec: RunSpec) -> dict[str, Any]:
 
 def keep_limits(run: RunFolder, config: AgentConfig) -> None:
     """Write the limits of a resumed run into its config.json, so that the next resume needs no flags."""
-    described = run.read_config()
+    described = run.read_config("config")
     saved = described["config"]
     limits = saved.get("run", {}) | {"total_minutes": config.run.total_minutes}
     kept = saved | {"total_env_steps": config.total_env_steps, "run": limits}
@@ -102,7 +110,7 @@ def keep_limits(run: RunFolder, config: AgentConfig) -> None:
 
 def changed_limits(run: RunFolder, config: AgentConfig) -> list[str]:
     """Return the flags of the limits that config.json does not have yet."""
-    saved, minutes = run.read_config()["config"], config.run.total_minutes
+    saved, minutes = run.read_config("config")["config"], config.run.total_minutes
     flags = []
     if config.total_env_steps != saved.get("total_env_steps"):
         flags += [LIMITS[0], str(config.total_env_steps)]

@@ -129,6 +129,6 @@ class RunLog:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
         for name in COUNTERS:
-            setattr(self, name, state[name])
-        self.recent.extend(state["recent"])
+            setattr(self, name, int(state[name]))
+        self.recent.extend(map(float, state["recent"]))
         self._rate_mark = (self.tracker.wall_seconds, self.env_steps)

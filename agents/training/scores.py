@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +19,16 @@ from rl_gen_lab.cli.progress import ProgressDisplay, clock
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.guards import keep_weights
+from rl_gen_lab.runs.reading import WHOLE, Needed, misfit
+from rl_gen_lab.runs.schemas import EVALUATION
+from rl_gen_lab.runs.weights import refuse_unfit
 from rl_gen_lab.tracking.tracker import Tracker
+
+# What is kept of the best evaluation and of the one that solved the task.
+SCORES: dict[Any, Any] = {
+    "best": (Needed(EVALUATION), None),
+    "solved": (Needed({"return_mean": float, "env_steps": WHOLE, "wall_seconds": float}), None),
+}
 
 
 class Scores:
@@ -83,10 +93,9 @@ class Scores:
     def say_if_solved(self) -> None:
         """Say that the run to resume has reached its target."""
         if self.solved is not None:
-            target = f"stop_at_return {self.spec.config.run.stop_at_return:g}"
-            self.display.say(
-                f"{target} was reached at step {self.solved['env_steps']:,}: there is nothing left to train"
-            )
+            target = self.spec.config.run.stop_at_return
+            what = "its stop_at_return" if target is None else f"stop_at_return {target:g}"
+            self.display.say(f"{what} was reached at step {self.solved['env_steps']:,}: there is nothing left to train")
 
     def save_weights(self, name: str, env_steps: int, return_mean: float) -> bool:
         """Write the network's weights; return False where the disk refused."""
@@ -108,6 +117,12 @@ class Scores:
             return self.evaluator.final(self.policy, env_steps)
         except StopAsked:
             return None
+
+    def refuse_lost_best(self, network: nn.Module) -> None:
+        """Raise CheckpointError where the best weights so far, which the run ends with, are lost or do not fit."""
+        if self.best is not None:
+            file = self.run.checkpoints / "best.safetensors"
+            refuse_unfit(network, load_weights(file)[0], self.run.shown(file))
 
     def _compare(self, evaluation: Evaluation, recent: Sequence[float]) -> None:
         """Print a warning where the greedy return is far below the sampled one; action values cannot be sampled."""
@@ -151,8 +166,12 @@ class Scores:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
+        for name in ("best", "solved"):
+            if wrong := misfit({name: state[name]}, SCORES):
+                raise ValueError(wrong)
+            json.dumps(state[name])  # TypeError for what result.json cannot hold
         self.best, self.solved = state["best"], state["solved"]
-        self.since_best = state.get("since_best", 0)  # older checkpoints have none
+        self.since_best = int(state.get("since_best", 0))  # older checkpoints have none
         if "greedy_gap" in state:  # of checkpoints of earlier versions it is not
             self.gap.load_state_dict(state["greedy_gap"])
         self.evaluator.load_state_dict(state)

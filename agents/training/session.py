@@ -28,10 +28,43 @@ from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.compute.memory_budget import free_bytes
 from rl_gen_lab.runs.ending import can_resume, failure, fitting_checkpoint, keep_result
+from rl_gen_lab.runs.fitting import refuse_impossible_actions, refuse_misfit, refuse_odd_moments
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.guards import keep_state, refuse_nonfinite_weights
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED, Interrupt
+from rl_gen_lab.runs.lock import FolderLock
 from rl_gen_lab.tracking.tracker import Tracker
+
+
+def opened(spec: RunSpec) -> tuple[RunFolder, FolderLock, dict[str, Any] | None]:
+    """Return a new or resumed run's folder, locked, and the checkpoint to resume from. Raises: UserError."""
+    config = spec.config
+    if config.run.resume is None:
+        run = RunFolder.create(config.run.runs_dir, spec.algo, spec.short_name, config.seed)
+        lock = run.lock()
+        run.write_config(spec.describe())
+        return run, lock, None
+    run = RunFolder.open(config.run.resume)
+    lock = run.lock()
+    try:
+        return run, lock, load_checkpoint(run, spec)
+    except BaseException:
+        lock.release()
+        raise
+
+
+def refuse_unfit_state(saved: dict[str, Any], fresh: dict[str, Any], runner: EnvRunner | None) -> None:
+    """Raise ValueError for a checkpoint of another kind than the fresh state, or with actions of other environments."""
+    refuse_misfit(saved, {name: part for name, part in fresh.items() if name != "rollout"})
+    refuse_impossible_actions(saved, getattr(getattr(runner, "action_space", None), "n", None))
+
+
+def load_part(part: Stateful, saved: dict[str, Any]) -> None:
+    """Let an agent, or another part of a run, go on from a checkpoint. Raises what torch raises; ValueError."""
+    for name, optimizer in vars(part).items():
+        if isinstance(optimizer, torch.optim.Optimizer):
+            refuse_odd_moments(saved[name], optimizer)
+    part.load_state_dict(saved)
 
 
 class RecordedRun:
@@ -46,21 +79,13 @@ class RecordedRun:
 
     def __init__(self, spec: RunSpec) -> None:
         """Open or make the run folder. Raises UserError subclasses for what a user can mend."""
-        self.spec, self.config, self._typed_in = spec, spec.config, Path.cwd()
-        config = spec.config
+        self.spec, self.config, self._typed_in = spec, (config := spec.config), Path.cwd()
         self.display = ProgressDisplay(f"{spec.algo} {spec.short_name}", config.total_env_steps, "steps")
-        self.saved: dict[str, Any] | None = None  # the checkpoint to resume from, until that is done
         self.begun = False  # until then there is nothing to save
         self.interrupt = Interrupt(self.display.say, at_once=lambda: not self.begun)
         evaluator = Evaluator(spec, self.display, lambda: self.interrupt.asked)  # refuses an impossible seed
-        wall_offset = 0.0
-        if config.run.resume is not None:
-            self.run = RunFolder.open(config.run.resume)
-            self.saved = load_checkpoint(self.run, spec)
-            wall_offset = float(self.saved["session"]["wall_seconds"])
-        else:
-            self.run = RunFolder.create(config.run.runs_dir, spec.algo, spec.short_name, config.seed)
-            self.run.write_config(spec.describe())
+        self.run, self.lock, self.saved = opened(spec)  # saved: the checkpoint to resume from, until that is done
+        wall_offset = 0.0 if self.saved is None else self.saved["session"]["wall_seconds"]
         self.tracker = Tracker(self.run, "", wall_offset)  # W&B starts in `begin`: nothing is recorded of a refusal
         self.log = RunLog(config.run, self.display, self.run, self.tracker)
         self.scores = Scores(spec, self.run, self.display, evaluator)
@@ -110,11 +135,12 @@ class RecordedRun:
         self.tracker = start_tracker(self.spec, self.run, self.tracker.wall_seconds)
         self.log.start(self.tracker)
         self.scores.start(policy, network, self.tracker)
+        if self.saved is not None:  # as long as it is kept, an error leaves the folder as it is
+            keep_limits(self.run, self.config)
+            self.run.truncate_metrics(self.log.env_steps)
         saved, self.saved, self.begun = self.saved, None, True
-        if saved is None:
-            self.save()  # a run that is killed before its first checkpoint begins anew from here
-        else:
-            self._after_resuming()
+        # A run that is killed before its first checkpoint begins anew from here.
+        self.save() if saved is None else self._after_resuming()
 
     def running(self) -> bool:
         """Return False when the run is over: steps or minutes spent, solved, or asked to stop."""
@@ -145,14 +171,16 @@ class RecordedRun:
         """Write a checkpoint; a full disk costs this checkpoint, not the run. Raises: DivergedError."""
         when = f"step {self.log.env_steps:,}"
         refuse_nonfinite_weights(self.network, when, self.run)  # on a GPU losses are looked at only now and then
-        while self.next_checkpoint <= self.log.env_steps:
-            self.next_checkpoint += self.config.run.checkpoint_every_env_steps
+        every, late = self.config.run.checkpoint_every_env_steps, self.log.env_steps - self.next_checkpoint
+        self.next_checkpoint += max(late // every + 1, 0) * every
+        keep_state(self.run, self._state(), when, self.display.say)
+
+    def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
         if self._env_runner is not None:
             state["rollout"] = self._env_runner.state_dict()
         progress = self.log.state_dict() | self.scores.state_dict() | {"next_checkpoint": self.next_checkpoint}
-        state |= {"session": progress, "algo": self.spec.algo, "fingerprint": vars(self.spec.task)}
-        keep_state(self.run, state, when, self.display.say)
+        return state | {"session": progress, "algo": self.spec.algo, "fingerprint": vars(self.spec.task)}
 
     # ---- the end
 
@@ -186,11 +214,13 @@ class RecordedRun:
 
     def _load(self, saved: dict[str, Any]) -> None:
         with fitting_checkpoint(self.run):
+            refuse_unfit_state(saved, self._state(), self._env_runner)
             self.log.load_state_dict(saved["session"])
             self.scores.load_state_dict(saved["session"])
-            self.next_checkpoint = saved["session"]["next_checkpoint"]
+            self.next_checkpoint = int(saved["session"]["next_checkpoint"])
             for name, part in self.parts.items():
-                part.load_state_dict(saved[name])
+                load_part(part, saved[name])
+            self.scores.refuse_lost_best(self.network)
             if self._env_runner is not None:
                 self._env_runner.load_state_dict(saved["rollout"], self._show_repetition)
 
@@ -198,8 +228,6 @@ class RecordedRun:
         self.display.pause(self.log.env_steps, f"repeating the games up to here: {done:,} of {total:,} vector steps")
 
     def _after_resuming(self) -> None:
-        keep_limits(self.run, self.config)
-        self.run.truncate_metrics(self.log.env_steps)
         self.display.say(f"resumed at step {self.log.env_steps:,}")
         self.scores.say_if_solved()
         if self.running():
@@ -217,6 +245,12 @@ class RecordedRun:
     ) -> None:
         self.display.__exit__(kind, error, trace)
         self.interrupt.__exit__(kind, error, trace)
+        with self.lock:
+            self._close(kind, error)
+        if self.interrupt.asked and error is None:
+            raise SystemExit(EXIT_INTERRUPTED)
+
+    def _close(self, kind: type[BaseException] | None, error: BaseException | None) -> None:
         refused = self.saved is not None  # the checkpoint to resume from: what is in the folder stays as it is
         if error is not None and not refused:
             keep_result(self.run, self._result("failed") | failure(error), self.display.say)
@@ -232,5 +266,3 @@ class RecordedRun:
             shutil.rmtree(self.run.path, ignore_errors=True)
         if self._env_runner is not None:
             self._env_runner.close()
-        if self.interrupt.asked and error is None:
-            raise SystemExit(EXIT_INTERRUPTED)

@@ -19,7 +19,7 @@ from envs import names
 from envs.config import EnvConfig, UnknownEnvError
 from envs.copies import close_quietly
 from rl_gen_lab.cli.errors import SaveError, UserError
-from rl_gen_lab.runs.files import save_errors
+from rl_gen_lab.runs.files import save_errors, without_links
 
 HEIGHT, WIDEST = 320, 1_280  # of a video and of the game in it, in pixels
 PANEL = 220  # width of the panel beside the game, in pixels
@@ -173,7 +173,7 @@ def write_mp4(path: Path, frames: list[np.ndarray], fps: int = 30) -> None:
     """
     height, width = frames[0].shape[:2]
     with save_errors(path):  # before ffmpeg, which says it in many lines
-        path.parent.mkdir(parents=True, exist_ok=True)
+        without_links(path.parent).mkdir(parents=True, exist_ok=True)
         path.touch()
     writer = imageio_ffmpeg.write_frames(
         str(path),
@@ -202,5 +202,5 @@ def write_gif(path: Path, frames: list[np.ndarray], fps: int = 15, max_frames: i
     # One palette for all frames: smaller files and no flicker.
     palette = kept[len(kept) // 2].quantize(64, method=Image.Quantize.MEDIANCUT)
     small = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in kept]
-    path.parent.mkdir(parents=True, exist_ok=True)
+    without_links(path.parent).mkdir(parents=True, exist_ok=True)
     small[0].save(path, save_all=True, append_images=small[1:], duration=round(1000 / fps), loop=0, optimize=True)

@@ -7,6 +7,7 @@ came or went between two versions.
 import dataclasses
 from typing import Any, TypeVar
 
+from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.spelling import current_keys
 from rl_gen_lab.cli.values import from_dict
 
@@ -20,6 +21,8 @@ def from_saved(config_class: type[Config], values: dict[str, Any], source: str, 
     A missing key takes the default. source: the file, named in messages; table: the key under which the values stand
     in it. Raises ConfigError for a value of a wrong type.
     """
+    if not isinstance(values, dict):
+        raise ConfigError(f"{source}: '{table or 'config'}' is no table of settings")
     unknown: list[str] = []
     known = _known(config_class(), current_keys(values), table, unknown)
     new = [name for name in unknown if (source, name) not in _reported]  # a command may read a table twice

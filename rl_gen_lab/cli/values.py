@@ -98,6 +98,8 @@ def _as_type(value: Any, hint: Any, source: str, where: str) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
         return _overlay(cast(type[Any], hint)(), value, source, tuple(where.split(".")))
     if hint is float and (type(value) in (int, float) or value in ("nan", "inf", "-inf")):
+        if type(value) is int and abs(value) >= 2**1023:  # beyond any float
+            raise TypeError
         return float(value)
     if hint is Path and isinstance(value, str):
         return typed_path(value)

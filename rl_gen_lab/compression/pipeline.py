@@ -23,8 +23,11 @@ from rl_gen_lab.compression.measured import Row, numbers, sizes
 from rl_gen_lab.compression.packed_file import write
 from rl_gen_lab.compression.recipe import Recipe, Training
 from rl_gen_lab.runs.files import replace_file
+from rl_gen_lab.runs.fitting import refuse_odd_moments
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.guards import keep_state, refuse_nonfinite_losses, refuse_nonfinite_weights
+from rl_gen_lab.runs.reading import misfit
+from rl_gen_lab.runs.schemas import COMPRESSION
 
 SEGMENT = 2_000  # updates between two checkpoints; the task begins a new one from its number alone
 LAST_RATE = 0.01  # of the learning rate, at the end of a stage
@@ -193,9 +196,10 @@ class Pipeline:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned, in a new pipeline of the same recipe; later metrics are dropped."""
+        if wrong := misfit(state, COMPRESSION):
+            raise ValueError(wrong)
         self.stage, self.update, self.segments = state["stage"], state["update"], state["segments"]
         self.saved = (self.stage, self.update)
-        self.run_folder.truncate_metrics(self.updates_in_all)
         self.rows, self.seconds = state["rows"], state["seconds"]
         self.plans = {int(number): plan for number, plan in state["plans"].items()}
         begun, alone = self.stage + (state["optimizer"] is not None), self.recipe.common.alone
@@ -209,7 +213,9 @@ class Pipeline:
             self.optimizer = None
         else:
             assert self.optimizer is not None
+            refuse_odd_moments(state["optimizer"], self.optimizer)
             self.optimizer.load_state_dict(state["optimizer"])
+        self.run_folder.truncate_metrics(self.updates_in_all)
 
 
 def with_plans(header: dict[str, Any], plans: list[Any]) -> dict[str, Any]:

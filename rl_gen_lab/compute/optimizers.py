@@ -99,4 +99,5 @@ class Schedule:
         """Continue from saved values."""
         schedule = self._by_update or self._by_metric
         if schedule is not None:
-            schedule.load_state_dict(state)
+            # only what it has itself: torch would take over whatever stands there, its own methods included
+            schedule.load_state_dict({name: state[name] for name in schedule.state_dict()})

@@ -75,7 +75,7 @@ class Generators:
                 saved = state["numpy"].get(name)
                 fresh = self._new_bits(name).state
                 self.numpy(name).bit_generator.state = fresh if saved is None else saved
-            self._waiting = dict(state["torch"])
+            self._waiting = {str(key): _checked(str(key), saved) for key, saved in state["torch"].items()}
             for key, generator in self._torch.items():
                 if key in self._waiting:
                     generator.set_state(self._waiting.pop(key))
@@ -94,3 +94,12 @@ class Generators:
         # A hash of unambiguous text, because SeedSequence([1]) and SeedSequence([1, 0]) are the same stream.
         text = json.dumps([self.seed, *words])
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
+
+
+def _checked(key: str, saved: torch.Tensor) -> torch.Tensor:
+    """Return the state of a torch generator. Raises TypeError or RuntimeError for what is none of its device."""
+    if key.endswith("@cpu"):
+        torch.Generator().set_state(saved)
+    elif saved.dtype != torch.uint8 or saved.ndim != 1:
+        raise TypeError(f"'{key}' is no state of a generator")
+    return saved

@@ -7,6 +7,7 @@ renamed in, the old one deleted; whatever a kill leaves, the old or the new one 
 """
 
 import json
+import math
 import os
 import shutil
 import zipfile
@@ -16,12 +17,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 
 from rl_gen_lab.cli.errors import CheckpointError
+from rl_gen_lab.compute.memory_budget import free_bytes
+from rl_gen_lab.runs import schemas
 from rl_gen_lab.runs.encoding import decode, encode
-from rl_gen_lab.runs.files import read_json, replace_file, save_errors, sync
+from rl_gen_lab.runs.files import replace_file, save_errors, sync
+from rl_gen_lab.runs.reading import decoded, misfit, open_file, read_json, shortened
 
 VERSION = 1
 TENSORS, ARRAYS, STATE = "tensors.safetensors", "arrays.zip", "state.json"
@@ -86,11 +90,13 @@ def save_weights(file: Path, tensors: dict[str, torch.Tensor], metadata: dict[st
 
 def load_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     """Load (tensors on the CPU, metadata) from a safetensors file. Raises CheckpointError."""
-    try:
+
+    def read() -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         with safe_open(file, framework="pt") as opened:
             return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"cannot read {file}: {error}") from error
+
+    open_file(file).close()  # no pipe, no folder
+    return decoded(str(file), read)
 
 
 # ---- the steps of saving and finding a checkpoint
@@ -149,18 +155,17 @@ def _read_manifest(folder: Path) -> Any:
         raise CheckpointError(f"no checkpoint at {folder}")
     text = read_json(folder / STATE)
     if text.get("version") != VERSION or not {"files", "crc32", "state"} <= text.keys():
-        raise CheckpointError(
-            f"{folder / STATE} has version {text.get('version')}, this program reads version {VERSION}"
-        )
-    for name, expected in text["files"].items():
-        file = folder / name
-        try:
-            actual = _fingerprint(file)
-        except OSError as error:
-            raise CheckpointError(f"cannot read {file}: {error.strerror}") from error
-        if actual["bytes"] != expected["bytes"]:
+        version = shortened(text.get("version"))
+        raise CheckpointError(f"{folder / STATE} has version {version}, this program reads version {VERSION}")
+    wrong = misfit(text, schemas.MANIFEST) or (text["files"].keys() != {TENSORS, ARRAYS} and "it names other files")
+    if wrong:
+        raise CheckpointError(f"{folder / STATE} is damaged: {wrong}")
+    for name in (TENSORS, ARRAYS):
+        file, expected = folder / name, text["files"][name]
+        actual = _fingerprint(file)
+        if actual["bytes"] != expected.get("bytes"):
             raise CheckpointError(
-                f"{file} has {actual['bytes']} bytes instead of {expected['bytes']}: it was cut short"
+                f"{file} has {actual['bytes']} bytes instead of {expected.get('bytes')}: it was cut short"
             )
         if actual != expected:
             raise CheckpointError(f"{file} is damaged: its checksum is wrong")
@@ -172,17 +177,16 @@ def _read_manifest(folder: Path) -> Any:
 def _read_state(folder: Path) -> dict[str, Any]:
     tree = _read_manifest(folder)
     tensors, _ = load_weights(folder / TENSORS)
-    try:
-        state = decode(tree, tensors, _read_arrays(folder / ARRAYS))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise CheckpointError(f"cannot read {folder}: {error!r}") from error
-    assert isinstance(state, dict)
+    arrays = decoded(str(folder / ARRAYS), lambda: _read_arrays(folder / ARRAYS))
+    state: dict[str, Any] = decoded(str(folder / STATE), lambda: decode(tree, tensors, arrays))
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{folder / STATE} is damaged: its state is no object")
     return state
 
 
 def _fingerprint(file: Path) -> dict[str, int]:
     crc = 0
-    with file.open("rb") as opened:
+    with open_file(file) as opened:
         while block := opened.read(2**20):
             crc = zlib.crc32(block, crc)
         return {"bytes": opened.tell(), "crc32": crc}
@@ -221,9 +225,21 @@ def _write_arrays(file: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def _read_arrays(file: Path) -> dict[str, np.ndarray]:
+    """Read the arrays. Raises ValueError where they are larger than memory, or one is not of the size that it says."""
     arrays = {}
     with zipfile.ZipFile(file) as archive:
-        for name in archive.namelist():
-            with archive.open(name) as member:
-                arrays[name.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
+        if (size := sum(entry.file_size for entry in archive.infolist())) > free_bytes(torch.device("cpu")):
+            raise ValueError(f"its arrays need {size:,} bytes, more than the memory that is free")
+        for entry in archive.infolist():
+            with archive.open(entry) as member:
+                version = np.lib.format.read_magic(member)
+                read_header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[
+                    version[0]
+                ]
+                shape, _, dtype = read_header(member)
+                size = math.prod(shape) * dtype.itemsize
+                if not dtype.hasobject and (min(shape, default=0) < 0 or size != entry.file_size - member.tell()):
+                    raise ValueError(f"{entry.filename} is not of the size that it says")
+            with archive.open(entry) as member:
+                arrays[entry.filename.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
     return arrays

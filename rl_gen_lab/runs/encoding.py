@@ -42,7 +42,10 @@ def _put(store: dict[str, Any], path: str, value: Any) -> str:
 
 
 def decode(tree: Any, tensors: dict[str, torch.Tensor], arrays: dict[str, np.ndarray]) -> Any:
-    """Rebuild the state that `encode` took apart. Raises: KeyError for a tensor or array that is missing."""
+    """Rebuild the state that `encode` took apart.
+
+    Raises: KeyError for a tensor or array that is missing; TypeError, ValueError for what `encode` never wrote.
+    """
     if isinstance(tree, list):
         return [decode(item, tensors, arrays) for item in tree]
     if not isinstance(tree, dict):

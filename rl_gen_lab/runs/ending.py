@@ -5,11 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from rl_gen_lab.cli.errors import CheckpointError, ConfigError, DivergedError, SaveError
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError, DivergedError, SaveError, UserError
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.reading import first_line, printable
 
 Say = Callable[[str], None]
 
@@ -62,9 +62,13 @@ def removed_if_refused(run: RunFolder, *, new: bool) -> Iterator[None]:
 
 @contextmanager
 def fitting_checkpoint(run: RunFolder) -> Iterator[None]:
-    """Turn what torch and dictionaries raise for a state that does not fit into a CheckpointError."""
+    """Turn whatever torch, numpy and dictionaries raise for a state that does not fit into a CheckpointError."""
     try:
         yield
-    except (KeyError, ValueError, RuntimeError) as error:
-        latest: Path = run.checkpoints / "latest"
-        raise CheckpointError(f"{latest} does not fit this program and {run.config_file}: {error}") from error
+    except UserError:
+        raise
+    except Exception as error:
+        latest = run.shown(run.checkpoints / "latest")
+        raise CheckpointError(
+            f"{latest} does not fit this program and {run.shown(run.config_file)}: {printable(first_line(error))}"
+        ) from error

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from safetensors import SafetensorError
 
-from rl_gen_lab.cli.errors import CheckpointError, SaveError
+from rl_gen_lab.cli.errors import SaveError
 
 
 @contextmanager
@@ -37,6 +37,18 @@ def sync(*paths: Path) -> None:
             os.close(descriptor)
 
 
+def without_links(folder: Path) -> Path:
+    """Return a folder that files are to be drawn into, without its links: they would be drawn into what these point to.
+
+    Raises SaveError.
+    """
+    with save_errors(folder):
+        for entry in folder.iterdir() if folder.is_dir() else ():
+            if entry.is_symlink():
+                entry.unlink()
+    return folder
+
+
 def replace_file(file: Path, write: Callable[[Path], object]) -> None:
     """Let `write` make a new file beside `file`, then put it in its place in one step. Raises SaveError."""
     new = file.with_name(f"{file.name}.tmp-{os.getpid()}")
@@ -56,19 +68,6 @@ def write_json(file: Path, value: dict[str, Any]) -> None:
     """Write readable JSON whole or not at all; NaN and infinity become null. Raises SaveError."""
     text = json.dumps(plain(value), indent=2, allow_nan=False) + "\n"
     replace_file(file, lambda new: new.write_text(text, encoding="utf-8"))
-
-
-def read_json(file: Path) -> dict[str, Any]:
-    """Read a JSON object. Raises CheckpointError naming the file when it is missing or damaged."""
-    try:
-        value = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise CheckpointError(f"cannot read {file}: {error.strerror}") from error
-    except ValueError as error:
-        raise CheckpointError(f"{file} is damaged or was cut short: {error}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{file} does not hold a JSON object")
-    return value
 
 
 class LineFile:
@@ -95,12 +94,17 @@ class LineFile:
     def _reopen(self) -> None:
         self._size = -1
         self._close()
-        with self.path.open("ab+") as file:
+        with open(self.path, "ab+", opener=_no_link) as file:
             drop_torn_tail(file)
             size = file.tell()
             self._descriptor = os.dup(file.fileno())
         self._close = weakref.finalize(self, os.close, self._descriptor)
         self._size = size
+
+
+def _no_link(path: str, flags: int) -> int:
+    """Open a file that is none by link: what a stranger's folder points to is not ours to write."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def drop_torn_tail(file: BinaryIO) -> None:

@@ -11,9 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from rl_gen_lab.cli.errors import CheckpointError, suggest
-from rl_gen_lab.runs.files import LineFile, plain, read_json, replace_file, save_errors, write_json
+from rl_gen_lab.cli.wording import count
+from rl_gen_lab.runs import schemas
+from rl_gen_lab.runs.files import LineFile, plain, replace_file, save_errors, write_json
+from rl_gen_lab.runs.lock import FolderLock
+from rl_gen_lab.runs.reading import misfit, open_file, parse, read_json
 
 STRICT_JSON = json.JSONEncoder(allow_nan=False)  # made once: small environments end an episode every few steps
+LONGEST_LINE = 2**20  # of metrics.jsonl [bytes]
+_said: set[tuple[Path, int]] = set()
 
 
 class RunFolder:
@@ -70,13 +76,30 @@ class RunFolder:
             raise CheckpointError(f"{run} is not a run folder: it holds no {run.config_file.name}")
         return run
 
+    def lock(self) -> FolderLock:
+        """Take the right to write in this folder, before anything is written there; `release` it at the end.
+
+        Raises: FolderBusyError, SaveError; CheckpointError where what is to be written has been replaced by a link.
+        """
+        lock = FolderLock(self.path, str(self))
+        for file in (self.config_file, self.metrics_file, self.result_file):
+            if file.is_symlink() or (file.exists() and not file.is_file()):
+                lock.release()
+                raise CheckpointError(f"{self.shown(file)} is a link, a folder or a pipe, no file of its own")
+        return lock
+
     def write_config(self, config: dict[str, Any]) -> None:
         """Write config.json whole or not at all. Raises SaveError."""
         write_json(self.config_file, config)
 
-    def read_config(self) -> dict[str, Any]:
-        """Read config.json. Raises CheckpointError."""
-        return read_json(self.config_file)
+    def read_config(self, *needed: str) -> dict[str, Any]:
+        """Read config.json. Raises CheckpointError, also where it lacks what is `needed`."""
+        config = read_json(self.config_file, schemas.CONFIG)
+        if missing := [name for name in needed if name not in config]:
+            raise CheckpointError(
+                f"{self.config_file} lacks {', '.join(missing)}; was it written by this project, and for this command?"
+            )
+        return config
 
     def made_by(self) -> str:
         """Return the command that made this run, such as "python -m agents.dqn"."""
@@ -89,7 +112,7 @@ class RunFolder:
 
     def read_result(self) -> dict[str, Any]:
         """Read result.json. Raises CheckpointError, also when the run has not ended yet."""
-        return read_json(self.result_file)
+        return read_json(self.result_file, schemas.RESULT)
 
     def append_metrics(self, metrics: dict[str, Any]) -> None:
         """Append a line, handed to the system at once; NaN and infinity become null. Raises SaveError."""
@@ -98,17 +121,26 @@ class RunFolder:
             self._metrics.append(line.encode())
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """Read all lines except a last one that a kill cut short. Raises CheckpointError for another damaged line."""
-        try:
-            lines = self.metrics_file.read_bytes().split(b"\n")[:-1]  # what follows the last newline is torn
-        except FileNotFoundError:
+        """Read all lines but a last one that a kill cut short; those that are no metrics are left out, which is said.
+
+        Raises CheckpointError where the file itself cannot be read.
+        """
+        if not self.metrics_file.exists() and not self.metrics_file.is_symlink():
             return []
-        rows = []
-        for number, line in enumerate(lines, start=1):
-            try:
-                rows.append(json.loads(line))
-            except ValueError as error:
-                raise CheckpointError(f"{self.metrics_file}, line {number} is damaged: {error}") from error
+        rows, wrong = [], []
+        with open_file(self.metrics_file) as file:
+            number = 0
+            while line := file.readline(LONGEST_LINE):
+                number += 1
+                row = _row_of(line)
+                if row is not None:
+                    rows.append(row)
+                elif line.endswith(b"\n") or len(line) == LONGEST_LINE:  # else it is the torn one
+                    wrong.append(number)
+        if wrong and (self.metrics_file, len(wrong)) not in _said:  # a command may read them twice
+            _said.add((self.metrics_file, len(wrong)))
+            lines = f"{count(len(wrong), 'line')} of {number:,} cannot be read and are left out"
+            print(f"{self.shown(self.metrics_file)}: {lines}, the first is line {wrong[0]:,}", flush=True)
         return rows
 
     def truncate_metrics(self, global_step: int) -> None:
@@ -116,3 +148,14 @@ class RunFolder:
         kept = [line for line in self.read_metrics() if line.get("global_step", global_step) <= global_step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         replace_file(self.metrics_file, lambda file: file.write_text(text, encoding="utf-8"))
+
+
+def _row_of(line: bytes) -> dict[str, Any] | None:
+    """Return the numbers of a line of metrics.jsonl by their names; None where it is none, or torn."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        row = parse(line)
+    except ValueError:
+        return None
+    return row if isinstance(row, dict) and misfit(row, schemas.LINE) is None else None

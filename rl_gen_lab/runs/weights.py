@@ -9,21 +9,33 @@ from torch import Tensor, nn
 
 from rl_gen_lab.cli.errors import CheckpointError
 
-MOST_NAMED = 20  # layers in a message
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # can be loaded into any tensor of a network
 
 
 def misfits(network: nn.Module, tensors: dict[str, Tensor]) -> list[str]:
     """Return the names of the layers by which saved weights do not fit a network."""
     own = network.state_dict()
     wrong = sorted(own.keys() ^ tensors.keys())
-    return wrong + [name for name in own if name in tensors and own[name].shape != tensors[name].shape]
+    return wrong + [name for name in own if name in tensors and not _fits(tensors[name], own[name])]
+
+
+def _fits(saved: Tensor, own: Tensor) -> bool:
+    """Return whether a tensor is of the shape and kind of another; packed files keep counts as numbers with a point."""
+    return saved.shape == own.shape and (saved.dtype == own.dtype or saved.dtype in FLOATS)
+
+
+def refuse_unfit(network: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
+    """Raise CheckpointError naming the layers by which saved weights do not fit, or that are not finite."""
+    if wrong := misfits(network, tensors):
+        more = f" and {len(wrong) - 10} more" if len(wrong) > 10 else ""
+        raise CheckpointError(f"weights of {source} do not fit this network: {', '.join(wrong[:10])}{more}")
+    if wrong := [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]:
+        raise CheckpointError(f"weights of {source} are not finite: {', '.join(wrong[:10])}")
 
 
 def load_network(network: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
-    """Load saved weights. Raises: CheckpointError naming the layers that do not fit."""
-    if wrong := misfits(network, tensors):
-        more = f" and {len(wrong) - MOST_NAMED:,} more" if len(wrong) > MOST_NAMED else ""
-        raise CheckpointError(f"weights of {source} do not fit this network: {', '.join(wrong[:MOST_NAMED])}{more}")
+    """Load saved weights. Raises: CheckpointError as `refuse_unfit`."""
+    refuse_unfit(network, tensors, source)
     network.load_state_dict(tensors)
 
 

@@ -68,6 +68,9 @@ class Tracker:
         refuse_impossible(config)
         if config.mode == "disabled":
             return tracker
+        if (problem := tracker.session.folders.problem()) is not None:
+            say(f"W&B cannot write {problem}: recording in {run} only")
+            return tracker
         with tracker.session.folders.redirected():  # W&B makes folders from its import on
             stored = cache(stored_settings)
             mode, reason = choose_mode(config.mode, stored)

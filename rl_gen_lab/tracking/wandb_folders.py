@@ -44,6 +44,25 @@ class WandbFolders:
                 os.environ[name] = value
         self._before.clear()
 
+    def problem(self) -> str | None:
+        """Say why W&B cannot write its own folder or its logs; None where it can.
+
+        Asked before it starts: its service would print its whole log on the screen, and its run might go nowhere.
+        """
+        cache = os.environ.get("WANDB_CACHE_DIR")
+        for folder in (self.path, Path(cache) if cache else self.path / "cache"):
+            made = [folder, *folder.parents]
+            try:
+                there = next(path for path in made if path.exists())
+                folder.mkdir(parents=True, exist_ok=True)
+                tempfile.TemporaryFile(dir=folder).close()
+            except OSError as error:
+                return f"{folder}: {error.strerror or error}"
+            for new in made[: made.index(there)]:
+                with suppress(OSError):
+                    new.rmdir()
+        return None
+
     @contextmanager
     def redirected(self) -> Iterator[None]:
         """Redirect all of it for a while."""

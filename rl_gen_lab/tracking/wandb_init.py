@@ -10,16 +10,18 @@ from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
 from typing import Any, get_args
 
-from rl_gen_lab.cli.errors import ConfigError, suggest
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError, suggest
 from rl_gen_lab.cli.settings import WandbConfig, WandbMode
 from rl_gen_lab.cli.spelling import earlier_spelling
 from rl_gen_lab.runs.files import plain, replace_file
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.provenance import git_commit
+from rl_gen_lab.runs.reading import read_bytes
 from rl_gen_lab.tracking.wandb_names import as_before, hidden_variables
 
 START_SECONDS = 8  # time limit of W&B's server to answer before the run goes offline
 LATER: dict[str, Any] = {"eval.stochastic": False}  # settings of later versions, and the value of all runs before them
+RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 FINISH_SECONDS = 60  # time limit of the last upload; the rest stays on disk for `wandb sync`
 
 
@@ -135,10 +137,15 @@ def settings(wandb: Any) -> Any:
 
 def run_id(run: RunFolder) -> str:
     """Return the id of the run at W&B, made once, so that a resumed run continues the same curve online."""
-    file = run.path / "wandb_id"
-    if not file.is_file():
-        replace_file(file, lambda new: new.write_text(secrets.token_hex(4), encoding="utf-8"))
-    return file.read_text(encoding="utf-8").strip()
+    file, new_id = run.path / "wandb_id", secrets.token_hex(4)
+    try:
+        found = read_bytes(file, most=1_000).decode(errors="replace").strip()
+    except CheckpointError:
+        found = ""
+    if RUN_ID.fullmatch(found):  # W&B names folders after it
+        return found
+    replace_file(file, lambda new: new.write_text(new_id, encoding="utf-8"))
+    return new_id
 
 
 def settings_hash(flat_config: dict[str, Any]) -> str:

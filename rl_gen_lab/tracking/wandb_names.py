@@ -14,8 +14,9 @@ from typing import Any
 
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.settings import WandbConfig
-from rl_gen_lab.runs.files import read_json, write_json
+from rl_gen_lab.runs.files import write_json
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.reading import read_json
 
 DEFAULT_PROJECT = "rl_gen_lab"
 # Field of WandbConfig -> the environment variable and the key of the settings file, read in this order.
@@ -89,8 +90,11 @@ def as_before(run: RunFolder, names: dict[str, Any]) -> dict[str, Any]:
     """
     file = run.path / "wandb_names.json"
     try:
-        kept = read_json(file) if file.is_file() else {}
-    except CheckpointError:  # damaged: the run is what counts
+        kept = read_json(file, dict.fromkeys(KEPT, (str, None))) if file.is_file() else {}
+        for name in KEPT:
+            if kept.get(name):
+                _check(name, kept[name], str(file))
+    except (CheckpointError, ConfigError):  # damaged: the run is what counts
         kept = {}
     merged = names | {name: kept[name] for name in KEPT if kept.get(name)}
     if (now := {name: merged[name] for name in KEPT}) != kept:

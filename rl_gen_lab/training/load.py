@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.compression import packed_file, stages
 from rl_gen_lab.compression.bounded import bounded
@@ -24,19 +25,21 @@ from rl_gen_lab.generators.world_models.latents import LatentDream
 from rl_gen_lab.generators.world_models.pixels import PixelDream
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.reading import first_line, misfit, printable
+from rl_gen_lab.runs.schemas import CONFIG
 from rl_gen_lab.runs.weights import load_network, tensors_digest
 from rl_gen_lab.training.config import Config
 from rl_gen_lab.training.packed_run import check_run
 from rl_gen_lab.training.task import Task
 from rl_gen_lab.training.tasks import TASKS
 
+Made = TypeVar("Made")
 PACKED = ".rlz"  # suffix of packed files
 
 
 def task_of(run: RunFolder) -> str:
     """Return the task of a run, e.g. "detect"; "" for a run of something else. Raises: CheckpointError."""
-    config = run.read_config().get("config", {})
-    return str(config.get("task", "")) if isinstance(config, dict) else ""
+    return str(run.read_config().get("config", {}).get("task", ""))
 
 
 def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -55,7 +58,7 @@ def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         except CheckpointError as error:
             raise CheckpointError(f"{path}: {error}") from error
     run = RunFolder.open(path)
-    metadata = run.read_config()
+    metadata = run.read_config("config")
     weights, _ = load_weights(run.checkpoints / "best.safetensors")
     return metadata, weights
 
@@ -98,12 +101,13 @@ def task_from(
     if name == "detect" and "sizes" not in metadata:
         raise CheckpointError(f"{path} was made before runs kept the sizes of their objects; train it again")
     task = _task_of(path, metadata, name, data)
-    try:
+
+    def rebuild() -> None:
         for kind, plan in metadata.get("plans", []):
             stages.rebuild(kind, task.network, plan)
-        task.network.load_state_dict(weights)
-    except (KeyError, RuntimeError, TypeError, ValueError, ConfigError) as error:
-        raise CheckpointError(f"{path} does not fit this program: {error}") from error
+
+    built(path, rebuild)
+    load_network(task.network, weights, str(path))
     task.network.eval().requires_grad_(False)
     return task
 
@@ -119,11 +123,20 @@ def _check_task(path: Path, metadata: dict[str, Any], tasks: tuple[str, ...]) ->
 
 def _task_of(path: Path, metadata: dict[str, Any], name: str, data: Dataset | None = None) -> Task:
     """Make a task with new weights from what is kept with a run. Raises: CheckpointError."""
+    if wrong := misfit(metadata, CONFIG):  # a packed file holds it too
+        raise CheckpointError(f"{path} is damaged: {wrong}")
     config = from_saved(Config, metadata["config"], str(path if path.suffix == PACKED else path / "config.json"))
+    return built(path, lambda: TASKS[name](config, data or placeholder_dataset(path, metadata), torch.device("cpu")))
+
+
+def built(path: Path, make: Callable[[], Made]) -> Made:
+    """Return what is made of the settings of a run; whatever they are refused with is a CheckpointError."""
     try:
-        return TASKS[name](config, data or placeholder_dataset(path, metadata), torch.device("cpu"))
-    except (KeyError, RuntimeError) as error:
-        raise CheckpointError(f"{path} does not fit this program: {error}") from error
+        return make()
+    except CheckpointError:
+        raise
+    except Exception as error:
+        raise CheckpointError(f"{path} does not fit this program: {printable(first_line(error))}") from error
 
 
 @dataclass(frozen=True)
@@ -146,17 +159,19 @@ def load_dream(path: Path) -> Dream:
     run = RunFolder.open(path)
     if (name := task_of(run)) != "dream":
         raise CheckpointError(f"{path} is a run of {name or run.made_by()}, not of dream")
-    metadata = run.read_config()
+    metadata = run.read_config("config")
     config = from_saved(Config, metadata["config"], str(run.config_file))
     world = world_of(metadata.get("world"), str(run.config_file))
     model: PixelDream | LatentDream
     if config.dream.model == "pixels":
-        model = PixelDream(config.dream, world, torch.ones(len(world.colors) + 1, *world.size))
+        weight = torch.ones(len(world.colors) + 1, *world.size)
+        model = built(path, lambda: PixelDream(config.dream, world, weight))
     else:  # the run keeps what its generator is made of
         about = metadata.get("generator")
-        if not isinstance(about, dict):
+        if not isinstance(about, dict) or not isinstance(about.get("config"), dict):
             raise CheckpointError(f"{run.config_file} is damaged: it does not say what its generator is")
-        model = LatentDream(config.dream, world, _task_of(path, about, "generate").network)
+        network = _task_of(path, about, "generate").network
+        model = built(path, lambda: LatentDream(config.dream, world, network))
     weights, _ = load_weights(run.checkpoints / "best.safetensors")
     load_network(model, weights, str(path))
     model.eval().requires_grad_(False)
@@ -193,16 +208,5 @@ def placeholder_dataset(path: Path, metadata: dict[str, Any]) -> Dataset:
     images = torch.zeros(1, 3, height, width, dtype=torch.uint8)
     splits = {name: Split(name, images, (label,)) for name in SPLITS}
     sizes = ObjectSizes(*map(torch.tensor, metadata["sizes"].values())) if "sizes" in metadata else None
-    colors = _colors(path, metadata["colors"]) if "colors" in metadata else None
+    colors = torch.tensor(metadata["colors"], dtype=torch.uint8) if "colors" in metadata else None
     return Dataset(path, categories, splits, torch.zeros(3), torch.ones(3), grammar, sizes=sizes, colors=colors)
-
-
-def _colors(path: Path, values: Any) -> torch.Tensor:
-    """Return the colors of a generator's images, (K, 3) uint8. Raises: CheckpointError."""
-    try:
-        colors = torch.tensor(values, dtype=torch.uint8)
-        if colors.ndim == 2 and colors.shape[1] == 3 and len(colors):
-            return colors
-    except (TypeError, ValueError, RuntimeError):
-        pass
-    raise CheckpointError(f"{path / 'config.json'} is damaged: its colors are no list of red, green and blue")

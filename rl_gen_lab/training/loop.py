@@ -23,15 +23,18 @@ from rl_gen_lab.compute.optimizers import Schedule, make_optimizer
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.ending import can_resume, failure, fitting_checkpoint, keep_result
+from rl_gen_lab.runs.fitting import refuse_misfit, refuse_odd_moments
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.guards import keep_state, keep_weights, refuse_nonfinite_losses, refuse_nonfinite_weights
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED, Interrupt
+from rl_gen_lab.runs.reading import WHOLE, misfit
+from rl_gen_lab.runs.weights import refuse_unfit
 from rl_gen_lab.tracking.tracker import Tracker
 from rl_gen_lab.training.checkpoint import check_identity, random_state, restore_random_state
 from rl_gen_lab.training.measure import measure_latency_ms, measure_split
 from rl_gen_lab.training.task import LoopConfig, Part, Task, watch
 
-COUNTERS = ("epoch", "batch", "updates", "best", "best_epoch")
+COUNTERS = {"epoch": WHOLE, "batch": WHOLE, "updates": WHOLE, "best": (float, None), "best_epoch": WHOLE}  # by schema
 ADVICE = "Look at optimizer.learning_rate and max_grad_norm"
 
 
@@ -65,7 +68,7 @@ class Loop:
         self.epoch = self.batch = self.updates = self.best_epoch = 0
         self.best: float | None = None
         self._interrupt, self._finished = Interrupt(self.display.say), False
-        self._loading = self._resumed = False
+        self._resumed = False
 
     # ---- training
 
@@ -74,10 +77,13 @@ class Loop:
 
         Raises: DivergedError; SystemExit 130 after Ctrl-C, with everything saved.
         """
-        if not self._resumed:  # a run that is killed before its next checkpoint begins anew from here
-            self.save()
+        if self._resumed:
+            self.run_folder.truncate_metrics(self.updates)
+            self.display.say(f"resumed in epoch {self.epoch + 1}, at update {self.updates:,}")
+        else:
+            self.save()  # a run that is killed before its next checkpoint begins anew from here
         while self._continues():
-            order = self.order(self.epoch)
+            order = order_of(self.config.seed, self.epoch, len(self.splits["train"]))
             while self.batch < self.batches and self._continues():
                 start = self.batch * self.config.batch_size
                 self._update(order[start : start + self.config.batch_size])
@@ -98,11 +104,6 @@ class Loop:
                 return self._finish()
         keep_result(self.run_folder, self._result("interrupted"), self.display.say)
         return {}
-
-    def order(self, epoch: int) -> Tensor:
-        """Return the order of the training images in an epoch, (N,) int64."""
-        generator = torch.Generator().manual_seed(Generators(self.config.seed).integer("order", epoch))
-        return torch.randperm(len(self.splits["train"]), generator=generator)
 
     def _continues(self) -> bool:
         late = self.tracker.seconds_left(self.config.total_minutes) == 0.0
@@ -193,26 +194,28 @@ class Loop:
         """Write a checkpoint; a full disk costs this checkpoint, not the run. Raises: DivergedError."""
         when = f"update {self.updates:,}"
         refuse_nonfinite_weights(self.task.network, when, self.run_folder)
+        keep_state(self.run_folder, self._state(), when, self.display.say)
+
+    def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = {name: getattr(self, name) for name in COUNTERS}
         state |= {"wall_seconds": self.tracker.wall_seconds, "identity": self.identity}
         parts: Any = {"network": self.task.network, "optimizer": self.optimizer, "schedule": self.schedule}
-        state |= {name: part.state_dict() for name, part in parts.items()}
-        keep_state(self.run_folder, state | random_state(self.device), when, self.display.say)
+        return state | {name: part.state_dict() for name, part in parts.items()} | random_state(self.device)
 
     def load(self, state: dict[str, Any]) -> None:
-        """Continue from a checkpoint of `save`. Raises: CheckpointError for one that does not fit."""
-        self._loading = True
-        check_identity(state, self.identity, self.run_folder)
+        """Continue from a checkpoint of `save`; nothing is written. Raises: CheckpointError where it does not fit."""
         with fitting_checkpoint(self.run_folder):
-            for name in COUNTERS:
-                setattr(self, name, state[name])
+            check_identity(state, self.identity, self.run_folder)
+            refuse_misfit(state, self._state())
+            refuse_odd_moments(state["optimizer"], self.optimizer)
+            for name, value in counters_of(state, self.batches).items():
+                setattr(self, name, value)
             self.task.network.load_state_dict(state["network"])
             self.optimizer.load_state_dict(state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
             restore_random_state(state, self.device)
-        self._loading, self._resumed = False, True
-        self.run_folder.truncate_metrics(self.updates)
-        self.display.say(f"resumed in epoch {self.epoch + 1}, at update {self.updates:,}")
+            refuse_lost_best(self.best, self.task.network, self.run_folder)
+        self._resumed = True
 
     def _save_best(self) -> None:
         metadata = self.identity | {"epoch": str(self.epoch), self.task.target_metric: str(self.best)}
@@ -229,7 +232,7 @@ class Loop:
         self.display.__exit__(error_type, error, trace)
         self._interrupt.__exit__(error_type, error, trace)
         unfinished = error is not None or self._interrupt.asked
-        lost = unfinished and not (self._finished or self._loading)
+        lost = unfinished and not self._finished
         if error is not None and lost:
             keep_result(self.run_folder, self._result("failed") | failure(error), self.display.say)
         if lost and can_resume(self.run_folder, error):
@@ -239,6 +242,29 @@ class Loop:
         self.tracker.finish(int(unfinished))
         if unfinished and error is None:
             sys.exit(EXIT_INTERRUPTED)
+
+
+def order_of(seed: int, epoch: int, images: int) -> Tensor:
+    """Return the order of the training images in an epoch, (N,) int64."""
+    generator = torch.Generator().manual_seed(Generators(seed).integer("order", epoch))
+    return torch.randperm(images, generator=generator)
+
+
+def counters_of(state: dict[str, Any], batches: int) -> dict[str, Any]:
+    """Return the counters in a checkpoint. Raises ValueError for impossible ones."""
+    counters = {name: state[name] for name in COUNTERS}
+    if wrong := misfit(counters, COUNTERS):
+        raise ValueError(wrong)
+    if counters["batch"] > batches:
+        raise ValueError(f"'batch' is {counters['batch']} of {batches}")
+    return counters
+
+
+def refuse_lost_best(best: float | None, network: nn.Module, run: RunFolder) -> None:
+    """Raise CheckpointError where the best weights so far, which the run ends with, are lost or do not fit."""
+    if best is not None:
+        file = run.checkpoints / "best.safetensors"
+        refuse_unfit(network, load_weights(file)[0], run.shown(file))
 
 
 def _formatted(metrics: dict[str, float]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -16,6 +17,7 @@ from rl_gen_lab.runs import provenance
 from rl_gen_lab.runs.checkpoints import load_state
 from rl_gen_lab.runs.ending import finished_result, removed_if_refused, say_nothing_left
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.reading import Needed, misfit
 from rl_gen_lab.tracking.tracker import Tracker
 from rl_gen_lab.training.checkpoint import check_identity
 from rl_gen_lab.training.config import Config
@@ -26,12 +28,20 @@ from rl_gen_lab.training.task import Kept, Task, TrainingData
 from rl_gen_lab.training.tasks import draw_predictions, load_data, make_task
 
 FIGURES = 4  # of validation images, drawn at the end
+CHECKPOINT = Needed({"wall_seconds": float, "identity": {...: str}})  # schema of what is read before the rest
 
 
 def train(config: Config) -> dict[str, Any]:
     """Train as configured and return the content of result.json. Raises: UserError."""
     if (ended := _ended(config)) is not None:
         return ended
+    with ExitStack() as held:  # the lock of the run folder
+        return _train(config, held)
+
+
+def _train(config: Config, held: ExitStack) -> dict[str, Any]:
+    if config.resume is not None:
+        held.enter_context(RunFolder.open(config.resume).lock())
     if config.data is None:
         raise ConfigError("--data is missing: name a folder, --data FOLDER (python -m envs.scenes writes one)")
     device = devices.setup(config.device)
@@ -55,13 +65,18 @@ def train(config: Config) -> dict[str, Any]:
     name = shipped.name_of(config.data) if shipped.is_shipped(config.data) else config.data.resolve().name
     if config.resume is None or checkpoint is None:
         run = RunFolder.create(config.runs_dir, algo, name, config.seed)
+        held.enter_context(run.lock())
         run.write_config(describe(config, algo, name, identity, data, task) | {"pixels": pixels})
         if isinstance(task, Kept):
             task.keep(run.path)
     else:
         run = RunFolder.open(config.resume)
+    wall_offset = 0.0 if checkpoint is None else float(checkpoint["wall_seconds"])
+    loop = Loop(f"{algo} {name}", config, task, data.splits, device, run, Tracker(run, "", wall_offset), identity)
+    if checkpoint is not None:
+        loop.load(checkpoint)  # before anything is written
     with removed_if_refused(run, new=checkpoint is None):
-        tracker = Tracker.start(
+        loop.tracker = tracker = Tracker.start(
             run,
             config.wandb,
             algo=algo,
@@ -69,12 +84,10 @@ def train(config: Config) -> dict[str, Any]:
             seed=config.seed,
             flat_config=to_flat_dict(config),
             fingerprint_hash=identity["data"],
-            wall_offset=0.0 if checkpoint is None else float(checkpoint["wall_seconds"]),
+            wall_offset=wall_offset,
         )
-    with Loop(f"{algo} {name}", config, task, data.splits, device, run, tracker, identity) as loop:
+    with loop:
         _print_summary(loop, config, data)
-        if checkpoint is not None:
-            loop.load(checkpoint)
         result = loop.run()
         if result:
             for file, sentence in draw_predictions(task, data.splits["val"], FIGURES, run):
@@ -88,7 +101,7 @@ def _ended(config: Config) -> dict[str, Any] | None:
     run = None if config.resume is None else RunFolder.open(config.resume)
     if run is None or (result := finished_result(run)) is None:
         return None
-    if config.total_minutes != run.read_config()["config"].get("total_minutes"):
+    if config.total_minutes != run.read_config("config")["config"].get("total_minutes"):
         raise CheckpointError(f"{run} has ended, and its test images were measured; start a new run")
     say_nothing_left(run, f"{result.get('epochs')} epochs are done and the test images measured", "start a new run")
     return result
@@ -98,6 +111,8 @@ def _read_checkpoint(config: Config, identity: dict[str, str], pixels: str) -> d
     assert config.resume is not None
     run = RunFolder.open(config.resume)
     checkpoint = load_state(run.checkpoints / "latest")
+    if wrong := misfit(checkpoint, CHECKPOINT):
+        raise CheckpointError(f"{run.shown(run.checkpoints / 'latest')} is damaged: {wrong}")
     check_identity(checkpoint, identity, run)
     if run.read_config().get("pixels", pixels) != pixels:  # older runs did not keep it
         raise CheckpointError(f"{run} was trained on other images than {config.data} holds now")

@@ -21,8 +21,9 @@ from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.data.dataset import Dataset
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.weights import load_network
 from rl_gen_lab.training.config import Config
-from rl_gen_lab.training.load import task_from, task_of, unpack
+from rl_gen_lab.training.load import built, task_from, task_of, unpack
 from rl_gen_lab.training.packed_run import KEPT
 from rl_gen_lab.training.task import Task
 from rl_gen_lab.training.tasks import TASKS
@@ -46,7 +47,7 @@ class OwnTask:
         """Raises: CheckpointError; ConfigError for a model without weights to learn, or too many examples."""
         refuse_others(run)
         self.run, self.data, self.common, self.seed = run, data, common, seed
-        self.metadata = run.read_config()
+        self.metadata = run.read_config("config")
         self.config = from_saved(Config, self.metadata["config"], str(run.config_file))
         examples, numbers = common.batch_size, math.prod(data.shape)
         refuse_too_large(
@@ -55,7 +56,7 @@ class OwnTask:
             CPU,
             f"batch_size = {fitting((1 + FLOAT_BYTES) * numbers, CPU):,} or less",
         )
-        self.task: Task = TASKS[self.config.task](self.config, data, CPU)
+        self.task: Task = built(run.path, lambda: TASKS[self.config.task](self.config, data, CPU))
         if not any(weight.requires_grad for weight in self.task.network.parameters()):
             model = getattr(self.config, self.config.task).model
             raise ConfigError(f"a model of kind {model} learns nothing by updates: python -m rl_gen_lab.pack packs it")
@@ -67,7 +68,7 @@ class OwnTask:
         if backbone is None:
             self.task = TASKS[self.config.task](self.config, self.data, torch.device("cpu"))  # nothing in force on it
             weights, _ = load_weights(self.run.checkpoints / "best.safetensors")
-            self.task.network.load_state_dict(weights)
+            load_network(self.task.network, weights, str(self.run))
         else:
             settings = getattr(self.config, self.config.task)
             if not hasattr(settings, "backbone"):
@@ -84,7 +85,7 @@ class OwnTask:
         config = dict(self.metadata["config"])
         if backbone is not None:
             config[self.config.task] = config[self.config.task] | {"backbone": backbone}
-        task_alone = {key: config[key] for key in ("task", self.config.task)}
+        task_alone = {key: config.get(key, {}) for key in ("task", self.config.task)}
         return {"run": kept | {"config": task_alone}}, True
 
     def begin(self, network: nn.Module, segment: int, progress: float) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from rl_gen_lab.cli.errors import SaveError
 from rl_gen_lab.cli.settings import DeviceConfig, WandbConfig
 from rl_gen_lab.compute.optimizers import OptimizerConfig
-from rl_gen_lab.runs.files import save_errors
+from rl_gen_lab.runs.files import save_errors, without_links
 
 
 class Part(Protocol):
@@ -129,7 +129,7 @@ def watch(
     task.network.eval()
     try:
         with torch.no_grad(), save_errors(run_folder / "pictures"):
-            return task.draw_progress(split, run_folder / "pictures")
+            return task.draw_progress(split, without_links(run_folder / "pictures"))
     except SaveError as error:
         say(f"{error}; training goes on without these figures")
         return []

@@ -19,6 +19,7 @@ from rl_gen_lab.generators.world_models import recording
 from rl_gen_lab.generators.world_models.latent_task import LatentDreamTask
 from rl_gen_lab.generators.world_models.pixel_task import PixelDreamTask
 from rl_gen_lab.generators.world_models.recording import Recording
+from rl_gen_lab.runs.files import without_links
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.config import Config
 from rl_gen_lab.training.task import Drawn, Fitted, Task
@@ -80,7 +81,7 @@ def _latent_dream(config: Config, data: Recording, device: torch.device) -> Late
 
 def draw_predictions(task: Task, split: Any, count: int, run: RunFolder) -> list[tuple[Path, str]]:
     """Draw the predictions for `count` images of a split; return each file with the generated sentence, if any."""
-    chosen, folder = split.evenly_spaced(count), run.path / "pictures"
+    chosen, folder = split.evenly_spaced(count), without_links(run.path / "pictures")
     if isinstance(task, CaptioningTask):
         return attention_map.write(task, split, chosen, folder)
     if isinstance(task, Drawn):

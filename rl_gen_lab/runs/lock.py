@@ -1,0 +1,135 @@
+"""A folder that one command writes at a time, by a lock that dies with its process.
+
+The lock is that of the system on the file `.lock` in the folder, which says who holds it; the file itself locks
+nothing, and one that a kill left is taken over. A child process that inherits the descriptor holds the lock too.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import socket
+import stat
+import sys
+import time
+from pathlib import Path
+from types import TracebackType
+
+from rl_gen_lab.cli.errors import CheckpointError, SaveError, UserError
+from rl_gen_lab.runs.reading import misfit, parse, printable, read_bytes
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such lock: there nobody is kept out, as no file alone dies with its process
+    fcntl = None  # type: ignore[assignment]
+
+FILE = ".lock"
+HOLDER = {"pid": range(2**31), "command": str, "since": str, "host": str}
+
+
+class FolderBusyError(UserError):
+    """Another command writes in this folder."""
+
+
+class FolderLock:
+    """The right to write in a folder, held from the start to `release`; use as a context manager, or call that."""
+
+    def __init__(
+        self,
+        folder: Path,
+        shown: str,
+        use: str = "is being written",
+        way_on: str = "wait for it or end it",
+        *,
+        inherited: bool = False,
+    ) -> None:
+        """Take the lock. shown, use, way_on: the folder, what is done there and what to do, for the message.
+
+        inherited: children get the descriptor, and the file stays, as one of them may outlive this process.
+        Raises: FolderBusyError naming the holder, SaveError where the folder cannot be written; nothing has changed.
+        """
+        self.path, self._descriptor, self._stays = folder / FILE, -1, inherited
+        try:
+            while self._descriptor < 0:
+                self._descriptor = self._take(shown, f"{use} by {{}}: {way_on}")
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, json.dumps(_this_process()).encode())
+        except OSError as error:
+            self.release()
+            raise SaveError(f"could not lock {shown}: {error.strerror or error}") from error
+
+    def _take(self, shown: str, busy: str) -> int:
+        """Return the descriptor of the locked file; -1 where its holder has just removed it."""
+        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise SaveError(f"could not lock {shown}: {self.path} is no regular file")
+            if fcntl is not None:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_at(self.path, descriptor):
+                os.close(descriptor)
+                return -1
+        except OSError as error:
+            if error.errno in (errno.ENOTSUP, errno.ENOSYS, errno.ENOLCK):  # file systems without locks
+                print(f"note: {shown} cannot be locked ({error.strerror}): start no second command in it", flush=True)
+                return descriptor
+            os.close(descriptor)
+            if error.errno not in (errno.EWOULDBLOCK, errno.EACCES):
+                raise
+            raise FolderBusyError(f"{shown} {busy.format(holder_of(self.path))}") from None
+        except SaveError:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def fileno(self) -> int:
+        """Return the descriptor, for children that are to hold the lock too."""
+        return self._descriptor
+
+    def release(self) -> None:
+        """Give the folder free and remove the file; a second call does nothing."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor < 0:
+            return
+        try:
+            if _is_at(self.path, descriptor) and not self._stays:
+                self.path.unlink()
+        except OSError:
+            pass  # the folder was removed meanwhile; closing is what counts
+        os.close(descriptor)
+
+    def __enter__(self) -> FolderLock:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+
+def holder_of(file: Path) -> str:
+    """Describe who holds a lock by what its file says."""
+    try:
+        value = parse(read_bytes(file, most=100_000))
+    except (CheckpointError, ValueError):
+        value = None
+    if not isinstance(value, dict) or misfit(value, HOLDER) or not HOLDER.keys() <= value.keys():
+        return "another process"
+    where = "" if value["host"] == socket.gethostname() else f" on {printable(value['host'])}"
+    return f"process {value['pid']}{where} ({printable(value['command'], 300)}, since {printable(value['since'])})"
+
+
+def _this_process() -> dict[str, object]:
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    command = shlex.join([Path(sys.executable).name, *sys.orig_argv[1:]])
+    return {"pid": os.getpid(), "command": command, "since": since, "host": socket.gethostname()}
+
+
+def _is_at(path: Path, descriptor: int) -> bool:
+    """Return whether an open file is the one that has this name now."""
+    try:
+        return os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,74 @@
+"""Saved states held against fresh ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from rl_gen_lab.runs.fitting import refuse_misfit, refuse_odd_moments
+
+FRESH: dict[str, Any] = {
+    "step": 0, "rate": 1.0, "on": False, "name": "a", "weights": torch.zeros(2, 3), "rows": np.zeros((0, 2)),
+    "list": [1, 2], "tuple": (0.9, 0.99), "none": None, "empty": {}, "generator": {"state": 2**100},
+}  # fmt: skip
+
+
+def test_what_a_program_saved_itself_fits() -> None:
+    refuse_misfit(FRESH, FRESH)
+    later = {"step": 9, "rate": 2, "on": True, "rows": np.ones((7, 2)), "none": {"a": 1}, "empty": {"b": []}}
+    refuse_misfit(FRESH | later | {"generator": {"state": 3}, "unknown": object()}, FRESH)
+
+
+@pytest.mark.parametrize(
+    ("entry", "value"),
+    [
+        *(("step", value) for value in (0.5, "1", True, None, [], 2**64, torch.tensor(1))),
+        *(("rate", value) for value in (float("nan"), float("inf"), "1", True)),
+        *(("on", value) for value in (1, "yes")),
+        *(("weights", value) for value in (torch.zeros(3, 2), torch.zeros(2, 3).double(), np.zeros((2, 3)), 5)),
+        ("weights", torch.full((2, 3), float("nan"))),
+        *(("rows", value) for value in (np.zeros((4, 3)), np.zeros(2), np.zeros((1, 2), np.int64))),
+        *(("list", value) for value in ([1], (1, 2), ["a", 2], 5)),
+        *(("tuple", value) for value in ([0.9, 0.99], (0.9,), (0.9, "a"))),
+        ("generator", {"state": 2**128}),
+        ("empty", 5),
+    ],
+)
+def test_another_kind_or_shape_is_named(entry: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^'{entry}"):
+        refuse_misfit(FRESH | {entry: value}, FRESH)
+
+
+def test_a_missing_entry_is_named_unless_it_came_later() -> None:
+    with pytest.raises(ValueError, match="'a/step' is missing"):
+        refuse_misfit({"a": {}}, {"a": {"step": 1}})
+    refuse_misfit({"a": {}, "seeds": {"numpy": {}}}, {"a": {"since_best": 1}, "seeds": {"numpy": {"new": {}}}})
+
+
+@pytest.mark.parametrize("kind", ["SGD", "RMSprop", "Adagrad", "Adam", "AdamW"])
+def test_moments_of_every_optimizer_fit_as_they_were_saved_and_no_others(kind: str) -> None:
+    def made() -> torch.optim.Optimizer:
+        network = nn.Linear(3, 2)
+        optimizer: torch.optim.Optimizer = getattr(torch.optim, kind)(network.parameters(), 0.1)
+        network(torch.ones(1, 3)).sum().backward()
+        return optimizer
+
+    trained = made()
+    trained.step()
+    saved = trained.state_dict()
+    refuse_odd_moments(saved, made())
+    refuse_odd_moments(made().state_dict(), made())
+    odd: list[dict[str, Any]] = [{"state": {5: {}}}, {"state": {"a": {}}}, {"state": {0: 5}}, {"state": {0: {"x": 1}}}]
+    odd += [{"param_groups": [saved["param_groups"][0] | {"lr": value}]} for value in (-1.0, "a", None)]
+    moments = saved["state"].get(0, {})
+    for name, value in moments.items():
+        if isinstance(value, torch.Tensor):
+            changes = (5, None if "dam" in kind else "x", value[None], torch.full_like(value, float("nan")))
+            odd += [{"state": {0: moments | {name: change}}} for change in changes]
+    for change in odd:
+        with pytest.raises((ValueError, TypeError, RuntimeError, KeyError)):
+            refuse_odd_moments(saved | change, made())
