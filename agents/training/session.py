@@ -55,7 +55,8 @@ def opened(spec: RunSpec) -> tuple[RunFolder, FolderLock, dict[str, Any] | None]
 
 def refuse_unfit_state(saved: dict[str, Any], fresh: dict[str, Any], runner: EnvRunner | None) -> None:
     """Raise ValueError for a checkpoint of another kind than the fresh state, or with actions of other environments."""
-    refuse_misfit(saved, {name: part for name, part in fresh.items() if name != "rollout"})
+    own = ("rollout", "fingerprint", "algo")  # checked by their owners, the task when the checkpoint was read
+    refuse_misfit(saved, {name: part for name, part in fresh.items() if name not in own})
     refuse_impossible_actions(saved, getattr(getattr(runner, "action_space", None), "n", None))
 
 
