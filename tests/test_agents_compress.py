@@ -122,7 +122,10 @@ def test_runs_of_other_commands_are_told_which_command_takes_them(
             ),
             ({"exp_name": "sb3_dqn"}, "an agent of Stable-Baselines3"),
             ({"exp_name": "compress"}, "a run of compress; can be compressed: dqn"),
-            ({"fingerprint": {"fields": {"observation": "(4,) float32"}}}, "does not see frames but vectors (4,)"),
+            (
+                {"fingerprint": {"text": "", "hash": "", "fields": {"observation": "(4,) float32"}}},
+                "does not see frames but vectors (4,)",
+            ),
         )
     ):
         run = tmp_path / str(number)

@@ -187,7 +187,7 @@ def test_too_many_examples_and_a_folder_without_a_recipe_are_refused(
     run = compressed(tmp_path / "whole")
     (run / "result.json").unlink()
     saved = json.loads((run / "config.json").read_text())
-    for recipe, message in ((None, "holds no recipe"), ({"stages": [{"kind": "prun"}]}, "unknown kind 'prun'")):
+    for recipe, message in ((None, "damaged: 'recipe'"), ({"stages": [{"kind": "prun"}]}, "unknown kind 'prun'")):
         (run / "config.json").write_text(json.dumps(saved | {"recipe": recipe}))
         capsys.readouterr()
         with pytest.raises(SystemExit):

@@ -26,7 +26,7 @@ def test_a_second_holder_is_told_who_the_first_is_and_changes_nothing(tmp_path: 
             FolderLock(tmp_path, "runs/a")
         said = str(refused.value)
         assert said.startswith(f"runs/a is being written by process {os.getpid()} (") and ", since 20" in said
-        assert "pytest" in said and said.endswith("): wait for it or end it")
+        assert f"process {os.getpid()} (python" in said and said.endswith("): wait for it or end it")
         assert (tmp_path / ".lock").read_bytes() == before and held.fileno() > 0
     assert not list(tmp_path.iterdir())
     FolderLock(tmp_path, "runs/a").release()

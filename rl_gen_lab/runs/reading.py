@@ -20,7 +20,7 @@ from rl_gen_lab.cli.errors import CheckpointError
 
 MOST_BYTES = 2**28  # of a JSON file
 MOST_DEPTH = 64
-MOST_DIGITS = 60  # of a whole number: the state of a random generator has 39
+MOST_DIGITS = 100  # of a whole number: the state of a random generator has 39
 WHOLE = range(2**63)  # schema of counters, steps and seeds
 Decoded = TypeVar("Decoded")
 _short = reprlib.Repr()
