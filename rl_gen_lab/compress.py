@@ -55,41 +55,38 @@ def _compress(config: Config, run: RunFolder | None, held: ExitStack) -> None:
     from rl_gen_lab.compression import recipe as recipes  # here, so that --help needs no torch
     from rl_gen_lab.compression.ledger import carry_out, describe
     from rl_gen_lab.compression.pipeline import Pipeline, rehearse
-    from rl_gen_lab.compression.resuming import INPUTS, refuse_changed
+    from rl_gen_lab.compression.resuming import INPUTS, load_latest, refuse_changed
     from rl_gen_lab.compute.devices import keep_freed_memory
     from rl_gen_lab.data import dataset
     from rl_gen_lab.runs import provenance
-    from rl_gen_lab.runs.checkpoints import load_state
-    from rl_gen_lab.runs.ending import fitting_checkpoint
     from rl_gen_lab.tracking.tracker import Tracker
     from rl_gen_lab.training.load import weights_digest
     from rl_gen_lab.training.shrinking import OwnTask, refuse_others
 
     assert config.run is not None
+    if run is not None:
+        held.enter_context(run.lock())
     torch.set_num_threads(config.threads)
     keep_freed_memory()
     trained = RunFolder.open(config.run)
     refuse_others(trained)
     folder = config.data or Path(str(trained.read_config("config")["config"].get("data")))
-    if run is None:
-        assert config.recipe is not None
-        recipe = recipes.read(config.recipe)
-    else:
-        recipe = recipes.of_run(run)
-    data = dataset.load(folder)
+    recipe = recipes.read(config.recipe or Path()) if run is None else recipes.of_run(run)
+    data, name = dataset.load(folder), folder.resolve().name
     inputs = {f"the weights of {config.run}": weights_digest(config.run), f"the data in {folder}": data.digest()}
-    if run is not None:
-        refuse_changed(run, inputs)
     objective = OwnTask(trained, data, recipe.common, config.seed)
     if run is None:
         rehearse(recipe, objective)
-    name, state = folder.resolve().name, None if run is None else load_state(run.checkpoints / "latest")
-    if run is None:
         run = RunFolder.create(config.runs_dir, f"{ALGO}_{objective.config.task}", name, config.seed)
+        held.enter_context(run.lock())
         about: dict[str, Any] = {"config": to_dict(config), "recipe": recipe.to_dict(), INPUTS: inputs}
         about |= {"env_id": name, "exp_name": ALGO, "seed": config.seed}
         run.write_config(about | provenance.of_run("rl_gen_lab.compress"))
-    held.enter_context(run.lock())
+        pipeline = Pipeline(recipe, objective, run)
+    else:
+        refuse_changed(run, inputs)
+        pipeline = Pipeline(recipe, objective, run)
+        load_latest(pipeline)
     tracker = Tracker.start(
         run,
         config.wandb,
@@ -101,10 +98,6 @@ def _compress(config: Config, run: RunFolder | None, held: ExitStack) -> None:
         job_type=ALGO,
     )
     print(f"run folder {run}", flush=True)
-    pipeline = Pipeline(recipe, objective, run, tracker.log)
-    if state is not None:
-        with fitting_checkpoint(run):
-            pipeline.load_state_dict(state)
     rows = carry_out(pipeline, {"as it is": objective.as_it_is}, tracker, "rl_gen_lab.compress")
     print(describe(rows, run, "-m rl_gen_lab.look", "--data", folder))
 

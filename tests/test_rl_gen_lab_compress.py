@@ -19,6 +19,7 @@ from rl_gen_lab import compress, look
 from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.compression import pipeline
 from rl_gen_lab.compute import memory_budget
+from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.load import load_task, weights_digest
 from rl_gen_lab.training.run import train
 from rl_gen_lab.training.shrinking import OwnTask
@@ -117,6 +118,31 @@ def test_it_goes_on_exactly_after_an_interruption(
         compress.main(["--resume", str(run), "--seed", "1"])
     assert "--seed cannot be changed in a resumed run" in capsys.readouterr().err
     assert before == {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+
+
+def test_a_refused_resume_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = compressed(tmp_path)
+    (run / "result.json").unlink()  # it seems to have been interrupted after its last stage
+
+    def refused(message: str) -> None:
+        before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+        with pytest.raises(SystemExit) as ended:
+            compress.main(["--resume", str(run)])
+        assert ended.value.code == 2 and message in capsys.readouterr().err
+        assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before
+
+    with RunFolder.open(run).lock():
+        refused("is being written by process")
+    config = (run / "config.json").read_text()
+    state = run / "checkpoints" / "latest" / "state.json"
+    whole = state.read_bytes()
+    state.write_bytes(whole[: len(whole) // 2])
+    refused("damaged or was cut short")
+    state.write_bytes(whole)
+    saved = json.loads(config)
+    saved["inputs"] = dict.fromkeys(saved["inputs"], "0")
+    (run / "config.json").write_text(json.dumps(saved))
+    refused("changed since")
 
 
 def test_changed_layers_are_rebuilt_from_the_file(tmp_path: Path) -> None:

@@ -212,6 +212,24 @@ def test_disabled_writes_only_the_local_record(run: RunFolder, capsys: pytest.Ca
     assert "metrics.jsonl" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["wandb", "cache"])
+def test_folders_that_cannot_be_written_cost_one_line_and_the_dashboard(
+    run: RunFolder, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    blocked = tmp_path / "blocked"
+    if name == "wandb":
+        (run.path / "wandb").write_text("a file in its place")
+    else:
+        blocked.write_text("a file in its place")
+        monkeypatch.setenv("WANDB_CACHE_DIR", str(blocked))
+    with start(run, config=WandbConfig(mode="offline")) as tracker:
+        tracker.log({"charts/episodic_return": 1.0}, 10)
+    said = capfd.readouterr()
+    assert [line for line in said.out.splitlines() if "W&B cannot write" in line] and "recording in" in said.out
+    assert said.err == "" and len(said.out.splitlines()) <= 2
+    assert run.read_metrics()[0]["charts/episodic_return"] == 1.0 and tracker.mode == "disabled"
+
+
 def test_a_full_disk_is_said_once_and_training_goes_on(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,9 @@ from rl_gen_lab.compression import recipe as recipes
 from rl_gen_lab.compression.ledger import carry_out, describe
 from rl_gen_lab.compression.measured import Row
 from rl_gen_lab.compression.pipeline import Pipeline, rehearse
-from rl_gen_lab.compression.resuming import INPUTS, refuse_changed
+from rl_gen_lab.compression.resuming import INPUTS, load_latest, refuse_changed
 from rl_gen_lab.compute import devices
 from rl_gen_lab.runs import provenance
-from rl_gen_lab.runs.checkpoints import load_state
-from rl_gen_lab.runs.ending import fitting_checkpoint
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.weights import tensors_digest
 from rl_gen_lab.tracking.tracker import Tracker
@@ -33,6 +32,13 @@ def compress(config: Config, run: RunFolder | None) -> RunFolder:
 
     Raises: UserError; SystemExit 130 after Ctrl-C, with all but the last segment of updates saved.
     """
+    with ExitStack() as held:  # the lock of the run folder, environments
+        if run is not None:
+            held.enter_context(run.lock())
+        return _compress(config, run, held)
+
+
+def _compress(config: Config, run: RunFolder | None, held: ExitStack) -> RunFolder:
     torch.set_num_threads(config.threads)
     devices.keep_freed_memory()
     assert config.run is not None
@@ -45,21 +51,22 @@ def compress(config: Config, run: RunFolder | None) -> RunFolder:
         start = packed
     elif start is not None:
         inputs[f"the weights in {config.start}"] = tensors_digest(start.network.state_dict())
-    if run is not None:
-        refuse_changed(run, inputs)
     objective = ActAsTeacher(teacher, recipe.common, config.seed, config.episodes, config.eval_seed, start)
+    held.callback(objective.close)
+    short, task = names.short_name(teacher.env), task_fingerprint(teacher.env, teacher.world, teacher.epsilon)
     if run is None:
         rehearse(recipe, objective)
         objective.close()
-    short, state = names.short_name(teacher.env), None if run is None else load_state(run.checkpoints / "latest")
-    task = task_fingerprint(teacher.env, teacher.world, teacher.epsilon)
-    if run is None:
         run = RunFolder.create(config.runs_dir, "compress", short, config.seed)
+        held.enter_context(run.lock())
         about: dict[str, Any] = {"config": to_dict(config), "recipe": recipe.to_dict(), "fingerprint": vars(task)}
-        about |= {INPUTS: inputs}
-        about |= {"env_id": teacher.env, "exp_name": "compress", "seed": config.seed}
+        about |= {INPUTS: inputs, "env_id": teacher.env, "exp_name": "compress", "seed": config.seed}
         run.write_config(about | provenance.of_run("agents.compress"))
-    lock = run.lock()
+        pipeline = Pipeline(recipe, objective, run)
+    else:
+        refuse_changed(run, inputs)
+        pipeline = Pipeline(recipe, objective, run)
+        load_latest(pipeline)
     tracker = Tracker.start(
         run,
         config.wandb,
@@ -71,18 +78,10 @@ def compress(config: Config, run: RunFolder | None) -> RunFolder:
         job_type="compress",
     )
     print(f"{task.described}\nrun folder {run}", flush=True)
-    try:
-        pipeline = Pipeline(recipe, objective, run, tracker.log)
-        if state is not None:
-            with fitting_checkpoint(run):
-                pipeline.load_state_dict(state)
-        bases = {"as it is": lambda: _as_it_is(teacher, objective)}
-        if start is not None and start is not packed:
-            bases["start"] = lambda: {"bytes": start.size_bytes} | objective.score_of(start)
-        rows = carry_out(pipeline, bases, tracker, "agents.compress")
-    finally:
-        objective.close()
-        lock.release()
+    bases = {"as it is": lambda: _as_it_is(teacher, objective)}
+    if start is not None and start is not packed:
+        bases["start"] = lambda: {"bytes": start.size_bytes} | objective.score_of(start)
+    rows = carry_out(pipeline, bases, tracker, "agents.compress")
     print(describe(rows, run, "-m agents.play"))
     return run
 

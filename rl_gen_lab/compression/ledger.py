@@ -28,6 +28,7 @@ def carry_out(pipeline: Pipeline, bases: Mapping[str, Callable[[], Row]], tracke
     run = pipeline.run_folder
     with tracker, Interrupt(print, at_once=lambda: True):
         tracker.print_dashboard_hint()
+        pipeline.log = tracker.log
         try:
             for kind, measure in list(bases.items())[len(pipeline.rows) :]:
                 pipeline.save()  # something to go on with, should the base be interrupted

@@ -33,6 +33,7 @@ SEGMENT = 2_000  # updates between two checkpoints; the task begins a new one fr
 LAST_RATE = 0.01  # of the learning rate, at the end of a stage
 MAX_GRAD_NORM = 10.0
 ADVICE = "Lower the stage's learning_rate"
+Log = Callable[[dict[str, float], int], None]
 
 
 class Objective(Protocol):
@@ -64,7 +65,7 @@ class Pipeline:
     """A recipe under way: how far it is, its rows so far, and the plans of its structural stages by their number."""
 
     def __init__(
-        self, recipe: Recipe, objective: Objective, run: RunFolder, log: Callable[[dict[str, float], int], None]
+        self, recipe: Recipe, objective: Objective, run: RunFolder, log: Log = lambda metrics, update: None
     ) -> None:
         """log(metrics, update): called now and then while a stage learns; update: counted over all stages."""
         self.recipe, self.objective, self.run_folder, self.log = recipe, objective, run, log

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.cli.flags import refuse_other_flags
 from rl_gen_lab.cli.saved import from_saved
-from rl_gen_lab.runs.ending import finished_result, say_nothing_left
+from rl_gen_lab.runs.ending import finished_result, fitting_checkpoint, say_nothing_left
 from rl_gen_lab.runs.folder import RunFolder
+
+if TYPE_CHECKING:
+    from rl_gen_lab.compression.pipeline import Pipeline
 
 LEDGER = "ledger.csv"
 INPUTS = "inputs"  # in config.json: what the compression works on, by name, with digests
@@ -35,6 +38,16 @@ def nothing_left(run: RunFolder) -> bool:
         return False
     say_nothing_left(run, "every stage is done", f"its ledger is {run.shown(run.path / LEDGER)}")
     return True
+
+
+def load_latest(pipeline: Pipeline) -> None:
+    """Load the last checkpoint of a compression into a new pipeline of the same recipe. Raises: CheckpointError."""
+    from rl_gen_lab.runs.checkpoints import load_state  # here, so that reading flags needs no torch
+
+    run = pipeline.run_folder
+    state = load_state(run.checkpoints / "latest")
+    with fitting_checkpoint(run):
+        pipeline.load_state_dict(state)
 
 
 def refuse_changed(run: RunFolder, inputs: Mapping[str, str]) -> None:
