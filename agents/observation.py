@@ -84,8 +84,8 @@ def settings_of(env_id: str, trained: EnvConfig, sources: tuple[str, ...] | None
 def measure(config: Config) -> Iterator[Row]:
     """Play from each source in turn and yield its row."""
     run = RunFolder.open(config.run)
+    policy = load_policy(run, config.which)  # first, for it says what a run of another command is
     saved = run.read_config("env_id", "exp_name", "fingerprint")
-    policy = load_policy(run, config.which)
     for world in settings_of(saved["env_id"], world_of(run), config.sources):
         yield _row(config, run, saved, world, policy)
 

@@ -150,9 +150,9 @@ class Play:
         run = newest_run(RUNS, config.which) if config.run is None else RunFolder.open(config.run)
         if config.run is None:
             print(f"playing the newest run, {run}")
-        saved = run.read_config("config", "env_id", "exp_name", "fingerprint")
         sampled = True if config.stochastic else False if config.greedy else None
-        policy = load_policy(run, config.which, sampled)
+        policy = load_policy(run, config.which, sampled)  # first, for it says what a run of another command is
+        saved = run.read_config("config", "env_id", "exp_name", "fingerprint")
         epsilon = evaluation_of(run).epsilon if config.epsilon is None else config.epsilon
         print(f"task {saved['fingerprint']['hash']}: {saved['fingerprint']['text']}")
         env = names.resolve(str(saved["config"].get("env", saved["env_id"])))  # registers a dream

@@ -119,14 +119,24 @@ def gives_q_values(header: dict[str, Any]) -> bool:
     return bool(header["network"].get("q_values", False))
 
 
+class GreedyLogits:
+    """Takes the action of the largest logit."""
+
+    def __init__(self, network: QNetwork) -> None:
+        self.network, self._greedy = network, GreedyValues(network)
+
+    def policy(self) -> Policy:
+        """Return this as a policy."""
+        return Policy(self._greedy.act, self.probabilities, "probability")
+
+    def probabilities(self, obs: np.ndarray) -> np.ndarray:
+        """Return the probability (N, A) float32 of each action for observations (N, ...)."""
+        return torch.from_numpy(self._greedy.values(obs)).softmax(1).numpy()
+
+
 def policy_of(network: QNetwork, q_values: bool) -> Policy:
-    """Return the greedy policy of a network of action values or logits, shown as probabilities."""
-    greedy = GreedyValues(network)
-
-    def probabilities(obs: np.ndarray) -> np.ndarray:
-        return torch.from_numpy(greedy.values(obs)).softmax(1).numpy()
-
-    return greedy.policy() if q_values else Policy(greedy.act, probabilities, "probability")
+    """Return the greedy policy of a network of action values or of logits."""
+    return (GreedyValues(network) if q_values else GreedyLogits(network)).policy()
 
 
 def network_of(packed: Packed) -> QNetwork:

@@ -20,8 +20,12 @@ def misfits(network: nn.Module, tensors: dict[str, Tensor]) -> list[str]:
 
 
 def _fits(saved: Tensor, own: Tensor) -> bool:
-    """Return whether a tensor is of the shape and kind of another; packed files keep counts as numbers with a point."""
-    return saved.shape == own.shape and (saved.dtype == own.dtype or saved.dtype in FLOATS)
+    """Return whether a tensor is of the shape and kind of another; packed files keep counts as numbers with a point.
+
+    One without rows gets as many as there were examples, such as the known images of nearest neighbors.
+    """
+    shapes = [tuple(tensor.shape[1:] if own.dim() and not len(own) else tensor.shape) for tensor in (saved, own)]
+    return shapes[0] == shapes[1] and (saved.dtype == own.dtype or saved.dtype in FLOATS)
 
 
 def refuse_unfit(network: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
