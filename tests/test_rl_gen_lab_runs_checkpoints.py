@@ -285,3 +285,10 @@ def test_weights_cut_short_are_refused(tmp_path: Path, length: int) -> None:
 def test_missing_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"none\.safetensors"):
         load_weights(tmp_path / "none.safetensors")
+
+
+def test_the_size_of_a_file_is_compared_before_it_is_read(tmp_path: Path) -> None:
+    save_state(tmp_path / "latest", {"weights": torch.ones(3)})
+    os.truncate(tmp_path / "latest" / "tensors.safetensors", 2**36)  # sparse; reading it would take minutes
+    with pytest.raises(CheckpointError, match=r"68719476736 bytes instead of .*: it was cut short or changed"):
+        load_state(tmp_path / "latest")

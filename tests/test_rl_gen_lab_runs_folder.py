@@ -183,3 +183,11 @@ def test_a_folder_stays_where_it_was_when_the_working_directory_changes(
     assert run.read_config() == {"seed": 1} and not list(Path().iterdir())
     assert run.path == tmp_path / str(run) and str(run) == f"runs/{run.path.name}"
     assert run.shown(run.videos / "final.mp4") == f"{run}/videos/final.mp4"
+
+
+def test_a_line_without_a_step_is_left_out_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = RunFolder(tmp_path)
+    for line in ({"global_step": 1}, {}, {"charts/SPS": 2.0}, {"global_step": 2}):
+        run.append_metrics(line)
+    assert [row["global_step"] for row in run.read_metrics()] == [1, 2]
+    assert "2 lines of 4 cannot be read and are left out, the first is line 2" in capsys.readouterr().out

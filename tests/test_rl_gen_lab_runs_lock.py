@@ -68,6 +68,23 @@ def test_a_lock_is_not_taken_through_a_link_a_folder_or_a_pipe(tmp_path: Path) -
         FolderLock(tmp_path / "missing", "runs/b")
 
 
+def test_a_second_name_of_another_file_and_a_file_of_somebody_s_own_are_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("mine")
+    os.link(tmp_path / "config.json", tmp_path / ".lock")
+    with pytest.raises(SaveError, match="no lock of a run; move it away"):
+        FolderLock(tmp_path, "runs/a")
+    assert (tmp_path / "config.json").read_text() == "mine"
+    (tmp_path / ".lock").unlink()
+    (tmp_path / ".lock").write_text("notes")
+    with pytest.raises(SaveError, match="no lock of a run"):
+        FolderLock(tmp_path, "runs/a")
+    assert (tmp_path / ".lock").read_text() == "notes"
+    for left in ("", '{"pi', '{"pid": 4, "command": "x"}'):  # by kills
+        (tmp_path / ".lock").write_text(left)
+        FolderLock(tmp_path, "runs/a").release()
+        assert not (tmp_path / ".lock").exists()
+
+
 def test_a_file_system_without_locks_is_said_and_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

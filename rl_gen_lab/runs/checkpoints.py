@@ -162,12 +162,13 @@ def _read_manifest(folder: Path) -> Any:
         raise CheckpointError(f"{folder / STATE} is damaged: {wrong}")
     for name in (TENSORS, ARRAYS):
         file, expected = folder / name, text["files"][name]
-        actual = _fingerprint(file)
-        if actual["bytes"] != expected.get("bytes"):
+        with open_file(file) as opened:  # before it is read: it may be of any size
+            size = os.fstat(opened.fileno()).st_size
+        if size != expected.get("bytes"):
             raise CheckpointError(
-                f"{file} has {actual['bytes']} bytes instead of {expected.get('bytes')}: it was cut short"
+                f"{file} has {size} bytes instead of {expected.get('bytes')}: it was cut short or changed"
             )
-        if actual != expected:
+        if _fingerprint(file) != expected:
             raise CheckpointError(f"{file} is damaged: its checksum is wrong")
     if _text_crc(text["state"]) != text["crc32"]:
         raise CheckpointError(f"{folder / STATE} is damaged: its checksum is wrong")

@@ -26,6 +26,7 @@ except ImportError:  # Windows has no such lock: there nobody is kept out, as no
     fcntl = None  # type: ignore[assignment]
 
 FILE = ".lock"
+LOCK_BEGINS = b'{"pid": '  # what the file begins with, unless a kill cut it short
 HOLDER = {"pid": range(2**31), "command": str, "since": str, "host": str}
 
 
@@ -64,10 +65,16 @@ class FolderLock:
         """Return the descriptor of the locked file; -1 where its holder has just removed it."""
         descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise SaveError(f"could not lock {shown}: {self.path} is no regular file")
+            found, refused = (
+                os.fstat(descriptor),
+                f"could not lock {shown}: {self.path} is no lock of a run; move it away",
+            )
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # it may be a second name of another file
+                raise SaveError(refused)
             if fcntl is not None:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not LOCK_BEGINS.startswith(os.pread(descriptor, len(LOCK_BEGINS), 0)):  # a file of somebody's own
+                raise SaveError(refused)
             if not _is_at(self.path, descriptor):
                 os.close(descriptor)
                 return -1

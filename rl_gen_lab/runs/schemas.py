@@ -76,7 +76,7 @@ RESULT: dict[Any, Any] = {
     "ledger": ListOf(OBJECT, most=10_000),
 }
 # A line of metrics.jsonl.
-LINE: dict[Any, Any] = {"global_step": WHOLE, "wall_seconds": float, ...: OPTIONAL}
+LINE = Needed({"global_step": WHOLE, "wall_seconds": float, ...: OPTIONAL}, ("global_step",))
 FILE: dict[Any, Any] = {"bytes": WHOLE, "crc32": WHOLE}
 # state.json of a checkpoint; `rl_gen_lab.runs.encoding` reads the state itself.
 MANIFEST: dict[Any, Any] = {"version": WHOLE, "crc32": WHOLE, "files": {...: FILE}, "state": OBJECT}
