@@ -8,7 +8,7 @@ import torch
 from gymnasium import spaces
 from packed_agents import pong
 
-from agents.analysis.explained import TargetName, action_scores, explained, network_of, without_mean
+from agents.analysis.explained import TargetName, explained, network_of, without_mean
 from agents.rl.greedy_policy import greedy_policy
 from agents.rl.interfaces import Policy
 from agents.rl.policy_networks import ActorCritic
@@ -42,7 +42,6 @@ def test_targets_of_action_values() -> None:
     torch.testing.assert_close(scores(policy, "value"), own)
     with pytest.raises(ConfigError, match="choose --target gap or value"):
         explained(policy, "log-probability")
-    torch.testing.assert_close(action_scores(network, FRAMES), q)
 
 
 @pytest.mark.parametrize("lstm_units", [0, 4])

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import torch
 from classic_numbers import tensor, window
+from torch import Tensor
 
-from rl_gen_lab.classic.dalal import cell_weights, dalal, direction_votes, in_opencv_order
+from rl_gen_lab.classic.dalal import cell_weights, dalal, direction_votes
 from rl_gen_lab.classic.hog import gradients, hog
+
+
+def in_opencv_order(blocks: Tensor) -> Tensor:
+    """Flatten blocks column by column, cells likewise: (B, D), the order of `cv2.HOGDescriptor.compute`."""
+    return blocks.permute(0, 2, 1, 4, 3, 5).flatten(1)
 
 
 def test_a_window_agrees_with_opencv() -> None:

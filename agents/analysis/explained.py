@@ -93,11 +93,3 @@ def _critic(network: nn.Module, frames: Tensor, actions: Tensor) -> Tensor:
 def _beginning(network: nn.Module, count: int) -> tuple[Tensor, Any]:
     """Return what an LSTM is asked with: games that begin."""
     return torch.ones(count, dtype=torch.bool), cast(ActorCritic, network).start(count)
-
-
-@torch.no_grad()
-def action_scores(network: nn.Module, frames: Tensor) -> Tensor:
-    """Return the scores of all actions, (B, A): action values or log-probabilities."""
-    if isinstance(network, ActorCritic):
-        return _logits(network, frames)
-    return cast(Tensor, network(frames))

@@ -36,12 +36,11 @@ from rl_gen_lab.compression.packed_file import NAMES, Packed, read, read_header
 from rl_gen_lab.runs.weights import load_network, tensors_digest
 
 SUFFIX = ".rlz"
-FLAGS = ("dueling", "q_values")
 LARGEST_FILE = 1 << 28  # bytes
 
 
 def header_of(teacher: Teacher, backbone: str, *flags: str) -> dict[str, Any]:
-    """Return the header of a network that plays a teacher's game. flags: those of FLAGS that hold for it."""
+    """Return the header of a network that plays a teacher's game. flags: dueling, q_values, where they hold."""
     network = {"backbone": backbone, "shape": list(teacher.shape), "actions": teacher.actions}
     defaults = to_dict(EnvConfig())
     world = {key: value for key, value in to_dict(teacher.world).items() if value != defaults[key]}

@@ -62,8 +62,3 @@ def dalal(images: Tensor, orientations: int = 9, cell: int = 8, block: int = 2) 
     size = block * block * orientations
     clipped = (blocks / (blocks.square().sum(own, keepdim=True).sqrt() + FIRST_EPSILON * size)).clamp(max=CLIP)
     return clipped / (clipped.square().sum(own, keepdim=True).sqrt() + SECOND_EPSILON)
-
-
-def in_opencv_order(blocks: Tensor) -> Tensor:
-    """Flatten blocks column by column, cells likewise: (B, D), the order of `cv2.HOGDescriptor.compute`."""
-    return blocks.permute(0, 2, 1, 4, 3, 5).flatten(1)
