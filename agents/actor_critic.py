@@ -135,7 +135,7 @@ class A2C:
             policy.log_prob(buffer.action),
             policy.entropy(),
             value,
-            ops.standardize(advantage, mask) if c.normalize_advantages else advantage,
+            ops.standardize(advantage, mask, actor.group.mean_) if c.normalize_advantages else advantage,
             target,
             mask,
             value_coefficient=c.value_coefficient,

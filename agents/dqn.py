@@ -27,7 +27,7 @@ from gymnasium import Space, spaces
 
 from agents.rl import ops
 from agents.rl.exploration import TemporallyExtendedEpsilonGreedy, epsilon_ladder
-from agents.rl.interfaces import Generators, Step, TrainingRun
+from agents.rl.interfaces import Step, TrainingRun
 from agents.rl.optimizers import parameter_groups, set_learning_rate
 from agents.rl.replay import Batch, PreparedBatches, Replay, ReplayConfig, make_replay
 from agents.training.config import LearnerConfig
@@ -38,6 +38,7 @@ from rl_gen_lab.cli.settings import Count, Exponent, Few, NotNegative, OptionalS
 
 if TYPE_CHECKING:
     from torch import Tensor
+    from torch.optim import Optimizer
 
     from agents.rl.q_networks import QEnsemble, QNetwork
 
@@ -143,8 +144,7 @@ def make_network(
     if not isinstance(action_space, spaces.Discrete):
         others = "Agents for continuous, MultiDiscrete and MultiBinary actions: ppo, actor_critic, reinforce"
         raise ConfigError(f"DQN needs one finite set of actions (Discrete); {config.env} has {action_space}. {others}")
-    shape = observation_space.shape
-    assert shape is not None
+    shape = observation_space.shape or ()
     if config.standardize and len(shape) != 3:
         raise ConfigError(f"standardize is for frames; {config.env} shows vectors {shape}: use --no-standardize")
     network = QNetwork(config.backbone, shape, int(action_space.n), config.dueling)
@@ -155,12 +155,7 @@ class DQN:
     """The agent: all its mutable state is made here and saved by `state_dict`."""
 
     def __init__(
-        self,
-        config: Config,
-        network: QNetwork | QEnsemble,
-        replay: Replay,
-        optimizer: torch.optim.Optimizer,
-        generators: Generators,
+        self, config: Config, network: QNetwork | QEnsemble, replay: Replay, optimizer: Optimizer, run: TrainingRun
     ) -> None:
         """network: on the device that the replay memory is on; optimizer: of `network.newest`."""
         self.config, self.device = config, replay.device
@@ -168,10 +163,10 @@ class DQN:
         self.snapshots = cast("QEnsemble", network) if config.ensemble_size > 1 else None
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         self.replay, self.optimizer = replay, optimizer
-        num_actions, rng = self.online.advantage.out_features, generators.numpy("exploration")
+        num_actions, rng = self.online.advantage.out_features, run.generators.numpy("exploration")
         self.exploration = TemporallyExtendedEpsilonGreedy(config.num_envs, num_actions, config.epsilon_hold_steps, rng)
-        self.sampling = generators.torch("replay", self.device)
-        self.env_steps = self.updates = 0
+        self.sampling = run.generators.torch("replay", self.device)
+        self.group, self.env_steps, self.updates = run.group, 0, 0
         self._target = torch.compile(dqn_target) if config.device.compile else dqn_target
         self._loss = torch.compile(dqn_loss) if config.device.compile else dqn_loss
         self.batches = PreparedBatches(self._prepare, config.device.threads)
@@ -179,8 +174,9 @@ class DQN:
     def epsilon(self) -> float:
         """Probability of a random action now."""
         c = self.config
-        steps = self.env_steps - c.learning_starts_env_steps
-        return ops.anneal(c.epsilon_start, c.epsilon_end, c.epsilon_env_steps, steps)
+        return ops.anneal(
+            c.epsilon_start, c.epsilon_end, c.epsilon_env_steps, self.env_steps - c.learning_starts_env_steps
+        )
 
     def n_step(self) -> int:
         """Rewards summed before bootstrapping now."""
@@ -244,6 +240,7 @@ class DQN:
         if self.updates == 0 and c.standardize:
             for network in (self.online, self.target):  # what they standardize by is part of their weights from then on
                 network.standardize(self.replay.stored_frames())
+                self.group.mean_(network.buffers())
         set_learning_rate(self.optimizer, self.learning_rate())
         batch, target_tm1 = self.batches.take()
         self.look_ahead(after=1)
@@ -251,6 +248,7 @@ class DQN:
             loss, td, q_tm1 = self._loss(self.online, batch, target_tm1, loss=c.loss)
         self.optimizer.zero_grad()
         loss.backward()
+        self.group.mean_gradients_(self.online.parameters())
         norm = torch.nn.utils.clip_grad_norm_(self.online.parameters(), c.max_grad_norm)
         self.optimizer.step()
         self.replay.update_priorities(batch.index, td)
@@ -289,7 +287,7 @@ def make_agent(config: Config, run: TrainingRun) -> DQN:
     replay = make_replay(config.replay, config.num_envs, env.observation_space, stack, run.device, memory)
     groups = parameter_groups(network.newest, config.learning_rate, config.transfer.backbone_factor)
     optimizer = torch.optim.Adam(groups, lr=config.learning_rate, eps=config.adam_eps, fused=True)
-    return DQN(config, network, replay, optimizer, run.generators)
+    return DQN(config, network, replay, optimizer, run)
 
 
 def train(config: Config, run: TrainingRun) -> None:

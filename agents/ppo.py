@@ -193,7 +193,9 @@ class PPO:
             values.append(self._predict(buffer.obs[-1:], buffer.first[-1:], state)[1])
             advantages = buffer.advantages(torch.cat(values), reward, c.gamma, c.gae_lambda)
             advantage, mask = advantages.advantage, advantages.mask
-            advantage = ops.standardize(advantage, mask) if c.normalize_advantages else advantage
+            advantage = (
+                ops.standardize(advantage, mask, self.actor.group.mean_) if c.normalize_advantages else advantage
+            )
         rollout = {
             "obs": buffer.obs[:-1],
             "first": buffer.first[:-1],

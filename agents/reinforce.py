@@ -28,7 +28,7 @@ from agents.rl import ops
 from agents.rl.action_noise import ActionNoise
 from agents.rl.baselines import MovingAverage, batch_baseline
 from agents.rl.episode_buffer import EpisodeBuffer
-from agents.rl.interfaces import Generators, Step, TrainingRun
+from agents.rl.interfaces import Step, TrainingRun
 from agents.rl.optimizers import parameter_groups, set_learning_rate
 from agents.training.config import Copies, PolicyGradientConfig
 from agents.training.launch import launch
@@ -125,7 +125,7 @@ class Reinforce:
         buffer: EpisodeBuffer,
         optimizer: torch.optim.Optimizer,
         value_optimizer: torch.optim.Optimizer | None,
-        generators: Generators,
+        run: TrainingRun,
     ) -> None:
         """value_optimizer: of the value network, for the learned baseline."""
         from agents.rl.running_stats import RewardScaler  # here, so that --help needs no torch
@@ -135,16 +135,17 @@ class Reinforce:
         self.optimizer, self.value_optimizer = optimizer, value_optimizer
         self.reward_scaler = RewardScaler(config.num_envs, config.gamma, self.device)
         self.average = MovingAverage(config.baseline_decay)
-        hold_steps, rng = config.policy.noise_hold_steps, generators.torch("actions", self.device)
-        self.noise = ActionNoise(hold_steps, config.num_envs, rng)
-        self.shuffling = generators.torch("value_batches", self.device)
+        rng = run.generators.torch("actions", self.device)
+        self.noise = ActionNoise(config.policy.noise_hold_steps, config.num_envs, rng)
+        self.shuffling = run.generators.torch("value_batches", self.device)
+        self.group, self._ahead = run.group, 0.0  # steps that all processes took on average beyond those of this one
         self.env_steps = self.updates = 0
         self.learned: dict[str, Tensor] = {}  # metrics of the last update
         self._loss = torch.compile(reinforce_loss) if config.device.compile else reinforce_loss
 
     def schedules(self) -> tuple[float, float]:
         """Learning rate of the policy and weight of the entropy now."""
-        c, over, t = self.config, self.config.total_env_steps, self.env_steps
+        c, over, t = self.config, self.config.total_env_steps, self.env_steps + self._ahead
         learning_rate = ops.anneal(c.learning_rate, c.learning_rate_end, over, t)
         return learning_rate, ops.anneal(c.entropy_coefficient, c.entropy_coefficient_end, over, t)
 
@@ -169,16 +170,18 @@ class Reinforce:
         rows = self.buffer.take()
         mask, returns = self._returns(rows)
         steps = mask.nonzero(as_tuple=True)
-        if len(steps[0]) == 0:  # every episode was cut, and those are dropped
+        if self.group.any(len(steps[0]) == 0):  # every episode was cut, and those are dropped
             return
+        self._ahead = self.group.mean(self.env_steps) - self.env_steps
         obs = rows["obs"][steps]
         advantage = returns[steps] - self._baseline(returns, mask, obs)
         if c.normalize_advantages:
-            advantage = ops.standardize(advantage, torch.ones_like(advantage))
+            advantage = ops.standardize(advantage, torch.ones_like(advantage), self.group.mean_)
         self.learned = self._update_policy(obs, rows["action"][steps], advantage)
         if self.value_optimizer is not None:
             self.learned["losses/value_loss"] = self._fit_value(obs, returns[steps], self.value_optimizer)
         self.network.take_statistics(obs)
+        self.group.mean_(self.network.buffers())
 
     def _returns(self, rows: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """Return the steps to learn from (T, N) bool, and returns-to-go (T, N), 0 after an episode's end."""
@@ -188,6 +191,7 @@ class Reinforce:
         if c.normalize_rewards:
             first = torch.arange(len(mask), device=self.device)[:, None].expand_as(mask) == 0
             self.reward_scaler.update(reward, first, ~mask)
+            self.group.mean_([self.reward_scaler.moments.mean, self.reward_scaler.moments.var])
             reward = self.reward_scaler(reward)
         if c.truncation == "drop":
             mask = mask & (ops.returns_to_go(cut.float(), rows["goes_on"].float()) == 0)  # the cut reaches no further
@@ -223,6 +227,7 @@ class Reinforce:
             (loss * share).backward()
             policy_loss, entropy = policy_loss + chunk_policy_loss * share, entropy + chunk_entropy * share
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self.group.mean_gradients_(parameters)
         norm = torch.nn.utils.clip_grad_norm_(parameters, c.max_grad_norm)
         self.optimizer.step()
         self.updates += 1
@@ -236,6 +241,7 @@ class Reinforce:
             loss = (returns[index] - self.network.value(obs[index])).square().mean()
             optimizer.zero_grad()
             loss.backward()
+            self.group.mean_gradients_(p for group in optimizer.param_groups for p in group["params"])
             optimizer.step()
         return loss.detach()
 
@@ -286,7 +292,7 @@ def make_agent(config: Config, run: TrainingRun) -> Reinforce:
     if network.value_backbone is not None and network.value_head is not None:
         value_optimizer = adam(config.value_learning_rate, network.value_backbone, network.value_head)
     optimizer = adam(config.learning_rate, network.backbone, network.head)
-    return Reinforce(config, network, buffer, optimizer, value_optimizer, run.generators)
+    return Reinforce(config, network, buffer, optimizer, value_optimizer, run)
 
 
 def train(config: Config, run: TrainingRun) -> None:

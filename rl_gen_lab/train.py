@@ -14,8 +14,10 @@ split, measured once, at the end. `--resume RUN` continues a stopped run, exactl
 
 from __future__ import annotations
 
+import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import get_args
 
 from rl_gen_lab.cli.command import exit_on_error
@@ -24,6 +26,7 @@ from rl_gen_lab.cli.flags import parse_flags, peek_flag, refuse_other_flags
 from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.cli.shell import typed_path
 from rl_gen_lab.cli.unused import refuse_unused
+from rl_gen_lab.distributed.ranks import Ranks, after_restart
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.config import Config, TaskName
 
@@ -31,6 +34,7 @@ from rl_gen_lab.training.config import Config, TaskName
 def read_config(argv: list[str] | None) -> Config:
     """Read the configuration from a command line; with `--resume`, from the run folder. Raises: UserError."""
     argv = sys.argv[1:] if argv is None else argv
+    argv = after_restart(argv, Ranks.of(), Path(peek_flag(argv, "runs-dir") or "runs"))
     resume = peek_flag(argv, "resume")
     if resume is None or {"-h", "--help"} & set(argv):
         typed = parse_flags(Config, argv, description=__doc__)
@@ -51,6 +55,8 @@ def read_config(argv: list[str] | None) -> Config:
 @exit_on_error
 def main(argv: list[str] | None = None) -> None:
     """Train a vision model."""
+    if Ranks.of().size > 1:  # before torch is there: DDP warns of a setting that only some of the models need
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     config = read_config(argv)
     from rl_gen_lab.training.run import train  # after the flags: --help and wrong flags need no torch
 

@@ -15,6 +15,7 @@ from agents.rl.interfaces import Episode, Policy, Stateful, Step
 from agents.training.env_runner import VectorEnvRunner
 from envs.names import resolve
 from rl_gen_lab.compute.seeding import Generators
+from rl_gen_lab.distributed.group import Group
 
 
 class NoEnvironments:
@@ -45,6 +46,7 @@ class FakeRun:
             resolve(config.env), config.num_envs, config.world, self.generators
         )
         self.free_bytes = sys.maxsize
+        self.group = Group()
         self.env_steps = self.updates = self.learnings = 0
         self.episodes: list[Episode] = []
         self.learned: Mapping[str, Any] = {}

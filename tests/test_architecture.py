@@ -43,7 +43,7 @@ COMMANDS = (
 # The one door to the run machinery: a reader of an agent goes no further, and only `main` goes through it.
 DOOR = "agents.training.launch"
 # How far a reader may be sent through the checkout's own imports, up to the door: files (with `__init__`) and lines.
-READERS = {"dqn": (20, 2_000), "ppo": (24, 2_100), "actor_critic": (24, 2_100), "reinforce": (24, 2_100)}
+READERS = {"dqn": (20, 2_000), "ppo": (24, 2_130), "actor_critic": (24, 2_130), "reinforce": (24, 2_130)}
 LONGEST_FILE, LONGEST_CLASS = 320, 200
 # Tests of several modules. Every other test file is named after its module, with a further word where it has several.
 SUITES = (
@@ -54,7 +54,7 @@ SUITES = (
 # and parts that are tested through the module that uses them.
 TESTED_BY_OTHERS = re.compile(
     r"\w+_(config|interfaces|task|objects|colors|models)|envs_ground_truth_games_\w+"
-    r"|agents_compression_(run|engines)|agents_training_(cli|evaluator|metadata|run_log)|agents_analysis_(gradient_quality|explanation|explained_film)"
+    r"|agents_compression_(run|engines)|agents_training_(cli|evaluator|metadata|run_log|start)|agents_analysis_(gradient_quality|explanation|explained_film)"
     r"|agents_observation"
     r"|agents_reports_variance|rl_gen_lab_runs_(files|guards|schemas)|rl_gen_lab_training_checkpoint"
 )

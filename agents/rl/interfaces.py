@@ -6,7 +6,7 @@ and a test can run it alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -135,6 +135,22 @@ class EnvRunner(Protocol):
         """Free the environments."""
 
 
+class Exchange(Protocol):
+    """What processes that train together exchange; a process alone gives back its input."""
+
+    def mean_(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Replace the tensors of numbers among these by their means over the processes."""
+
+    def mean_gradients_(self, parameters: Iterable[torch.nn.Parameter]) -> None:
+        """Replace the gradients of these parameters by their means over the processes."""
+
+    def mean(self, value: float) -> float:
+        """Return the mean of a number over the processes."""
+
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is set in any of the processes."""
+
+
 class TrainingRun(Protocol):
     """The training run, as a training loop sees it.
 
@@ -152,6 +168,10 @@ class TrainingRun(Protocol):
     @property
     def device(self) -> torch.device:
         """The device to compute on."""
+
+    @property
+    def group(self) -> Exchange:
+        """The processes that train together."""
 
     @property
     def free_bytes(self) -> int:

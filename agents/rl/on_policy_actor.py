@@ -14,7 +14,7 @@ from gymnasium import Space
 
 from agents.rl import ops
 from agents.rl.action_noise import ActionNoise
-from agents.rl.interfaces import Step, TrainingRun
+from agents.rl.interfaces import Exchange, Step, TrainingRun
 from agents.rl.optimizers import set_learning_rate
 from agents.rl.rollout_buffer import RolloutBuffer
 from rl_gen_lab.cli.lazy import torch
@@ -39,9 +39,13 @@ class OnPolicyActor:
         noise: ActionNoise,
         optimizer: torch.optim.Optimizer,
         gamma: float,
+        group: Exchange,
         precision: Callable[[], AbstractContextManager[Any]] = nullcontext,
     ) -> None:
-        """gamma: discount of the returns that rewards are scaled by; precision: a context to act in, e.g. autocast."""
+        """gamma: discount of the returns that rewards are scaled by; precision: a context to act in, e.g. autocast.
+
+        group: the processes that train together, which average gradients and statistics.
+        """
         from agents.rl.running_stats import RewardScaler  # here, so that --help needs no torch
 
         self.network, self.buffer, self.noise, self.optimizer = network, buffer, noise, optimizer
@@ -50,7 +54,7 @@ class OnPolicyActor:
         self.state = self.state_at_start = network.start(num_envs)
         self.env_steps = self.updates = 0
         self.learned: dict[str, Tensor] = {}
-        self._precision = precision
+        self.group, self._precision = group, precision
         self._parameters = list(network.parameters())
 
     def act(self, obs: np.ndarray, first: np.ndarray) -> np.ndarray:
@@ -79,6 +83,7 @@ class OnPolicyActor:
     def scaled_reward(self) -> Tensor:
         """Rewards (T, N) of the rollout over the standard deviation of the return, which takes them in first."""
         self.reward_scaler.update(self.buffer.reward, self.buffer.first[:-1], self.buffer.dummy)
+        self.group.mean_([self.reward_scaler.moments.mean, self.reward_scaler.moments.var])
         return self.reward_scaler(self.buffer.reward)
 
     def descend(self, loss: Tensor, learning_rate: float, max_grad_norm: float) -> Tensor:
@@ -87,6 +92,7 @@ class OnPolicyActor:
         for parameter in self._parameters:
             parameter.grad = None
         loss.backward()
+        self.group.mean_gradients_(self._parameters)
         with torch.no_grad():  # torch.nn.utils.clip_grad_norm_, in its order, without its slower preparations
             gradients = [p.grad for p in self._parameters if p.grad is not None]
             norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
@@ -98,6 +104,7 @@ class OnPolicyActor:
         """Take the rollout's observations into the network's statistics, and empty the buffer."""
         if self.network.moments is not None or self.network.frames_known is not None:
             self.network.take_statistics(self.buffer.real_obs())
+            self.group.mean_(self.network.buffers())
         self.buffer.clear()
         self.state_at_start = self.state
 
@@ -168,4 +175,4 @@ def make_actor(
     env, num_envs = run.env_runner, len(run.env_runner.obs)
     buffer = RolloutBuffer(rollout_steps, num_envs, env.observation_space, env.action_space, run.device)
     noise = ActionNoise(noise_hold_steps, num_envs, run.generators.torch("actions", run.device))
-    return OnPolicyActor(network, buffer, noise, optimizer, gamma, precision)
+    return OnPolicyActor(network, buffer, noise, optimizer, gamma, run.group, precision)

@@ -5,7 +5,7 @@ Suffixes: `_tm1` before the action, `_t` after. `discount_t` is gamma^n where th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -132,10 +132,17 @@ def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     return (x * mask).sum() / mask.sum().clamp_min(1.0)
 
 
-def standardize(x: Tensor, mask: Tensor) -> Tensor:
-    """x with mean 0 and standard deviation 1 over the entries where mask is 1. x, mask: same shape, float."""
-    centered = x - masked_mean(x, mask)
-    return centered / (masked_mean(centered.square(), mask).sqrt() + 1e-8)
+def standardize(x: Tensor, mask: Tensor, share: Callable[[list[Tensor]], None] = lambda sums: None) -> Tensor:
+    """x with mean 0 and standard deviation 1 over the entries where mask is 1. x, mask: same shape, float.
+
+    share: replaces sums by their means over the processes that train together, so that all entries of all count.
+    """
+    count, total = mask.sum(), (x * mask).sum()
+    share([count, total])
+    centered = x - total / count.clamp(min=1e-8)
+    squares = (centered.square() * mask).sum()
+    share([squares])
+    return centered / ((squares / count.clamp(min=1e-8)).sqrt() + 1e-8)
 
 
 def policy_gradient_loss(log_prob: Tensor, advantage: Tensor, mask: Tensor) -> Tensor:

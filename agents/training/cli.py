@@ -16,6 +16,7 @@ from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags, peek_flag
 from rl_gen_lab.cli.presets import load
 from rl_gen_lab.cli.shell import typed_path
+from rl_gen_lab.distributed.ranks import Ranks, after_restart
 
 # Settings of `world` that only an emulator has.
 OF_ATARI = (
@@ -55,6 +56,7 @@ def parse(config_class: type[AgentConfigT], agent: str, argv: list[str] | None) 
     argv = sys.argv[1:] if argv is None else argv
     if {"-h", "--help"} & set(argv) and peek_flag(argv, "env") is None:
         return load(config_class, argv, agent=agent, presets_dir=PRESETS)
+    argv = after_restart(argv, Ranks.of(), Path(peek_flag(argv, "runs-dir") or "runs"))
     resume = peek_flag(argv, "resume")
     if resume is not None:
         return resumed_config(config_class, agent, typed_path(resume), argv)

@@ -60,6 +60,8 @@ class RunConfig(Ranged):
     checkpoint_every_env_steps: Steps = 50_000
     # Agent steps between lines of losses and speed in the record.
     log_every_env_steps: Steps = 1_000
+    # Of several processes (torchrun): how long each waits for the others before it gives them up.
+    rank_timeout_seconds: Annotated[float, Interval(ge=1, le=86_400)] = 60.0
     # Where run folders are made.
     runs_dir: Path = Path("runs")
     # Continue this run folder from its last checkpoint.

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from agents.training.cli import command, parse
 from agents.training.config import AgentConfig
-from agents.training.resume import nothing_left
+from agents.training.resume import module_of, nothing_left
+from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.distributed.follower import silent
+from rl_gen_lab.distributed.ranks import Ranks
 
 if TYPE_CHECKING:
     from agents.rl.interfaces import TrainingRun
@@ -31,26 +34,13 @@ def launch(
     where one command has several algorithms. train: the agent's loop, called with the settings and the run, a
     `TrainingRun`. makes_environments: the algorithm makes its own (Stable-Baselines3).
     """
-    config = parse(config_class, algo, argv)
-    if nothing_left(config):
-        return
+    ranks = Ranks.of()
+    with silent(ranks):
+        config = parse(config_class, algo, argv)
+        if makes_environments and ranks.size > 1:
+            raise ConfigError(f"python -m agents.{module_of(algo)} trains in one process: start it without torchrun")
+        if not nothing_left(config):
+            name = algo if exp_name is None else exp_name(config)
+            from agents.training.start import start
 
-    import torch
-
-    from agents.training.env_runner import make_env_runner
-    from agents.training.memory_check import check_memory
-    from agents.training.metadata import RunSpec
-    from agents.training.session import RecordedRun
-    from rl_gen_lab.compute import devices
-    from rl_gen_lab.compute.seeding import Generators
-
-    spec = RunSpec.resolve(algo if exp_name is None else exp_name(config), config)
-    with RecordedRun(spec) as run:
-        run.device = devices.setup(config.device)
-        check_memory(spec, run.device)
-        run.generators = Generators(config.seed)
-        if not makes_environments:
-            run.env_runner = make_env_runner(spec.env_id, config.num_envs, config.world, run.generators)
-        torch.manual_seed(run.generators.integer("init"))
-        train(config, run)
-        run.end()
+            start(name, config, ranks, train, makes_environments=makes_environments)

@@ -21,28 +21,31 @@ from agents.rl.sampled_policy import policy_of
 from agents.training import pretrained
 from agents.training.evaluator import Evaluator
 from agents.training.metadata import RunSpec
+from agents.training.processes import Processes
 from agents.training.resume import command_to_resume, keep_limits, load_checkpoint
 from agents.training.run_log import RunLog, start_tracker
 from agents.training.scores import Scores
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.compute.memory_budget import free_bytes
+from rl_gen_lab.distributed.group import Group
+from rl_gen_lab.distributed.ranks import Ranks
 from rl_gen_lab.runs.ending import can_resume, failure, fitting_checkpoint, keep_result
 from rl_gen_lab.runs.fitting import refuse_impossible_actions, refuse_misfit, refuse_odd_moments
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.runs.guards import keep_state, refuse_nonfinite_weights
+from rl_gen_lab.runs.guards import refuse_nonfinite_weights
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED, Interrupt
 from rl_gen_lab.runs.lock import FolderLock
 from rl_gen_lab.tracking.tracker import Tracker
 
 
-def opened(spec: RunSpec) -> tuple[RunFolder, FolderLock, dict[str, Any] | None]:
+def opened(spec: RunSpec, ranks: Ranks) -> tuple[RunFolder, FolderLock, dict[str, Any] | None]:
     """Return a new or resumed run's folder, locked, and the checkpoint to resume from. Raises: UserError."""
     config = spec.config
     if config.run.resume is None:
         run = RunFolder.create(config.run.runs_dir, spec.algo, spec.short_name, config.seed)
         lock = run.lock()
-        run.write_config(spec.describe())
+        run.write_config(spec.describe() | ranks.described())
         return run, lock, None
     run = RunFolder.open(config.run.resume)
     lock = run.lock()
@@ -78,14 +81,22 @@ class RecordedRun:
     generators: Generators
     _env_runner: EnvRunner | None = None
 
-    def __init__(self, spec: RunSpec) -> None:
-        """Open or make the run folder. Raises UserError subclasses for what a user can mend."""
+    def __init__(self, spec: RunSpec, group: Group | None = None) -> None:
+        """Open or make the run folder. Raises UserError subclasses for what a user can mend.
+
+        group: the processes that train together (None: this one alone).
+        """
         self.spec, self.config, self._typed_in = spec, (config := spec.config), Path.cwd()
         self.display = ProgressDisplay(f"{spec.algo} {spec.short_name}", config.total_env_steps, "steps")
         self.begun = False  # until then there is nothing to save
         self.interrupt = Interrupt(self.display.say, at_once=lambda: not self.begun)
-        evaluator = Evaluator(spec, self.display, lambda: self.interrupt.asked)  # refuses an impossible seed
-        self.run, self.lock, self.saved = opened(spec)  # saved: the checkpoint to resume from, until that is done
+        evaluator = Evaluator(
+            spec, self.display, lambda: self.processes.may_stop_evaluation()
+        )  # refuses an impossible seed
+        self.group = group or Group()
+        self.processes = Processes(self.group, self.interrupt)
+        # saved: the checkpoint to resume from, until that is done
+        self.run, self.lock, self.saved = self.processes.opened(spec, lambda: opened(spec, self.group.ranks))
         wall_offset = 0.0 if self.saved is None else self.saved["session"]["wall_seconds"]
         self.tracker = Tracker(self.run, "", wall_offset)  # W&B starts in `begin`: nothing is recorded of a refusal
         self.log = RunLog(config.run, self.display, self.run, self.tracker)
@@ -132,6 +143,8 @@ class RecordedRun:
         self.network = network
         if self.saved is not None:
             self._load(self.saved)
+        else:
+            self.group.copy_([*network.parameters(), *network.buffers()])
         self.display.say(f"{self.spec.task.described}\nrun folder {self.run}")
         self.tracker = start_tracker(self.spec, self.run, self.tracker.wall_seconds)
         self.log.start(self.tracker)
@@ -145,9 +158,9 @@ class RecordedRun:
 
     def running(self) -> bool:
         """Return False when the run is over: steps or minutes spent, solved, or asked to stop."""
-        out_of_time = self.tracker.seconds_left(self.config.run.total_minutes) == 0.0
-        spent = self.log.env_steps >= self.config.total_env_steps or out_of_time
-        return not (spent or self.scores.solved is not None or self.interrupt.asked)
+        late = self.processes.out_of_time(self.tracker.seconds_left(self.config.run.total_minutes))
+        spent = late or self.log.env_steps >= self.config.total_env_steps
+        return not (spent or self.scores.solved is not None or self.processes.asked)
 
     def record(
         self,
@@ -161,8 +174,14 @@ class RecordedRun:
 
         Raises: DivergedError.
         """
-        self.log.record(env_steps, updates, episodes, learned, status)
-        self._evaluate_if_due()
+        steps = self.processes.steps(env_steps, updates)
+        self.log.record(steps, updates, episodes, learned, status)
+        due, left = (
+            self.scores.due(steps, list(self.log.recent)),
+            self.tracker.seconds_left(self.config.run.total_minutes),
+        )
+        if self.processes.meet(updates, seconds_left=left, evaluate=due):
+            self.scores.evaluate(steps, self.log.recent)
 
     def checkpoint_due(self) -> bool:
         """Return True when the loop must restart its environments and `save`."""
@@ -174,7 +193,7 @@ class RecordedRun:
         refuse_nonfinite_weights(self.network, when, self.run)  # on a GPU losses are looked at only now and then
         every, late = self.config.run.checkpoint_every_env_steps, self.log.env_steps - self.next_checkpoint
         self.next_checkpoint += max(late // every + 1, 0) * every
-        keep_state(self.run, self._state(), when, self.display.say)
+        self.processes.save(self.run, self._state(), when, self.display.say)
 
     def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
@@ -191,26 +210,25 @@ class RecordedRun:
         env_steps, recent = self.log.env_steps, self.log.recent
         if self._env_runner is not None:
             self._env_runner.close()  # of some environments there may be one copy only, and now it is to be evaluated
-        if not self.interrupt.asked:
+        if not self.processes.asked:
             self.scores.save_weights("last", env_steps, float(np.mean(recent)) if recent else math.nan)
             if self.scores.evaluator.last_eval != env_steps:
                 self.scores.evaluate(env_steps, recent)
-                if not self.interrupt.asked:
+                if not self.processes.asked:
                     self.save()  # with the evaluation, or a longer run would not know its best
-        final = None if self.interrupt.asked else self.scores.final(env_steps)
+        if not self.processes.leads:
+            return  # the first process scores the agent
+        final = None if self.processes.asked else self.scores.final(env_steps)
         if final is None:
-            keep_result(self.run, self._result("interrupted"), self.display.say)
+            keep_result(self.run, result_of(self, "interrupted"), self.display.say)
             return
-        self.run.write_result(self._result("finished") | {"final_eval": final.to_dict()})
+        self.run.write_result(result_of(self, "finished") | {"final_eval": final.to_dict()})
         self.scores.publish(final, env_steps, recent)
-
-    def _result(self, status: str) -> dict[str, Any]:
-        return {"status": status, **self.log.totals(), "best_eval": self.scores.best, "solved": self.scores.solved}
 
     # ---- details
 
     def _evaluate_if_due(self) -> None:
-        if self.scores.due(self.log.env_steps, list(self.log.recent)):
+        if self.group.any(self.scores.due(self.log.env_steps, list(self.log.recent))):
             self.scores.evaluate(self.log.env_steps, self.log.recent)
 
     def _load(self, saved: dict[str, Any]) -> None:
@@ -247,23 +265,31 @@ class RecordedRun:
         self.display.__exit__(kind, error, trace)
         self.interrupt.__exit__(kind, error, trace)
         with self.lock:
-            self._close(kind, error)
-        if self.interrupt.asked and error is None:
+            close(self, kind, error)
+        self.processes.close()
+        if self.processes.stopped and error is None:
             raise SystemExit(EXIT_INTERRUPTED)
 
-    def _close(self, kind: type[BaseException] | None, error: BaseException | None) -> None:
-        refused = self.saved is not None  # the checkpoint to resume from: what is in the folder stays as it is
-        if error is not None and not refused:
-            keep_result(self.run, self._result("failed") | failure(error), self.display.say)
-        unfinished = error is not None or self.interrupt.asked
-        impossible = isinstance(error, ConfigError | CheckpointError) or (kind is KeyboardInterrupt and not self.begun)
-        never_started = impossible and self.config.run.resume is None and self.log.env_steps == 0
-        offered = not never_started and (not refused or isinstance(error, KeyboardInterrupt))
-        if unfinished and offered and can_resume(self.run, error):
-            self.display.say(f"resume with: {command_to_resume(self.run, self.spec, limits_changed=refused)}")
-        self.tracker.alert_of(error)
-        self.tracker.finish(int(unfinished))
-        if never_started:
-            shutil.rmtree(self.run.path, ignore_errors=True)
-        if self._env_runner is not None:
-            self._env_runner.close()
+
+def close(run: RecordedRun, kind: type[BaseException] | None, error: BaseException | None) -> None:
+    """End a run: keep the result of one that failed, say how to go on, remove one that never started."""
+    refused = run.saved is not None  # the checkpoint to resume from: what is in the folder stays as it is
+    if error is not None and not refused:
+        keep_result(run.run, result_of(run, "failed") | failure(error), run.display.say)
+    unfinished = error is not None or run.processes.stopped
+    impossible = isinstance(error, ConfigError | CheckpointError) or (kind is KeyboardInterrupt and not run.begun)
+    never_started = impossible and run.config.run.resume is None and run.log.env_steps == 0
+    offered = not never_started and (not refused or isinstance(error, KeyboardInterrupt))
+    if unfinished and offered and can_resume(run.run, error):
+        run.display.say(f"resume with: {command_to_resume(run.run, run.spec, limits_changed=refused)}")
+    run.tracker.alert_of(error)
+    run.tracker.finish(int(unfinished))
+    if never_started:
+        shutil.rmtree(run.run.path, ignore_errors=True)
+    if run._env_runner is not None:
+        run._env_runner.close()
+
+
+def result_of(run: RecordedRun, status: str) -> dict[str, Any]:
+    """Return what result.json says of a run so far."""
+    return {"status": status, **run.log.totals(), "best_eval": run.scores.best, "solved": run.scores.solved}

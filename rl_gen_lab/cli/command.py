@@ -33,13 +33,18 @@ def exit_on_error(main: Callable[P, R], *also: type[Exception]) -> Callable[P, R
                 return main(*args, **kwargs)
         except caught as error:
             message = re.sub(r"\S{500,}", lambda word: f"{word[0][:60]}...", " ".join(str(error).split()))
-            print(f"error: {message}", file=sys.stderr, flush=True)
+            print(f"{_process()}error: {message}", file=sys.stderr, flush=True)
             sys.exit(2)
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr, flush=True)
             sys.exit(130)  # as shells report Ctrl-C
 
     return wrapped
+
+
+def _process() -> str:
+    """Name this process where torchrun started several, which share a terminal."""
+    return f"[process {os.environ.get('RANK')}] " if os.environ.get("WORLD_SIZE", "1") != "1" else ""
 
 
 @contextlib.contextmanager

@@ -14,12 +14,17 @@ from rl_gen_lab.cli.settings import DeviceConfig
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt, from malloc.h
 
 
-def setup(config: DeviceConfig) -> torch.device:
-    """Set the number of threads and give the device. Raises ConfigError when the device is not here."""
+def setup(config: DeviceConfig, number: int = 0) -> torch.device:
+    """Set the number of threads and give the device. Raises ConfigError when the device is not here.
+
+    number: of this process on this machine, which takes the GPU of that number where no other is asked for.
+    """
     torch.set_num_threads(config.threads)
     keep_freed_memory()
     if config.device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", number % torch.cuda.device_count()) if number else torch.device("cuda")
     try:
         device = torch.device(config.device)
     except RuntimeError as error:

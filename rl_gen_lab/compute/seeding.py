@@ -22,11 +22,14 @@ class Generators:
     Loading a state keeps the generator objects: holders of one need not ask for it again.
     """
 
-    def __init__(self, seed: int) -> None:
-        """Take the seed of the experiment. Raises ConfigError when it is negative."""
+    def __init__(self, seed: int, rank: int = 0) -> None:
+        """Take the seed of the experiment. Raises ConfigError when it is negative.
+
+        rank: of a process among several that train together, each of which draws numbers of its own.
+        """
         if seed < 0:
             raise ConfigError(f"seed must be 0 or more, not {seed}")
-        self.seed = seed
+        self.seed, self._rank = seed, rank
         self._numpy: dict[str, np.random.Generator] = {}
         self._torch: dict[str, torch.Generator] = {}
         # Loaded states of torch generators that are not in use yet: their device may not exist here.
@@ -92,7 +95,8 @@ class Generators:
 
     def _derive(self, *words: str | int) -> int:
         # A hash of unambiguous text, because SeedSequence([1]) and SeedSequence([1, 0]) are the same stream.
-        text = json.dumps([self.seed, *words])
+        own = ["rank", self._rank] if self._rank else []
+        text = json.dumps([self.seed, *own, *words])
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
 
 

@@ -53,6 +53,10 @@ class Config(Ranged):
     init_frozen: bool = False
     # Folder in which run folders are made.
     runs_dir: Path = Path("runs")
+    # Of several processes (torchrun): keep a part of the weights in each, not all weights in all of them.
+    fsdp: bool = False
+    # Of several processes: how long each waits for the others before it gives them up.
+    rank_timeout_seconds: Annotated[float, Interval(ge=1, le=86_400)] = 60.0
     # Continue this run folder from its last checkpoint.
     resume: Path | None = None
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import math
 import sys
+import time
 from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -21,6 +23,8 @@ from rl_gen_lab.cli.shell import python, shell
 from rl_gen_lab.compute.devices import peak_memory_mb
 from rl_gen_lab.compute.optimizers import Schedule, make_optimizer
 from rl_gen_lab.compute.seeding import Generators
+from rl_gen_lab.distributed import data_parallel
+from rl_gen_lab.distributed.group import Group
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.ending import can_resume, failure, fitting_checkpoint, keep_result
 from rl_gen_lab.runs.fitting import refuse_misfit, refuse_odd_moments
@@ -55,20 +59,29 @@ class Loop:
         run: RunFolder,
         tracker: Tracker,
         identity: dict[str, str],
+        group: Group | None = None,
+        *,
+        fsdp: bool = False,
     ) -> None:
-        """identity: the values that a checkpoint must share to be continued. `task.network` is on the device."""
+        """identity: the values that a checkpoint must share to be continued. `task.network` is on the device.
+
+        group: the processes that train together (None: this one alone); the others record in a folder of their own.
+        fsdp: whether each of them keeps a part of the weights instead of all.
+        """
         self.config, self.task, self.splits, self.device = config, task, splits, device
         self.run_folder, self.tracker, self.identity = run, tracker, identity
         self.batches = math.ceil(len(splits["train"]) / config.batch_size)
         learns = any(weight.requires_grad for weight in task.network.parameters())
         self.epochs = config.epochs if learns else 0  # what has no weights is only measured
         self.display = ProgressDisplay(title, self.epochs * self.batches, "updates")
-        self.optimizer = make_optimizer(task.network, config.optimizer)
+        self.group = group or Group()
+        self.parallel = data_parallel.make(self.group, task.network, task.loss, device, fsdp=fsdp)
+        self.optimizer = make_optimizer(task.network, config.optimizer)  # of what each process keeps
         self.schedule = Schedule(self.optimizer, config.optimizer, self.batches, config.epochs)
         self.epoch = self.batch = self.updates = self.best_epoch = 0
         self.best: float | None = None
         self._interrupt, self._finished = Interrupt(self.display.say), False
-        self._resumed = False
+        self._resumed = self._asked = False  # asked: any of the processes was asked to stop
 
     # ---- training
 
@@ -97,41 +110,48 @@ class Loop:
                     self.epoch, self.batch = self.epoch - 1, self.batches
                     break
                 self.save()
-        if self._interrupt.asked:
+        if self._stops():
             self.save()
         else:
             with contextlib.suppress(_StoppedError):
                 return self._finish()
-        keep_result(self.run_folder, self._result("interrupted"), self.display.say)
+        keep_result(self.run_folder, result_of(self, "interrupted"), self.display.say)
         return {}
 
     def _continues(self) -> bool:
-        late = self.tracker.seconds_left(self.config.total_minutes) == 0.0
+        late = self.group.any(self.tracker.seconds_left(self.config.total_minutes) == 0.0)
         stale = 0 < self.config.patience_epochs <= self.epoch - self.best_epoch
-        return not (self.epoch >= self.epochs or late or stale or self._interrupt.asked)
+        return not (self.epoch >= self.epochs or late or stale or self._stops())
+
+    def _stops(self) -> bool:
+        """Return whether somebody asked any of the processes to stop; all of them hear of it at the same update."""
+        self._asked = self._asked or self.group.any(self._interrupt.asked)
+        return self._asked
 
     def _update(self, indices: Tensor) -> None:
         self.task.network.train()
-        with self.config.device.autocast(self.device):
-            losses = self.task.loss(self.splits["train"], indices)
+        started = time.perf_counter()
+        with self.config.device.autocast(self.device), self.group.exchange():
+            losses = self.parallel.losses(self.splits["train"], indices)
         self.batch, self.updates = self.batch + 1, self.updates + 1
         due = self.updates % self.config.log_every_updates == 0
-        total = {"the loss": losses["loss"].detach()}
+        seconds = max(time.perf_counter() - started, 1e-9)
+        losses_of_all = self.group.means(losses)
+        total = {"the loss": losses_of_all["loss"]}
         refuse_nonfinite_losses(total, f"update {self.updates:,}", self.run_folder, ADVICE, wait=due)
         self.optimizer.zero_grad(set_to_none=True)
-        losses["loss"].backward()
+        with self.group.exchange():  # gradients are averaged as they are computed
+            losses["loss"].backward()
         limit = self.config.optimizer.max_grad_norm or math.inf
         norm = nn.utils.clip_grad_norm_(self.task.network.parameters(), limit)
         self.optimizer.step()
         if due:
-            numbers = {f"losses/{name}": float(value.detach()) for name, value in losses.items()}
-            numbers |= {"charts/epoch": self.epoch, "losses/grad_norm": float(norm)}
-            numbers["charts/learning_rate"] = self.optimizer.param_groups[0]["lr"]
-            self.tracker.log(numbers, self.updates)
+            speed = len(indices) / self.group.size / seconds
+            log_update(self, losses_of_all, float(data_parallel.gathered(norm)), speed)
         self.schedule.after_update()
         if self.display.due(self.updates):
             best = "" if self.best is None else f" · best val {self.task.target_metric} {self.best:.4f}"
-            text = f"epoch {self.epoch + 1} · loss {float(losses['loss'].detach()):.4g}{best}"
+            text = f"epoch {self.epoch + 1} · loss {float(total['the loss']):.4g}{best}"
             self.display.update(self.updates, text, self.tracker.seconds_left(self.config.total_minutes))
 
     # ---- evaluation
@@ -141,11 +161,12 @@ class Loop:
         split = self.splits[name]
 
         def show(done: int) -> None:
-            if self._interrupt.asked:
+            if self._interrupt.asked and self.group.size == 1:  # several processes end their evaluations together
                 raise _StoppedError
             self.display.pause(self.updates, f"measuring {name}: {done:,} of {len(split):,} images")
 
-        return measure_split(self.task, split, self.config.device, self.device, show)
+        with self.parallel.whole():
+            return measure_split(self.task, split, self.config.device, self.device, show)
 
     def _validate(self) -> None:
         metrics = self.measure("val")
@@ -153,12 +174,11 @@ class Loop:
         self.schedule.after_validation(value := metrics[self.task.target_metric])
         if self.best is None or value > self.best:
             self.best, self.best_epoch = value, self.epoch
-            self._save_best()
+            save_best(self)
         elif self.epoch - self.best_epoch == self.config.wandb.alert_evaluations > 0:
             self.tracker.alert_no_improvement(f"no better validation in {self.epoch - self.best_epoch} epochs")
         self.display.say(f"epoch {self.epoch} · {clock(self.tracker.wall_seconds)} · val {_formatted(metrics)}")
-        for file in watch(self.task, self.splits["val"], metrics, self.run_folder.path, self.display.say):
-            self.tracker.image(f"pictures/{file.stem}", file, self.updates)
+        show_progress(self, metrics)
 
     def _finish(self) -> dict[str, Any]:
         if self.best is None or self.batch:  # the time was up within an epoch; the best weights are loaded below
@@ -167,59 +187,43 @@ class Loop:
             self._validate()
             self.save()
         best_file = self.run_folder.checkpoints / "best.safetensors"
-        self.task.network.load_state_dict(load_weights(best_file)[0])
-        result = self._result("finished") | {"val": self.measure("val"), "test": self.measure("test")}
-        result["latency_ms"] = measure_latency_ms(self.task, self.splits["test"], self.config.device, self.device)
+        self.parallel.load_network(load_weights(best_file)[0])
+        result = result_of(self, "finished") | {"val": self.measure("val"), "test": self.measure("test")}
+        with self.parallel.whole():
+            result["latency_ms"] = measure_latency_ms(self.task, self.splits["test"], self.config.device, self.device)
         self.run_folder.write_result(result)
         self._finished = True
-        self.tracker.summary({f"test/{name}": value for name, value in result["test"].items()})
-        self.tracker.model(best_file, result["test"], ["best"])
-        test = f"{_formatted(result['test'])} · {result['latency_ms']:.1f} ms for one image at 1 thread"
-        self.display.say(f"done: best weights are of epoch {self.best_epoch} · test {test}")
+        publish(self, result, best_file)
         return result
-
-    def _result(self, status: str) -> dict[str, Any]:
-        return {
-            "status": status,
-            "epochs": self.epoch,
-            "updates": self.updates,
-            "best_epoch": self.best_epoch,
-            "goal": self.task.target_metric,
-            "parameters": sum(weight.numel() for weight in self.task.network.parameters()),
-            "wall_seconds": self.tracker.wall_seconds,
-            "peak_memory_mb": peak_memory_mb(),
-        }
 
     def save(self) -> None:
         """Write a checkpoint; a full disk costs this checkpoint, not the run. Raises: DivergedError."""
         when = f"update {self.updates:,}"
-        refuse_nonfinite_weights(self.task.network, when, self.run_folder)
-        keep_state(self.run_folder, self._state(), when, self.display.say)
+        with self.parallel.whole():
+            refuse_nonfinite_weights(self.task.network, when, self.run_folder)
+            keep_state(self.run_folder, self._state(), when, self.display.say)
 
     def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = {name: getattr(self, name) for name in COUNTERS}
         state |= {"wall_seconds": self.tracker.wall_seconds, "identity": self.identity}
-        parts: Any = {"network": self.task.network, "optimizer": self.optimizer, "schedule": self.schedule}
-        return state | {name: part.state_dict() for name, part in parts.items()} | random_state(self.device)
+        state |= {"network": self.task.network.state_dict(), "optimizer": self.parallel.optimizer_state(self.optimizer)}
+        return state | {"schedule": self.schedule.state_dict()} | random_state(self.device, self.group)
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint of `save`; nothing is written. Raises: CheckpointError where it does not fit."""
         with fitting_checkpoint(self.run_folder):
             check_identity(state, self.identity, self.run_folder)
-            refuse_misfit(state, self._state())
+            with self.parallel.whole():
+                refuse_misfit(state, self._state())
             refuse_odd_moments(state["optimizer"], self.optimizer)
             for name, value in counters_of(state, self.batches).items():
                 setattr(self, name, value)
-            self.task.network.load_state_dict(state["network"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            self.parallel.load_network(state["network"])
+            self.parallel.load_optimizer(self.optimizer, state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
-            restore_random_state(state, self.device)
+            restore_random_state(state, self.device, self.group)
             refuse_lost_best(self.best, self.task.network, self.run_folder)
         self._resumed = True
-
-    def _save_best(self) -> None:
-        metadata = self.identity | {"epoch": str(self.epoch), self.task.target_metric: str(self.best)}
-        keep_weights(self.run_folder, "best", self.task.network, metadata, self.display.say)
 
     def __enter__(self) -> Loop:
         self._interrupt.__enter__()
@@ -231,10 +235,10 @@ class Loop:
     ) -> None:
         self.display.__exit__(error_type, error, trace)
         self._interrupt.__exit__(error_type, error, trace)
-        unfinished = error is not None or self._interrupt.asked
+        unfinished = error is not None or self._interrupt.asked or self._asked
         lost = unfinished and not self._finished
         if error is not None and lost:
-            keep_result(self.run_folder, self._result("failed") | failure(error), self.display.say)
+            keep_result(self.run_folder, result_of(self, "failed") | failure(error), self.display.say)
         if lost and can_resume(self.run_folder, error):
             words = ("-m", "rl_gen_lab.train", "--resume", self.run_folder.path)
             self.display.say(f"resume with: {shell(python(), *words)}")
@@ -242,6 +246,51 @@ class Loop:
         self.tracker.finish(int(unfinished))
         if unfinished and error is None:
             sys.exit(EXIT_INTERRUPTED)
+
+
+def log_update(loop: Loop, losses: dict[str, Tensor], norm: float, images_per_second: float) -> None:
+    """Write a line about an update. norm: of the gradient; images_per_second: of this process, forward."""
+    numbers = {f"losses/{name}": float(value) for name, value in losses.items()}
+    numbers |= {"charts/epoch": loop.epoch, "losses/grad_norm": norm}
+    numbers["charts/learning_rate"] = loop.optimizer.param_groups[0]["lr"]
+    loop.tracker.log(numbers | loop.group.named("forward_images_per_second", images_per_second), loop.updates)
+
+
+def show_progress(loop: Loop, metrics: dict[str, float]) -> None:
+    """Say the warnings of a task and show its figures, by the metrics of a validation."""
+    with loop.parallel.whole():
+        files = watch(loop.task, loop.splits["val"], metrics, loop.run_folder.path, loop.display.say)
+    for file in files:
+        loop.tracker.image(f"pictures/{file.stem}", file, loop.updates)
+
+
+def result_of(loop: Loop, status: str) -> dict[str, Any]:
+    """Return what result.json says of a run so far."""
+    return {
+        "status": status,
+        "epochs": loop.epoch,
+        "updates": loop.updates,
+        "best_epoch": loop.best_epoch,
+        "goal": loop.task.target_metric,
+        "parameters": sum(weight.numel() for weight in loop.task.network.parameters()),
+        "wall_seconds": loop.tracker.wall_seconds,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def save_best(loop: Loop) -> None:
+    """Write the weights of the best validation so far; a full disk costs them, not the run."""
+    metadata = loop.identity | {"epoch": str(loop.epoch), loop.task.target_metric: str(loop.best)}
+    with loop.parallel.whole():
+        keep_weights(loop.run_folder, "best", loop.task.network, metadata, loop.display.say)
+
+
+def publish(loop: Loop, result: dict[str, Any], best_file: Path) -> None:
+    """Show the result of a run that has ended."""
+    loop.tracker.summary({f"test/{name}": value for name, value in result["test"].items()})
+    loop.tracker.model(best_file, result["test"], ["best"])
+    test = f"{_formatted(result['test'])} · {result['latency_ms']:.1f} ms for one image at 1 thread"
+    loop.display.say(f"done: best weights are of epoch {loop.best_epoch} · test {test}")
 
 
 def order_of(seed: int, epoch: int, images: int) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,6 +14,9 @@ from rl_gen_lab.compute import devices
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.data import shipped
 from rl_gen_lab.data.dataset import Dataset
+from rl_gen_lab.distributed.follower import scratch_folder, silent
+from rl_gen_lab.distributed.group import Group, joined
+from rl_gen_lab.distributed.ranks import Ranks, share_of
 from rl_gen_lab.runs import provenance
 from rl_gen_lab.runs.checkpoints import load_state
 from rl_gen_lab.runs.ending import finished_result, removed_if_refused, say_nothing_left
@@ -33,21 +37,30 @@ CHECKPOINT = Needed({"wall_seconds": float, "identity": {...: str}})  # schema o
 
 def train(config: Config) -> dict[str, Any]:
     """Train as configured and return the content of result.json. Raises: UserError."""
-    if (ended := _ended(config)) is not None:
-        return ended
-    with ExitStack() as held:  # the lock of the run folder
-        return _train(config, held)
+    ranks = Ranks.of()
+    with silent(ranks):
+        if (ended := _ended(config)) is not None:
+            return ended
+        device = devices.setup(config.device, ranks.local_rank)
+        with (
+            joined(ranks, config.rank_timeout_seconds, cuda=device.type == "cuda") as group,
+            ExitStack() as held,
+        ):  # the run's lock
+            return _train(config, device, group, held)
 
 
-def _train(config: Config, held: ExitStack) -> dict[str, Any]:
-    if config.resume is not None:
+def _train(config: Config, device: torch.device, group: Group, held: ExitStack) -> dict[str, Any]:
+    leads = group.ranks.leads
+    share_of(config.batch_size, group.ranks, "--batch-size")
+    if config.resume is not None and leads:
         held.enter_context(RunFolder.open(config.resume).lock())
     if config.data is None:
         raise ConfigError("--data is missing: name a folder, --data FOLDER (python -m envs.scenes writes one)")
-    device = devices.setup(config.device)
     data = load_data(config)
     identity = {"task": config.task, "data": data.digest()}
     pixels = data.pixels_digest()
+    group.refuse_different("data", f"{identity} {pixels}")
+    group.refuse_different("a commit", provenance.git_commit())
     if isinstance(data, Dataset):
         data = data.with_share(config.label_share)
     checkpoint = None if config.resume is None else _read_checkpoint(config, identity, pixels)
@@ -61,18 +74,37 @@ def _train(config: Config, held: ExitStack) -> dict[str, Any]:
         if config.init_frozen:
             freeze(backbone)
     check_training_memory(config, task.network, data.shape, device)
+    if not leads:
+        torch.manual_seed(Generators(config.seed).integer("torch", group.ranks.rank))  # noise of its own
     algo = f"{config.task}_{to_dict(config)[config.task]['model']}"
     name = shipped.name_of(config.data) if shipped.is_shipped(config.data) else config.data.resolve().name
-    if config.resume is None or checkpoint is None:
+    resumed = None if config.resume is None else RunFolder.open(config.resume)
+    if not leads:
+        run = held.enter_context(scratch_folder(algo, name, config.seed, resumed))
+        config = replace(config, wandb=replace(config.wandb, mode="disabled"))
+    elif resumed is None:
         run = RunFolder.create(config.runs_dir, algo, name, config.seed)
         held.enter_context(run.lock())
-        run.write_config(describe(config, algo, name, identity, data, task) | {"pixels": pixels})
+        run.write_config(
+            describe(config, algo, name, identity, data, task) | {"pixels": pixels} | group.ranks.described()
+        )
         if isinstance(task, Kept):
             task.keep(run.path)
     else:
-        run = RunFolder.open(config.resume)
+        run = resumed
     wall_offset = 0.0 if checkpoint is None else float(checkpoint["wall_seconds"])
-    loop = Loop(f"{algo} {name}", config, task, data.splits, device, run, Tracker(run, "", wall_offset), identity)
+    loop = Loop(
+        f"{algo} {name}",
+        config,
+        task,
+        data.splits,
+        device,
+        run,
+        Tracker(run, "", wall_offset),
+        identity,
+        group,
+        fsdp=config.fsdp,
+    )
     if checkpoint is not None:
         loop.load(checkpoint)  # before anything is written
     with removed_if_refused(run, new=checkpoint is None):
@@ -89,10 +121,11 @@ def _train(config: Config, held: ExitStack) -> dict[str, Any]:
     with loop:
         _print_summary(loop, config, data)
         result = loop.run()
-        if result:
-            for file, sentence in draw_predictions(task, data.splits["val"], FIGURES, run):
-                tracker.image(f"pictures/{file.stem}", file, loop.updates)
-                loop.display.say(f"{run.shown(file)}: {sentence}" if sentence else run.shown(file))
+        with loop.parallel.whole():
+            if result and leads:
+                for file, sentence in draw_predictions(task, data.splits["val"], FIGURES, run):
+                    tracker.image(f"pictures/{file.stem}", file, loop.updates)
+                    loop.display.say(f"{run.shown(file)}: {sentence}" if sentence else run.shown(file))
         return result
 
 

@@ -1,0 +1,138 @@
+"""What a training run settles with the other processes of its torchrun: when to stop, evaluate and save.
+
+All take the same decisions at the same update. The first process alone writes the run folder; the state that each of
+the others needs to go on (environments, rollout or replay memory, random generators) lies beside the checkpoint.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from agents.training.metadata import RunSpec
+from rl_gen_lab.cli.errors import CheckpointError, SaveError
+from rl_gen_lab.cli.values import to_dict
+from rl_gen_lab.distributed.follower import scratch_folder
+from rl_gen_lab.distributed.group import Group
+from rl_gen_lab.runs import provenance
+from rl_gen_lab.runs.checkpoints import load_state, save_state
+from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.guards import Say, keep_state
+from rl_gen_lab.runs.interrupt import Interrupt
+from rl_gen_lab.runs.lock import FolderLock
+
+Opened = tuple[RunFolder, FolderLock, dict[str, Any] | None]
+
+
+class Processes:
+    """The processes of one run; alone, everything is as it would be without them."""
+
+    def __init__(self, group: Group, interrupt: Interrupt) -> None:
+        self.group, self._interrupt = group, interrupt
+        self.alone, self.leads = group.size == 1, group.ranks.leads
+        self._asked = self._late = False
+        self._met_at, self._steps = 0, 0  # the update and the steps of all processes when they last met
+        self._held = ExitStack()
+
+    @property
+    def asked(self) -> bool:
+        """Whether somebody asked the run to stop; of several processes, whether all have heard of it."""
+        return self._interrupt.asked if self.alone else self._asked
+
+    @property
+    def stopped(self) -> bool:
+        """Whether somebody asked the run to stop, here or in another process."""
+        return self._interrupt.asked or self._asked
+
+    def may_stop_evaluation(self) -> bool:
+        """Return whether to stop an evaluation that is under way; several processes end theirs together."""
+        return self.alone and self._interrupt.asked
+
+    def out_of_time(self, seconds_left: float | None) -> bool:
+        """Return whether the time is up. seconds_left: of this process, None without a limit."""
+        return seconds_left == 0.0 if self.alone else self._late
+
+    def steps(self, env_steps: int, updates: int) -> int:
+        """Return the steps of all processes when they last met, at an update; before the first, those of this one."""
+        if self.alone:
+            return env_steps
+        if updates != self._met_at:
+            self._steps = int(self.group.total(env_steps))
+        return self._steps if updates else env_steps
+
+    def meet(self, updates: int, *, seconds_left: float | None, evaluate: bool) -> bool:
+        """Return whether to evaluate now; after an update of several processes, whether any of them wants to."""
+        if self.alone:
+            return evaluate
+        if updates == self._met_at:
+            return False
+        self._met_at = updates
+        asked, late_somewhere, wanted = self.group.largest(self._interrupt.asked, seconds_left == 0.0, evaluate)
+        self._asked, self._late = bool(asked), bool(late_somewhere)
+        return bool(wanted)
+
+    # ---- the run folder
+
+    def opened(self, spec: RunSpec, open_folder: Callable[[], Opened]) -> Opened:
+        """Return the run folder, locked, and the checkpoint to resume from: for the others a folder that is removed.
+
+        Raises: CheckpointError for a run of another number of processes; ConfigError where they differ in settings.
+        """
+        settings, resumed = to_dict(spec.config) | {"wandb": None}, spec.config.run.resume
+        self.group.refuse_different("settings", json.dumps(settings, default=str, sort_keys=True))
+        self.group.refuse_different("a commit", provenance.git_commit())
+        if resumed is not None:
+            self._refuse_other_number(RunFolder.open(resumed))
+        if self.leads:
+            run, lock, saved = open_folder()
+            self._folder = Path(self.group.text(str(run.path)))
+            return run, lock, saved
+        self._folder = Path(self.group.text(""))
+        earlier = None if resumed is None else RunFolder.open(self._folder)
+        run = self._held.enter_context(scratch_folder(spec.algo, spec.short_name, spec.config.seed, earlier))
+        return run, run.lock(), None if resumed is None else self._own_state()
+
+    def _refuse_other_number(self, run: RunFolder) -> None:
+        size = (run.read_config().get("ranks") or {}).get("size", 1)
+        if size != self.group.size:
+            start = f"torchrun --standalone --nproc-per-node {size} -m" if size > 1 else "python -m"
+            raise CheckpointError(
+                f"{run} was trained by {size} process{'es' if size > 1 else ''}, each with its own environments:"
+                f" resume it with {start} ..., or start a new run from its weights with --init-backbone"
+            )
+
+    def _own_state(self) -> dict[str, Any]:
+        latest = load_state(self._folder / "checkpoints" / "latest")
+        own: dict[str, Any] = load_state(self._place(int(latest["session"]["env_steps"])))
+        return own
+
+    def _place(self, env_steps: int) -> Path:
+        return self._folder / "checkpoints" / "processes" / f"{env_steps}-{self.group.ranks.rank}"
+
+    def save(self, run: RunFolder, state: dict[str, Any], when: str, say: Say) -> None:
+        """Write the checkpoint to resume from, of all processes or of none. A full disk costs it, but not the run."""
+        if self.alone:
+            keep_state(run, state, when, say)
+            return
+        place, refused = self._place(int(state["session"]["env_steps"])), ""
+        if not self.leads:
+            try:
+                save_state(place, state)
+            except SaveError as error:
+                refused = str(error)
+        if self.group.any(bool(refused)):
+            say(f"checkpoint at {when} not written, the one before stays: {refused or 'another process could not'}")
+            return
+        written = self.leads and keep_state(run, state, when, say)  # last: it names the steps of the others' states
+        if self.group.any(written):
+            for folder in place.parent.glob(f"*-{self.group.ranks.rank}"):
+                if folder != place:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove what a process other than the first wrote for itself."""
+        self._held.close()

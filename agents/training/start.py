@@ -1,0 +1,47 @@
+"""From settings to a training: processes, run folder, device, environments, the agent's own loop, the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypeVar
+
+import torch
+
+from agents.rl.interfaces import TrainingRun
+from agents.training.config import AgentConfig
+from agents.training.env_runner import make_env_runner
+from agents.training.memory_check import check_memory
+from agents.training.metadata import RunSpec
+from agents.training.session import RecordedRun
+from agents.training.shared import share_of_process
+from rl_gen_lab.compute import devices
+from rl_gen_lab.compute.seeding import Generators
+from rl_gen_lab.distributed.group import joined
+from rl_gen_lab.distributed.ranks import Ranks
+
+ConfigT = TypeVar("ConfigT", bound=AgentConfig)
+
+
+def start(
+    algo: str,
+    config: ConfigT,
+    ranks: Ranks,
+    train: Callable[[ConfigT, TrainingRun], None],
+    *,
+    makes_environments: bool,
+) -> None:
+    """Open or resume the run and train; the arguments are those of `launch`. ranks: the place of this process."""
+    own = share_of_process(config, ranks)
+    recorded = config if ranks.leads else replace(config, wandb=replace(config.wandb, mode="disabled"))
+    spec = RunSpec.resolve(algo, recorded)
+    cuda = torch.cuda.is_available() and config.device.device != "cpu"
+    with joined(ranks, config.run.rank_timeout_seconds, cuda=cuda) as group, RecordedRun(spec, group) as run:
+        run.device = devices.setup(config.device, ranks.local_rank)
+        check_memory(spec, run.device)
+        run.generators = Generators(config.seed, ranks.rank)
+        if not makes_environments:
+            run.env_runner = make_env_runner(spec.env_id, own.num_envs, config.world, run.generators)
+        torch.manual_seed(Generators(config.seed).integer("init"))  # the same weights in all processes
+        train(own, run)
+        run.end()
