@@ -2,18 +2,21 @@
 
     python -m agents.packed_frames
     python -m agents.packed_frames --games Pong --policies --chunk 16 64 256
+    python -m agents.packed_frames --games Pong --policies --transitions 100000
 
 Plays games, packs the frames of each environment in chunks as they would be sent or kept, unpacks them and compares
 every pixel. Coders take turns, so that a busy machine is busy for all of them; times are medians over the rounds of the
-processor's time. Writes a row for each game, kind of play, coder and chunk into results/packed_frames.csv.
+processor's time. Writes a row for each game, kind of play, coder and chunk into results/packed_frames.csv; with
+`--transitions`, in place of that, a row for a plain and one for a packed replay memory into results/packed_replay.csv.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from agents.training.env_runner import VectorEnvRunner
 
 Row = dict[str, Any]
+LEAST_TRANSITIONS, BATCH = 256, 32  # of replay memories, of a minibatch
 BAR_BYTES, BAR_MICROSECONDS = 100, 5  # of a frame of Pong, to pack it or to unpack it
 
 
@@ -54,6 +58,9 @@ class Config(Ranged):
     num_envs: Annotated[int, Interval(ge=1, le=64)] = 4
     # Rounds of which medians are taken.
     rounds: Annotated[int, Interval(ge=1, le=10_000)] = 7
+    # Fill a replay memory of so many transitions of the first game twice, plain and packed (--replay.packed of dqn),
+    # and measure these instead; 0: no.
+    transitions: Annotated[int, Interval(ge=0, le=1_000_000)] = 0
     # Seed of the play.
     seed: Seed = 0
     # Folder of packed_frames.csv.
@@ -64,6 +71,8 @@ class Config(Ranged):
         super().__post_init__()
         if (longest := max(self.chunk, default=0)) > self.frames:
             raise ConfigError(f"--frames {self.frames} make no chunk of {longest}: give --frames {longest} or more")
+        if self.transitions and (not self.games or self.transitions < LEAST_TRANSITIONS):
+            raise ConfigError(f"--transitions takes {LEAST_TRANSITIONS} or more, and a game")
         for game in self.games:
             if not names.is_atari(names.resolve(game)):
                 raise ConfigError(f"--games {game}: only Atari games have frames to pack, such as Pong")
@@ -143,13 +152,94 @@ def _pass(frames: np.ndarray, packer: FramePacker, chunk: int) -> tuple[int, flo
     return size, pack, unpack
 
 
+def measure_replay(config: Config) -> list[Row]:
+    """Fill a plain and a packed memory with the same play, draw the same minibatches from both, in turns.
+
+    Beside them, the time of an update of the network "small" with each minibatch, by one thread. Raises: ConfigError.
+    """
+    import torch
+
+    from agents.rl.q_networks import QNetwork
+    from agents.rl.replay import Replay
+    from agents.training.env_runner import VectorEnvRunner
+    from rl_gen_lab.compute.memory_budget import free_bytes
+    from rl_gen_lab.compute.seeding import Generators
+
+    cpu = torch.device("cpu")
+    torch.set_num_threads(1)
+    generators = Generators(config.seed)
+    runner = VectorEnvRunner(names.resolve(config.games[0]), config.num_envs, EnvConfig(), generators)
+    shape, actions = runner.observation_space.shape, int(runner.action_space.n)  # type: ignore[attr-defined]
+    assert shape is not None
+    sizes = (config.transitions, config.num_envs, (1, *shape[1:]), torch.uint8, shape[0], cpu, 0.0, free_bytes(cpu))
+    memories = {"plain": Replay(*sizes), "packed": Replay(*sizes, packed=True)}
+    writing, rng = dict.fromkeys(memories, 0.0), generators.numpy("play")
+    steps = memories["plain"].length * 5 // 4  # the ring is overwritten by a quarter
+    with ProgressDisplay("filling both memories", steps * config.num_envs, "steps") as display:
+        for number in range(steps):
+            step, _ = runner.step(rng.integers(actions, size=config.num_envs))
+            flags = (step.terminated, step.truncated, step.value_ends, step.first, step.dummy)
+            arrays = (np.ascontiguousarray(step.obs[:, -1:]), step.action, step.reward, *flags)
+            tensors = [torch.from_numpy(array) for array in arrays]
+            for name, memory in memories.items():
+                writing[name] += _seconds(partial(memory.push, *tensors))[0]
+            display.update((number + 1) * config.num_envs, "")
+    runner.close()
+    network = QNetwork("small", tuple(shape), actions, False)
+    optimizer = torch.optim.Adam(network.parameters(), 1e-4)
+
+    def update(batch: Any) -> None:
+        optimizer.zero_grad()
+        chosen = network(batch.obs_tm1).gather(1, batch.action_tm1[:, None])[:, 0]
+        (chosen - batch.reward_t).square().mean().backward()
+        optimizer.step()
+
+    drawing: dict[str, list[float]] = {name: [] for name in memories}
+    updates: list[float] = []
+    for number in range(20 * config.rounds + 3):
+        batches = []
+        for name, memory in memories.items():
+            generator = torch.Generator().manual_seed(number)
+            seconds, batch = _seconds(partial(memory.sample, BATCH, 3, 0.99, generator))
+            drawing[name].append(seconds)
+            batches.append(batch)
+        assert all(torch.equal(getattr(batches[0], field), getattr(batches[1], field)) for field in vars(batches[0]))
+        updates.append(_seconds(partial(update, batches[0]))[0])
+    own = 1e3 * statistics.median(updates[3:])  # the first take memory
+    rows = []
+    for name, memory in memories.items():
+        drawn = 1e3 * statistics.median(drawing[name][3:])
+        row: Row = {"game": config.games[0], "memory": name, "transitions": len(memory)}
+        row |= {
+            "MB": round(memory.size_bytes / 1e6, 1),
+            "bytes a transition": round(memory.size_bytes / len(memory), 1),
+        }
+        row |= {"us to write a transition": round(1e6 * writing[name] / (steps * config.num_envs), 1)}
+        row |= {f"ms to draw {BATCH}": round(drawn, 2), "ms of an update": round(own, 2)}
+        rows.append(row | {"drawing and update, ms": round(drawn + own, 2), "seed": config.seed})
+    return rows
+
+
+def _seconds(work: Callable[[], Any]) -> tuple[float, Any]:
+    """Return the processor's time that a piece of work took [s], and its result."""
+    start = time.process_time()
+    result = work()
+    return time.process_time() - start, result
+
+
 @command
 def main(argv: list[str] | None = None) -> None:
     """Measure, print, write the CSV."""
     config = cli(Config, argv)
+    if config.transitions:
+        rows = [row | provenance_of_command("agents.packed_frames") for row in measure_replay(config)]
+        upsert(config.results_dir / "packed_replay.csv", rows, key=("game", "memory", "transitions"), in_place=True)
+        for row in rows:
+            print("   ".join(f"{row[name]} {name}" for name in list(row)[1:9]))
+        return
     if zstandard() is None:
         print("the package zstandard is not installed (make setup): zlib alone is measured")
-    rows: list[Row] = []
+    rows = []
     for game, play, frames in played(config):
         for row in measure(frames, config):
             rows.append({"game": game, "play": play} | row | {"seed": config.seed})

@@ -82,6 +82,13 @@ def test_minibatches_prepared_in_a_second_thread_teach_the_same(
     assert torch.equal(ahead, weights_after(config, 10, PIXELS))
 
 
+@pytest.mark.parametrize("double", [True, False])  # False: minibatches are drawn in a second thread
+def test_a_packed_replay_memory_teaches_the_same(double: bool) -> None:
+    config = replace(SMALL, double=double, n_step=2)
+    packed = replace(config, replay=replace(config.replay, packed=True))
+    assert torch.equal(weights_after(config, 10, PIXELS), weights_after(packed, 10, PIXELS))
+
+
 def test_dueling_adds_a_value_head_that_shifts_every_action_alike() -> None:
     agent = new_agent(SMALL)
     obs = np.ones((1, 4), np.float32)

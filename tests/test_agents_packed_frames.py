@@ -70,3 +70,14 @@ def test_what_cannot_be_measured_is_refused() -> None:
         Config(frames=32)
     with pytest.raises(ConfigError, match="--games CartPole: only Atari"):
         Config(games=("CartPole",))
+
+
+def test_both_replay_memories_are_measured_with_the_same_play(tmp_path: Path) -> None:
+    words = ["--games", "Pong", "--transitions", "512", "--num-envs", "2", "--rounds", "1"]
+    packed_frames.main([*words, "--results-dir", str(tmp_path)])
+    plain, packed = csv.DictReader((tmp_path / "packed_replay.csv").read_text().splitlines())
+    assert (plain["memory"], packed["memory"]) == ("plain", "packed") and plain["transitions"] == "512"
+    assert float(plain["MB"]) == pytest.approx(513 * 7_056e-6 + 512 * 17e-6, abs=0.06)
+    assert float(packed["MB"]) < 0.4 and float(packed["ms to draw 32"]) > 0  # 0.23 of them are not packed yet
+    with pytest.raises(ConfigError, match="256 or more"):
+        Config(transitions=100)

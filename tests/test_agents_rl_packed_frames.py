@@ -39,6 +39,8 @@ def test_what_is_unpacked_is_what_was_packed(coder: Coder, frames: np.ndarray) -
     back = packer.unpack(packer.pack(frames), len(frames))
     assert back.dtype == np.uint8 and back.shape == frames.shape and np.array_equal(back, frames)
     assert back.flags.writeable
+    first = packer.unpack(packer.pack(frames), len(frames), 2)
+    assert np.array_equal(first, frames[:2]) and packer.unpack(packer.pack(frames), len(frames), 99).shape == back.shape
 
 
 @pytest.mark.parametrize("coder", CODERS)
@@ -88,6 +90,13 @@ def test_without_the_package_zlib_packs_and_reads(monkeypatch: pytest.MonkeyPatc
         packer.unpack(by_zstd, 4)
     with pytest.raises(PackedFramesError, match="make setup"):
         FramePacker(SHAPE, "zstd")
+
+
+def test_without_a_checksum_a_chunk_is_as_short_or_shorter_and_read_by_all() -> None:
+    bare = FramePacker(SHAPE, checksum=False)
+    assert np.array_equal(FramePacker(SHAPE).unpack(bare.pack(game(5)), 5), game(5))
+    assert np.array_equal(bare.unpack(FramePacker(SHAPE).pack(game(5)), 5), game(5))
+    assert len(FramePacker(SHAPE).pack(game(5))) - len(bare.pack(game(5))) == (4 if bare.coder == "zstd" else 0)
 
 
 @pytest.mark.skipif("zstd" not in CODERS, reason="zstandard is not installed")

@@ -126,3 +126,11 @@ def test_where_not_even_one_fits_the_observations_are_too_large(monkeypatch: pyt
     free(monkeypatch, 10**9)
     with pytest.raises(ConfigError, match=r"batch_size 32 takes .* use an environment of smaller observations$"):
         refuse_too_many("batch_size", 32, 2 * 10**9, CPU)
+
+
+def test_a_packed_replay_memory_is_counted_by_what_packed_frames_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    free(monkeypatch, 2_000_000_000)
+    plain, packed = (dqn.Config(env="Pong", replay=ReplayConfig(10**6, packed=packed)) for packed in (False, True))
+    with pytest.raises(ConfigError, match=r"replay\.capacity 1,000,000 takes 7\.1 GB"):
+        check_memory(RunSpec.resolve("dqn", plain), CPU)
+    check_memory(RunSpec.resolve("dqn", packed), CPU)

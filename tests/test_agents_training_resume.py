@@ -79,10 +79,11 @@ def test_a_run_interrupted_in_an_evaluation_resumes_exactly(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("memory", [(), ("--replay.packed",)])
 def test_an_interrupted_game_resumes_exactly_and_shows_what_it_repeats(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    memory: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = [*PONG, *SHORT, *NO_EVALUATION, "--world.max-episode-frames", "800"]
+    arguments = [*PONG, *SHORT, *NO_EVALUATION, "--world.max-episode-frames", "800", *memory]
     dqn.main([*arguments, "--runs-dir", str(tmp_path / "whole")])
     with monkeypatch.context() as patch:
         stop_at(patch, 500)

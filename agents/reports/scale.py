@@ -99,6 +99,7 @@ def write_figure(file: Path, picture: Path) -> Path:
     queue.set(xlabel="batches that the queue holds", ylabel="lag, median to 95 % [updates]")
     for axes in (throughput, lag, queue):
         axes.set_ylim(bottom=0)
+        axes.yaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="#e6e6e6", linewidth=0.6)
         axes.set_axisbelow(True)

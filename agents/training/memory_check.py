@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from agents.rl.packed_store import SHARE as PACKED_SHARE
 from agents.training.metadata import RunSpec
 from envs import names
 from rl_gen_lab.backbones import build
@@ -48,7 +49,8 @@ def memory_by_setting(spec: RunSpec) -> Iterator[tuple[str, int]]:
     yield "rollout_steps", config.num_envs * stored
     yield "batch_size", 2 * (stored + computed)  # where a transition begins and where it ends
     yield "value_batch_size", stored + computed
-    yield "replay.capacity", stored // (config.world.frame_stack if len(shape) == 3 else 1) + SLOT_BYTES
+    share = PACKED_SHARE if getattr(getattr(config, "replay", None), "packed", False) else 1
+    yield "replay.capacity", int(share * stored) // (config.world.frame_stack if len(shape) == 3 else 1) + SLOT_BYTES
     if (algo := getattr(config, "algo", None)) == "dqn":  # of Stable-Baselines3, which has tables of its own
         yield "dqn.batch_size", 2 * (stored + computed)
     elif algo is not None:
