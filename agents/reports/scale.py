@@ -51,13 +51,13 @@ def flow(file: Path) -> str:
 
 
 def traffic(file: Path) -> str:
-    """Format the bytes a second, a line for each plan, and the inputs below. Raises: ResultsError."""
+    """Format the bytes a second, a line for each plan that differs in them, and the inputs. Raises: ResultsError."""
     rows = _of_tables(file)
     columns = ("raw_mb", "packed_mb", "unpack_cores", "to_actors_mb", "to_hosts_mb", "tree_node_mb")
-    lines = [
-        [row["what"], f"{int(row['actors']):,}", *(f"{float(row[name]):,.3g}" for name in columns), row["tree_levels"]]
-        for row in rows
-    ]
+    lines: dict[tuple[str, ...], list[str]] = {}
+    for row in rows:
+        cells = f"{int(row['actors']):,}", *(_short(float(row[name])) for name in columns), row["tree_levels"]
+        lines.setdefault(cells, [row["what"], *cells])
     inputs = (
         "{frame_bytes:,g} bytes a frame, {packed_bytes:,g} packed and {unpack_us:g} us to unpack, {other_bytes:g} bytes"
         " of other numbers a step, {weight_bytes:,g} bytes of weights, {actors_per_host:g} actors a host,"
@@ -65,7 +65,7 @@ def traffic(file: Path) -> str:
     )
     names = ("frame_bytes", "packed_bytes", "unpack_us", "other_bytes", "weight_bytes", "actors_per_host", "fan_out")
     said = dict.fromkeys(inputs.format(**{name: float(row[name]) for name in names}) for row in rows)
-    return markdown(TRAFFIC, lines) + f"\nInputs: {'; or '.join(said)}.\n" + _note(file)
+    return markdown(TRAFFIC, list(lines.values())) + f"\nInputs: {'; or '.join(said)}.\n" + _note(file)
 
 
 def write_figure(file: Path, picture: Path) -> Path:
@@ -117,6 +117,10 @@ def _draw_lag(axes: Axes, places: Sequence[int], rows: Sequence[Row], color: str
 
 def _of_tables(file: Path) -> list[Row]:
     return [row for row in read_csv(file)[1] if row["what"] not in (ACTORS, QUEUE)]
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _milliseconds(text: str) -> str:
