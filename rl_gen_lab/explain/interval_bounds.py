@@ -53,6 +53,14 @@ class Interval:
         """Its number of dimensions."""
         return self.low.ndim
 
+    def dim(self) -> int:
+        """Return its number of dimensions, as tensors do."""
+        return self.low.ndim
+
+    def size(self, *dimension: int) -> Any:
+        """Return its shape, or its size in one dimension, as tensors do."""
+        return self.low.size(*dimension)
+
     @property
     def device(self) -> torch.device:
         """Where it is."""
@@ -122,7 +130,7 @@ class Interval:
 # Methods that move or average numbers, so that both ends go the same way.
 MOVING = (
     *("to", "float", "double", "flatten", "view", "reshape", "permute", "transpose", "mean", "sum", "contiguous"),
-    *("squeeze", "unsqueeze", "expand", "amax", "clone", "detach", "size", "split", "unbind"),
+    *("squeeze", "unsqueeze", "expand", "amax", "clone", "detach"),
 )
 
 
