@@ -15,6 +15,7 @@ from annotated_types import Interval
 ROOT = Path(__file__).resolve().parent.parent
 # Words without which a command cannot begin.
 NEEDED = {
+    "agents.attack": ["runs/RUN"],
     "agents.compare": ["--env", "CartPole", "--agents", "dqn"],
     "agents.observation": ["runs/RUN"],
     "agents.play": ["runs/RUN"],

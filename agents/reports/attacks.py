@@ -63,18 +63,27 @@ def _when(asked: dict[str, Any]) -> str:
     return "every step" if asked["share"] == 1 else f"{asked['when']} {asked['share']:.0%}"
 
 
-def section(file: Path) -> str:
-    """Format a CSV of attacks: a table for each run. Raises: ResultsError: it is a record of something else."""
-    if not file.exists():
-        return 'Not recorded yet: `python -m agents.results --record attacks --what "the claim" runs/RUN`.\n'
+def read(file: Path) -> list[Row]:
+    """Return the rows of a CSV. Raises: ResultsError: it is a record of something else."""
     columns, rows = read_csv(file)
     if tuple(columns) != COLUMNS:
         raise ResultsError(f"{file} does not record attacks")
-    runs = dict.fromkeys(_run(row) for row in rows)
-    return "\n".join(_table([row for row in rows if _run(row) == name]) for name in runs)
+    return rows
 
 
-def _run(row: Row) -> str:
+def section(file: Path, folder: Path) -> str:
+    """Format a CSV of attacks: the figure, and a table for each run. folder: of the document."""
+    if not file.exists():
+        return 'Not recorded yet: `python -m agents.results --record attacks --what "the claim" runs/RUN`.\n'
+    rows = read(file)
+    tables = [_table([row for row in rows if run_of(row) == name]) for name in dict.fromkeys(map(run_of, rows))]
+    figure = file.with_suffix(".png")
+    picture = Path("..") / file.parent.name / figure.name if folder.name == "docs" else figure
+    return f"![Score against gray levels]({picture.as_posix()})\n\n" + "\n".join(tables)
+
+
+def run_of(row: Row) -> str:
+    """Return the name of the run that a row is of."""
     return row["run"].rpartition("/")[0]
 
 
