@@ -48,24 +48,26 @@ def _asked(config: Config, play: Play) -> Robustness:
     return Robustness(config, target, player, target.has_bounds(shape))
 
 
-def _attack(robustness: Robustness, run: RunFolder, tracker: Tracker) -> dict[str, Any]:
-    """Do everything that is asked for, write it into the run folder, and return what result.json holds."""
+def _attack(robustness: Robustness, run: RunFolder, tracker: Tracker, agent: str) -> None:
+    """Do everything that is asked for and write it into the run folder, each row as soon as it is known."""
     from agents.analysis import attack_pictures
 
     config, pictures = robustness.config, run.path / "pictures"
     clean, frames = robustness.clean_play()
-    result: dict[str, Any] = {"frames": len(frames), "rows": [clean] if clean else []}
+    result: dict[str, Any] = {"agent": agent, "frames": len(frames), "rows": [clean] if clean else []}
     with save_errors(pictures):
         pictures.mkdir(exist_ok=True)
     if robustness.budgets:
         with save_errors(pictures):
             attack_pictures.strip(robustness, frames).save(pictures / "attacked.png")
-        result["rows"] += robustness.rows(frames)
         if config.minimum:
             result["minimum"] = robustness.minimum(frames)
+        for row in robustness.rows(frames):
+            result["rows"].append(row)
+            run.write_result(result)
+    run.write_result(result)
     for file in sorted(pictures.glob("*.png")):
         tracker.image(f"pictures/{file.stem}", file, 0)
-    return result
 
 
 @command
@@ -97,8 +99,7 @@ def main(argv: list[str] | None = None) -> None:
         job_type=ALGO,
     ) as tracker:
         print(f"run folder {run}", flush=True)
-        result = _attack(robustness, run, tracker)
-        run.write_result({"agent": play.source} | result)
+        _attack(robustness, run, tracker, play.source)
         lines = report.lines(run)
         if lines:
             tracker.table("attack/scores", report.HEAD, lines)

@@ -39,7 +39,7 @@ def test_every_attack_is_scored_on_the_same_frames_and_games() -> None:
     asked = robustness(attacks="random,fgsm")
     with mock.patch.object(Player, "score", autospec=True) as score:
         score.side_effect = lambda self, change=None, on_step=None: np.array([-21.0, -19.0])
-        rows = asked.rows(frames())
+        rows = list(asked.rows(frames()))
     assert [(row["attack"], row["levels"]) for row in rows] == [("random", 1.0), ("fgsm", 1.0)]
     control, gradient = rows
     assert control["flipped"] < gradient["flipped"] and control["cost"] <= control["flipped"]
@@ -57,7 +57,7 @@ def test_only_decisive_steps_are_attacked_from_the_quantile_of_the_frames() -> N
             return np.array([0.0, 0.0])
 
         score.side_effect = play
-        asked.rows(frames())
+        list(asked.rows(frames()))
     obs = frames().byte().numpy()
     seen[0](obs, pong().policy.decide(obs)[0])
     assert seen[0].attacked == 3 and seen[0].seen == 12  # a quarter of twelve
