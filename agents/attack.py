@@ -31,14 +31,17 @@ ALGO = "attack"
 
 
 def _asked(config: Config, play: Play) -> Robustness:
-    """Return what is asked of the agent. Raises: ConfigError, before anything is played."""
+    """Return what is asked of the agent. Raises: ConfigError, DataError, before anything is played."""
     from agents.analysis.attack_games import chosen_attacks  # here, so that --help needs no torch
     from agents.analysis.attacked import Target
     from agents.analysis.game_scores import Player
     from agents.analysis.robustness import Robustness
     from agents.training.environments import make_env
+    from rl_gen_lab.data.images import read_image
 
     chosen_attacks(config.attacks)
+    if config.image is not None:
+        read_image(config.image)
     target = Target.of(play.policy)
     env = make_env(play.env, play.world)
     shape = env.observation_space.shape
@@ -57,6 +60,16 @@ def _attack(robustness: Robustness, run: RunFolder, tracker: Tracker, agent: str
     result: dict[str, Any] = {"agent": agent, "frames": len(frames), "rows": [clean] if clean else []}
     with save_errors(pictures):
         pictures.mkdir(exist_ok=True)
+    if config.image is not None:
+        with save_errors(pictures):
+            image, result["fooling"] = attack_pictures.fooling(robustness, config.image)
+            image.save(pictures / "fooling.png")
+        print(report.fooling_in_words(result), flush=True)
+    if config.search:
+        with save_errors(pictures):
+            result["search"], shown = robustness.search()
+            attack_pictures.states(shown).save(pictures / "reached.png")
+        print(report.search_in_words(result), flush=True)
     if robustness.budgets:
         with save_errors(pictures):
             attack_pictures.strip(robustness, frames).save(pictures / "attacked.png")

@@ -25,6 +25,7 @@ NEEDED = {
     "agents.explain": ["runs/RUN"],
     "agents.latency": ["file.rlz"],
     "agents.outside": ["runs/RUN"],
+    "rl_gen_lab.attack": ["runs/RUN", "--to", "ball"],
     "rl_gen_lab.audit": ["runs/RUN"],
     "rl_gen_lab.caption": ["runs/RUN"],
     "rl_gen_lab.compress": ["runs/RUN", "--recipe", "recipe.toml"],

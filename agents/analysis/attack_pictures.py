@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from agents.analysis.attack_games import stakes
-from agents.analysis.robustness import Robustness
+from agents.analysis.robustness import Robustness, Row
 from agents.training.environments import make_env
 from agents.training.video import action_names
+from rl_gen_lab.data.images import read_resized
 from rl_gen_lab.explain import drawing
+from rl_gen_lab.explain.fooling import fool
 from rl_gen_lab.explain.model import in_batches
 
 SHOWN = 3  # frames: the two at which most is at stake, and the middle one
@@ -57,6 +63,49 @@ def strip(robustness: Robustness, frames: Tensor) -> Image.Image:
             ]
         )
     return drawing.panels(rows)
+
+
+def fooling(robustness: Robustness, file: Path) -> tuple[Image.Image, Row]:
+    """Draw what a picture becomes so that the agent takes it for each of its actions, with the least budgets found.
+
+    A row for each action: the picture in the size of the agent's frames, the change, and what the agent sees. Returned
+    are also the budgets by action [gray levels], NaN where the action was not reached. Raises: DataError for a file
+    that is no image.
+    """
+    world = robustness.player.world
+    pixels = torch.from_numpy(read_resized(file, world.image_size, world.image_size))
+    if world.grayscale:
+        pixels = pixels.float().mean(0, keepdim=True).round().byte()
+    frames, channels = pixels.repeat(world.frame_stack, 1, 1), len(pixels)
+    rows, levels = [], dict[str, Any]()
+    for number, label in enumerate(labels_of(robustness)):
+        found = fool(partial(_over_others, robustness, number), frames, seed=robustness.config.seed)
+        with torch.no_grad():
+            scores = [robustness.target.scores(one[None].float())[0].tolist() for one in (frames, found.image)]
+        change = found.image[-channels:].float() - frames[-channels:].float()
+        words = "not reached" if found.levels is None else f"by {found.levels} levels"
+        levels[label] = float("nan") if found.levels is None else float(found.levels)
+        rows.append(
+            [
+                (file.name[:20], _picture(pixels.float())),
+                (f"change, times {AMPLIFIED:g}", _picture(127.5 + AMPLIFIED * change)),
+                (f"{label} {words}", _picture(found.image[-channels:].float())),
+                ("before (best: blue), after (best: red)", drawing.bars(labels_of(robustness), *scores)),
+            ]
+        )
+    return drawing.panels(rows), levels
+
+
+def _over_others(robustness: Robustness, action: int, frames: Tensor) -> Tensor:
+    """Return by how much an action's score exceeds that of each other, (B, A - 1)."""
+    scores = robustness.target.scores(frames)
+    others = [number for number in range(scores.shape[1]) if number != action]
+    return scores[:, action, None] - scores[:, others]
+
+
+def states(shown: list[tuple[np.ndarray, np.ndarray]]) -> Image.Image:
+    """Draw moments of a game, each beside the state that was found from there."""
+    return drawing.panels([[("the game", start), ("what was reached", found)] for start, found in shown])
 
 
 def _picture(frame: Tensor) -> np.ndarray:

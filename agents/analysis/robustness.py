@@ -15,6 +15,7 @@ from agents.analysis.attack_config import Config
 from agents.analysis.attack_games import Attacker, chosen_attacks, stakes
 from agents.analysis.attacked import Target
 from agents.analysis.game_scores import Player
+from agents.analysis.reachable import Searched, search
 from agents.training.evaluate import long_episode
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.explain.attacks import Budget, minimum_levels
@@ -153,6 +154,16 @@ class Robustness:
             least = minimum_levels(lambda level, name=name: self.attacker(name, level).frames(frames, chosen), fooled)  # type: ignore[misc]
             found |= {f"{name}/{share}": float(np.quantile(least, share, method="lower")) for share in (0.1, 0.5, 0.9)}
         return found
+
+    def search(self) -> tuple[Row, list[tuple[np.ndarray, np.ndarray]]]:
+        """Search the emulator for states that the agent cannot handle; return losses, and screens of what was found."""
+        player, count = self.player, self.config.search
+        game = Searched(player.env, player.world, player.policy, self.config.seed)
+        try:
+            with ProgressDisplay("searching the game", count, "moments") as display:
+                return search(game, count, lambda done: display.update(done, ""))
+        finally:
+            game.close()
 
     def _games(self, player: Player, name: str, levels: float, change: Any) -> tuple[Row, np.ndarray]:
         words = "games as they are" if name == CLEAN else f"games, {name} of {levels:g}"

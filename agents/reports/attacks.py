@@ -24,7 +24,11 @@ HEAD = (
     *("actions changed on frames", "cost", "certified", "ms"),
 )
 PICTURES = {"attacked": "Frames, what is added to them, and what the agent then thinks"}
-OTHER_PICTURES = {"fooling": "A picture that the agent takes for each of its actions"}
+OTHER_PICTURES = {
+    "fooling": "A picture that the agent takes for each of its actions",
+    "reached": "States of the game after which the agent loses most often, beside where they were searched from",
+}
+ARMS = ("the agent itself", "random steps", "searched steps")
 NOTE = (
     "score: mean of whole games; actions changed: share of the attacked steps, and of frames of clean play; cost: what"
     " the agent's own scores lose by these changes, as a share of the largest less the smallest; certified: share of"
@@ -145,6 +149,25 @@ def minimum_in_words(result: dict[str, Any]) -> str:
     )
 
 
+def fooling_in_words(result: dict[str, Any]) -> str:
+    """Return by how many levels a picture was changed for each action, in a sentence."""
+    parts = (
+        f"{label} {'not reached' if level is None or level != level else f'{level:g}'}"
+        for label, level in result["fooling"].items()
+    )
+    return f"Gray levels by which the picture was changed for each action: {', '.join(parts)}."
+
+
+def search_in_words(result: dict[str, Any]) -> str:
+    """Return how often points are lost after steps that are not the agent's, in a sentence."""
+    found = result["search"]
+    parts = (f"{name} {found[name]:.0%} [{found[f'{name}/low']:.0%}, {found[f'{name}/high']:.0%}]" for name in ARMS)
+    return (
+        f"Points lost after {found['steps']} steps of somebody else, from {found['moments']} moments,"
+        f" {found['tests']} fresh games each: {'; '.join(parts)} (the worst of {found['candidates']} for the last)."
+    )
+
+
 def write_page(run: RunFolder) -> Path:
     """Write the page of attacks into the run folder and return it. Raises: RunDataError, SaveError."""
     result, pictures = run.read_result(), run.path / "pictures"
@@ -156,4 +179,8 @@ def write_page(run: RunFolder) -> Path:
         parts += [page.heading("Scores"), page.table(HEAD, cells(rows_of(run, ""))), page.paragraph(NOTE)]
     if "minimum" in result:
         parts.append(page.paragraph(minimum_in_words(result)))
+    if "fooling" in result:
+        parts.append(page.paragraph(fooling_in_words(result)))
+    if "search" in result:
+        parts.append(page.paragraph(search_in_words(result)))
     return page.write(run.path / PAGE, f"{result['agent']} under attack", parts)

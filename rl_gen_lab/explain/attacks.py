@@ -113,31 +113,31 @@ def pgd(
     draws: torch.Generator,
     *,
     steps: int = PGD_STEPS,
+    step: float = STEP,
     starts: int = 1,
     until: float | None = 0.0,
 ) -> Tensor:
     """Descend by signs of gradients within the budget, and return the best frames met, of all steps and starts.
 
-    starts: the first is the frame itself, the others are random. until: frames whose loss is below it are let be (None:
-    every frame takes all steps). Source: Madry et al. 2018, "Towards deep learning models resistant to adversarial
-    attacks", section 2.1.
+    step: as a share of the budget; starts: the first is the frame itself, the others are random. until: frames whose
+    loss is below it are let be (None: every frame takes all steps). Source: Madry et al. 2018, "Towards deep learning
+    models resistant to adversarial attacks", section 2.1.
     """
     best, least = frames.clone(), torch.full((len(frames),), float("inf"), dtype=frames.dtype)
     for start in range(starts):
         rows = _left(least, until)
         noise = (torch.rand(frames.shape, generator=draws, dtype=frames.dtype) * 2 - 1) * budget.levels
         own = budget.within(frames, frames + noise) if start else frames.clone()
-        for step in range(steps + 1):
+        for taken in range(steps + 1):
             if not len(rows):
                 return best
             shown = budget.shown(frames[rows], own[rows])
             # of rounded frames the loss is that of what is shown, and its slope there is followed
             value, gradient = slope(loss, shown, rows)
             better = value < least[rows]
-            taken = rows[better]
-            best[taken], least[taken] = shown[better], value[better]
-            if step < steps:
-                own[rows] = budget.within(frames[rows], own[rows] - STEP * budget.levels * gradient.sign())
+            best[rows[better]], least[rows[better]] = shown[better], value[better]
+            if taken < steps:
+                own[rows] = budget.within(frames[rows], own[rows] - step * budget.levels * gradient.sign())
                 going = torch.isin(rows, _left(least, until))
                 rows = rows[going]
     return best
