@@ -34,13 +34,13 @@ def labels_of(robustness: Robustness) -> list[str]:
 
 
 def strip(robustness: Robustness, frames: Tensor) -> Image.Image:
-    """Draw some frames under the least budget that is asked for, by the last attack by gradients that is asked for.
+    """Draw some frames under the least budget that is asked for, by PGD or else the last attack that is asked for.
 
     A row for each: the newest frame as it is, the change (gray: none), the frame as the agent sees it, and its scores
     before and after. frames: (B, C, H, W) float32.
     """
     names = [name for name in robustness.attacks if name != "random"] or robustness.attacks
-    name, level = names[-1], robustness.budgets[0]
+    name, level = "pgd" if "pgd" in names else names[-1], robustness.budgets[0]
     with torch.no_grad():
         scores = in_batches(robustness.target.scores, frames)
     order = np.argsort(-stakes(scores.numpy()))
@@ -83,7 +83,7 @@ def fooling(robustness: Robustness, file: Path) -> tuple[Image.Image, Row]:
         with torch.no_grad():
             scores = [robustness.target.scores(one[None].float())[0].tolist() for one in (frames, found.image)]
         change = found.image[-channels:].float() - frames[-channels:].float()
-        words = "not reached" if found.levels is None else f"by {found.levels} levels"
+        words = "not reached" if found.levels is None else f"by {found.levels} levels" if found.levels else "as it is"
         levels[label] = float("nan") if found.levels is None else float(found.levels)
         rows.append(
             [
