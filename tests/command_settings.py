@@ -15,6 +15,7 @@ from annotated_types import Interval
 ROOT = Path(__file__).resolve().parent.parent
 # Words without which a command cannot begin.
 NEEDED = {
+    "agents.attack": ["runs/RUN"],
     "agents.compare": ["--env", "CartPole", "--agents", "dqn"],
     "agents.observation": ["runs/RUN"],
     "agents.play": ["runs/RUN"],
@@ -24,6 +25,7 @@ NEEDED = {
     "agents.explain": ["runs/RUN"],
     "agents.latency": ["file.rlz"],
     "agents.outside": ["runs/RUN"],
+    "rl_gen_lab.attack": ["runs/RUN", "--to", "ball"],
     "rl_gen_lab.audit": ["runs/RUN"],
     "rl_gen_lab.caption": ["runs/RUN"],
     "rl_gen_lab.compress": ["runs/RUN", "--recipe", "recipe.toml"],

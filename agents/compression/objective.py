@@ -25,9 +25,12 @@ from rl_gen_lab.compression.distillation import soft_target_loss, stakes, temper
 from rl_gen_lab.compression.measured import Row
 from rl_gen_lab.compression.packed_file import NAMES
 from rl_gen_lab.compression.recipe import Common
+from rl_gen_lab.explain.certified import margin_bounds, worst_soft_target_loss
+from rl_gen_lab.explain.interval_bounds import Interval
 
 FIRST_SEGMENT = 2**31 - 1  # of play, by whose frames a student's input is standardized
 CONFIDENCE = 0.95  # of the one-sided bound
+ROBUST_GROWTH = 0.5  # of a stage, over which the gray levels of its bounds grow to what is asked for
 
 
 class ActAsTeacher:
@@ -135,8 +138,15 @@ class ActAsTeacher:
         self._since_step += 1
         obs, scores = self.play.sample(self.common.batch_size)
         weight = stakes(scores) if self.common.weigh_stakes and self.teacher.is_value else None
-        logits = network(obs) / self.temperature if self._q_values else network(obs)
-        return soft_target_loss(logits, scores, self.temperature, weight)
+        scale = self.temperature if self._q_values else 1.0
+        clean = soft_target_loss(network(obs) / scale, scores, self.temperature, weight)
+        grown = min(progress / ROBUST_GROWTH, 1.0)
+        if not self.common.robust_levels * grown:
+            return clean
+        box = Interval.around(obs, self.common.robust_levels * grown)
+        margins = margin_bounds(cast(Any, network).backbone(box), cast(Any, network).advantage) / scale
+        share = self.common.robust_weight * grown
+        return (1 - share) * clean + share * worst_soft_target_loss(margins, scores, self.temperature, weight)
 
     def example(self) -> Tensor:
         """Return states of the memory."""

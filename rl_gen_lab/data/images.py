@@ -51,8 +51,8 @@ def find_image(folder: Path, places: Sequence[Path], name: str, error: Callable[
     return file
 
 
-def read_image(file: Path, height: int, width: int) -> np.ndarray:
-    """Read an image, (3, H, W) uint8 RGB, as those who labeled it saw it.
+def read_image(file: Path, height: int | None = None, width: int | None = None) -> np.ndarray:
+    """Read an image, (3, H, W) uint8 RGB, as those who labeled it saw it. height, width: in its labels; None: any size.
 
     Where its EXIF data turn it, the size in its labels tells whether they are of the stored image or of the turned one;
     where both are of this size, of the turned one, which viewers and browsers show. Raises DataError for a file that is
@@ -61,12 +61,15 @@ def read_image(file: Path, height: int, width: int) -> np.ndarray:
     try:
         # Warnings are of metadata that is not used, and of sizes that are compared with the labels below.
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
-            transposition = _check_size(file, image, height, width)
+            if height is None or width is None:
+                turned = None if image.format == "TIFF" else UPRIGHT.get(_orientation(image))
+            else:
+                turned = _check_size(file, image, height, width)
             if image.mode not in MODES:
                 what = "more than 8 bits a channel" if image.mode.startswith(("I", "F")) else "pixels of another kind"
                 raise DataError(f"{file} has {what} (Pillow's mode {image.mode}); save it as 8-bit RGB")
             converted = image.convert("RGB")
-            pixels = np.asarray(converted if transposition is None else converted.transpose(transposition))
+            pixels = np.asarray(converted if turned is None else converted.transpose(turned))
     except DataError:
         raise
     except UnidentifiedImageError as error:
@@ -80,6 +83,13 @@ def read_image(file: Path, height: int, width: int) -> np.ndarray:
         reason = one_line(error) or type(error).__name__
         raise DataError(f"{file} is damaged or was cut short: {reason}") from error
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def read_resized(file: Path, height: int, width: int) -> np.ndarray:
+    """Read an image of any size and scale it, (3, height, width) uint8 RGB. Raises DataError as `read_image` does."""
+    pixels = read_image(file).transpose(1, 2, 0)
+    scaled = Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), Image.Resampling.BOX)
+    return np.ascontiguousarray(np.asarray(scaled).transpose(2, 0, 1))
 
 
 def _check_size(file: Path, image: Image.Image, height: int, width: int) -> Image.Transpose | None:
