@@ -7,6 +7,7 @@
     python -m agents.results --record classic_features --what "package:digits" runs/RUN
     python -m agents.results --record compression --what "three bits" runs/RUN
     python -m agents.results --record explain --what "Pong, every method" runs/RUN
+    python -m agents.results --record textures --what "grass, every method" runs/RUN
     python -m agents.results            # write tables and figures of README.md and the pages of docs/
     python -m agents.results --check    # exit code 1 when a table or a figure does not agree with the CSVs
 
@@ -32,6 +33,7 @@ from agents.reports import (
     compression,
     explain,
     generator_files,
+    made_pictures,
     recorded_runs,
     vision,
 )
@@ -50,7 +52,7 @@ DOCUMENTS = (
     "README.md",
     *(
         f"docs/{page}.md"
-        for page in ("results", "benchmark", "classic", "generators", "dreams", "compression", "explain")
+        for page in ("results", "benchmark", "classic", "generators", "dreams", "compression", "explain", "textures")
     ),
 )
 # What `compress` measured: a row for each stage.
@@ -104,9 +106,11 @@ def row_of(folder: Path, what: str, threshold: float | None, record: str = "") -
 
 
 def rows_of(folder: Path, options: Options) -> list[Row]:
-    """Return the rows of a run: one, of a compression one a stage, of an explanation one a map. Raises: as `row_of`."""
+    """Return the rows of a run: one, of a compression one a stage, of pictures one a method. Raises: as `row_of`."""
     if options.record == "explain":
         return explain.rows_of(RunFolder.open(folder), options.what)
+    if options.record in made_pictures.LEDGERS:
+        return made_pictures.rows_of(RunFolder.open(folder), options.what)
     if options.record in LEDGERS:
         return compression.rows_of(RunFolder.open(folder), options.what)
     return [row_of(folder, options.what, options.threshold, options.record or "")]
