@@ -32,6 +32,8 @@ NEEDED = {
     "rl_gen_lab.look": ["runs/RUN"],
     "rl_gen_lab.pack": ["--explain", "file.rlz"],
     "rl_gen_lab.probe": ["runs/RUN"],
+    "agents.visualize": ["runs/RUN"],
+    "rl_gen_lab.visualize": ["runs/RUN"],
     "rl_gen_lab.texture": ["grass"],
     "rl_gen_lab.sample": ["runs/RUN"],
     "rl_gen_lab.codec": ["encode", "runs/RUN"],
