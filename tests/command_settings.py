@@ -34,6 +34,7 @@ NEEDED = {
     "rl_gen_lab.probe": ["runs/RUN"],
     "agents.visualize": ["runs/RUN"],
     "rl_gen_lab.visualize": ["runs/RUN"],
+    "rl_gen_lab.style": ["chelsea", "coffee"],
     "rl_gen_lab.texture": ["grass"],
     "rl_gen_lab.sample": ["runs/RUN"],
     "rl_gen_lab.codec": ["encode", "runs/RUN"],

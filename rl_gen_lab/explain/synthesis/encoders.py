@@ -142,4 +142,5 @@ def of_task(task: Any, names: Sequence[str] = ()) -> Encoder:
         if isinstance(module, ScaledConv2d):
             module.mean, module.scale = torch.zeros(module.in_channels, 1, 1), torch.ones(())
     backbone = getattr(network, "backbone", None)
-    return of_network(network, wanted, network if backbone is None else backbone.maps)
+    run = network if backbone is None else backbone.maps
+    return of_network(network, wanted, lambda pictures: run(pictures.expand(-1, 3, -1, -1)))  # gray ones as well

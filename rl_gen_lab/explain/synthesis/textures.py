@@ -57,7 +57,7 @@ class Texture:
 
     def _by_gram(self, method: str, on_step: OnStep) -> np.ndarray:
         pixels = as_tensor(self.source)
-        if is_gray(self.source) and method != "trained":  # a third of the work
+        if is_gray(self.source):  # a third of the work
             pixels = pixels[:, :1]
         mean, spread = pixels.mean((2, 3), keepdim=True), pixels.std().clamp(min=1e-3)
         if method == "random-filters":
