@@ -18,6 +18,7 @@ from rl_gen_lab.explain.synthesis.gram import gram, gram_distance
 from rl_gen_lab.explain.synthesis.search import minimize, out_of_range, total_variation
 
 CONTENT = 1  # the layer of the deep encoder whose places are kept, at half of the size after it
+EVEN = 0.1  # variance of maps below which a picture is even
 NOISE = 0.03  # of the start of a search
 SIZES, FILTERS = (5, 9), 24  # of the one layer beside it, whose filters see larger strokes
 
@@ -40,10 +41,11 @@ def style_encoder(style: Tensor, seed: int = 0) -> Encoder:
 def content_error(maps: Tensor, wanted: Tensor) -> Tensor:
     """Return the squared difference of maps (B, C, H, W) over how much those wanted differ between places.
 
-    Both less their mean over places: a change of color of the whole picture costs nothing.
+    Both less their mean over places: a change of color of the whole picture costs nothing. Of even pictures, such as
+    pieces of a game's field, nothing is to be kept, and little is not made much of.
     """
     found, wanted = (one - one.mean((2, 3), keepdim=True) for one in (maps, wanted))
-    return (found - wanted).square().mean() / wanted.square().mean().clamp(min=1e-8)
+    return (found - wanted).square().mean() / wanted.square().mean().clamp(min=EVEN)
 
 
 def losses(
