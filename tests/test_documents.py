@@ -44,7 +44,14 @@ COMMANDS_WITH_FLAGS = (
     *("agents.dream", "agents.outside", "rl_gen_lab.audit", "agents.compress", "rl_gen_lab.compress"),
     *("agents.latency", "agents.explain", "rl_gen_lab.explain", "rl_gen_lab.pack"),
     *("agents.observation", "rl_gen_lab.caption", "rl_gen_lab.look", "rl_gen_lab.sample", "rl_gen_lab.train"),
-    *("rl_gen_lab.lessons", "rl_gen_lab.style", "rl_gen_lab.texture", "rl_gen_lab.visualize", "agents.visualize"),
+    *(
+        "rl_gen_lab.lessons",
+        "rl_gen_lab.style",
+        "rl_gen_lab.texture",
+        "rl_gen_lab.visualize",
+        "agents.visualize",
+        "agents.restyle",
+    ),
 )
 
 
