@@ -4,6 +4,7 @@
     python -m rl_gen_lab.style photo.jpg cells colors,search
     python -m rl_gen_lab.style datasets/pong_5000_0 cells fast      # trains, then a pass for each frame
     python -m rl_gen_lab.style datasets/pong_5000_0 datasets/breakout_5000_0 search --detector runs/RUN
+    python -m rl_gen_lab.style datasets/pong_5000_0 cells fast --augment datasets/pong_cells   # frames to train on
     python -m rl_gen_lab.style datasets/pong_5000_0 grass any --network runs/style__cells__0__20260101-120000
 
 CONTENT and STYLE are files, names of pictures that scikit-image ships, or folders of annotated images: of a content
@@ -71,6 +72,10 @@ class Config(Ranged):
     updates: Few = 600
     # fast, any: an earlier run of this command, whose network is used instead.
     network: Path | None = None
+    # Folder for a copy of the content's folder, in which a share of the training images has the style: to train on.
+    augment: Path | None = None
+    # augment: this share.
+    share: Share = 0.5
     # Seed of noise, first weights and random encoders.
     seed: Seed = 0
     # Folder in which the run's own folder is made.
@@ -134,6 +139,25 @@ def prepared(config: Config, methods: list[str], run: RunFolder | None, contents
     )
 
 
+def augment(config: Config, stylist: Stylist, methods: list[str]) -> None:
+    """Write the restyled copy of the content's folder. Raises: ConfigError, DataError, SaveError."""
+    from rl_gen_lab.cli.progress import ProgressDisplay
+    from rl_gen_lab.explain.synthesis.augmentation import write_copy
+
+    assert config.augment is not None
+    (method,) = methods
+    # What has just been trained lies in the run folder.
+    apply, _ = (stylist if method not in ("fast", "any") or stylist.learned else stylist.again()).prepare(method)
+    with ProgressDisplay("restyling", 1, "images") as display:
+
+        def told(done: int, total: int) -> None:
+            display.total = total
+            display.update(done, "")
+
+        count = write_copy(Path(config.content), config.augment, apply, config.share, config.seed, told)
+    print(f"{config.augment}: {count} training images restyled")
+
+
 def make(config: Config, methods: list[str], run: RunFolder, contents: Tensor, split: Split | None, task: Any) -> None:
     """Restyle by every method in the run folder, its measures in result.json."""
     from PIL import Image
@@ -173,6 +197,8 @@ def make(config: Config, methods: list[str], run: RunFolder, contents: Tensor, s
     for row in rows:
         print(f"{row['method']:10} {' | '.join(f'{name} {value:.4f}' for name, value in row['measures'].items())}")
     print(run.shown(run.path / "pictures" / "strip.png"))
+    if config.augment is not None:
+        augment(config, stylist, methods)
 
 
 @exit_on_error
@@ -182,6 +208,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from rl_gen_lab.cli.values import to_dict
     from rl_gen_lab.explain.methods import chosen_methods
+    from rl_gen_lab.explain.synthesis.augmentation import check_target
     from rl_gen_lab.explain.synthesis.styled import METHODS
     from rl_gen_lab.explain.synthesis.textures import one_thread
     from rl_gen_lab.runs import provenance
@@ -193,6 +220,10 @@ def main(argv: list[str] | None = None) -> None:
     style, _ = opened(config.style, config.size, config.split)
     if config.detector is not None and split is None:
         raise ConfigError("--detector finds objects in frames: let CONTENT be a folder of annotated images")
+    if config.augment is not None:
+        if split is None or len(methods) > 1:
+            raise ConfigError("--augment copies a folder of annotated images, by one method")
+        check_target(config.augment)
     task = None if config.detector is None else load_task(config.detector, "detect")
     prepared(config, methods, None, contents, style[:1])  # what is wrong is said before a folder is made
     run = RunFolder.create(config.runs_dir, ALGO, Path(config.style).stem, config.seed)

@@ -49,8 +49,9 @@ def test_every_method_is_drawn_and_measured_and_a_network_used_again(
 def test_a_detector_is_asked_about_restyled_frames(tmp_path: Path) -> None:
     folder = run("detect")
     data = json.loads((folder / "config.json").read_text())["config"]["data"]
-    words = [data, data, "colors", "--detector", str(folder), "--images", "2", "--split", "train"]
-    style.main([*words, "--runs-dir", str(tmp_path)])
+    words = [data, data, "fast", "--detector", str(folder), "--images", "2", "--split", "train", "--updates", "1"]
+    style.main([*words, "--augment", str(tmp_path / "copy"), "--share", "0.2", "--runs-dir", str(tmp_path)])
+    assert (tmp_path / "copy" / "images").is_dir()
     (made,) = tmp_path.glob("style__*")
     rows = json.loads((made / "result.json").read_text())["rows"]
     assert all({"f1", "f1/ball", "f1/player", "f1/enemy"} <= set(row["measures"]) for row in rows)
@@ -62,6 +63,7 @@ def test_a_detector_is_asked_about_restyled_frames(tmp_path: Path) -> None:
         (["serch"], "no method 'serch'; there are colors, search, fast, any, and all. Did you mean 'search'"),
         (["search", "--network", "x"], "--network is a setting of the methods fast and any"),
         (["fast", "--network", "nowhere"], "no run folder at nowhere"),
+        (["search", "--augment", "x"], "--augment copies a folder of annotated images, by one method"),
         (["search", "--detector", "x"], "let CONTENT be a folder of annotated images"),
     ],
 )

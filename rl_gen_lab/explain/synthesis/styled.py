@@ -46,6 +46,10 @@ class Stylist:
     kept: Path
     learned: Path | None = None
 
+    def again(self) -> Stylist:
+        """Return the same with the networks that it has trained."""
+        return replace(self, learned=self.kept)
+
     def prepare(self, method: str) -> tuple[Apply, float]:
         """Return what restyles (1, 3, H, W) in [0, 1], and the seconds of the processor that learning it took.
 
