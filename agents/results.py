@@ -8,6 +8,7 @@
     python -m agents.results --record compression --what "three bits" runs/RUN
     python -m agents.results --record explain --what "Pong, every method" runs/RUN
     python -m agents.results --record attacks --what "defended" runs/RUN
+    python -m agents.results --record textures --what "grass, every method" runs/RUN
     python -m agents.results            # write tables and figures of README.md and the pages of docs/
     python -m agents.results --check    # exit code 1 when a table or a figure does not agree with the CSVs
 
@@ -35,6 +36,7 @@ from agents.reports import (
     compression,
     explain,
     generator_files,
+    made_pictures,
     recorded_runs,
     vision,
 )
@@ -53,7 +55,17 @@ DOCUMENTS = (
     "README.md",
     *(
         f"docs/{page}.md"
-        for page in ("results", "benchmark", "classic", "generators", "dreams", "compression", "explain", "attacks")
+        for page in (
+            "results",
+            "benchmark",
+            "classic",
+            "generators",
+            "dreams",
+            "compression",
+            "explain",
+            "attacks",
+            "textures",
+        )
     ),
 )
 # What `compress` measured: a row for each stage.
@@ -107,7 +119,7 @@ def row_of(folder: Path, what: str, threshold: float | None, record: str = "") -
 
 
 def rows_of(folder: Path, options: Options) -> list[Row]:
-    """Return the rows of a run: of a compression one a stage, of an explanation one a map, of attacks one each.
+    """Return the rows of a run: of a compression a stage each, of an explanation a map, else what was measured.
 
     Raises: as `row_of`.
     """
@@ -115,6 +127,8 @@ def rows_of(folder: Path, options: Options) -> list[Row]:
         return attacks.rows_of(RunFolder.open(folder), options.what)
     if options.record == "explain":
         return explain.rows_of(RunFolder.open(folder), options.what)
+    if options.record in made_pictures.LEDGERS:
+        return made_pictures.rows_of(RunFolder.open(folder), options.what)
     if options.record in LEDGERS:
         return compression.rows_of(RunFolder.open(folder), options.what)
     return [row_of(folder, options.what, options.threshold, options.record or "")]

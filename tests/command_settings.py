@@ -34,6 +34,11 @@ NEEDED = {
     "rl_gen_lab.look": ["runs/RUN"],
     "rl_gen_lab.pack": ["--explain", "file.rlz"],
     "rl_gen_lab.probe": ["runs/RUN"],
+    "agents.restyle": ["runs/RUN", "coffee"],
+    "agents.visualize": ["runs/RUN"],
+    "rl_gen_lab.visualize": ["runs/RUN"],
+    "rl_gen_lab.style": ["chelsea", "coffee"],
+    "rl_gen_lab.texture": ["grass"],
     "rl_gen_lab.sample": ["runs/RUN"],
     "rl_gen_lab.codec": ["encode", "runs/RUN"],
 }

@@ -51,7 +51,14 @@ COMMANDS_WITH_FLAGS = (
         "rl_gen_lab.pack",
     ),
     *("agents.observation", "rl_gen_lab.caption", "rl_gen_lab.look", "rl_gen_lab.sample", "rl_gen_lab.train"),
-    "rl_gen_lab.lessons",
+    *(
+        "rl_gen_lab.lessons",
+        "rl_gen_lab.style",
+        "rl_gen_lab.texture",
+        "rl_gen_lab.visualize",
+        "agents.visualize",
+        "agents.restyle",
+    ),
 )
 
 

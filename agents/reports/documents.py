@@ -2,8 +2,8 @@
 
 A part stands between `<!-- results:NAME -->` and `<!-- /results:NAME -->` and is made from results/NAME.csv; the forms
 `NAME:sentence`, `NAME:ratios`, `NAME:suite`, `NAME:models`, `NAME:classic`, `NAME:files`, `NAME:audits`,
-`NAME:outside`, `NAME:ledger`, `NAME:maps`, `NAME:attacks`, `NAME:smallest` and `NAME:headline` give other parts than a
-table.
+`NAME:outside`, `NAME:ledger`, `NAME:maps`, `NAME:attacks`, `NAME:pictures`, `NAME:smallest` and `NAME:headline` give
+other parts than a table.
 """
 
 import re
@@ -20,6 +20,7 @@ from agents.reports import (
     compression,
     explain,
     generator_files,
+    made_pictures,
     outside,
     vision,
 )
@@ -43,6 +44,7 @@ FORMS: dict[str, Callable[[Path, Path], str]] = {
     "ledger": compression.section,
     "maps": lambda file, folder: explain.section(file),
     "attacks": attacks.section,
+    "pictures": lambda file, folder: made_pictures.section(file),
     "smallest": lambda file, folder: compression.smallest(file),
     "headline": lambda file, folder: headline(file),
 }
