@@ -42,7 +42,7 @@ COMMANDS_WITH_FLAGS = (
     *(f"agents.{agent}" for agent in ("dqn", "reinforce", "actor_critic", "ppo", "sb3")),
     *("agents.benchmark", "agents.compare", "agents.play", "agents.results", "agents.truth", "envs.scenes"),
     *("agents.dream", "agents.outside", "rl_gen_lab.audit", "agents.compress", "rl_gen_lab.compress"),
-    *("agents.latency", "agents.explain", "rl_gen_lab.explain", "rl_gen_lab.pack"),
+    *("agents.latency", "agents.explain", "agents.sweep", "rl_gen_lab.explain", "rl_gen_lab.pack"),
     *("agents.observation", "rl_gen_lab.caption", "rl_gen_lab.look", "rl_gen_lab.sample", "rl_gen_lab.train"),
     "rl_gen_lab.lessons",
 )
