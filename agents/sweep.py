@@ -13,16 +13,16 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from annotated_types import Interval
 
+from agents.experiments.slurm import SlurmConfig
 from agents.training.cli import cli, command
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import Few, Ranged, WandbConfig
-from rl_gen_lab.cli.shell import python, shell, short
-from rl_gen_lab.cli.wording import count
+from rl_gen_lab.cli.shell import python, shell
 
 if TYPE_CHECKING:
     from agents.experiments.study import SharedStudy
@@ -51,6 +51,10 @@ class Config(Ranged):
     results_dir: Path = Path("results")
     # Be the worker of this number, without a display: what --workers starts; 0: start them.
     worker: Annotated[int, Interval(ge=0, le=10_000)] = 0
+    # Where workers run: processes of this machine; slurm, jobs of a cluster (the extra `slurm`); submitit, such jobs
+    # without a cluster, to try it out.
+    launch: Literal["processes", "slurm", "submitit"] = "processes"
+    slurm: SlurmConfig = field(default_factory=SlurmConfig)
     # Weights & Biases for the study: a run with its trials and figures; those of the runs are flags of their command.
     wandb: WandbConfig = field(default_factory=WandbConfig)
 
@@ -81,6 +85,7 @@ def main(argv: list[str] | None = None) -> None:
     config = cli(Config, argv)
     from agents.experiments.storage import require, shown, storage_errors
     from agents.experiments.sweep_plan import read_sweep
+    from agents.experiments.sweep_report import report
 
     require("optuna")
     sweep = read_sweep(config.sweep)
@@ -100,47 +105,22 @@ def main(argv: list[str] | None = None) -> None:
             words = [python(), "-m", "agents.sweep", config.sweep, "--storage", where, "--workers", str(config.workers)]
             print(f"more workers, also on other machines: {shell(*words, *more)}", flush=True)
             work(config, shared)
-        report(config, shared)
+        report(shared, config.wandb, config.write_preset, config.results_dir if config.record else None)
 
 
 def work(config: Config, shared: SharedStudy) -> None:
-    """Let workers on this machine go on with the study. Raises: UserError; SystemExit 130 where asked to stop."""
-    from agents.experiments.sweep_workers import LocalWorkers
+    """Let workers go on with the study, here or on a cluster. Raises: UserError; SystemExit 130 where asked to stop."""
+    words = worker_words(config, shared)
+    if config.launch == "processes":
+        from agents.experiments.sweep_workers import LocalWorkers
 
-    LocalWorkers(shared, worker_words(config, shared), config.workers).run()
-
-
-def report(config: Config, shared: SharedStudy) -> None:
-    """Write the best settings, the figures and the page of a study, and say where they are. Raises: UserError."""
-    from agents.experiments.preset_file import best_command, preset_file, write_preset
-    from agents.experiments.study_record import record_of
-    from agents.reports.store import upsert
-    from agents.reports.sweep import KEY, rows_of, sentence
-    from agents.reports.sweep_figure import write_figures
-    from agents.reports.sweep_page import write_page
-
-    study, sweep, folder = record_of(shared), shared.sweep, shared.folder
-    print(sentence(study))
-    if study.best is None:
-        print("no trial is complete: there are no best settings")
+        LocalWorkers(shared, words, config.workers).run()
         return
-    best = best_command(sweep, study.best.settings)
-    page = folder / "study.html"
-    write_page(study, write_figures(study, folder), page, best)
-    print(f"figures and page: {page}\nthe command with the best settings: {best}")
-    if not sweep.plan.is_vision:
-        about = (
-            f"Found by python -m agents.sweep {short(sweep.file)}: trial {study.best.number} of {len(study.trials)},"
-            f" score {study.best.score:.4g} over seeds {' '.join(map(str, study.seeds))}."
-        )
-        files = [folder / "best.toml", *([preset_file(sweep, config.write_preset)] if config.write_preset else [])]
-        for file in files:
-            write_preset(file, sweep, study.best.settings, about)
-            print(f"preset written: {short(file)}")
-    if config.record:
-        file = config.results_dir / "sweeps.csv"
-        upsert(file, rows_of(study), key=KEY, sort=("study",))
-        print(f"{file}: {count(len(study.trials), 'row')} written")
+    from agents.experiments.slurm import Cluster, follow, submit
+
+    cluster: Cluster = "slurm" if config.launch == "slurm" else "local"
+    jobs = submit(cluster, config.slurm, words, config.workers, len(shared.sweep.plan.seeds), shared.folder / "jobs")
+    follow(shared, jobs)
 
 
 if __name__ == "__main__":

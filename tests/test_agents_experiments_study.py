@@ -163,6 +163,13 @@ def test_more_trials_are_added_to_a_study(tmp_path: Path) -> None:
     assert shared_study(tmp_path, head="trials = 3").places == 9  # fewer: those that are there stay
 
 
+def test_settings_to_try_first_come_after_those_of_the_command(tmp_path: Path) -> None:
+    shared = shared_study(tmp_path, head="trials = 4\nfirst = [{ gamma = 0.9 }, { learning_rate = 0.05 }]")
+    taken = [shared.sweep.space.suggest(trial) for trial in (shared.claim() for _ in range(3)) if trial is not None]
+    assert taken[0]["gamma"] == 0.99 and taken[1]["gamma"] == 0.9 and taken[2]["learning_rate"] == 0.05
+    assert shared.places == 4
+
+
 def test_a_study_of_another_sweep_is_not_joined(tmp_path: Path) -> None:
     shared_study(tmp_path)
     with pytest.raises(ConfigError, match="was begun with another search; its trials cannot be compared with new ones"):

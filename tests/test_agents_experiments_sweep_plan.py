@@ -78,6 +78,22 @@ def test_a_wrong_sweep_is_refused_in_one_line(tmp_path: Path, changes: dict[str,
     assert said in str(refused.value) and "\n" not in str(refused.value)
 
 
+def test_settings_to_try_first_are_those_that_the_search_can_find(tmp_path: Path) -> None:
+    first = "first = [{ gamma = 0.9 }, { learning_rate = 0.01, gamma = 0.99 }]"
+    assert read_sweep(write_sweep(tmp_path, head=first)).first == (
+        {"gamma": 0.9},
+        {"learning_rate": 0.01, "gamma": 0.99},
+    )
+    for wrong, said in [
+        ("first = [{ gama = 0.9 }]", "first: 'gama' is not searched. Did you mean 'gamma'?"),
+        ("first = [{ gamma = 0.95 }]", "first: the search cannot find 'gamma' = 0.95"),
+        ("first = 3", "'first' a list of tables"),
+    ]:
+        with pytest.raises(ConfigError) as refused:
+            read_sweep(write_sweep(tmp_path, head=wrong))
+        assert said in str(refused.value)
+
+
 def test_a_file_that_is_missing_or_no_toml_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
     write_sweep(tmp_path)
     with pytest.raises(ConfigError, match=r"Did you mean 'short\.toml'\?"):

@@ -156,6 +156,19 @@ class SearchSpace:
         """Return, of flat settings, those that are searched and that the search can find, as a study keeps them."""
         return {d.name: d.stored(flat[d.name]) for d in self.dimensions if d.contains(flat[d.name])}
 
+    def point(self, values: Mapping[str, Any], source: str) -> dict[str, Scalar]:
+        """Return settings to try, some or all, as a study keeps them. Raises: ConfigError, naming the setting."""
+        known = {d.name: d for d in self.dimensions}
+        point = {}
+        for name, value in values.items():
+            if name not in known:
+                raise ConfigError(f"{source}: '{name}' is not searched.{suggest(name, known)}")
+            value = None if value == "none" else value
+            if not known[name].contains(value):
+                raise ConfigError(f"{source}: the search cannot find '{name}' = {value!r}")
+            point[name] = known[name].stored(value)
+        return point
+
     def describe(self) -> dict[str, Any]:
         """Return it as JSON values, by which two spaces are told apart."""
         fields = ("low", "high", "step", "log", "choices")

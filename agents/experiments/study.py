@@ -198,9 +198,8 @@ def first_settings(sweep: Sweep) -> list[dict[str, Scalar]]:
         drawn = optuna.create_study(sampler=optuna.samplers.RandomSampler(plan.sampler_seed))
         distributions = {d.name: d.distribution() for d in space.dimensions}
         points = [dict(drawn.ask(distributions).params) for _ in points]
-    if plan.try_start:
-        points[0] = start_values(sweep)
-    return points
+    first = [*([start_values(sweep)] if plan.try_start else []), *sweep.first]
+    return [*first, *points[len(first) :]]
 
 
 def make_sampler(sweep: Sweep, number: int) -> BaseSampler:

@@ -29,7 +29,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Interval
 
 from agents.experiments.jobs import OUR_AGENTS
-from agents.experiments.search_space import SearchSpace, read_space
+from agents.experiments.search_space import Scalar, SearchSpace, read_space
 from agents.training.cli import parse
 from rl_gen_lab.cli.errors import ConfigError, suggest
 from rl_gen_lab.cli.flags import peek_flag
@@ -46,7 +46,7 @@ Percentage = Annotated[float, Interval(ge=0, le=100)]
 
 
 @dataclass(frozen=True)
-class PrunerConfig(Ranged):
+class Pruning(Ranged):
     """Ends the runs of a trial that is behind the others after as many steps."""
 
     # median: behind the median of the others; percentile: not among the best percent of them; halving: not among the
@@ -87,7 +87,7 @@ class Plan(Ranged):
     score: Literal["final", "evaluations"] = "final"
     # Score of a trial: this quantile of those of its seeds (None: their mean). Below 0.5 it prefers reliable settings.
     quantile: Annotated[float, Interval(ge=0, le=1)] | None = None
-    pruner: PrunerConfig = field(default_factory=PrunerConfig)
+    pruner: Pruning = field(default_factory=Pruning)
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -139,6 +139,8 @@ class Sweep:
     plan: Plan
     space: SearchSpace
     start: Any
+    # Settings that the first trials have, as a study keeps them; what they leave out is the sampler's.
+    first: tuple[dict[str, Scalar], ...] = ()
 
     @property
     def budget(self) -> int:
@@ -181,9 +183,9 @@ def read_sweep(file: Path) -> Sweep:
         raise ConfigError(f"no sweep at {source}.{suggest(file.name, names)}") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"cannot read the sweep {source}: {error}") from error
-    search = table.pop("search", {})
-    if not isinstance(search, dict):
-        raise ConfigError(f"{source}: 'search' must be a table")
+    search, first = table.pop("search", {}), table.pop("first", [])
+    if not isinstance(search, dict) or not isinstance(first, list) or not all(isinstance(x, dict) for x in first):
+        raise ConfigError(f"{source}: 'search' must be a table, 'first' a list of tables")
     plan = from_dict(Plan, table, source)
     try:
         config_class = importlib.import_module(plan.module).Config
@@ -196,7 +198,7 @@ def read_sweep(file: Path) -> Sweep:
         raise ConfigError(f"{source}: '{both[0]}' is in the command and in the search; leave it out of one of them")
     if plan.sampler == "grid":
         space.grid()
-    return Sweep(file, plan, space, start)
+    return Sweep(file, plan, space, start, tuple(space.point(point, f"{source}: first") for point in first))
 
 
 def start_values(sweep: Sweep) -> dict[str, Any]:

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import FrameType
 
 from agents.experiments.launcher import on_signals
-from agents.experiments.study import SharedStudy, counts, settings_in_words
+from agents.experiments.study import SharedStudy
+from agents.experiments.study_progress import StudyProgress
 from rl_gen_lab.cli.errors import UserError
-from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
 
@@ -33,21 +33,19 @@ class LocalWorkers:
         """words: the command of a worker, without its number."""
         self.shared, self.words, self.workers = shared, list(words), workers
         self.stopping = False
-        self._said: set[int] = set()
         self._running: dict[int, subprocess.Popen[bytes]] = {}
 
     def run(self) -> None:
         """Start the workers and show their progress. Raises: WorkersFailedError; SystemExit 130 where asked to stop."""
         restarts = 0
-        title = f"sweep {self.shared.study.study_name}"
         with ExitStack() as stack:
-            display = stack.enter_context(ProgressDisplay(title, self.shared.places, "trials", in_pieces=True))
+            progress = stack.enter_context(StudyProgress(self.shared))
+            display = progress.display
             stack.enter_context(on_signals(self._stop))
-            self._said = {trial.number for trial in self.shared.finished()}
             self._running = {number: self._start(number) for number in range(1, self.workers + 1)}
             try:
                 while self._running:
-                    self._show(display)
+                    progress.update()
                     for number, child in list(self._running.items()):
                         code = child.poll()
                         if code is None:
@@ -60,7 +58,7 @@ class LocalWorkers:
                         elif code not in (0, EXIT_INTERRUPTED):
                             display.say(f"worker {number} ended: {last_words(self.log(number))}")
                     time.sleep(SECONDS_BETWEEN_POLLS)
-                self._show(display)
+                progress.update()
             except BaseException:
                 self._stop(signal.SIGTERM, None)
                 raise
@@ -97,29 +95,6 @@ class LocalWorkers:
         for child in self._running.values():
             if child.poll() is None:
                 child.send_signal(signal.SIGTERM)
-
-    def _show(self, display: ProgressDisplay) -> None:
-        """Say what has finished since the last call, and update the bar."""
-        finished, best = self.shared.finished(), self.shared.best()
-        for trial in finished:
-            if trial.number in self._said:
-                continue
-            self._said.add(trial.number)
-            place, name = trial.user_attrs["place"], trial.state.name
-            if name == "COMPLETE":
-                seeds = ", ".join(f"{score:.4g}" for score in trial.user_attrs.get("scores", ()))
-                leads = " · best so far" if best is not None and best.number == trial.number else ""
-                result = f"{trial.value:.4g} (by seed {seeds}){leads}"
-            elif name == "PRUNED":
-                result = trial.user_attrs.get("error") or f"pruned after {max(trial.intermediate_values, default=0):,}"
-            else:
-                result = f"failed: {trial.user_attrs.get('error', 'for no known reason')}"
-            display.say(f"trial {place}: {result} · {settings_in_words(self.shared.sweep, trial.params)}")
-        words = [f"{count} {state}" for state, count in counts(finished).items() if count]
-        words += [f"{len(self.shared.trials('RUNNING'))} running"]
-        if best is not None:
-            words.insert(0, f"best {best.value:.4g} (trial {best.user_attrs['place']})")
-        display.update(len(finished), " · ".join(words))
 
 
 def last_words(log: Path) -> str:
