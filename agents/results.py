@@ -50,7 +50,7 @@ DOCUMENTS = (
     "README.md",
     *(
         f"docs/{page}.md"
-        for page in ("results", "benchmark", "classic", "generators", "dreams", "compression", "explain")
+        for page in ("results", "benchmark", "classic", "generators", "dreams", "compression", "explain", "sweeps")
     ),
 )
 # What `compress` measured: a row for each stage.

@@ -52,8 +52,8 @@ class Config(Ranged):
     # Be the worker of this number, without a display: what --workers starts; 0: start them.
     worker: Annotated[int, Interval(ge=0, le=10_000)] = 0
     # Where workers run: processes of this machine; slurm, jobs of a cluster (the extra `slurm`); submitit, such jobs
-    # without a cluster, to try it out.
-    launch: Literal["processes", "slurm", "submitit"] = "processes"
+    # without a cluster, to try it out; wandb, agents of a W&B sweep, which chooses the settings itself.
+    launch: Literal["processes", "slurm", "submitit", "wandb"] = "processes"
     slurm: SlurmConfig = field(default_factory=SlurmConfig)
     # Weights & Biases for the study: a run with its trials and figures; those of the runs are flags of their command.
     wandb: WandbConfig = field(default_factory=WandbConfig)
@@ -89,6 +89,11 @@ def main(argv: list[str] | None = None) -> None:
 
     require("optuna")
     sweep = read_sweep(config.sweep)
+    if config.launch == "wandb":
+        from agents.experiments.wandb_sweep import launch
+
+        launch(sweep, config.runs_dir / (config.name or config.sweep.stem), config.wandb)
+        return
     shared = open_shared(config, sweep)
     where = shown(shared.storage)
     with storage_errors(where):

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-PLACE, LOST, ERROR, SCORES = "place", "lost", "error", "scores"  # attributes of a trial
+PLACE, LOST, ERROR, SCORES, MADE = "place", "lost", "error", "scores", "made"  # attributes of a trial
 PLAN, READY = "plan", "places"  # attributes of a study
 DIED, STOPPED = "its worker or a run died", "stopped"  # why a trial is given up
 READY_SECONDS = 20.0  # in which whoever made a study fills its queue

@@ -6,7 +6,7 @@ import shlex
 import warnings
 from typing import TYPE_CHECKING
 
-from agents.experiments.study import ERROR, PLACE, SCORES, SharedStudy
+from agents.experiments.study import ERROR, MADE, PLACE, SCORES, SharedStudy
 from agents.reports.sweep import StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ def _trial(shared: SharedStudy, trial: FrozenTrial) -> TrialRecord:
         steps=float(attributes.get("steps", 0.0)),
         seconds=float(attributes.get("seconds", 0.0)),
         error=str(attributes.get(ERROR, "")),
+        made=attributes.get(MADE, {}),
     )
 
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from agents.experiments.heartbeat import BEAT, BEAT_SECONDS, END_SECONDS, end_runs
 from agents.experiments.launcher import on_signals
-from agents.experiments.study import DIED, ERROR, PLACE, SCORES, STOPPED, SharedStudy, settings_in_words
+from agents.experiments.study import DIED, ERROR, MADE, PLACE, SCORES, STOPPED, SharedStudy, settings_in_words
 from agents.experiments.trial_runs import DivergedTrialError, RunKilledError, SeedRun, TrialFailedError, score_of
+from agents.reports.provenance import provenance_of_trial
 from envs.config import UnknownEnvError
 from rl_gen_lab.cli.errors import ConfigError, UserError
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
@@ -153,6 +154,7 @@ class Worker:
         costs = [run.cost() for run in runs]
         trial.set_user_attr("steps", sum(cost["steps"] for cost in costs))
         trial.set_user_attr("seconds", sum(cost["seconds"] for cost in costs))
+        trial.set_user_attr(MADE, provenance_of_trial())
         if scores:
             trial.set_user_attr(SCORES, scores)
         for run in runs:

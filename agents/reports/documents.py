@@ -2,7 +2,8 @@
 
 A part stands between `<!-- results:NAME -->` and `<!-- /results:NAME -->` and is made from results/NAME.csv; the forms
 `NAME:sentence`, `NAME:ratios`, `NAME:suite`, `NAME:models`, `NAME:classic`, `NAME:files`, `NAME:audits`,
-`NAME:outside`, `NAME:ledger`, `NAME:maps`, `NAME:smallest` and `NAME:headline` give other parts than a table.
+`NAME:outside`, `NAME:ledger`, `NAME:maps`, `NAME:smallest`, `NAME:studies` and `NAME:headline` give other parts than a
+table.
 """
 
 import re
@@ -19,6 +20,7 @@ from agents.reports import (
     explain,
     generator_files,
     outside,
+    sweep,
     vision,
 )
 from agents.reports.headline import headline
@@ -41,6 +43,7 @@ FORMS: dict[str, Callable[[Path, Path], str]] = {
     "ledger": compression.section,
     "maps": lambda file, folder: explain.section(file),
     "smallest": lambda file, folder: compression.smallest(file),
+    "studies": lambda file, folder: sweep.section(file),
     "headline": lambda file, folder: headline(file),
 }
 

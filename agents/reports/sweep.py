@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from agents.reports.format import markdown
 from agents.reports.provenance import provenance_of_command
-from agents.reports.store import Row
+from agents.reports.store import Row, read_csv
 from rl_gen_lab.cli.wording import count
 
 KEY = ("study", "trial")
+SECTION = (
+    *("study", "complete / pruned / failed", "minutes of runs", "first score", "best score", "best settings"),
+    "hardware",
+)
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class TrialRecord:
     seconds: float = 0.0
     # Why it failed, or was refused.
     error: str = ""
+    # Columns of the ledger that say where it was made: hardware, commit, date.
+    made: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -123,7 +131,29 @@ def rows_of(study: StudyRecord) -> list[Row]:
                 "steps": f"{trial.steps:.0f}",
                 "minutes": f"{trial.seconds / 60:.2f}",
                 "error": trial.error,
-                **provenance,
+                **(provenance | dict(trial.made)),
             }
         )
     return rows
+
+
+def section(file: Path) -> str:
+    """Return a table of the recorded studies: their trials, their first and their best score, the best settings."""
+    _, rows = read_csv(file)
+    studies: dict[str, list[Row]] = {}
+    for row in rows:
+        studies.setdefault(row["study"], []).append(row)
+    lines = []
+    for name, trials in studies.items():
+        complete = [row for row in trials if row["state"] == "complete"]
+        states = [sum(row["state"] == state for row in trials) for state in ("complete", "pruned", "failed")]
+        minutes = sum(float(row["minutes"]) for row in trials)
+        line = [name, " / ".join(map(str, states)), f"{minutes:.0f}"]
+        if complete:
+            best = max(complete, key=lambda row: float(row["score"]))
+            first = min(complete, key=lambda row: int(row["trial"]))
+            settings = ", ".join(f"{key} {in_words(value)}" for key, value in json.loads(best["settings"]).items())
+            scores = [f"{float(row['score']):.4g} (trial {row['trial']})" for row in (first, best)]
+            line += [*scores, settings, best["hardware"]]
+        lines.append([*line, *[""] * (len(SECTION) - len(line))])
+    return markdown(SECTION, lines)
