@@ -193,9 +193,9 @@ class SeedRun:
         return float(result["final_eval"]["return_mean"])
 
     def cost(self) -> dict[str, float]:
-        """Return the steps that the run took so far, or its updates, and the seconds."""
+        """Return the steps that the run took so far (vision models: epochs), and the seconds."""
         result = self.result() or {}
-        steps = result.get("total_env_steps") or result.get("updates") or (self.scores.steps or [0.0])[-1]
+        steps = result.get("total_env_steps") or result.get("epochs") or (self.scores.steps or [0.0])[-1]
         return {"steps": float(steps), "seconds": float(result.get("wall_seconds") or 0.0)}
 
     def remove_checkpoint(self) -> None:
