@@ -136,6 +136,18 @@ def test_a_lost_trial_is_tried_again_with_its_settings(tmp_path: Path) -> None:
     assert [shared.sweep.space.suggest(t) for t in again] == [first]
 
 
+def test_a_trial_that_was_lost_before_it_had_its_settings_keeps_those_of_its_place(tmp_path: Path) -> None:
+    shared = shared_study(tmp_path, head='sampler = "grid"', search=GRID)
+    for _ in range(2):
+        for _ in range(6):
+            trial = shared.claim()
+            assert trial is not None
+            trial.set_user_attr(OWNER, this_worker() | {"started": 0.0})
+        assert len(shared.repair()) == 6
+    found = [shared.sweep.space.suggest(trial) for trial in (shared.claim() for _ in range(6)) if trial is not None]
+    assert {tuple(values.values()) for values in found} == {(r, g) for r in (0.1, 0.01, 0.001) for g in (0.9, 0.99)}
+
+
 def test_a_place_that_kills_its_workers_fails_in_the_end(tmp_path: Path) -> None:
     shared = shared_study(tmp_path, head="trials = 1")
     for attempt in range(MOST_ATTEMPTS):

@@ -94,8 +94,10 @@ class SharedStudy:
         for place in range(self.places):
             attempts = by_place.get(place, [])
             if all(_is_lost(trial) for trial in attempts):
-                params = dict(attempts[-1].params) if attempts else {}
-                self.study.enqueue_trial(params, user_attrs={PLACE: place})
+                known: dict[str, Any] = {}  # also of one that died before it had all its settings
+                for trial in attempts:
+                    known |= trial.system_attrs.get("fixed_params", {}) | trial.params
+                self.study.enqueue_trial(known, user_attrs={PLACE: place})
         return lines
 
     def give_up(self, trial: FrozenTrial | Trial, reason: str) -> bool:
