@@ -65,6 +65,7 @@ DOCUMENTS = (
             "explain",
             "attacks",
             "textures",
+            "sweeps",
         )
     ),
 )

@@ -19,6 +19,7 @@ NEEDED = {
     "agents.compare": ["--env", "CartPole", "--agents", "dqn"],
     "agents.observation": ["runs/RUN"],
     "agents.play": ["runs/RUN"],
+    "agents.sweep": ["sweep.toml"],
     "docs.examples.counting": ["--data", "folder"],
     "agents.compress": ["runs/RUN"],
     "agents.dream": ["runs/RUN"],

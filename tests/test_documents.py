@@ -46,6 +46,7 @@ COMMANDS_WITH_FLAGS = (
         "agents.latency",
         "agents.explain",
         "agents.attack",
+        "agents.sweep",
         "rl_gen_lab.attack",
         "rl_gen_lab.explain",
         "rl_gen_lab.pack",

@@ -172,6 +172,7 @@ def describe(
         "exp_name": algo,
         "seed": config.seed,
         "data": identity["data"],
+        "goal": task.target_metric,
         **data.metadata,
         **getattr(task, "run_metadata", {}),
         **provenance.of_run("rl_gen_lab.train"),
