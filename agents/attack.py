@@ -58,6 +58,7 @@ def _attack(robustness: Robustness, run: RunFolder, tracker: Tracker, agent: str
     config, pictures = robustness.config, run.path / "pictures"
     clean, frames = robustness.clean_play()
     result: dict[str, Any] = {"agent": agent, "frames": len(frames), "rows": [clean] if clean else []}
+    run.write_result(result)
     with save_errors(pictures):
         pictures.mkdir(exist_ok=True)
     if config.image is not None:

@@ -98,6 +98,12 @@ def test_a_robust_student_is_also_taught_by_the_bound_which_grows_over_half_of_t
     assert Common().robust_levels == 0
 
 
+def test_a_robust_student_without_bounds_is_refused_before_anything_is_learned() -> None:
+    with pytest.raises(ConfigError, match="no bounds here for"):
+        objective(robust_levels=1.0).build("resnet")
+    assert isinstance(objective(robust_levels=1.0).build(STUDENT), QNetwork)
+
+
 def test_play_advances_with_the_updates() -> None:
     task = objective(updates_per_step=2)
     student = task.build(STUDENT)

@@ -41,6 +41,19 @@ def test_margins_bound_those_of_random_points_and_are_tighter_than_ends_of_outpu
             assert (out[:, :, None] - out[:, None] >= least - 1e-5).all()
 
 
+def test_a_last_layer_that_is_not_linear_is_bounded_by_the_ends_of_its_outputs() -> None:
+    network, x = Body(), frames(3)
+    head = nn.Sequential(nn.Linear(8, 2), nn.Linear(2, 4))  # as a factored layer is
+    box = network.features(Interval.around(x, 4.0))  # type: ignore[arg-type]
+    with torch.no_grad():
+        least = margin_bounds(box, head)  # type: ignore[arg-type]
+        assert not least.diagonal(dim1=1, dim2=2).any()
+        for seed in range(50):
+            noise = torch.rand(x.shape, generator=torch.Generator().manual_seed(seed)) * 8 - 4
+            out = head(network.features(x + noise))
+            assert (out[:, :, None] - out[:, None] >= least - 1e-5).all()
+
+
 def test_no_attack_changes_a_certified_choice_and_without_a_budget_all_are_certified() -> None:
     network, x = Body(), frames(64)
     chosen = network(x).argmax(1)

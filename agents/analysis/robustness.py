@@ -85,7 +85,7 @@ class Robustness:
         """Play games as they are; return their row and frames of them, of a short game where no games are asked for."""
         recorder = Recorder(self.config.frames)
         games = self.config.games
-        player = self.player if games else Player(**vars(self.player) | {"games": 1})
+        player = self.player if games else replace(self.player, games=1)
         row, _ = self._games(player, CLEAN, 0.0, recorder)
         frames = recorder.frames()
         return (row if games else {}), frames

@@ -65,8 +65,15 @@ class ActAsTeacher:
     def build(self, backbone: str | None) -> nn.Module:
         """Return a new student; without a backbone the network to begin with, the teacher's newest by default.
 
-        Raises: ConfigError.
+        Raises: ConfigError, also for a network without bounds where the recipe asks for robust ones.
         """
+        network = self._built(backbone)
+        if self.common.robust_levels:
+            with torch.no_grad():
+                _margins(network, torch.zeros(1, *self.teacher.shape), 1.0)
+        return network
+
+    def _built(self, backbone: str | None) -> nn.Module:
         if backbone is None and self.start is not None:
             self._q_values = gives_q_values(self.start.header)
             return copy.deepcopy(self.start.network).requires_grad_(True)
@@ -143,8 +150,7 @@ class ActAsTeacher:
         grown = min(progress / ROBUST_GROWTH, 1.0)
         if not self.common.robust_levels * grown:
             return clean
-        box = Interval.around(obs, self.common.robust_levels * grown)
-        margins = margin_bounds(cast(Any, network).backbone(box), cast(Any, network).advantage) / scale
+        margins = _margins(network, obs, self.common.robust_levels * grown) / scale
         share = self.common.robust_weight * grown
         return (1 - share) * clean + share * worst_soft_target_loss(margins, scores, self.temperature, weight)
 
@@ -184,6 +190,12 @@ class ActAsTeacher:
         """Return the score in a row."""
         bound = f" (lower bound {row['score_low']:.2f})" if row["score_low"] != "" else ""
         return f"score {row['score']:.2f} over {count(int(row['episodes']), 'game')}{bound}"
+
+
+def _margins(network: nn.Module, obs: Tensor, levels: float) -> Tensor:
+    """Return the least margins between actions, (B, A, A), on all frames that differ from these by so many levels."""
+    student = cast(Any, network)
+    return margin_bounds(student.backbone(Interval.around(obs, levels)), student.advantage)
 
 
 def scored(policy: Policy, env: str, world: EnvConfig, epsilon: float, episodes: int, seed: int) -> Row:

@@ -14,12 +14,16 @@ from torch.nn import functional as F
 from rl_gen_lab.explain.interval_bounds import Interval
 
 
-def margin_bounds(features: Interval, head: nn.Linear) -> Tensor:
-    """Return for each pair of outputs of a last linear layer the least that the first exceeds the second by, (B, K, K).
+def margin_bounds(features: Interval, head: nn.Module) -> Tensor:
+    """Return for each pair of outputs of a last layer the least that the first exceeds the second by, (B, K, K).
 
-    features: of the layer's input, (B, D). The difference of two outputs is one linear function, so its bound is
-    tighter than the difference of their bounds.
+    features: of the layer's input, (B, D). The difference of two outputs of a linear layer is one linear function, so
+    its bound is tighter than the difference of their bounds, which serves for layers that are not linear.
     """
+    if not isinstance(head, nn.Linear):
+        outputs: Interval = head(features)
+        ends = outputs.low[:, :, None] - outputs.high[:, None]
+        return ends.masked_fill(torch.eye(ends.shape[1], dtype=torch.bool), 0.0)
     between = head.weight[:, None] - head.weight[None]  # (K, K, D)
     least = torch.einsum("bd,ijd->bij", features.middle, between)
     least = least - torch.einsum("bd,ijd->bij", features.radius, between.abs())
