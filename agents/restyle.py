@@ -48,8 +48,8 @@ class Config(Ranged):
     strength: Share = 1.0
     # The agent's best weights by evaluation, or the last.
     which: Literal["best", "last"] = "best"
-    # Whole games for each method.
-    games: Annotated[int, Interval(ge=1, le=1_000)] = 3
+    # Whole games for each method; an interval needs two.
+    games: Annotated[int, Interval(ge=2, le=1_000)] = 3
     # Seed of the games; training and its evaluations never use it.
     seed: Seed = 6_000_000
     # Folder in which the run's own folder is made.

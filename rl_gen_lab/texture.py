@@ -72,6 +72,16 @@ class Config(Ranged):
     # Folder in which the run's own folder is made.
     runs_dir: Path = Path("runs")
 
+    def __post_init__(self) -> None:
+        """Refuse impossible combinations."""
+        super().__post_init__()
+        if self.overlap >= self.patch:
+            raise ConfigError(
+                f"--overlap {self.overlap} leaves nothing of --patch {self.patch}: choose a smaller overlap"
+            )
+        if self.window % 2 == 0:
+            raise ConfigError(f"--window must be odd, to have a pixel in its middle: {self.window + 1}, say")
+
 
 def chosen(config: Config) -> list[str]:
     """Return the methods to run. Raises: ConfigError."""
@@ -100,7 +110,7 @@ def trained_encoder(config: Config) -> Encoder | None:
     return of_task(load_task(config.encoder, "detect", "segment", "classify", "localize"), config.layers)
 
 
-def prepared(config: Config) -> tuple[Texture, list[np.ndarray]]:
+def prepared(config: Config, methods: list[str]) -> tuple[Texture, list[np.ndarray]]:
     """Return what is to be made, and the held-out crops. Raises: DataError, ConfigError, CheckpointError."""
     from rl_gen_lab.data.pictures import read_picture
     from rl_gen_lab.explain.synthesis.textures import Texture, held_out
@@ -111,8 +121,8 @@ def prepared(config: Config) -> tuple[Texture, list[np.ndarray]]:
     names = ("patch", "overlap", "tolerance", "window", "iterations", "long_range", "seed")
     settings: dict[str, Any] = {name: getattr(config, name) for name in names}
     texture = Texture(picture[:side, :side], config.size, config.size, **settings, trained=trained_encoder(config))
-    for name, needed in (("patch", config.patch), ("window", config.window)):
-        if needed > side:
+    for name, method, needed in (("patch", "quilting", config.patch), ("window", "pixels", config.window)):
+        if method in methods and needed > side:
             raise ConfigError(f"--{name} is {needed} pixels, {config.picture} only {side}: choose at most {side}")
     return texture, held_out(picture, side, config.size, config.size)
 
@@ -165,7 +175,7 @@ def main(argv: list[str] | None = None) -> None:
 
     one_thread()
     methods = chosen(config)
-    texture, crops = prepared(config)
+    texture, crops = prepared(config, methods)
     run = RunFolder.create(config.runs_dir, ALGO, Path(config.picture).stem, config.seed)
     about = {"config": to_dict(config), "env_id": config.picture, "exp_name": ALGO, "seed": config.seed}
     run.write_config(about | provenance.of_run("rl_gen_lab.texture"))

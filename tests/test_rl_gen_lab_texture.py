@@ -43,6 +43,9 @@ def test_every_method_is_measured_beside_floor_and_ceiling(tmp_path: Path, capsy
     ("words", "said"),
     [
         (["--patch", "70"], "--patch is 70 pixels, .*checks.png only 60: choose at most 60"),
+        (["--patch", "8"], "--overlap 10 leaves nothing of --patch 8"),
+        (["pixels", "--window", "6"], "--window must be odd, .*: 7, say"),
+        (["pixels", "--window", "61"], "--window is 61 pixels, .*checks.png only 60: choose at most 60"),
         (["quilt"], "no method 'quilt'; there are quilting, .* Did you mean 'quilting'"),
         (["trained"], "the method trained needs --encoder RUN"),
         (["--layers", "conv"], "--layers needs --encoder"),

@@ -19,6 +19,7 @@ from rl_gen_lab.explain.synthesis.style import Weights, losses
 WIDTHS = (12, 24, 32)  # of the network of a style: at full, half and a quarter of the size
 ENCODER, ENCODED = (16, 32, 48), 48  # maps of AdaIN's encoder: at full, half and a quarter of the size
 CROP = 96  # pixels: side of the pieces that networks learn from
+RATE = 4e-3  # the largest learning rate
 CONTENT_WEIGHT = 2.0  # of AdaIN's content loss beside the styles'
 
 
@@ -120,6 +121,22 @@ def random_crops(pictures: Tensor, count: int, side: int, generator: torch.Gener
     return torch.stack(parts).float() / 255
 
 
+def _train(
+    network: nn.Module, loss: Callable[[int], Tensor], updates: int, on_update: Callable[[int, float], None]
+) -> None:
+    """Lower a loss, a function of the number of the update, by Adam; the rate rises and falls once."""
+    optimizer = torch.optim.Adam(network.parameters(), lr=RATE)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=max(updates, 2))
+    for update in range(updates):
+        total = loss(update)
+        optimizer.zero_grad()
+        total.backward()
+        optimizer.step()
+        schedule.step()
+        on_update(update + 1, total.item())
+    network.eval().requires_grad_(False)
+
+
 def train_fast(
     contents: Tensor,
     style: Tensor,
@@ -134,17 +151,13 @@ def train_fast(
     torch.manual_seed(seed)
     network, generator = FastStyle(), torch.Generator().manual_seed(seed)
     loss = losses(random_crops(contents, 1, CROP, generator), style, weights, seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=max(updates, 2))
-    for update in range(updates):
+
+    def of_pieces(update: int) -> Tensor:
         pieces = random_crops(contents, batch, CROP, generator)
-        total = torch.stack(loss(network(pieces), pieces)).sum()
-        optimizer.zero_grad()
-        total.backward()
-        optimizer.step()
-        schedule.step()
-        on_update(update + 1, total.item())
-    return network.eval().requires_grad_(False)
+        return torch.stack(loss(network(pieces), pieces)).sum()
+
+    _train(network, of_pieces, updates, on_update)
+    return network
 
 
 def train_any(
@@ -164,10 +177,9 @@ def train_any(
     """
     torch.manual_seed(seed)
     network, generator = AnyStyle(seed), torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 4e-3, total_steps=max(updates, 2))
     side, same = min(CROP, *contents.shape[2:], *styles.shape[2:]), max(batch // 4, 1)
-    for update in range(updates):
+
+    def of_pieces(update: int) -> Tensor:
         pieces = random_crops(styles if update % 2 else contents, batch, side, generator)
         wanted = random_crops(styles, batch, side, generator)
         wanted[:same] = pieces[:same]
@@ -179,9 +191,7 @@ def train_any(
         for own, other in zip(found, others, strict=True):
             pairs = zip(moments(own), moments(other), strict=True)
             total = total + style_weight * sum((a - b).square().mean() for a, b in pairs)
-        optimizer.zero_grad()
-        total.backward()
-        optimizer.step()
-        schedule.step()
-        on_update(update + 1, total.item())
-    return network.eval().requires_grad_(False)
+        return total
+
+    _train(network, of_pieces, updates, on_update)
+    return network

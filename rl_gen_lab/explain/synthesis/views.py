@@ -106,7 +106,7 @@ def inverted(
         strip.append((f"{layer}: {found.kept:.0%}", drawn(found.frame[-depth:], depth)))
         measures = {"features_error": found.features_error, "kept": found.kept}
         rows.append({"subject": layer, "method": "invert", "measures": measures})
-    return [strip[i : i + 5] for i in range(0, len(strip), 5)], rows
+    return [strip[i : i + 6] for i in range(0, len(strip), 6)], rows
 
 
 def _is_map(subject: Subject, layer: str) -> bool:
