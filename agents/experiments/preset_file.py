@@ -99,4 +99,5 @@ def _toml(value: Any) -> str:
     """Format a value; JSON's text is also TOML's, numbers get underscores as in the other presets."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return json.dumps(value, ensure_ascii=False)
-    return f"{value:_}" if isinstance(value, int) else repr(value)
+    whole = isinstance(value, int) or (value.is_integer() and abs(value) < 2**53)
+    return f"{int(value):_}" if whole else repr(value)
