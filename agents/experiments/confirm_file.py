@@ -49,7 +49,7 @@ def write_confirmation(file: Path, sweep: Sweep, trials: Sequence[TrialRecord]) 
         'kind = "none"',
         "",
         "[search]",
-        *(f"{toml_value(d.name)} = {_dimension(d)}" for d in sweep.space.dimensions),
+        *(f"{_key(d.name)} = {_dimension(d)}" for d in sweep.space.dimensions),
     ]
     text = "\n".join(lines) + "\n"
     replace_file(file, lambda new: new.write_text(text, encoding="utf-8"))
@@ -58,8 +58,12 @@ def write_confirmation(file: Path, sweep: Sweep, trials: Sequence[TrialRecord]) 
 
 def _inline(values: Mapping[str, Any]) -> str:
     """Format a table in one line; "none" stands for None, as in a search space."""
-    pairs = (f"{toml_value(key)} = {toml_value('none' if x is None else x)}" for key, x in values.items())
+    pairs = (f"{_key(key)} = {toml_value('none' if x is None else x)}" for key, x in values.items())
     return "{ " + ", ".join(pairs) + " }"
+
+
+def _key(name: str) -> str:
+    return toml_value(name) if "." in name else name
 
 
 def _dimension(d: Dimension) -> str:
