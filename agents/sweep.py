@@ -49,6 +49,8 @@ class Config(Ranged):
     record: bool = False
     # Folder of the CSVs.
     results_dir: Path = Path("results")
+    # Work on nothing: only write what is known so far, also while others work.
+    only_report: bool = False
     # Be the worker of this number, without a display: what --workers starts; 0: start them.
     worker: Annotated[int, Interval(ge=0, le=10_000)] = 0
     # Where workers run: processes of this machine; slurm, jobs of a cluster (the extra `slurm`); submitit, such jobs
@@ -105,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
         print(
             f"study {shared.study.study_name} in {where}: {len(shared.finished())} of {shared.places} trials are done"
         )
-        if len(shared.finished()) < shared.places:
+        if len(shared.finished()) < shared.places and not config.only_report:
             more = ["--name", config.name] if config.name else []
             words = [python(), "-m", "agents.sweep", config.sweep, "--storage", where, "--workers", str(config.workers)]
             print(f"more workers, also on other machines: {shell(*words, *more)}", flush=True)

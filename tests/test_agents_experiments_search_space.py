@@ -46,7 +46,7 @@ def test_values_are_suggested_within_the_space_and_become_flags_that_the_command
     )
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(0))
     seen = set()
-    for _ in range(40):
+    for _ in range(14):
         values = made.suggest(study.ask())
         read: Any = parse_flags(Config, made.words(values))
         flat = to_flat_dict(read)

@@ -65,6 +65,7 @@ def _append(file: str, count: int) -> None:
         lock.release()
 
 
+@pytest.mark.slow
 def test_processes_that_append_at_once_tear_no_line(tmp_path: Path) -> None:
     file = tmp_path / "journal.log"
     spawn = multiprocessing.get_context("spawn")

@@ -49,6 +49,7 @@ def test_a_study_is_made_once_with_a_place_for_each_trial(tmp_path: Path) -> Non
     assert studies[0].sweep.space.suggest(trial) == {"learning_rate": start.learning_rate, "gamma": start.gamma}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["journal", "sqlite"])
 def test_studies_made_in_the_same_moment_are_one(tmp_path: Path, kind: str) -> None:
     storage = str(tmp_path / "journal.log") if kind == "journal" else f"sqlite:///{tmp_path}/study.db"
@@ -207,6 +208,7 @@ def test_a_grid_and_random_search_are_the_same_for_any_workers(tmp_path: Path, s
         assert set(settings[0].values()) == {(rate, gamma) for rate in (0.1, 0.01, 0.001) for gamma in (0.9, 0.99)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampler", ["tpe", "cmaes"])
 def test_samplers_move_towards_better_settings(tmp_path: Path, sampler: str) -> None:
     """The score falls with the distance of two numbers from their best values."""

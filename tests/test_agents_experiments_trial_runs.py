@@ -107,6 +107,7 @@ def test_the_score_of_evaluations_is_their_mean_over_all_steps(run: SeedRun) -> 
     assert run.score([100, 200, 300, 400]) == (1 + 3 + 3 + 3) / 4
 
 
+@pytest.mark.slow
 def test_a_killed_run_is_told_and_continued(run: SeedRun, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SHORT_RUN_SECONDS", "0.4")
     run.start()

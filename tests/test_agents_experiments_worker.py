@@ -18,7 +18,7 @@ from agents.experiments.study import LOST, STOPPED, SharedStudy
 from agents.experiments.worker import Worker, WorkerError
 
 optuna = pytest.importorskip("optuna", reason="the extra `sweep` is not installed")
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 RATES = "learning_rate = { choices = [0.01, 0.02, 0.1] }"
 
 

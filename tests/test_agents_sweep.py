@@ -75,6 +75,25 @@ def test_what_is_wrong_is_one_line(
     assert "needs optuna, which is not installed; the extra `sweep` has it" in line
 
 
+def test_what_is_known_so_far_is_written_while_others_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sweep_command import shared_study
+
+    monkeypatch.chdir(tmp_path)
+    shared = shared_study(tmp_path / "sweeps" / "short")
+    for score in (1.0, 2.0):
+        trial = shared.claim()
+        assert trial is not None
+        shared.sweep.space.suggest(trial)
+        shared.study.tell(trial, score)
+    file = str(write_sweep(tmp_path))
+    sweep.main([file, "--runs-dir", "sweeps", "--only-report", "--wandb.mode", "disabled"])
+    text = capsys.readouterr().out
+    assert "2 of 6 trials are done" in text and "best 2 by trial 1" in text and "more workers" not in text
+    assert (tmp_path / "sweeps" / "short" / "best.toml").exists() and len(shared.trials("WAITING")) == 4
+
+
 def test_the_command_of_a_worker_names_its_study_and_storage(tmp_path: Path) -> None:
     from sweep_command import shared_study
 

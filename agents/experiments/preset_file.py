@@ -84,7 +84,7 @@ def _lines(table: Mapping[str, Any], path: str = "") -> Iterator[str]:
     """Yield the lines of a TOML table, its tables last."""
     for key, value in table.items():
         if not isinstance(value, dict):
-            yield f"{key} = {_toml(value)}"
+            yield f"{key} = {toml_value(value)}"
     for key, value in table.items():
         if isinstance(value, dict):
             name = f"{path}.{key}" if path else key
@@ -95,8 +95,9 @@ def _lines(table: Mapping[str, Any], path: str = "") -> Iterator[str]:
             )
 
 
-def _toml(value: Any) -> str:
+def toml_value(value: Any) -> str:
     """Format a value; JSON's text is also TOML's, numbers get underscores as in the other presets."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return json.dumps(value, ensure_ascii=False)
-    return f"{value:_}" if isinstance(value, int) else repr(value)
+    whole = isinstance(value, int) or (value.is_integer() and abs(value) < 2**53)
+    return f"{int(value):_}" if whole else repr(value)

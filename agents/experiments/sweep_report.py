@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agents.experiments.confirm_file import write_confirmation
 from agents.experiments.preset_file import best_command, preset_file, write_preset
 from agents.experiments.study import SharedStudy
 from agents.experiments.study_record import record_of
@@ -14,7 +15,7 @@ from agents.reports.sweep import KEY, StudyRecord, columns, rows_of, sentence, t
 from agents.reports.sweep_figure import write_figures
 from agents.reports.sweep_page import write_page
 from rl_gen_lab.cli.settings import WandbConfig
-from rl_gen_lab.cli.shell import short
+from rl_gen_lab.cli.shell import python, shell, short
 from rl_gen_lab.cli.wording import count
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking.tracker import Tracker
@@ -44,6 +45,10 @@ def report(shared: SharedStudy, wandb: WandbConfig, preset: str | None = None, r
         for file in files:
             write_preset(file, sweep, study.best.settings, about)
             print(f"preset written: {short(file)}")
+    confirmation = folder / "confirm.toml"
+    write_confirmation(confirmation, sweep, study.of_state("complete"))
+    words = [python(), "-m", "agents.sweep", confirmation, "--name", f"{study.name}_confirm"]
+    print(f"the best again, with other seeds: {shell(*words)}")
     if results_dir is not None:
         file = results_dir / "sweeps.csv"
         upsert(file, rows_of(study), key=KEY, sort=("study",))
