@@ -66,6 +66,7 @@ DOCUMENTS = (
             "attacks",
             "textures",
             "sweeps",
+            "scale",
         )
     ),
 )

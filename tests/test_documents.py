@@ -59,6 +59,8 @@ COMMANDS_WITH_FLAGS = (
         "rl_gen_lab.visualize",
         "agents.visualize",
         "agents.restyle",
+        "agents.scale_plan",
+        "agents.packed_frames",
     ),
 )
 

@@ -3,7 +3,7 @@
 A part stands between `<!-- results:NAME -->` and `<!-- /results:NAME -->` and is made from results/NAME.csv; the forms
 `NAME:sentence`, `NAME:ratios`, `NAME:suite`, `NAME:models`, `NAME:classic`, `NAME:files`, `NAME:audits`,
 `NAME:outside`, `NAME:ledger`, `NAME:maps`, `NAME:attacks`, `NAME:pictures`, `NAME:smallest`,
-`NAME:studies` and `NAME:headline` give other parts than a table.
+`NAME:studies`, `NAME:flow`, `NAME:traffic` and `NAME:headline` give other parts than a table.
 """
 
 import re
@@ -22,6 +22,7 @@ from agents.reports import (
     generator_files,
     made_pictures,
     outside,
+    scale,
     sweep,
     vision,
 )
@@ -47,6 +48,8 @@ FORMS: dict[str, Callable[[Path, Path], str]] = {
     "attacks": attacks.section,
     "pictures": lambda file, folder: made_pictures.section(file),
     "smallest": lambda file, folder: compression.smallest(file),
+    "flow": lambda file, folder: scale.flow(file),
+    "traffic": lambda file, folder: scale.traffic(file),
     "studies": lambda file, folder: sweep.section(file),
     "headline": lambda file, folder: headline(file),
 }
