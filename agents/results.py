@@ -7,6 +7,8 @@
     python -m agents.results --record classic_features --what "package:digits" runs/RUN
     python -m agents.results --record compression --what "three bits" runs/RUN
     python -m agents.results --record explain --what "Pong, every method" runs/RUN
+    python -m agents.results --record attacks --what "defended" runs/RUN
+    python -m agents.results --record textures --what "grass, every method" runs/RUN
     python -m agents.results            # write tables and figures of README.md and the pages of docs/
     python -m agents.results --check    # exit code 1 when a table or a figure does not agree with the CSVs
 
@@ -25,6 +27,8 @@ from pathlib import Path
 import tyro
 
 from agents.reports import (
+    attack_figure,
+    attacks,
     audits,
     benchmark,
     benchmark_figure,
@@ -32,6 +36,7 @@ from agents.reports import (
     compression,
     explain,
     generator_files,
+    made_pictures,
     recorded_runs,
     vision,
 )
@@ -50,7 +55,19 @@ DOCUMENTS = (
     "README.md",
     *(
         f"docs/{page}.md"
-        for page in ("results", "benchmark", "classic", "generators", "dreams", "compression", "explain", "scale")
+        for page in (
+            "results",
+            "benchmark",
+            "classic",
+            "generators",
+            "dreams",
+            "compression",
+            "explain",
+            "attacks",
+            "textures",
+            "sweeps",
+            "scale",
+        )
     ),
 )
 # What `compress` measured: a row for each stage.
@@ -104,9 +121,16 @@ def row_of(folder: Path, what: str, threshold: float | None, record: str = "") -
 
 
 def rows_of(folder: Path, options: Options) -> list[Row]:
-    """Return the rows of a run: one, of a compression one a stage, of an explanation one a map. Raises: as `row_of`."""
+    """Return the rows of a run: of a compression a stage each, of an explanation a map, else what was measured.
+
+    Raises: as `row_of`.
+    """
+    if options.record == "attacks":
+        return attacks.rows_of(RunFolder.open(folder), options.what)
     if options.record == "explain":
         return explain.rows_of(RunFolder.open(folder), options.what)
+    if options.record in made_pictures.LEDGERS:
+        return made_pictures.rows_of(RunFolder.open(folder), options.what)
     if options.record in LEDGERS:
         return compression.rows_of(RunFolder.open(folder), options.what)
     return [row_of(folder, options.what, options.threshold, options.record or "")]
@@ -134,6 +158,8 @@ def main(argv: list[str] | None = None) -> None:
         print(f"{file}: {count(len(rows), 'row')} written")
         if options.record in LEDGERS:
             print(f"{compression.write_figure(file)} drawn")
+        if options.record == "attacks":
+            print(f"{attack_figure.write_figure(file)} drawn")
     rendered = [(document, *document.render()) for document in documents]
     benchmarks = list(dict.fromkeys(file for document in documents for file in document.benchmarks()))
     late_figures = stale_figures(benchmarks)

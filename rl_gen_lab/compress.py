@@ -72,6 +72,8 @@ def _compress(config: Config, run: RunFolder | None, held: ExitStack) -> None:
     refuse_others(trained)
     folder = config.data or Path(str(trained.read_config("config")["config"].get("data")))
     recipe = recipes.read(config.recipe or Path()) if run is None else recipes.of_run(run)
+    if recipe.common.robust_levels:
+        raise ConfigError("robust_levels is a setting of an agent's student: leave it out of the recipe")
     data, name = dataset.load(folder), folder.resolve().name
     inputs = {f"the weights of {config.run}": weights_digest(config.run), f"the data in {folder}": data.digest()}
     objective = OwnTask(trained, data, recipe.common, config.seed)

@@ -15,15 +15,18 @@ from annotated_types import Interval
 ROOT = Path(__file__).resolve().parent.parent
 # Words without which a command cannot begin.
 NEEDED = {
+    "agents.attack": ["runs/RUN"],
     "agents.compare": ["--env", "CartPole", "--agents", "dqn"],
     "agents.observation": ["runs/RUN"],
     "agents.play": ["runs/RUN"],
+    "agents.sweep": ["sweep.toml"],
     "docs.examples.counting": ["--data", "folder"],
     "agents.compress": ["runs/RUN"],
     "agents.dream": ["runs/RUN"],
     "agents.explain": ["runs/RUN"],
     "agents.latency": ["file.rlz"],
     "agents.outside": ["runs/RUN"],
+    "rl_gen_lab.attack": ["runs/RUN", "--to", "ball"],
     "rl_gen_lab.audit": ["runs/RUN"],
     "rl_gen_lab.caption": ["runs/RUN"],
     "rl_gen_lab.compress": ["runs/RUN", "--recipe", "recipe.toml"],
@@ -32,6 +35,11 @@ NEEDED = {
     "rl_gen_lab.look": ["runs/RUN"],
     "rl_gen_lab.pack": ["--explain", "file.rlz"],
     "rl_gen_lab.probe": ["runs/RUN"],
+    "agents.restyle": ["runs/RUN", "coffee"],
+    "agents.visualize": ["runs/RUN"],
+    "rl_gen_lab.visualize": ["runs/RUN"],
+    "rl_gen_lab.style": ["chelsea", "coffee"],
+    "rl_gen_lab.texture": ["grass"],
     "rl_gen_lab.sample": ["runs/RUN"],
     "rl_gen_lab.codec": ["encode", "runs/RUN"],
 }

@@ -42,8 +42,9 @@ def trained(algo: str, runs: Path, *words: str, stop_after: int | None = None) -
     real_end, real_record = RecordedRun.end, RecordedRun.record
 
     def end(run: RecordedRun) -> None:
+        found.update(weights=weights_hash(run))  # before the first process loads its best ones
         real_end(run)
-        found.update(weights=weights_hash(run), env_steps=run.log.env_steps, games=run.env_runner.obs.tolist())
+        found.update(env_steps=run.log.env_steps, games=run.env_runner.obs.tolist())
 
     def record(
         run: RecordedRun,
@@ -78,6 +79,8 @@ def main() -> None:
             found[f"{algo}_stopped"] = trained(algo, runs / name, stop_after=4 if ranks.rank else None)
             (run,) = (runs / name).iterdir()
             found[name] = trained(algo, runs / name, "--resume", str(run))
+        (run,) = (runs / "one").iterdir()
+        found["ppo_from_one"] = trained("ppo", runs / "one", "--resume", str(run))
     (runs / f"agents{ranks.rank}.json").write_text(json.dumps(found))
 
 

@@ -21,10 +21,9 @@ from rl_gen_lab.compression.recipe import Common
 STUDENT = "2x8s4-2x4s2-4"
 
 
-def objective(**settings: int) -> ActAsTeacher:
-    return ActAsTeacher(
-        Teacher.of(teacher_run()), Common(memory=32, batch_size=8, num_envs=2, first_steps=8, **settings), 0, 2, 7
-    )
+def objective(**settings: float) -> ActAsTeacher:
+    common = Common(memory=32, batch_size=8, num_envs=2, first_steps=8, **settings)  # type: ignore[arg-type]
+    return ActAsTeacher(Teacher.of(teacher_run()), common, 0, 2, 7)
 
 
 @pytest.mark.parametrize("setting", ["memory", "num_envs", "batch_size", "first_steps"])
@@ -84,6 +83,25 @@ def test_the_loss_falls_when_the_student_learns() -> None:
         losses.append(float(loss.detach()))
     task.close()
     assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:3])
+
+
+def test_a_robust_student_is_also_taught_by_the_bound_which_grows_over_half_of_the_stage() -> None:
+    network, losses = objective().build(STUDENT), {}
+    for levels in (0.0, 3.0):
+        for progress in (0.0, 0.25, 0.5, 1.0):
+            task = objective(robust_levels=levels, robust_weight=0.5)
+            task.begin(network, 0, 0.0)
+            losses[levels, progress] = float(task.loss(network, progress).detach())
+            task.close()
+    assert losses[0.0, 0.0] == losses[0.0, 1.0] == losses[3.0, 0.0]  # off by default, and at the beginning
+    assert losses[3.0, 0.0] < losses[3.0, 0.25] < losses[3.0, 0.5] == losses[3.0, 1.0]
+    assert Common().robust_levels == 0
+
+
+def test_a_robust_student_without_bounds_is_refused_before_anything_is_learned() -> None:
+    with pytest.raises(ConfigError, match="no bounds here for"):
+        objective(robust_levels=1.0).build("resnet")
+    assert isinstance(objective(robust_levels=1.0).build(STUDENT), QNetwork)
 
 
 def test_play_advances_with_the_updates() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 import rank_agents
 from several_processes import TESTS, torchrun
 
-from agents import ppo
 from agents.training.processes import Processes
 from rl_gen_lab.distributed.group import Group
 from rl_gen_lab.runs.checkpoints import load_state
@@ -25,6 +25,7 @@ Reports = tuple[Path, list[dict[str, Any]]]
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Reports:
     """Run everything that needs two processes once; return the folder of runs and what each process reports."""
     path = tmp_path_factory.mktemp("agents")
+    rank_agents.trained("ppo", path / "one", stop_after=4)
     torchrun(str(TESTS / "rank_agents.py"), str(path))
     return path, [json.loads((path / f"agents{rank}.json").read_text()) for rank in range(2)]
 
@@ -58,13 +59,28 @@ def test_a_stop_of_one_process_stops_both_and_resuming_is_exact(runs: Reports, a
     assert one["session"]["episodes"] == other["session"]["episodes"]
 
 
-def test_a_run_of_two_processes_is_not_resumed_by_one(runs: Reports, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("algo", ["ppo", "dqn"])
+def test_one_process_goes_on_from_two(runs: Reports, algo: str, capsys: pytest.CaptureFixture[str]) -> None:
     path, _ = runs
-    run = only(path / "ppo")
-    with pytest.raises(SystemExit):
-        ppo.main(["--resume", str(run.path), "--total-env-steps", "2048"])
-    said = capsys.readouterr().err
-    assert "was trained by 2 processes" in said and "resume it with torchrun --standalone --nproc-per-node 2 -m" in said
+    run = only(path / algo)
+    before = load_state(run.checkpoints / "latest")
+    steps, updates = (before["session"][name] for name in ("env_steps", "updates"))
+    import_module(f"agents.{algo}").main(["--resume", str(run.path), "--total-env-steps", str(steps + 512)])
+    assert "goes on in 1 process instead of 2: games and memories begin anew" in capsys.readouterr().out
+    after = load_state(run.checkpoints / "latest")
+    assert after["session"]["processes"] == 1 and after["session"]["env_steps"] >= steps + 512
+    assert after["agent"]["env_steps"] == after["session"]["env_steps"]  # those of all processes, from then on its own
+    assert after["session"]["updates"] > updates
+    lines = [line["global_step"] for line in run.read_metrics()]
+    assert lines == sorted(lines)
+
+
+def test_two_processes_go_on_from_one(runs: Reports) -> None:
+    path, (first, second) = runs
+    assert first["ppo_from_one"]["weights"] == second["ppo_from_one"]["weights"]
+    assert first["ppo_from_one"]["env_steps"] == 1024
+    after = load_state(only(path / "one").checkpoints / "latest")
+    assert after["session"]["processes"] == 2 and after["agent"]["env_steps"] == 512
 
 
 def test_alone_every_decision_is_its_own() -> None:

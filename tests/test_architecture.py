@@ -38,7 +38,8 @@ ON_DEMAND = {
 }
 COMMANDS = (
     *("dqn", "ppo", "actor_critic", "reinforce", "sb3", "play", "compare", "benchmark", "results", "speed", "variance"),
-    *("observation", "truth", "dream", "outside", "compress", "latency", "explain", "scale_plan", "packed_frames"),
+    *("observation", "truth", "dream", "outside", "compress", "latency", "explain", "attack", "visualize", "restyle"),
+    *("sweep", "scale_plan", "packed_frames"),
 )
 # The one door to the run machinery: a reader of an agent goes no further, and only `main` goes through it.
 DOOR = "agents.training.launch"
@@ -54,7 +55,8 @@ SUITES = (
 # and parts that are tested through the module that uses them.
 TESTED_BY_OTHERS = re.compile(
     r"\w+_(config|interfaces|task|objects|colors|models)|envs_ground_truth_games_\w+"
-    r"|agents_compression_(run|engines)|agents_training_(cli|evaluator|metadata|run_log|start)|agents_analysis_(gradient_quality|explanation|explained_film)"
+    r"|agents_compression_(run|engines)|agents_training_(cli|evaluator|metadata|run_log|start)"
+    r"|agents_analysis_(gradient_quality|explanation|explained_film|attack_pictures)"
     r"|agents_observation"
     r"|agents_reports_variance|rl_gen_lab_runs_(files|guards|schemas)|rl_gen_lab_training_checkpoint"
 )

@@ -70,8 +70,8 @@ def declared(*extras: str) -> set[str]:
     [
         ("rl_gen_lab", ("coders", "dashboard", "lessons", "onnx", "vision")),
         ("envs", ("lab", "minigrid")),
-        ("agents", ("lab", "sb3")),
-        ("tests", ("lab", "sb3", "onnx", "dashboard", "dev")),
+        ("agents", ("lab", "sb3", "sweep", "slurm")),
+        ("tests", ("lab", "sb3", "onnx", "dashboard", "sweep", "slurm", "dev")),
     ],
 )
 def test_everything_imported_is_declared(package: str, extras: tuple[str, ...]) -> None:

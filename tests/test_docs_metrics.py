@@ -26,10 +26,11 @@ from rl_gen_lab.vision.segmentation.config import SegmentConfig
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "metrics.md"
 IMAGES = ROOT / "tests" / "recorded" / "pong"
-NAMESPACES = "charts|losses|eval|final|videos|val|test|pictures|compare|score|variance|explain"
+NAMESPACES = "charts|losses|eval|final|videos|val|test|pictures|compare|score|variance|explain|attack|sweep|ranks"
 # Names that are made when they are logged: how the code begins them, and what the page calls the rest (None: see
 # `vision_metrics`).
-MADE = {"losses/": None, "val/": None, "test/": None, "pictures/": "FILE", "score/": "AGENT"}
+MADE = {"losses/": None, "val/": None, "test/": None, "pictures/": "FILE", "score/": "AGENT", "sweep/best/": "SETTING"}
+MADE["ranks/"] = "NUMBER/forward_images_per_second"
 OLD_NAMES = {"losses/kl_nats", "losses/clipped_share"}
 SMALL = BackboneConfig(width=4, stages=2, depth=1, norm="batch")
 TO_32_PIXELS = BackboneConfig(width=4, stages=4, depth=1, first_stride=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import csv
 import doctest
@@ -42,9 +43,26 @@ COMMANDS_WITH_FLAGS = (
     *(f"agents.{agent}" for agent in ("dqn", "reinforce", "actor_critic", "ppo", "sb3")),
     *("agents.benchmark", "agents.compare", "agents.play", "agents.results", "agents.truth", "envs.scenes"),
     *("agents.dream", "agents.outside", "rl_gen_lab.audit", "agents.compress", "rl_gen_lab.compress"),
-    *("agents.latency", "agents.explain", "rl_gen_lab.explain", "rl_gen_lab.pack"),
+    *(
+        "agents.latency",
+        "agents.explain",
+        "agents.attack",
+        "agents.sweep",
+        "rl_gen_lab.attack",
+        "rl_gen_lab.explain",
+        "rl_gen_lab.pack",
+    ),
     *("agents.observation", "rl_gen_lab.caption", "rl_gen_lab.look", "rl_gen_lab.sample", "rl_gen_lab.train"),
-    *("rl_gen_lab.lessons", "agents.scale_plan", "agents.packed_frames"),
+    *(
+        "rl_gen_lab.lessons",
+        "rl_gen_lab.style",
+        "rl_gen_lab.texture",
+        "rl_gen_lab.visualize",
+        "agents.visualize",
+        "agents.restyle",
+        "agents.scale_plan",
+        "agents.packed_frames",
+    ),
 )
 
 
@@ -125,6 +143,12 @@ def check_make(words: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def torchrun_parser() -> argparse.ArgumentParser:
+    from torch.distributed.run import get_args_parser  # slow to import
+
+    return get_args_parser()
+
+
 def check_command(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     words = shlex.split(line, comments=True)
     while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
@@ -134,6 +158,10 @@ def check_command(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
             check_make(rest)
         case [("python" | "python3" | ".venv/bin/python"), "-m", *rest] if rest:
             parse_command(rest, monkeypatch)
+        case [("torchrun" | ".venv/bin/torchrun"), *rest] if "-m" in rest:
+            own = rest[: rest.index("-m")]
+            torchrun_parser().parse_args([*own, "script"])  # SystemExit for flags of its own that it does not take
+            parse_command(rest[rest.index("-m") + 1 :], monkeypatch)
         case [(".venv/bin/wandb" | "wandb"), name, *_]:
             assert name in importlib.import_module("wandb.cli.cli").cli.commands, f"wandb has no command {name}"
         case [".ci/run"]:
@@ -179,6 +207,7 @@ def test_every_flag_named_in_prose_exists(document: str, monkeypatch: pytest.Mon
             flag = code.split()[0].partition("=")[0]
             likely = [module for module in COMMANDS_WITH_FLAGS if is_in_help(module, flag)]  # parsing is slow
             known = any(is_in_help(module, code) or accepts(module, code, monkeypatch) for module in likely)
+            known = known or any(flag in action.option_strings for action in torchrun_parser()._actions)
             known = known or any(accepts(module, code, monkeypatch) for module in COMMANDS_WITH_FLAGS)
             assert known, f"no command takes {code}"
 

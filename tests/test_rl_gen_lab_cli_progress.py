@@ -38,6 +38,17 @@ def test_the_first_line_comes_soon_and_has_a_rate_although_updates_wait_until_du
     assert line == "training 425/1,000 steps · 10 steps/s · ETA 0:57 · well"
 
 
+def test_work_in_large_pieces_has_the_rate_of_the_whole_time(watch: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    show = ProgressDisplay("sweep", 16, "trials", in_pieces=True)
+    for second in range(601):  # 4 before, then one every two minutes
+        show.update(4 + second // 120, "")
+        watch.now += 1.0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("sweep 4/16 trials · 0.0 trials/min · ETA ?")
+    assert lines[-1].startswith("sweep 8/16 trials · 0.4 trials/min · ETA ") and show.done == 9
+    assert 60 * show.rate == pytest.approx(0.5)
+
+
 def test_lines_come_every_ten_seconds(watch: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     show = ProgressDisplay("training", 1_000, "steps")
     for done in range(60):

@@ -89,6 +89,8 @@ def test_numbers_are_in_their_range_or_refused_by_name(number: Setting) -> None:
         needed["file"] = Path("x")
         needed["runs"] = (Path("x"),)
         needed["action"] = "encode"
+        needed |= {"picture": "grass", "content": "grass", "style": "coffee"}
+        needed["sweep"] = Path("x")
         needed = {name: needed[name] for name in required(number)}
         with pytest.raises((UserError, ValueError), match=number.field) as refused:  # made in Python
             number.owner(**needed | {number.field: (value,) if "tuple" in str(number.hint) else value})

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rl_gen_lab.data.images import read_image
+from rl_gen_lab.data.images import read_image, read_resized
 from rl_gen_lab.data.records import DataError
 
 H, W = 6, 8
@@ -170,3 +170,23 @@ def test_exif_data_that_cannot_be_read_turn_nothing(tmp_path: Path) -> None:
         assert (read_image(file, H, W).transpose(1, 2, 0) == PIXELS).all()
     turned(tmp_path / "b.png", 9)
     assert (read_image(tmp_path / "b.png", H, W).transpose(1, 2, 0) == PIXELS).all()
+
+
+def test_an_image_of_any_size_is_scaled(tmp_path: Path) -> None:
+    file = saved(tmp_path / "a.png", RGB)
+    assert (read_image(file).transpose(1, 2, 0) == PIXELS).all()
+    scaled = read_resized(file, H // 2, W // 2)
+    assert scaled.shape == (3, H // 2, W // 2)
+    blocks = PIXELS.reshape(H // 2, 2, W // 2, 2, 3).mean((1, 3)).transpose(2, 0, 1)
+    assert np.abs(scaled - blocks).max() <= 1
+    turned = saved(tmp_path / "b.jpg", RGB, exif=_turned())
+    assert read_image(turned).shape == (3, W, H)  # as a viewer shows it
+    (tmp_path / "c.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="is no image"):
+        read_resized(tmp_path / "c.png", 4, 4)
+
+
+def _turned() -> Image.Exif:
+    exif = Image.Exif()
+    exif[274] = 6
+    return exif

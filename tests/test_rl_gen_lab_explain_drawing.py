@@ -8,7 +8,9 @@ import torch
 from explained_models import Curved, Linear
 
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.explain.drawing import filters, in_color, overlay, panels, strongest
+from rl_gen_lab.explain.drawing import AGAINST, FOR, bars, filters, in_color, overlay, panels, strongest
+
+BEST = {"before": AGAINST, "after": FOR}
 
 
 def test_what_raises_the_number_is_red_and_what_lowers_it_blue() -> None:
@@ -36,3 +38,12 @@ def test_filters_are_drawn_a_column_for_each_channel() -> None:
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 50
     with pytest.raises(ConfigError, match="no convolution"):
         filters(Linear((1, 4, 4)))
+
+
+def test_bars_show_the_largest_of_each_in_color() -> None:
+    picture = bars(["up", "down"], [1.0, 0.0], [0.2, 0.9])
+    colors = {tuple(color) for color in picture.reshape(-1, 3).tolist()}
+    assert {FOR, AGAINST} <= colors
+    rows = {name: np.flatnonzero((picture == np.array(color)).all(2).any(1)) for name, color in BEST.items()}
+    assert rows["before"].max() < len(picture) / 2 < rows["after"].min()  # the first label before, the second after
+    assert bars(["a"], [0.0], [0.0]).shape == picture.shape  # nothing to scale by

@@ -47,3 +47,18 @@ def test_objects_are_shown_with_their_masks_and_other_models_are_refused() -> No
     assert one.own_mask[y1:y2, x1:x2].any() and one.own_mask.sum() == one.own_mask[y1:y2, x1:x2].sum()
     with pytest.raises(ConfigError, match="explained are detectors"):
         vision.explained(load_task(run("caption"), "caption"), one, torch.zeros(3, 210, 160))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["detect", "segment"])
+def test_whole_images_have_a_score_for_each_category(task: str) -> None:
+    made = load_task(run(task), task)
+    images = dataset.load(folder()).splits["train"].images[:2]
+    found = vision.category_scores(made, images)
+    logits = made.network(images)
+    if task == "segment":
+        expected = torch.stack([(logits[:, 1 + k] - logits[:, 0]).mean((1, 2)) for k in range(3)], 1)
+    else:
+        gaps = logits[0][:, :, 1:] - logits[0][:, :, :1]
+        expected = torch.stack([gaps[:, :, k].sort(1).values[:, -5:].mean(1) for k in range(3)], 1)
+    torch.testing.assert_close(found, expected)

@@ -40,8 +40,15 @@ class Player:
     games: int
     seed: int
 
-    def score(self, change: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None) -> np.ndarray:
-        """Return the scores of whole games. change: observations (N, C, H, W) and chosen actions -> what is seen."""
+    def score(
+        self,
+        change: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+        on_step: Callable[[int, int], None] | None = None,
+    ) -> np.ndarray:
+        """Return the scores of whole games. change: observations (N, C, H, W) and chosen actions -> what is seen.
+
+        on_step: as of `evaluate`.
+        """
         if self.policy.seed is not None:
             self.policy.seed(self.seed)
 
@@ -50,7 +57,14 @@ class Player:
             return actions if change is None else self.policy.decide(change(obs, actions))[0]
 
         played = evaluate(
-            self.env, self.world, act, self.games, self.seed, epsilon=self.epsilon, begin=self.policy.begin
+            self.env,
+            self.world,
+            act,
+            self.games,
+            self.seed,
+            epsilon=self.epsilon,
+            begin=self.policy.begin,
+            on_step=on_step,
         )
         return np.asarray(played.returns)
 

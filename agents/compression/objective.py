@@ -25,9 +25,12 @@ from rl_gen_lab.compression.distillation import soft_target_loss, stakes, temper
 from rl_gen_lab.compression.measured import Row
 from rl_gen_lab.compression.packed_file import NAMES
 from rl_gen_lab.compression.recipe import Common
+from rl_gen_lab.explain.certified import margin_bounds, worst_soft_target_loss
+from rl_gen_lab.explain.interval_bounds import Interval
 
 FIRST_SEGMENT = 2**31 - 1  # of play, by whose frames a student's input is standardized
 CONFIDENCE = 0.95  # of the one-sided bound
+ROBUST_GROWTH = 0.5  # of a stage, over which the gray levels of its bounds grow to what is asked for
 
 
 class ActAsTeacher:
@@ -62,8 +65,15 @@ class ActAsTeacher:
     def build(self, backbone: str | None) -> nn.Module:
         """Return a new student; without a backbone the network to begin with, the teacher's newest by default.
 
-        Raises: ConfigError.
+        Raises: ConfigError, also for a network without bounds where the recipe asks for robust ones.
         """
+        network = self._built(backbone)
+        if self.common.robust_levels:
+            with torch.no_grad():
+                _margins(network, torch.zeros(1, *self.teacher.shape), 1.0)
+        return network
+
+    def _built(self, backbone: str | None) -> nn.Module:
         if backbone is None and self.start is not None:
             self._q_values = gives_q_values(self.start.header)
             return copy.deepcopy(self.start.network).requires_grad_(True)
@@ -135,8 +145,14 @@ class ActAsTeacher:
         self._since_step += 1
         obs, scores = self.play.sample(self.common.batch_size)
         weight = stakes(scores) if self.common.weigh_stakes and self.teacher.is_value else None
-        logits = network(obs) / self.temperature if self._q_values else network(obs)
-        return soft_target_loss(logits, scores, self.temperature, weight)
+        scale = self.temperature if self._q_values else 1.0
+        clean = soft_target_loss(network(obs) / scale, scores, self.temperature, weight)
+        grown = min(progress / ROBUST_GROWTH, 1.0)
+        if not self.common.robust_levels * grown:
+            return clean
+        margins = _margins(network, obs, self.common.robust_levels * grown) / scale
+        share = self.common.robust_weight * grown
+        return (1 - share) * clean + share * worst_soft_target_loss(margins, scores, self.temperature, weight)
 
     def example(self) -> Tensor:
         """Return states of the memory."""
@@ -174,6 +190,12 @@ class ActAsTeacher:
         """Return the score in a row."""
         bound = f" (lower bound {row['score_low']:.2f})" if row["score_low"] != "" else ""
         return f"score {row['score']:.2f} over {count(int(row['episodes']), 'game')}{bound}"
+
+
+def _margins(network: nn.Module, obs: Tensor, levels: float) -> Tensor:
+    """Return the least margins between actions, (B, A, A), on all frames that differ from these by so many levels."""
+    student = cast(Any, network)
+    return margin_bounds(student.backbone(Interval.around(obs, levels)), student.advantage)
 
 
 def scored(policy: Policy, env: str, world: EnvConfig, epsilon: float, episodes: int, seed: int) -> Row:

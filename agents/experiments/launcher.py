@@ -78,7 +78,7 @@ def make_all(
         for child in running:
             child.send_signal(number)
 
-    with _locked(runs_dir) if resume else nullcontext() as lock, _on_sigterm(stop):
+    with _locked(runs_dir) if resume else nullcontext() as lock, on_signals(stop, "SIGTERM"):
         try:
             while running or (waiting and not stopping):
                 while waiting and len(running) < at_once and not stopping:
@@ -133,18 +133,21 @@ def _locked(folder: Path) -> FolderLock:
 
 
 @contextmanager
-def _on_sigterm(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
-    previous = signal.signal(signal.SIGTERM, handler)
+def on_signals(handler: Callable[[int, FrameType | None], None], *names: str) -> Iterator[None]:
+    """Let signals be handled so. names: a system need not have all of them (none: every one that asks to stop)."""
+    known = [getattr(signal, name) for name in names or ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    previous = {number: signal.signal(number, handler) for number in known}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, before in previous.items():
+            signal.signal(number, before)
 
 
 def run_child(words: Sequence[str]) -> int:
     """Run a command in our terminal and return its exit code; it gets SIGTERM and Ctrl-C, and is waited for."""
     child = subprocess.Popen(words)
-    with _on_sigterm(lambda number, frame: child.send_signal(number)):
+    with on_signals(lambda number, frame: child.send_signal(number), "SIGTERM"):
         try:
             return child.wait()
         except KeyboardInterrupt:  # the terminal sent it to the child as well

@@ -2,8 +2,8 @@
 
 A part stands between `<!-- results:NAME -->` and `<!-- /results:NAME -->` and is made from results/NAME.csv; the forms
 `NAME:sentence`, `NAME:ratios`, `NAME:suite`, `NAME:models`, `NAME:classic`, `NAME:files`, `NAME:audits`,
-`NAME:outside`, `NAME:ledger`, `NAME:maps`, `NAME:smallest`, `NAME:flow`, `NAME:traffic` and `NAME:headline` give other
-parts than a table.
+`NAME:outside`, `NAME:ledger`, `NAME:maps`, `NAME:attacks`, `NAME:pictures`, `NAME:smallest`,
+`NAME:studies`, `NAME:flow`, `NAME:traffic` and `NAME:headline` give other parts than a table.
 """
 
 import re
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agents.reports import (
+    attacks,
     audits,
     benchmark,
     benchmark_figure,
@@ -19,8 +20,10 @@ from agents.reports import (
     compression,
     explain,
     generator_files,
+    made_pictures,
     outside,
     scale,
+    sweep,
     vision,
 )
 from agents.reports.headline import headline
@@ -42,9 +45,12 @@ FORMS: dict[str, Callable[[Path, Path], str]] = {
     "outside": lambda file, folder: outside.section(file),
     "ledger": compression.section,
     "maps": lambda file, folder: explain.section(file),
+    "attacks": attacks.section,
+    "pictures": lambda file, folder: made_pictures.section(file),
     "smallest": lambda file, folder: compression.smallest(file),
     "flow": lambda file, folder: scale.flow(file),
     "traffic": lambda file, folder: scale.traffic(file),
+    "studies": lambda file, folder: sweep.section(file),
     "headline": lambda file, folder: headline(file),
 }
 

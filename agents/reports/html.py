@@ -39,7 +39,8 @@ def _list(sentences: Sequence[str]) -> str:
     return "<ul>" + "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences) + "</ul>"
 
 
-def _data(file: Path, media_type: str) -> str:
+def data(file: Path, media_type: str) -> str:
+    """Return a file as a URL that holds it."""
     return f"data:{media_type};base64,{base64.b64encode(file.read_bytes()).decode('ascii')}"
 
 
@@ -54,7 +55,7 @@ def _videos(comparison: Comparison) -> str:
             if files and files[-1].stat().st_size > LARGEST_VIDEO_BYTES:
                 caption += f" is too large to embed; it is in {html.escape(run.name)}/videos"
             elif files:
-                source = _data(files[-1], "video/mp4")
+                source = data(files[-1], "video/mp4")
                 video = f'<video controls loop muted preload=metadata src="{source}"></video>'
             figures.append(f"<figure>{video}<figcaption>{caption}</figcaption></figure>")
     return f"<div class=videos>{''.join(figures)}</div>"
@@ -89,7 +90,7 @@ five runs read an interval as a lower bound of the uncertainty. A score counts a
 with at least {THRESHOLD_EPISODES} episodes average it; median over runs, how many reached it, and the
 time of each seed. Speed, memory, steps and minutes: median over runs and range.</p>
 <h2>Learning curves</h2><img alt="Learning curves by agent steps and by wall-clock minutes, and final scores"
-src="{_data(figure, "image/png")}">
+src="{data(figure, "image/png")}">
 <p class=muted>Thick lines: interquartile mean over runs where all runs have data (a run that stopped
 because it had solved the task keeps its last value); thin lines: single runs; bands: 95 % bootstrap
 interval over runs (for one run: normal interval over the episodes of each point). Dotted: scores

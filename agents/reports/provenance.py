@@ -22,12 +22,12 @@ def provenance_of_command(module: str) -> Row:
     Args:
         module: of the command, e.g. "agents.speed".
     """
-    return {
-        "hardware": describe_hardware(hardware()),
-        "commit": _commit(),
-        "date": time.strftime("%Y-%m-%d"),
-        "command": portable([f"python -m {module}", *sys.argv[1:]]),
-    }
+    return {**provenance_of_trial(), "command": portable([f"python -m {module}", *sys.argv[1:]])}
+
+
+def provenance_of_trial() -> Row:
+    """Describe where and when this process makes something: hardware, commit, date."""
+    return {"hardware": describe_hardware(hardware()), "commit": _commit(), "date": time.strftime("%Y-%m-%d")}
 
 
 def provenance_of_run(config: dict[str, Any]) -> Row:

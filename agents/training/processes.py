@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from agents.training.metadata import RunSpec
-from rl_gen_lab.cli.errors import CheckpointError, SaveError
+from rl_gen_lab.cli.errors import SaveError
 from rl_gen_lab.cli.values import to_dict
+from rl_gen_lab.cli.wording import count
 from rl_gen_lab.distributed.follower import scratch_folder
 from rl_gen_lab.distributed.group import Group
 from rl_gen_lab.runs import provenance
@@ -25,7 +26,14 @@ from rl_gen_lab.runs.guards import Say, keep_state
 from rl_gen_lab.runs.interrupt import Interrupt
 from rl_gen_lab.runs.lock import FolderLock
 
+# What goes on where the number of processes changes: the rest of an agent's state belongs to its games.
+CARRIED = ("network", "online", "target", "judged", "optimizer", "value_optimizer", "average", "updates")
 Opened = tuple[RunFolder, FolderLock, dict[str, Any] | None]
+
+
+def made_by(checkpoint: dict[str, Any]) -> int:
+    """Return the number of processes that wrote a checkpoint."""
+    return int(checkpoint["session"].get("processes", 1))
 
 
 class Processes:
@@ -80,13 +88,11 @@ class Processes:
     def opened(self, spec: RunSpec, open_folder: Callable[[], Opened]) -> Opened:
         """Return the run folder, locked, and the checkpoint to resume from: for the others a folder that is removed.
 
-        Raises: CheckpointError for a run of another number of processes; ConfigError where they differ in settings.
+        Raises: CheckpointError; ConfigError where the processes differ in settings or commit.
         """
         settings, resumed = to_dict(spec.config) | {"wandb": None}, spec.config.run.resume
         self.group.refuse_different("settings", json.dumps(settings, default=str, sort_keys=True))
         self.group.refuse_different("a commit", provenance.git_commit())
-        if resumed is not None:
-            self._refuse_other_number(RunFolder.open(resumed))
         if self.leads:
             run, lock, saved = open_folder()
             self._folder = Path(self.group.text(str(run.path)))
@@ -96,19 +102,29 @@ class Processes:
         run = self._held.enter_context(scratch_folder(spec.algo, spec.short_name, spec.config.seed, earlier))
         return run, run.lock(), None if resumed is None else self._own_state()
 
-    def _refuse_other_number(self, run: RunFolder) -> None:
-        size = (run.read_config().get("ranks") or {}).get("size", 1)
-        if size != self.group.size:
-            start = f"torchrun --standalone --nproc-per-node {size} -m" if size > 1 else "python -m"
-            raise CheckpointError(
-                f"{run} was trained by {size} process{'es' if size > 1 else ''}, each with its own environments:"
-                f" resume it with {start} ..., or start a new run from its weights with --init-backbone"
-            )
-
     def _own_state(self) -> dict[str, Any]:
+        """Return this process' checkpoint; of a run of another number of processes, that of the first."""
         latest = load_state(self._folder / "checkpoints" / "latest")
+        if made_by(latest) != self.group.size:
+            return latest
         own: dict[str, Any] = load_state(self._place(int(latest["session"]["env_steps"])))
         return own
+
+    def fitted(self, saved: dict[str, Any], fresh: dict[str, Any], say: Say) -> dict[str, Any]:
+        """Return a checkpoint as this process can load it. fresh: its state as it was just made.
+
+        That of another number of processes gives weights, optimizer and counters; games and memories begin anew.
+        """
+        before, now = made_by(saved), self.group.size
+        if before == now:
+            return saved
+        say(f"the run goes on in {count(now, 'process')} instead of {before}: games and memories begin anew")
+        old, new = saved["agent"], dict(fresh["agent"])
+        new |= {name: old[name] for name in CARRIED if name in old}
+        new["env_steps"] = int(old["env_steps"]) * before // now
+        if "reward_scale" in new:
+            new["reward_scale"] = new["reward_scale"] | {"moments": old["reward_scale"]["moments"]}
+        return fresh | {"agent": new, "session": saved["session"] | {"processes": now}}
 
     def _place(self, env_steps: int) -> Path:
         return self._folder / "checkpoints" / "processes" / f"{env_steps}-{self.group.ranks.rank}"

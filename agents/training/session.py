@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import shutil
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -199,7 +200,11 @@ class RecordedRun:
         state: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
         if self._env_runner is not None:
             state["rollout"] = self._env_runner.state_dict()
-        progress = self.log.state_dict() | self.scores.state_dict() | {"next_checkpoint": self.next_checkpoint}
+        progress = (
+            self.log.state_dict()
+            | self.scores.state_dict()
+            | {"next_checkpoint": self.next_checkpoint, "processes": self.group.size}
+        )
         return state | {"session": progress, "algo": self.spec.algo, "fingerprint": vars(self.spec.task)}
 
     # ---- the end
@@ -233,7 +238,8 @@ class RecordedRun:
 
     def _load(self, saved: dict[str, Any]) -> None:
         with fitting_checkpoint(self.run):
-            refuse_unfit_state(saved, self._state(), self._env_runner)
+            saved = self.processes.fitted(saved, fresh := self._state(), self.display.say)
+            refuse_unfit_state(saved, fresh, self._env_runner)
             self.log.load_state_dict(saved["session"])
             self.scores.load_state_dict(saved["session"])
             self.next_checkpoint = int(saved["session"]["next_checkpoint"])
@@ -241,10 +247,7 @@ class RecordedRun:
                 load_part(part, saved[name])
             self.scores.refuse_lost_best(self.network)
             if self._env_runner is not None:
-                self._env_runner.load_state_dict(saved["rollout"], self._show_repetition)
-
-    def _show_repetition(self, done: int, total: int) -> None:
-        self.display.pause(self.log.env_steps, f"repeating the games up to here: {done:,} of {total:,} vector steps")
+                self._env_runner.load_state_dict(saved["rollout"], partial(show_repetition, self))
 
     def _after_resuming(self) -> None:
         self.display.say(f"resumed at step {self.log.env_steps:,}")
@@ -269,6 +272,11 @@ class RecordedRun:
         self.processes.close()
         if self.processes.stopped and error is None:
             raise SystemExit(EXIT_INTERRUPTED)
+
+
+def show_repetition(run: RecordedRun, done: int, total: int) -> None:
+    """Show how far the games of a resumed run have been repeated [vector steps]."""
+    run.display.pause(run.log.env_steps, f"repeating the games up to here: {done:,} of {total:,} vector steps")
 
 
 def close(run: RecordedRun, kind: type[BaseException] | None, error: BaseException | None) -> None:

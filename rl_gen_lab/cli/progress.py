@@ -25,13 +25,13 @@ class ProgressDisplay:
     """Progress of a piece of work of `total` units; use as a context manager.
 
     A bar that is redrawn on a terminal, a line every ten seconds elsewhere. The ETA is from the rate of about the last
-    minute.
+    minute; in_pieces: of the whole time so far, for work that is done in large pieces, minutes apart.
     """
 
-    def __init__(self, title: str, total: int, unit: str) -> None:
+    def __init__(self, title: str, total: int, unit: str, *, in_pieces: bool = False) -> None:
         self.title, self.total, self.unit = title, total, unit
         self.done, self.rate = 0, 0.0
-        self._live = sys.stdout.isatty()
+        self._live, self._in_pieces = sys.stdout.isatty(), in_pieces
         self._mark: tuple[float, int] | None = None
         self._last_report = 0.0  # when work was last reported
         self._shown = 0.0
@@ -80,14 +80,17 @@ class ProgressDisplay:
         assert self._mark is not None
         self.done = done
         since, before = self._mark
-        if now - since >= (2.0 if self.rate else 0.5):
+        if self._in_pieces:
+            self.rate = (done - before) / max(now - since, 0.5)
+        elif now - since >= (2.0 if self.rate else 0.5):
             rate = (done - before) / (now - since)
             self.rate = rate if self.rate == 0 else 0.8 * self.rate + 0.2 * rate
             self._mark = (now, done)
         if not due:
             return
         self._shown = now
-        text = f"{self.rate:,.0f} {self.unit}/s · ETA {self.eta(left_seconds)} · {status}"
+        speed = f"{self.rate:,.0f} {self.unit}/s" if self.rate >= 1 else f"{60 * self.rate:.1f} {self.unit}/min"
+        text = f"{speed} · ETA {self.eta(left_seconds)} · {status}"
         if self._live:
             self._progress.update(self._task, completed=done, status=text)
         else:

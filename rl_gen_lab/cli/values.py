@@ -46,7 +46,7 @@ def _overlay(config: Any, values: dict[str, Any], source: str, path: tuple[str, 
         if dataclasses.is_dataclass(current) and isinstance(value, dict):
             changes[key] = _overlay(current, value, source, where)
         else:
-            changes[key] = _convert(value, hints[key], source, ".".join(where))
+            changes[key] = convert(value, hints[key], source, ".".join(where))
     try:
         return dataclasses.replace(config, **changes)
     except (UserError, ValueError) as error:  # an impossible combination, refused by the dataclass itself
@@ -67,8 +67,11 @@ def _keys(config: Any) -> Iterator[tuple[str, ...]]:
             yield from ((field.name, *rest) for rest in _keys(value))
 
 
-def _convert(value: Any, hint: Any, source: str, where: str) -> Any:
-    """Convert a TOML or JSON value to the type of its field. Raises ConfigError when it is of another type."""
+def convert(value: Any, hint: Any, source: str, where: str) -> Any:
+    """Convert a TOML or JSON value to the type of its field, hint, in its range.
+
+    source, where: the origin of the value and its dotted name, for the message. Raises ConfigError for another type.
+    """
     for option in _union_members(hint):
         try:
             converted = _as_type(value, option, source, where)
@@ -90,11 +93,11 @@ def _as_type(value: Any, hint: Any, source: str, where: str) -> Any:
         item_hints = [args[0]] * len(value) if args[1:] == (...,) else list(args)
         if len(item_hints) == len(value):
             pairs = zip(value, item_hints, strict=True)
-            return tuple(_convert(item, type_, source, f"{where}[{i}]") for i, (item, type_) in enumerate(pairs))
+            return tuple(convert(item, type_, source, f"{where}[{i}]") for i, (item, type_) in enumerate(pairs))
     if origin is list and isinstance(value, list):
-        return [_convert(item, args[0], source, f"{where}[{index}]") for index, item in enumerate(value)]
+        return [convert(item, args[0], source, f"{where}[{index}]") for index, item in enumerate(value)]
     if origin is dict and isinstance(value, dict):
-        return {key: _convert(item, args[1], source, f"{where}.{key}") for key, item in value.items()}
+        return {key: convert(item, args[1], source, f"{where}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(hint) and isinstance(value, dict):
         return _overlay(cast(type[Any], hint)(), value, source, tuple(where.split(".")))
     if hint is float and (type(value) in (int, float) or value in ("nan", "inf", "-inf")):

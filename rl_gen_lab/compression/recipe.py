@@ -166,6 +166,11 @@ class Common(Ranged):
     temperature_quantile: PositiveShare = 0.5
     # Count decisive states more, by how far the teacher's action values lie apart.
     weigh_stakes: bool = True
+    # Teach an agent's student to decide alike on all frames that differ by at most so many gray levels, as interval
+    # bounds have it (0: only on frames as they are). They grow from 0 over the first half of each stage.
+    robust_levels: Annotated[float, Interval(ge=0, le=64)] = 0.0
+    # Share of the loss that these bounds have, from that half on.
+    robust_weight: Share = 0.5
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 SIDES_SWAPPED = (5, 6, 7, 8)
+NO_SIZE = (None, None)  # of images without labels
 
 
 def find_image(folder: Path, places: Sequence[Path], name: str, error: Callable[[str], DataError]) -> Path:
@@ -51,8 +52,8 @@ def find_image(folder: Path, places: Sequence[Path], name: str, error: Callable[
     return file
 
 
-def read_image(file: Path, height: int, width: int) -> np.ndarray:
-    """Read an image, (3, H, W) uint8 RGB, as those who labeled it saw it.
+def read_image(file: Path, height: int | None = None, width: int | None = None) -> np.ndarray:
+    """Read an image, (3, H, W) uint8 RGB, as those who labeled it saw it; without a size as viewers show it.
 
     Where its EXIF data turn it, the size in its labels tells whether they are of the stored image or of the turned one;
     where both are of this size, of the turned one, which viewers and browsers show. Raises DataError for a file that is
@@ -61,12 +62,12 @@ def read_image(file: Path, height: int, width: int) -> np.ndarray:
     try:
         # Warnings are of metadata that is not used, and of sizes that are compared with the labels below.
         with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
-            transposition = _check_size(file, image, height, width)
+            turned = _check_size(file, image, (height, width))
             if image.mode not in MODES:
                 what = "more than 8 bits a channel" if image.mode.startswith(("I", "F")) else "pixels of another kind"
                 raise DataError(f"{file} has {what} (Pillow's mode {image.mode}); save it as 8-bit RGB")
             converted = image.convert("RGB")
-            pixels = np.asarray(converted if transposition is None else converted.transpose(transposition))
+            pixels = np.asarray(converted if turned is None else converted.transpose(turned))
     except DataError:
         raise
     except UnidentifiedImageError as error:
@@ -82,17 +83,24 @@ def read_image(file: Path, height: int, width: int) -> np.ndarray:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
-def _check_size(file: Path, image: Image.Image, height: int, width: int) -> Image.Transpose | None:
+def read_resized(file: Path, height: int, width: int) -> np.ndarray:
+    """Read an image of any size and scale it, (3, height, width) uint8 RGB. Raises DataError as `read_image` does."""
+    pixels = read_image(file).transpose(1, 2, 0)
+    scaled = Image.fromarray(np.ascontiguousarray(pixels)).resize((width, height), Image.Resampling.BOX)
+    return np.ascontiguousarray(np.asarray(scaled).transpose(2, 0, 1))
+
+
+def _check_size(file: Path, image: Image.Image, wanted: tuple[int | None, int | None]) -> Image.Transpose | None:
     """Return the transpose that makes an image match its labeled size; None if none is needed. Raises DataError."""
-    size, wanted = image.size[::-1], (height, width)
+    size = image.size[::-1]
     # Before anything is decoded: a small file can claim any size.
-    orientation = _orientation(image) if wanted in (size, size[::-1]) else 1
+    orientation = _orientation(image) if wanted in (size, size[::-1], NO_SIZE) else 1
     other = size[::-1] if orientation in SIDES_SWAPPED else size
     turned_by_pillow = image.format == "TIFF"  # while it decodes, and in `size` already
     stored, upright = (other, size) if turned_by_pillow else (size, other)
-    if wanted not in (stored, upright):
-        raise DataError(f"{file} is {size[1]} x {size[0]}, its labels say {width} x {height}")
-    turn = upright == wanted
+    if wanted not in (stored, upright, NO_SIZE):
+        raise DataError(f"{file} is {size[1]} x {size[0]}, its labels say {wanted[1]} x {wanted[0]}")
+    turn = wanted in (upright, NO_SIZE)
     if orientation not in UPRIGHT or turn == turned_by_pillow:
         return None
     return UPRIGHT[orientation if turn else {6: 8, 8: 6}.get(orientation, orientation)]

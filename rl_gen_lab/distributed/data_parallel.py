@@ -181,8 +181,3 @@ def gathered(value: Any) -> Any:
     if isinstance(value, list):
         return [gathered(item) for item in value]
     return value
-
-
-def make(group: Group, network: nn.Module, losses: Losses, device: torch.device, *, fsdp: bool) -> DataParallel:
-    """Make the way of a run's settings; a single process has the whole network in any case."""
-    return Shards(group, network, losses, device) if fsdp and group.size > 1 else Replicas(group, network, losses)

@@ -89,3 +89,29 @@ def filters(network: nn.Module) -> Image.Image:
             canvas.paste(Image.fromarray(gray).resize(size, Image.Resampling.NEAREST), (x, y))
             x += size[0] + 1
     return canvas
+
+
+def bars(labels: Sequence[str], before: Sequence[float], after: Sequence[float]) -> np.ndarray:
+    """Draw two numbers for each label, before above after, from the least to the largest of all; the largest of each
+    is in color. Returns (H, W, 3) uint8.
+    """
+    low, high = min(*before, *after), max(*before, *after)
+    wide, tall = 2 * SIDE, SIDE
+    canvas = Image.new("RGB", (wide, tall), BACKGROUND)
+    pen, font = ImageDraw.Draw(canvas), ImageFont.load_default(11)
+    left, step = int(wide * 0.3), tall / len(labels)
+    for number, label in enumerate(labels):
+        top = number * step
+        pen.text((4, top + step / 2 - 7), label[:14], INK, font)
+        for row, (values, light) in enumerate(((before, True), (after, False))):
+            length = (wide - left - 8) * (0.04 + 0.96 * (values[number] - low) / ((high - low) or 1.0))
+            color = (
+                (FOR if row else AGAINST)
+                if values[number] == max(values)
+                else (150, 155, 165)
+                if light
+                else (95, 99, 108)
+            )
+            y = top + 2 + row * (step - 4) / 2
+            pen.rectangle((left, y, left + length, y + (step - 4) / 2 - 1), color)
+    return np.asarray(canvas).copy()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -83,6 +83,26 @@ def _score(task: Any, shown: Shown) -> Score:
     if isinstance(task, RecognitionTask):
         return lambda network, images, chosen: network(images)[0][:, shown.category]
     raise ConfigError("explained are detectors, segmenters, classifiers and, by their attention, captioners")
+
+
+LIKELIEST = 5  # anchors whose mean is the score of a category in a whole image
+
+
+def category_scores(task: Any, images: Tensor) -> Tensor:
+    """Return the score of each category in whole images (B, 3, H, W), (B, K): its logit less the background's.
+
+    Of detectors by anchors the mean over the likeliest ones, of segmenters the mean over pixels. Raises: ConfigError.
+    """
+    if isinstance(task, TwoStageTask):
+        task.network.features(images)
+        raise ConfigError("detectors by regions have no score of whole images: name a layer by --search.layer")
+    found = task.network(images)
+    if isinstance(task, SegmentationTask):
+        return (found[:, 1:] - found[:, :1]).flatten(2).mean(2)
+    if isinstance(task, OneStageTask):
+        gaps = found[0][:, :, 1:] - found[0][:, :, :1]
+        return gaps.topk(min(LIKELIEST, gaps.shape[1]), 1).values.mean(1)
+    return cast(Tensor, found[0])
 
 
 @torch.no_grad()

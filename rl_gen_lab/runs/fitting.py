@@ -18,7 +18,7 @@ from rl_gen_lab.runs.reading import shortened
 LARGEST, MOST_OF_A_GENERATOR = 2**64, 2**128  # numbers, and the state of a random generator
 
 # Names that earlier versions, also of torch, did not save, or only on a GPU; what may lack them says so itself.
-LATER = ("since_best", "greedy_gap", "judged", "random_cuda", "random_others", "decoupled_weight_decay")
+LATER = ("since_best", "greedy_gap", "judged", "random_cuda", "random_others", "processes", "decoupled_weight_decay")
 
 
 def refuse_misfit(saved: Any, fresh: Any, where: str = "") -> None:

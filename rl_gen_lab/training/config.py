@@ -55,6 +55,9 @@ class Config(Ranged):
     runs_dir: Path = Path("runs")
     # Of several processes (torchrun): keep a part of the weights in each, not all weights in all of them.
     fsdp: bool = False
+    # Of several processes: each learns from its images of a batch (data), or from its rows of every image (spatial; for
+    # segmentation by a U-Net).
+    parallel: Literal["data", "spatial"] = "data"
     # Of several processes: how long each waits for the others before it gives them up.
     rank_timeout_seconds: Annotated[float, Interval(ge=1, le=86_400)] = 60.0
     # Continue this run folder from its last checkpoint.
@@ -76,6 +79,8 @@ class Config(Ranged):
         super().__post_init__()
         if self.init_frozen and self.init_backbone is None:
             raise ConfigError("--init-frozen belongs to --init-backbone RUN")
+        if self.parallel == "spatial" and (self.task != "segment" or self.segment.model != "unet" or self.fsdp):
+            raise ConfigError("--parallel spatial is for segment --segment.model unet, without --fsdp")
         for task in sorted(get_args(TaskName)):
             if task != self.task and getattr(self, task) != type(getattr(self, task))():
                 raise ConfigError(f"--{task}.* are settings of {task}, but the task is {self.task}")

@@ -60,13 +60,12 @@ class Loop:
         tracker: Tracker,
         identity: dict[str, str],
         group: Group | None = None,
-        *,
-        fsdp: bool = False,
+        parallel: data_parallel.DataParallel | None = None,
     ) -> None:
         """identity: the values that a checkpoint must share to be continued. `task.network` is on the device.
 
         group: the processes that train together (None: this one alone); the others record in a folder of their own.
-        fsdp: whether each of them keeps a part of the weights instead of all.
+        parallel: how they share the work (None: each learns from its images of a batch).
         """
         self.config, self.task, self.splits, self.device = config, task, splits, device
         self.run_folder, self.tracker, self.identity = run, tracker, identity
@@ -75,7 +74,7 @@ class Loop:
         self.epochs = config.epochs if learns else 0  # what has no weights is only measured
         self.display = ProgressDisplay(title, self.epochs * self.batches, "updates")
         self.group = group or Group()
-        self.parallel = data_parallel.make(self.group, task.network, task.loss, device, fsdp=fsdp)
+        self.parallel = parallel or data_parallel.Replicas(self.group, task.network, task.loss)
         self.optimizer = make_optimizer(task.network, config.optimizer)  # of what each process keeps
         self.schedule = Schedule(self.optimizer, config.optimizer, self.batches, config.epochs)
         self.epoch = self.batch = self.updates = self.best_epoch = 0

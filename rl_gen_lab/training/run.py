@@ -14,9 +14,11 @@ from rl_gen_lab.compute import devices
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.data import shipped
 from rl_gen_lab.data.dataset import Dataset
+from rl_gen_lab.distributed import data_parallel
 from rl_gen_lab.distributed.follower import scratch_folder, silent
 from rl_gen_lab.distributed.group import Group, joined
 from rl_gen_lab.distributed.ranks import Ranks, share_of
+from rl_gen_lab.distributed.spatial import Rows
 from rl_gen_lab.runs import provenance
 from rl_gen_lab.runs.checkpoints import load_state
 from rl_gen_lab.runs.ending import finished_result, removed_if_refused, say_nothing_left
@@ -30,6 +32,7 @@ from rl_gen_lab.training.memory_check import check_backbone_memory, check_traini
 from rl_gen_lab.training.pretrained import backbone_of, freeze, init_backbone
 from rl_gen_lab.training.task import Kept, Task, TrainingData
 from rl_gen_lab.training.tasks import draw_predictions, load_data, make_task
+from rl_gen_lab.vision.segmentation.networks import UNet
 
 FIGURES = 4  # of validation images, drawn at the end
 CHECKPOINT = Needed({"wall_seconds": float, "identity": {...: str}})  # schema of what is read before the rest
@@ -51,7 +54,8 @@ def train(config: Config) -> dict[str, Any]:
 
 def _train(config: Config, device: torch.device, group: Group, held: ExitStack) -> dict[str, Any]:
     leads = group.ranks.leads
-    share_of(config.batch_size, group.ranks, "--batch-size")
+    if config.parallel == "data":
+        share_of(config.batch_size, group.ranks, "--batch-size")
     if config.resume is not None and leads:
         held.enter_context(RunFolder.open(config.resume).lock())
     if config.data is None:
@@ -103,7 +107,7 @@ def _train(config: Config, device: torch.device, group: Group, held: ExitStack) 
         Tracker(run, "", wall_offset),
         identity,
         group,
-        fsdp=config.fsdp,
+        shared(config, task, group, device),
     )
     if checkpoint is not None:
         loop.load(checkpoint)  # before anything is written
@@ -127,6 +131,15 @@ def _train(config: Config, device: torch.device, group: Group, held: ExitStack) 
                     tracker.image(f"pictures/{file.stem}", file, loop.updates)
                     loop.display.say(f"{run.shown(file)}: {sentence}" if sentence else run.shown(file))
         return result
+
+
+def shared(config: Config, task: Task, group: Group, device: torch.device) -> data_parallel.DataParallel | None:
+    """Return how several processes share the work; None for the usual way, and for one process. Raises: ConfigError."""
+    if group.size == 1:
+        return None
+    if isinstance(task.network, UNet) and config.parallel == "spatial":
+        return Rows(group, task.network, task.loss, task.network.backbone.feature_maps[-1].stride)
+    return data_parallel.Shards(group, task.network, task.loss, device) if config.fsdp else None
 
 
 def _ended(config: Config) -> dict[str, Any] | None:
@@ -172,6 +185,7 @@ def describe(
         "exp_name": algo,
         "seed": config.seed,
         "data": identity["data"],
+        "goal": task.target_metric,
         **data.metadata,
         **getattr(task, "run_metadata", {}),
         **provenance.of_run("rl_gen_lab.train"),

@@ -1,0 +1,58 @@
+"""The command that fools a vision model: what it writes, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import vision_data
+from PIL import Image
+from vision_runs import config, only_run
+
+from rl_gen_lab import attack
+from rl_gen_lab.backbones.config import BackboneConfig
+from rl_gen_lab.explain.fooling import answer
+from rl_gen_lab.training.load import load_task
+from rl_gen_lab.training.run import train
+from rl_gen_lab.vision.recognition.config import ClassifyConfig
+
+CAPTIONER = Path(__file__).resolve().parent / "recorded" / "caption_attention__pong__0__20261128-131715"
+SMALL = ClassifyConfig(choices=BackboneConfig(width=8, stages=2, depth=1, norm="batch"))
+
+
+@pytest.mark.slow
+def test_a_picture_of_anything_becomes_a_ball_and_the_saved_file_fools(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train(config(tmp_path, task="classify", classify=SMALL))
+    run = only_run(tmp_path)
+    picture = tmp_path.parent / f"{tmp_path.name}.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 60, 3), dtype=np.uint8)).save(picture)
+    attack.main([str(run.path), "--to", "ball", "--image", str(picture)])
+    said = capsys.readouterr().out
+    assert "after:  ball" in said and "gray levels" in said
+    with Image.open(run.path / "pictures" / "fooled.png") as image:
+        assert image.size == (vision_data.W, vision_data.H)
+        pixels = torch.from_numpy(np.asarray(image).copy()).permute(2, 0, 1)
+    assert answer(load_task(run.path, "classify"), pixels) == "ball"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--say", "qwertz."], "has no word 'qwertz'"),
+        (["--to", "ball"], "--to is for classifiers"),
+        ([], "choose one of --to CATEGORY"),
+        (["--say", "ball.", "--image", __file__], "is no image in PNG"),
+        (["--say", "ball.", "--image", "nothing.png"], "cannot read nothing.png: No such file"),
+        (["--say", "ball.", "--levels", "0"], "--levels"),
+        (["--say", "ball.", "--levels", "0.5"], "--levels"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_line(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        attack.main([str(CAPTIONER), *words])
+    error = capsys.readouterr().err
+    assert stopped.value.code == 2 and said in error
