@@ -85,12 +85,15 @@ def worker_words(config: Config, shared: SharedStudy) -> list[str]:
 def main(argv: list[str] | None = None) -> None:
     """Search, or be one worker of a search."""
     config = cli(Config, argv)
+    from agents.experiments.preset_file import preset_file
     from agents.experiments.storage import require, shown, storage_errors
     from agents.experiments.sweep_plan import read_sweep
     from agents.experiments.sweep_report import report
 
     require("optuna")
     sweep = read_sweep(config.sweep)
+    if config.write_preset is not None:
+        preset_file(sweep, config.write_preset)  # refuses before anything is trained
     if config.launch == "wandb":
         from agents.experiments.wandb_sweep import launch
 

@@ -89,6 +89,7 @@ def check_exchanges(group: Group) -> dict[str, Any]:
         "means": {name: float(value) for name, value in group.means({"a": torch.tensor(rank)}).items()},
         "total": group.total(rank + 1),
         "text": group.text(f"of {rank}"),
+        "texts": group.texts(f"of {rank}"),
         "named": group.named("speed", rank),
         "refused": refused,
     }

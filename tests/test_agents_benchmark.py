@@ -79,13 +79,13 @@ def test_the_flags_of_a_cell_are_read_by_ours_and_by_the_reference(monkeypatch: 
     class Parsed(Exception):
         pass
 
-    def open_run(spec: Any) -> None:
+    def open_run(spec: Any, group: Any) -> None:
         config = spec.config
         assert (config.total_env_steps, config.eval.every_env_steps, config.eval.final_episodes) == (3000, 200, 100)
         assert config.run.stop_at_return == 500 and config.eval.epsilon == 0 and not config.run.film
         raise Parsed
 
-    monkeypatch.setattr("agents.training.session.RecordedRun", open_run)
+    monkeypatch.setattr("agents.training.start.RecordedRun", open_run)
     for text in ("dqn", "reinforce", "sb3:a2c"):
         job = cell_of(Config(env_steps=3000), SUITES["classic"].tasks[0], text, 1).job
         module = __import__(job.agent.module, fromlist=["main"])

@@ -11,6 +11,7 @@ from sweep_command import write_sweep
 from agents.experiments import preset_file
 from agents.experiments.preset_file import best_command, write_preset
 from agents.experiments.sweep_plan import Sweep, read_sweep
+from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.values import from_dict, to_flat_dict
 
 pytestmark = pytest.mark.timeout(60)
@@ -65,3 +66,17 @@ def test_none_that_a_preset_cannot_say_is_said_in_its_head(tmp_path: Path) -> No
 
 def test_presets_lie_in_the_folder_of_the_others(sweep: Sweep) -> None:
     assert preset_file.preset_file(sweep, "tuned") == preset_file.PRESETS / "dqn_tuned.toml"
+
+
+def test_a_preset_that_no_sweep_wrote_and_what_is_no_name_are_refused(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(ConfigError, match=r"configs/dqn_acrobot.toml is there and no sweep wrote it"):
+        preset_file.preset_file(sweep, "acrobot")
+    for name in ("../x", "a b", "", "-a"):
+        with pytest.raises(ConfigError, match="cannot be the name of a preset"):
+            preset_file.preset_file(sweep, name)
+    monkeypatch.setattr(preset_file, "PRESETS", tmp_path)
+    file = preset_file.preset_file(sweep, "mine")
+    write_preset(file, sweep, BEST, f"{preset_file.FOUND_BY} x.toml.")
+    assert preset_file.preset_file(sweep, "mine") == file  # its own is written anew

@@ -110,11 +110,11 @@ def test_ctrl_c_while_games_are_repeated_stops_at_once_and_changes_nothing(
     before = {file: file.read_bytes() for file in stopped.path.rglob("*") if file.is_file()}
     repeated: list[int] = []
 
-    def interrupt(self: session.RecordedRun, done: int, total: int) -> None:
+    def interrupt(run: session.RecordedRun, done: int, total: int) -> None:
         repeated.append(done)
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(session.RecordedRun, "_show_repetition", interrupt)
+    monkeypatch.setattr(session, "show_repetition", interrupt)
     capsys.readouterr()
     with pytest.raises(SystemExit) as exit_:
         dqn.main(["--resume", str(stopped.path), "--total-env-steps", "1200", "--total-minutes", "9"])

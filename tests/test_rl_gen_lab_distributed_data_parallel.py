@@ -84,6 +84,7 @@ def test_exchanges_give_what_follows_on_paper(runs: Any) -> None:
     assert first["gathered"] == second["gathered"] == [[0.0], [1.0]]
     assert first["means"] == {"a": 0.5} and second["named"] == {"ranks/0/speed": 0.0, "ranks/1/speed": 1.0}
     assert first["total"] == second["total"] == 3.0 and first["text"] == second["text"] == "of 0.0"
+    assert first["texts"] == second["texts"] == ["of 0.0", "of 1.0"]
     assert first["refused"] == "process 0 has other data than process 1: of 0 here"
     assert all(report["alone"] for report in reports)
 

@@ -7,6 +7,7 @@ the sweep starts from, whatever the sweep spent on a trial.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -21,6 +22,7 @@ from rl_gen_lab.cli.shell import python, shell
 from rl_gen_lab.cli.values import from_dict, to_flat_dict
 from rl_gen_lab.runs.files import replace_file
 
+FOUND_BY = "Found by python -m agents.sweep"  # how the head of such a preset begins
 # Settings of a run, not of an agent.
 OF_A_RUN = ("eval.", "run.", "device.", "wandb.")
 BUDGET = ("env", "seed", "total_env_steps")
@@ -34,8 +36,16 @@ def best_command(sweep: Sweep, values: Mapping[str, Any]) -> str:
 
 
 def preset_file(sweep: Sweep, name: str) -> Path:
-    """Return where a preset of this name lies."""
-    return PRESETS / f"{sweep.plan.agent}_{name}.toml"
+    """Return where a preset of this name lies.
+
+    Raises: ConfigError for what is no name, and for a preset that no sweep wrote: it would be lost.
+    """
+    if not re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,99}", name):
+        raise ConfigError(f"'{name}' cannot be the name of a preset: small letters, digits, '_', '-' and '.'")
+    file = PRESETS / f"{sweep.plan.agent}_{name}.toml"
+    if file.exists() and not file.read_text(encoding="utf-8").startswith(f"# {FOUND_BY}"):
+        raise ConfigError(f"configs/{file.name} is there and no sweep wrote it: choose another name, or move it away")
+    return file
 
 
 def write_preset(file: Path, sweep: Sweep, values: Mapping[str, Any], about: str) -> None:

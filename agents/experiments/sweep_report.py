@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from agents.experiments.confirm_file import write_confirmation
-from agents.experiments.preset_file import best_command, preset_file, write_preset
+from agents.experiments.preset_file import FOUND_BY, best_command, preset_file, write_preset
 from agents.experiments.study import SharedStudy
 from agents.experiments.study_record import record_of
 from agents.reports.store import upsert
@@ -38,7 +38,7 @@ def report(shared: SharedStudy, wandb: WandbConfig, preset: str | None = None, r
     print(f"figures and page: {page}\nthe command with the best settings: {best}")
     if not sweep.plan.is_vision:
         about = (
-            f"Found by python -m agents.sweep {short(sweep.file)}: trial {study.best.number} of {len(study.trials)},"
+            f"{FOUND_BY} {short(sweep.file)}: trial {study.best.number} of {len(study.trials)},"
             f" score {study.best.score:.4g} over seeds {' '.join(map(str, study.seeds))}."
         )
         files = [folder / "best.toml", *([preset_file(sweep, preset)] if preset else [])]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from agents.training.metadata import RunSpec
-from rl_gen_lab.cli.errors import SaveError
+from rl_gen_lab.cli.errors import CheckpointError, SaveError
 from rl_gen_lab.cli.values import to_dict
 from rl_gen_lab.cli.wording import count
 from rl_gen_lab.distributed.follower import scratch_folder
@@ -107,7 +107,10 @@ class Processes:
         latest = load_state(self._folder / "checkpoints" / "latest")
         if made_by(latest) != self.group.size:
             return latest
-        own: dict[str, Any] = load_state(self._place(int(latest["session"]["env_steps"])))
+        try:
+            own: dict[str, Any] = load_state(self._place(int(latest["session"]["env_steps"])))
+        except CheckpointError as error:
+            raise CheckpointError(f"{error}; resume without torchrun: in one process games begin anew") from error
         return own
 
     def fitted(self, saved: dict[str, Any], fresh: dict[str, Any], say: Say) -> dict[str, Any]:
@@ -141,7 +144,8 @@ class Processes:
             except SaveError as error:
                 refused = str(error)
         if self.group.any(bool(refused)):
-            say(f"checkpoint at {when} not written, the one before stays: {refused or 'another process could not'}")
+            reasons = [text for text in self.group.texts(refused) if text]
+            say(f"checkpoint at {when} not written, the one before stays: {reasons[0]}")
             return
         written = self.leads and keep_state(run, state, when, say)  # last: it names the steps of the others' states
         if self.group.any(written):

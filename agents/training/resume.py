@@ -11,6 +11,7 @@ from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.cli.flags import parse_flags, refuse_other_flags
 from rl_gen_lab.cli.saved import from_saved
 from rl_gen_lab.cli.shell import python, shell
+from rl_gen_lab.distributed.ranks import Ranks
 from rl_gen_lab.runs.ending import finished_result, say_nothing_left
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.reading import Needed, misfit
@@ -32,7 +33,9 @@ def module_of(algo: str) -> str:
 def command_to_resume(run: RunFolder, spec: RunSpec, *, limits_changed: bool) -> str:
     """Return the shell command that continues a run, with limits that are not in its config.json yet."""
     flags = changed_limits(run, spec.config) if limits_changed else []
-    return shell(python(), "-m", f"agents.{module_of(spec.algo)}", "--resume", str(run), *flags)
+    return shell(
+        *(Ranks.of().started_by() or (python(),)), "-m", f"agents.{module_of(spec.algo)}", "--resume", str(run), *flags
+    )
 
 
 def resumed_config(config_class: type[ConfigT], agent: str, path: Path, argv: list[str]) -> ConfigT:

@@ -18,6 +18,7 @@ from rl_gen_lab.cli.errors import suggest
 from rl_gen_lab.data.images import read_image
 from rl_gen_lab.data.records import DataError
 
+MODULE = "skimage.data"
 # Names here, and those of the functions of skimage.data.
 SHIPPED = {
     name: name for name in ("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "rocket")
@@ -34,7 +35,7 @@ def read_picture(name: str) -> np.ndarray:
     if name not in SHIPPED:
         raise DataError(f"no picture {name!r}: a file, or one of {', '.join(SHIPPED)}.{suggest(name, SHIPPED)}")
     try:
-        module = import_module("skimage.data")
+        module = import_module(MODULE)
     except ImportError as error:
         need = ".venv/bin/python -m pip install -c constraints.txt scikit-image"
         raise DataError(f"{name} is in scikit-image, which is not installed: {need}; or give a file") from error

@@ -80,9 +80,10 @@ class Replicas:
         self._norms = [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
         if group.size > 1 and any(weight.requires_grad for weight in network.parameters()):
             # Detectors have parts that get no gradient from images without objects.
-            self._forward = DistributedDataParallel(
-                self._forward, find_unused_parameters=True, forward_sync_buffers=False
-            )
+            with group.exchange():
+                self._forward = DistributedDataParallel(
+                    self._forward, find_unused_parameters=True, forward_sync_buffers=False
+                )
 
     def losses(self, split: Any, indices: Tensor) -> dict[str, Tensor]:
         """Compute the losses of a batch (B,) int64, of which this process takes its slice."""

@@ -97,6 +97,13 @@ class Group:
         self.copy_([letters])
         return bytes(letters.tolist()).decode()
 
+    def texts(self, own: str) -> list[str]:
+        """Return the texts of all processes, cut after 400 bytes."""
+        letters = torch.zeros(400, dtype=torch.uint8)
+        encoded = own.encode()[:400]
+        letters[: len(encoded)] = torch.tensor(list(encoded), dtype=torch.uint8)
+        return [bytes(found.tolist()).rstrip(b"\0").decode(errors="ignore") for found in self.gather(letters)]
+
     def any(self, flag: bool) -> bool:
         """Return whether the flag is set in any of the processes."""
         return bool(self.largest(float(flag))[0])

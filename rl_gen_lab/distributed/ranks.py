@@ -49,6 +49,10 @@ class Ranks:
             raise ConfigError("WORLD_SIZE is set, but MASTER_ADDR and MASTER_PORT are not; torchrun sets all of them")
         return cls(rank, size, local, restarts, environment.get("TORCHELASTIC_RUN_ID", ""))
 
+    def started_by(self) -> tuple[str, ...]:
+        """Return the first words of a command that starts as many processes on this machine; none for one."""
+        return ("torchrun", "--standalone", "--nproc-per-node", str(self.size)) if self.size > 1 else ()
+
     def described(self) -> dict[str, object]:
         """Return what config.json says of several processes; nothing for one."""
         return {"ranks": {"size": self.size, "launch": self.launch}} if self.size > 1 else {}

@@ -240,7 +240,8 @@ class Loop:
             keep_result(self.run_folder, result_of(self, "failed") | failure(error), self.display.say)
         if lost and can_resume(self.run_folder, error):
             words = ("-m", "rl_gen_lab.train", "--resume", self.run_folder.path)
-            self.display.say(f"resume with: {shell(python(), *words)}")
+            start = self.group.ranks.started_by() or (python(),)
+            self.display.say(f"resume with: {shell(*start, *words)}")
         self.tracker.alert_of(error)
         self.tracker.finish(int(unfinished))
         if unfinished and error is None:

@@ -54,6 +54,10 @@ def train(config: Config) -> dict[str, Any]:
 
 def _train(config: Config, device: torch.device, group: Group, held: ExitStack) -> dict[str, Any]:
     leads = group.ranks.leads
+    if group.size == 1 and config.resume is None and (config.fsdp or config.parallel != "data"):
+        raise ConfigError(
+            "--fsdp and --parallel are for several processes: start with torchrun --nproc-per-node 2 -m ..."
+        )
     if config.parallel == "data":
         share_of(config.batch_size, group.ranks, "--batch-size")
     if config.resume is not None and leads:
