@@ -11,13 +11,15 @@ Deviations from the paper (those that can be switched are fields of `Config`):
 5. n may shrink during training (Schwarzer et al. 2023, "Bigger, better, faster").
 6. Random actions may last several steps (Dabney et al. 2021, "Temporally-extended epsilon-greedy exploration").
 7. The agent may be evaluated by the mean of several of its past networks (Anschel et al. 2017, "Averaged-DQN").
-8. Lost lives and points end no value unless `world` says so; actions are sticky (Machado et al. 2018).
+8. Several networks may learn side by side, towards the mean of their targets (Liang et al. 2022, "MeanQ").
+9. Lost lives and points end no value unless `world` says so; actions are sticky (Machado et al. 2018).
 """
 
 from __future__ import annotations
 
 import copy
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -38,11 +40,8 @@ from rl_gen_lab.cli.settings import Count, Exponent, Few, NotNegative, OptionalS
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from torch.optim import Optimizer
 
-    from agents.rl.q_networks import QEnsemble, QNetwork
-
-PARTS = ("online", "target", "optimizer", "replay", "exploration")  # of the agent, saved in checkpoints
+    from agents.rl.q_networks import Learners, QEnsemble, QNetwork
 
 
 @dataclass(frozen=True)
@@ -97,7 +96,9 @@ class Config(LearnerConfig):
     epsilon_ladder: Exponent = 0.0
     # Standardize frames by the mean frame and the standard deviation of the first steps.
     standardize: bool = False
-    # Networks whose mean Q-values decide in evaluation and play: the newest and snapshots (1: the newest alone).
+    # Networks that learn side by side from one memory, and whose mean Q-value decides and makes the targets.
+    learners: Annotated[int, Interval(ge=1, le=100)] = 1
+    # Generations whose mean Q-values decide in evaluation and play: the newest and snapshots (1: the newest alone).
     ensemble_size: Count = 1
     # Agent steps from one snapshot to the next.
     ensemble_every_env_steps: Steps = 50_000
@@ -116,7 +117,7 @@ class Config(LearnerConfig):
             raise ConfigError(f"replay.capacity {self.replay.capacity} is too small: batch and windows take {least}")
 
 
-def dqn_target(online: QNetwork, target: QNetwork, batch: Batch, *, double: bool) -> Tensor:
+def dqn_target(online: Learners, target: Learners, batch: Batch, *, double: bool) -> Tensor:
     """Bootstrapped n-step returns (B,). Source: Mnih et al. 2015, algorithm 1; van Hasselt et al. 2016, eq. 4."""
     q_t = target(batch.obs_t)
     if double:
@@ -134,12 +135,12 @@ def dqn_loss(online: QNetwork, batch: Batch, target_tm1: Tensor, *, loss: str) -
 
 def make_network(
     config: Config, observation_space: Space[Any], action_space: Space[Any], free_bytes: int = sys.maxsize
-) -> QNetwork | QEnsemble:
+) -> Learners | QEnsemble:
     """Make the network by which the agent is evaluated, on the CPU. free_bytes: memory for its snapshots.
 
     Raises: ConfigError for spaces or settings that DQN cannot handle.
     """
-    from agents.rl.q_networks import QEnsemble, QNetwork  # here, so that --help needs no torch
+    from agents.rl.q_networks import MeanQNetwork, QEnsemble, QNetwork  # here, so that --help needs no torch
 
     if not isinstance(action_space, spaces.Discrete):
         others = "Agents for continuous, MultiDiscrete and MultiBinary actions: ppo, actor_critic, reinforce"
@@ -147,36 +148,38 @@ def make_network(
     shape = observation_space.shape or ()
     if config.standardize and len(shape) != 3:
         raise ConfigError(f"standardize is for frames; {config.env} shows vectors {shape}: use --no-standardize")
-    network = QNetwork(config.backbone, shape, int(action_space.n), config.dueling)
+    made = [QNetwork(config.backbone, shape, int(action_space.n), config.dueling) for _ in range(config.learners)]
+    network = made[0] if len(made) == 1 else MeanQNetwork(made)
     return network if config.ensemble_size == 1 else QEnsemble(network, config.ensemble_size - 1, free_bytes)
 
 
 class DQN:
     """The agent: all its mutable state is made here and saved by `state_dict`."""
 
-    def __init__(
-        self, config: Config, network: QNetwork | QEnsemble, replay: Replay, optimizer: Optimizer, run: TrainingRun
-    ) -> None:
-        """network: on the device that the replay memory is on; optimizer: of `network.newest`."""
-        self.config, self.device = config, replay.device
+    def __init__(self, config: Config, network: Learners | QEnsemble, replay: Replay, run: TrainingRun) -> None:
+        """network: on the device that the replay memory is on."""
+        self.config, self.device, self.replay = config, replay.device, replay
         self.network, self.online = network, network.newest
-        self.snapshots = cast("QEnsemble", network) if config.ensemble_size > 1 else None
+        self.judged = cast("QEnsemble", network) if config.ensemble_size > 1 else None
+        self.parts = ["online", "target", "optimizer", "replay", "exploration", *(["judged"] if self.judged else [])]
         self.target = copy.deepcopy(self.online).requires_grad_(False)
-        self.replay, self.optimizer = replay, optimizer
-        num_actions, rng = self.online.advantage.out_features, run.generators.numpy("exploration")
+        groups = parameter_groups(self.online, config.learning_rate, config.transfer.backbone_factor)
+        self.optimizer = torch.optim.Adam(groups, lr=config.learning_rate, eps=config.adam_eps, fused=True)
+        num_actions, rng = self.online.members[0].advantage.out_features, run.generators.numpy("exploration")
         self.exploration = TemporallyExtendedEpsilonGreedy(config.num_envs, num_actions, config.epsilon_hold_steps, rng)
         self.sampling = run.generators.torch("replay", self.device)
         self.group, self.env_steps, self.updates = run.group, 0, 0
         self._target = torch.compile(dqn_target) if config.device.compile else dqn_target
         self._loss = torch.compile(dqn_loss) if config.device.compile else dqn_loss
-        self.batches = PreparedBatches(self._prepare, config.device.threads)
+        threads, alone = config.device.threads, config.learners == 1 or config.device.compile
+        self.batches = PreparedBatches(lambda: [self._prepare() for _ in self.online.members], threads)
+        pool = ThreadPoolExecutor(config.learners, "learners", torch.set_num_threads, (threads,))
+        self._map: Any = map if alone or self.device.type != "cpu" else pool.map  # a thread for each learner
 
     def epsilon(self) -> float:
         """Probability of a random action now."""
-        c = self.config
-        return ops.anneal(
-            c.epsilon_start, c.epsilon_end, c.epsilon_env_steps, self.env_steps - c.learning_starts_env_steps
-        )
+        c, steps = self.config, self.env_steps - self.config.learning_starts_env_steps
+        return ops.anneal(c.epsilon_start, c.epsilon_end, c.epsilon_env_steps, steps)
 
     def n_step(self) -> int:
         """Rewards summed before bootstrapping now."""
@@ -185,8 +188,7 @@ class DQN:
 
     def learning_rate(self) -> float:
         """Adam's learning rate now."""
-        c = self.config
-        over = c.learning_rate_env_steps or c.total_env_steps
+        c, over = self.config, self.config.learning_rate_env_steps or self.config.total_env_steps
         return ops.anneal(c.learning_rate, c.learning_rate_end, over, self.env_steps)
 
     def act(self, obs: np.ndarray) -> np.ndarray:
@@ -205,8 +207,8 @@ class DQN:
         self.replay.push(*(ops.to_tensor(array, self.device) for array in arrays))
         before, self.env_steps = self.env_steps, self.env_steps + len(step.action)
         every = self.config.ensemble_every_env_steps
-        if self.snapshots is not None and self.updates and self.env_steps // every > before // every:
-            self.snapshots.snapshot()
+        if self.judged is not None and self.updates and self.env_steps // every > before // every:
+            self.judged.snapshot()
 
     def cut(self, obs: np.ndarray) -> None:
         """End all episodes under way as truncations whose last observation is `obs`: the environments restart."""
@@ -214,10 +216,9 @@ class DQN:
 
     def updates_due(self) -> int:
         """Updates to make now so that their number keeps up with the steps."""
-        c = self.config
-        steps = self.env_steps - c.learning_starts_env_steps
+        steps = self.env_steps - self.config.learning_starts_env_steps
         ready = steps > 0 and self.replay.can_sample(self.n_step())
-        return max(int(steps / c.learn_every_env_steps) - self.updates, 0) if ready else 0
+        return max(int(steps / self.config.learn_every_env_steps) - self.updates, 0) if ready else 0
 
     def _prepare(self) -> tuple[Batch, Tensor]:
         """Draw a minibatch; return it with its targets (B,)."""
@@ -225,6 +226,13 @@ class DQN:
         batch = self.replay.sample(c.batch_size, self.n_step(), c.gamma, self.sampling, c.replay.priority_beta)
         with torch.no_grad(), c.device.autocast(self.device):
             return batch, self._target(self.online, self.target, batch, double=c.double)
+
+    def _gradient(self, network: QNetwork, drawn: tuple[Batch, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Make the gradients of a learner; return what `dqn_loss` does."""
+        with self.config.device.autocast(self.device):
+            loss, td, q_tm1 = self._loss(network, *drawn, loss=self.config.loss)
+        loss.backward()
+        return loss.detach(), td, q_tm1
 
     def look_ahead(self, after: int = 0) -> None:
         """Prepare the minibatch due after so many updates in a second thread, if these change nothing it depends on."""
@@ -242,20 +250,19 @@ class DQN:
                 network.standardize(self.replay.stored_frames())
                 self.group.mean_(network.buffers())
         set_learning_rate(self.optimizer, self.learning_rate())
-        batch, target_tm1 = self.batches.take()
+        drawn, networks = self.batches.take(), self.online.members
         self.look_ahead(after=1)
-        with c.device.autocast(self.device):
-            loss, td, q_tm1 = self._loss(self.online, batch, target_tm1, loss=c.loss)
         self.optimizer.zero_grad()
-        loss.backward()
+        losses, td, values = zip(*self._map(self._gradient, networks, drawn), strict=True)
         self.group.mean_gradients_(self.online.parameters())
-        norm = torch.nn.utils.clip_grad_norm_(self.online.parameters(), c.max_grad_norm)
+        norms = [torch.nn.utils.clip_grad_norm_(network.parameters(), c.max_grad_norm) for network in networks]
         self.optimizer.step()
-        self.replay.update_priorities(batch.index, td)
+        self.replay.update_priorities(torch.cat([batch.index for batch, _ in drawn]), torch.cat(td))
         self.updates += 1
         if self.updates % c.target_update_every_updates == 0:
             ops.lerp_parameters(self.target, self.online, c.target_tau)
-        return {"losses/td_loss": loss.detach(), "losses/q_values": q_tm1.mean(), "losses/grad_norm": norm}
+        seen = {"losses/td_loss": losses, "losses/q_values": values, "losses/grad_norm": norms}
+        return {name: torch.stack(list(of_learners)).mean() for name, of_learners in seen.items()}
 
     def status(self) -> dict[str, float]:
         """Values of the schedules, for the record."""
@@ -263,18 +270,15 @@ class DQN:
 
     def state_dict(self) -> dict[str, Any]:
         """Networks, optimizer, replay memory and counters; the generators are saved by their owner."""
-        state = {name: getattr(self, name).state_dict() for name in PARTS}
-        judged = {} if self.snapshots is None else {"judged": self.snapshots.state_dict()}
-        return state | {"env_steps": self.env_steps, "updates": self.updates} | judged
+        state = {name: getattr(self, name).state_dict() for name in self.parts}
+        return state | {"env_steps": self.env_steps, "updates": self.updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
-        for name in PARTS:
-            getattr(self, name).load_state_dict(state[name])
-        if (self.snapshots is not None) != ("judged" in state):
+        if ("judged" in self.parts) != ("judged" in state):
             raise ValueError(f"ensemble_size {self.config.ensemble_size} is not what the checkpoint was made with")
-        if self.snapshots is not None:
-            self.snapshots.load_state_dict(state["judged"])
+        for name in self.parts:
+            getattr(self, name).load_state_dict(state[name])
         self.env_steps, self.updates = int(state["env_steps"]), int(state["updates"])
 
 
@@ -285,9 +289,7 @@ def make_agent(config: Config, run: TrainingRun) -> DQN:
     run.prepare(network)
     stack, memory = config.world.frame_stack, run.free_bytes
     replay = make_replay(config.replay, config.num_envs, env.observation_space, stack, run.device, memory)
-    groups = parameter_groups(network.newest, config.learning_rate, config.transfer.backbone_factor)
-    optimizer = torch.optim.Adam(groups, lr=config.learning_rate, eps=config.adam_eps, fused=True)
-    return DQN(config, network, replay, optimizer, run)
+    return DQN(config, network, replay, run)
 
 
 def train(config: Config, run: TrainingRun) -> None:

@@ -14,7 +14,7 @@ from agents.analysis.attacked import Target
 from agents.rl.greedy_policy import greedy_policy
 from agents.rl.interfaces import Policy
 from agents.rl.policy_networks import ActorCritic
-from agents.rl.q_networks import QEnsemble, QNetwork
+from agents.rl.q_networks import MeanQNetwork, QEnsemble, QNetwork
 from agents.training.config import PolicyConfig
 from rl_gen_lab.cli.errors import ConfigError
 
@@ -38,7 +38,8 @@ def test_scores_are_those_by_which_the_agent_chooses() -> None:
 def test_margins_hold_for_every_kind_of_network_and_are_exact_without_a_budget() -> None:
     torch.manual_seed(0)
     first = QNetwork("8x8s4-4x4s2-8", SHAPE, 4, dueling=True)
-    ensemble = QEnsemble(first, 1)
+    second = QNetwork("8x8s4-4x4s2-8", SHAPE, 4, dueling=True)
+    ensemble = QEnsemble(MeanQNetwork([first, second]), 1)
     ensemble.snapshot()
     with torch.no_grad():
         for weight in ensemble.snapshots.parameters():

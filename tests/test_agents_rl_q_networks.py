@@ -1,11 +1,11 @@
-"""Q-networks: shapes, and the dueling sum by hand."""
+"""Q-networks: shapes, the dueling sum by hand, and means of several."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from agents.rl.q_networks import QNetwork
+from agents.rl.q_networks import MeanQNetwork, QEnsemble, QNetwork
 from rl_gen_lab.cli.errors import ConfigError
 
 
@@ -58,3 +58,19 @@ def test_every_weight_learns() -> None:
 def test_a_backbone_for_the_wrong_kind_of_observation_is_refused() -> None:
     with pytest.raises(ConfigError, match="'nature' reads pixels"):
         QNetwork("nature", (4,), 2, dueling=False)
+
+
+def test_the_mean_is_over_all_networks_of_all_generations() -> None:
+    torch.manual_seed(0)
+    networks = [QNetwork("mlp", (4,), 3, dueling=True) for _ in range(2)]
+    learners, obs = MeanQNetwork(networks), torch.randn(5, 4)
+    torch.testing.assert_close(learners(obs), (networks[0](obs) + networks[1](obs)) / 2)
+    ensemble = QEnsemble(learners, 2)
+    torch.testing.assert_close(ensemble(obs), learners(obs))  # no snapshot yet
+    before = learners(obs).detach()
+    ensemble.snapshot()
+    with torch.no_grad():
+        networks[1].advantage.weight.add_(1.0)
+    assert ensemble.members[:2] == networks and len(ensemble.members) == 4
+    torch.testing.assert_close(ensemble(obs), (before + learners(obs)) / 2)
+    assert not torch.allclose(learners(obs), before)

@@ -176,6 +176,19 @@ def test_a_file_of_a_backbone_alone_is_taken_and_a_missing_one_refused(
     assert "nothing.safetensors" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("ensemble", [(), ("--ensemble-size", 2)])
+def test_networks_that_learn_side_by_side_begin_from_one_backbone_and_give_one(
+    ensemble: tuple[Any, ...], tmp_path: Path, trained: RunFolder
+) -> None:
+    flags = ("--learners", 2, *ensemble, "--init-backbone", trained.path, "--init-frozen", "all")
+    made, given = run("dqn", tmp_path, *flags), backbone(weights(trained, "best"))
+    prefix = "newest." if ensemble else ""
+    for network in range(2):
+        assert same(backbone(weights(made), f"{prefix}networks.{network}.backbone."), given)
+    assert same(read_backbone(made.path)[0], given)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

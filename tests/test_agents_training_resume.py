@@ -79,7 +79,7 @@ def test_a_run_interrupted_in_an_evaluation_resumes_exactly(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("memory", [(), ("--replay.packed",)])
+@pytest.mark.parametrize("memory", [(), ("--replay.packed",), ("--learners", "2", "--ensemble-size", "2")])
 def test_an_interrupted_game_resumes_exactly_and_shows_what_it_repeats(
     memory: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

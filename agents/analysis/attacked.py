@@ -12,7 +12,6 @@ from agents.analysis.explained import network_of
 from agents.rl.distributions import Categorical
 from agents.rl.interfaces import Policy
 from agents.rl.policy_networks import ActorCritic
-from agents.rl.q_networks import QEnsemble, QNetwork
 from rl_gen_lab.backbones.convolutional import ScaledConv2d
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.explain.certified import certified, margin_bounds
@@ -63,8 +62,7 @@ class Target:
         network: Any = self.network
         if isinstance(network, ActorCritic):
             return margin_bounds(network.backbone(box), network.head.out)
-        members = [network] if isinstance(network, QNetwork) else _members(cast(QEnsemble, network))
-        return torch.stack([margin_bounds(one.backbone(box), one.advantage) for one in members]).mean(0)
+        return torch.stack([margin_bounds(one.backbone(box), one.advantage) for one in network.members]).mean(0)
 
     def certified(self, frames: Tensor, chosen: Tensor, levels: float) -> Tensor:
         """Return whether no change within the budget can change the action, (B,) bool."""
@@ -77,7 +75,3 @@ class Target:
         except ConfigError:
             return False
         return True
-
-
-def _members(ensemble: QEnsemble) -> list[Any]:
-    return [ensemble.newest, *ensemble.snapshots[: int(ensemble.taken)]]

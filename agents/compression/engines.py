@@ -10,7 +10,7 @@ import torch
 from agents.compression.policy_file import PackedPolicy
 from agents.compression.teacher import Teacher
 from agents.rl.interfaces import Policy
-from agents.rl.q_networks import QEnsemble
+from agents.rl.q_networks import MeanQNetwork, QEnsemble
 from agents.training.env_runner import VectorEnvRunner
 from rl_gen_lab.compression import onnx_export
 from rl_gen_lab.compression.binary_kernel import pack_signs, products
@@ -49,8 +49,8 @@ def onnx_engines(
 def teacher_engines(teacher: Teacher) -> dict[str, Engine]:
     """Return torch's engines of a run's agent: of one network, and of all that decide together where there are more."""
     engines: dict[str, Engine] = {"torch, one network of the run": teacher.scores}
-    if isinstance(teacher.network, QEnsemble):
-        engines["torch, one network of the run"] = torch_engine(teacher.network.newest)
+    if isinstance(teacher.network, MeanQNetwork | QEnsemble):
+        engines["torch, one network of the run"] = torch_engine(teacher.network.newest.members[0])
         engines["torch, all networks of the run"] = teacher.scores
     return engines
 

@@ -94,13 +94,14 @@ class ActAsTeacher:
         return student
 
     def _own_network(self) -> QNetwork:
-        network = getattr(self.teacher.network, "newest", None)
-        if not isinstance(network, QNetwork):
+        newest = getattr(self.teacher.network, "newest", None)
+        if newest is None:
             raise ConfigError(
                 f"{self.teacher.name} has no network of action values to compress as it is: begin the recipe with a"
                 ' stage of kind "learn" that names the backbone of a student'
             )
-        return network
+        own: QNetwork = newest.members[0]
+        return own
 
     def _frames(self) -> Tensor:
         """Single frames (M, c, H, W) uint8 of a first bit of play by the teacher."""

@@ -89,5 +89,7 @@ def _network_bytes(weights: dict[str, Any]) -> tuple[int, int]:
     """Bytes of the float32 parameters of one network and of all that vote; statistics of frames do not count."""
     parameters = {name: t for name, t in weights.items() if not name.endswith((".mean", ".scale", "taken"))}
     everything = sum(t.numel() * t.element_size() for t in parameters.values())
-    newest = [t for name, t in parameters.items() if name.startswith("newest.")]
-    return (sum(t.numel() * t.element_size() for t in newest) if newest else everything), everything
+    prefixes = ("newest.networks.0.", "networks.0.", "newest.", "")  # as in agents/rl/q_networks.py
+    prefix = next(prefix for prefix in prefixes if any(name.startswith(prefix) for name in parameters))
+    one = sum(t.numel() * t.element_size() for name, t in parameters.items() if name.startswith(prefix))
+    return one, everything

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
 
 def backbones_of(network: nn.Module) -> list[nn.Module]:
-    """Return the backbones of an agent's network: one, or two where the critic has its own."""
-    newest = getattr(network, "newest", network)  # of an ensemble, the network that learns
-    candidates = (getattr(newest, name, None) for name in ("backbone", "value_backbone"))
+    """Return the backbones of an agent's network: one, or several."""
+    newest = getattr(network, "newest", network)  # of an ensemble, what learns: one network or several
+    members, names = getattr(newest, "members", [newest]), ("backbone", "value_backbone")
+    candidates = (getattr(member, name, None) for member in members for name in names)
     return [module for module in candidates if module is not None]
 
 

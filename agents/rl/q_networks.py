@@ -1,4 +1,4 @@
-"""Q-networks: action values on a backbone, and the mean of several of an agent's past networks."""
+"""Q-networks: action values on a backbone, the mean of several that learn side by side, and of an agent's past ones."""
 
 from __future__ import annotations
 
@@ -34,6 +34,11 @@ class QNetwork(nn.Module):
         """The network that learns (as `QEnsemble.newest`): this one."""
         return self
 
+    @property
+    def members(self) -> list[QNetwork]:
+        """The networks whose values are averaged (as `MeanQNetwork.members`): this one."""
+        return [self]
+
     def standardize(self, frames: Tensor) -> None:
         """Standardize the input by frames (M, c, H, W) uint8. For convolutional backbones."""
         cast(Any, self.backbone).standardize(frames)
@@ -47,6 +52,41 @@ class QNetwork(nn.Module):
         return q.float()
 
 
+class MeanQNetwork(nn.Module):
+    """The mean of Q-networks that learn side by side from one memory: their errors cancel in the targets and in play.
+
+    Source: Liang et al. 2022, "Reducing variance in temporal-difference value estimation via ensemble of deep
+    networks", eq. 5 (MeanQ).
+    """
+
+    def __init__(self, networks: list[QNetwork]) -> None:
+        """networks: initialized apart, for the same observations and actions."""
+        super().__init__()
+        self.networks = nn.ModuleList(networks)
+
+    @property
+    def newest(self) -> MeanQNetwork:
+        """The networks that learn (as `QEnsemble.newest`): these."""
+        return self
+
+    @property
+    def members(self) -> list[QNetwork]:
+        """The networks whose values are averaged."""
+        return [cast(QNetwork, network) for network in self.networks]
+
+    def standardize(self, frames: Tensor) -> None:
+        """As `QNetwork.standardize`, of each network."""
+        for network in self.members:
+            network.standardize(frames)
+
+    def forward(self, obs: Tensor) -> Tensor:
+        """obs: (B, C, H, W) uint8 or (B, D) float32 -> (B, A) float32, the mean over the networks."""
+        return torch.stack([network(obs) for network in self.networks]).mean(0)
+
+
+Learners = QNetwork | MeanQNetwork
+
+
 class QEnsemble(nn.Module):
     """The mean of the newest Q-network and of snapshots of its past.
 
@@ -56,7 +96,7 @@ class QEnsemble(nn.Module):
 
     taken: Tensor
 
-    def __init__(self, newest: QNetwork, snapshots: int, free_bytes: int = sys.maxsize) -> None:
+    def __init__(self, newest: Learners, snapshots: int, free_bytes: int = sys.maxsize) -> None:
         """free_bytes: memory that is free. Raises: ConfigError if the snapshots do not fit into half of it."""
         super().__init__()
         size = sum(tensor.numel() * tensor.element_size() for tensor in newest.state_dict().values())
@@ -70,6 +110,12 @@ class QEnsemble(nn.Module):
         self.snapshots = nn.ModuleList(copy.deepcopy(newest).requires_grad_(False) for _ in range(snapshots))
         self.register_buffer("taken", torch.zeros((), dtype=torch.int64))
 
+    @property
+    def members(self) -> list[QNetwork]:
+        """The networks that exist by now, of which `forward` takes the mean."""
+        generations = [self.newest, *self.snapshots[: int(self.taken)]]
+        return [network for generation in generations for network in cast("list[QNetwork]", generation.members)]
+
     def snapshot(self) -> None:
         """Copy the newest network over the oldest snapshot."""
         self.snapshots[int(self.taken) % len(self.snapshots)].load_state_dict(self.newest.state_dict())
@@ -77,5 +123,4 @@ class QEnsemble(nn.Module):
 
     def forward(self, obs: Tensor) -> Tensor:
         """obs: (B, C, H, W) uint8 or (B, D) float32 -> (B, A) float32, the mean over the networks that exist by now."""
-        members = [self.newest, *self.snapshots[: int(self.taken)]]
-        return torch.stack([member(obs) for member in members]).mean(0)
+        return torch.stack([network(obs) for network in self.members]).mean(0)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 packed_store: Any = LazyModule("agents.rl.packed_store")
-Prepared = tuple["Batch", "Tensor"]
+Prepared = list[tuple["Batch", "Tensor"]]
 FLAGS = ("terminated", "truncated", "value_ends", "first", "dummy")
 # Candidates drawn for each uniform sample, so that dummy slots can be passed over without asking the device how many.
 CANDIDATES = 4
@@ -271,7 +271,7 @@ class PreparedBatches:
     """Prepares the next minibatch in a second thread, while the network learns from the one before."""
 
     def __init__(self, prepare: Callable[[], Prepared], threads: int) -> None:
-        """prepare: draws a minibatch and makes of it what needs no gradient; threads: of torch in the second thread."""
+        """prepare: draws a minibatch for each learner, with its targets; threads: of torch in the second thread."""
         self.prepare = prepare
         self._worker = ThreadPoolExecutor(1, "minibatches", torch.set_num_threads, (threads,))
         self._next: Future[Prepared] | None = None

@@ -101,5 +101,5 @@ def check_network(spec: RunSpec, device: torch.device) -> None:
     if reading + choosing > MOST_WEIGHTS:
         raise ConfigError(f"{what} has {reading + choosing:,} weights, at most {MOST_WEIGHTS:,} work: use {instead}")
     copies = LEARNING_COPIES + (spec.algo in ("dqn", "sb3_dqn"))  # its target network
-    needed = FLOAT_BYTES * copies * (reading + choosing)
+    needed = FLOAT_BYTES * copies * getattr(config, "learners", 1) * (reading + choosing)
     refuse_too_large(needed, f"{what} needs while it learns", device, instead)

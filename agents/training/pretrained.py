@@ -28,7 +28,8 @@ from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.weights import load_network
 
 PACKED = ".rlz"
-PREFIXES = ("backbone.", "newest.backbone.")  # of an agent's network, of an ensemble's
+# Of an agent's network, of the first of several that learn side by side, and of an ensemble's.
+PREFIXES = ("backbone.", "networks.0.backbone.", "newest.backbone.", "newest.networks.0.backbone.")
 
 
 def start(config: AgentConfig, network: nn.Module, resumed: bool, typed_in: Path) -> dict[str, str] | None:

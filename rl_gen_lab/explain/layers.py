@@ -8,15 +8,15 @@ import re
 import torch
 from torch import Tensor, nn
 
-MEMBER = re.compile(r"^(?:newest|snapshots\.\d+)\.")  # of `agents/rl/q_networks.py`
+MEMBER = re.compile(r"^(?:newest\.|snapshots\.\d+\.)?(?:networks\.\d+\.)?")  # of `agents/rl/q_networks.py`
 BODY = re.compile(r"(?:^|\.)(?:backbone|value_backbone|core|conv|layers)(?:\.|$)")
 
 
 def part_of(name: str) -> str:
     """Return the name of a layer without that of the network of an ensemble.
 
-    >>> part_of("snapshots.2.backbone.conv.4"), part_of("advantage")
-    ('backbone.conv.4', 'advantage')
+    >>> part_of("snapshots.2.backbone.conv.4"), part_of("newest.networks.1.advantage"), part_of("value")
+    ('backbone.conv.4', 'advantage', 'value')
     """
     return MEMBER.sub("", name)
 

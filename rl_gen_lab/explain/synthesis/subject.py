@@ -57,7 +57,7 @@ class Subject:
     def maps(self, layer: str, frames: Tensor) -> Tensor:
         """Return what a layer gives before a ReLU that follows: (B, C, H, W), or (B, D) of a fully connected one.
 
-        Of an ensemble that of its newest network. Frames of another size than the network's pass its convolutions: the
+        Of an ensemble that of one newest network. Frames of another size than the network's pass its convolutions: the
         mean frame that the first one subtracts is scaled with them.
         """
         kept: list[Tensor] = []
