@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl_gen_lab.compression.huffman import code_lengths
-from rl_gen_lab.compression.indices import WIDTHS, best_width, gaps, positions, with_escapes, without_escapes
+from rl_gen_lab.compression.indices import WIDTHS, gaps, positions, with_escapes, without_escapes
 
 widths = st.sampled_from(WIDTHS)
 
@@ -90,21 +89,6 @@ def test_nothing_has_no_symbols() -> None:
     for width in WIDTHS:
         assert with_escapes(array([]), width).size == without_escapes(array([]), width).size == 0
     assert positions(array([]), 0).size == 0
-
-
-@given(st.lists(st.integers(0, 600), max_size=40))
-def test_the_best_width_has_the_fewest_huffman_bits(numbers: list[int]) -> None:
-    bits = []
-    for width in WIDTHS:
-        counts = np.bincount(array(spelled(numbers, width)), minlength=1)
-        bits.append(int((counts * code_lengths(counts)).sum()))
-    assert best_width(array(numbers)) == 1 + bits.index(min(bits))
-
-
-def test_sparser_arrays_need_wider_indices() -> None:
-    rng = np.random.default_rng(0)
-    found = [best_width(gaps(rng.random(40_000) < share)) for share in (0.8, 0.3, 0.02)]
-    assert found == sorted(found) and found[0] < found[2]
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from rl_gen_lab.compression.huffman import huffman_bits
-
 WIDTHS = range(1, 9)  # bits of an index
 
 
@@ -64,14 +62,6 @@ def without_escapes(symbols: np.ndarray, width: int) -> np.ndarray:
         raise ValueError("the indices are damaged: an escape is the last one")
     ends = np.flatnonzero(symbols != escape)
     return (np.diff(ends, prepend=-1) - 1) * escape + symbols[ends]
-
-
-def best_width(gaps: np.ndarray) -> int:
-    """The width, 1 to 8, whose symbols take the fewest bits in Huffman's code; of equal ones the smallest.
-
-    gaps: (N,) integers >= 0.
-    """
-    return min(WIDTHS, key=lambda width: huffman_bits(with_escapes(gaps, width)))
 
 
 def _escape(width: int) -> int:

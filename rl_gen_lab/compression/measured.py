@@ -54,7 +54,7 @@ def _sparse_bytes(codes: np.ndarray) -> int:
     if not codes.any():
         return 0
     gaps = indices.gaps(codes != 0)
-    # with the table of their codes, which for few gaps is most of it, unlike `indices.best_width`
+    # with the table of their codes, which for few gaps is most of it
     places = min(len(huffman.encode(indices.with_escapes(gaps, width), 2**width)) for width in indices.WIDTHS)
     return len(_huffman(codes[codes != 0])) + places
 

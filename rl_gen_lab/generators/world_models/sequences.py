@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rl_gen_lab.data.records import DataError
-from rl_gen_lab.data.transitions import Episode, Transitions
+from rl_gen_lab.data.transitions import Episode
 
 EXAMPLES = 50  # windows whose latency is measured
 
@@ -81,15 +80,3 @@ class SequenceSplit:
             episode.rewards[steps],
             episode.terminated[steps],
         )
-
-
-def sequence_splits(data: Transitions, context: int, steps: int) -> dict[str, SequenceSplit]:
-    """Cut the splits of a recording into windows. Raises: DataError for one with too short episodes."""
-    splits = {name: SequenceSplit(name, part, context, steps) for name, part in data.splits.items()}
-    for name, split in splits.items():
-        if not len(split):
-            raise DataError(
-                f"{data.path}: no episode of {name} has {steps} steps; record more frames, or use a smaller"
-                " --dream.steps"
-            )
-    return splits
