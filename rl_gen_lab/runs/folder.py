@@ -82,11 +82,21 @@ class RunFolder:
         Raises: FolderBusyError, SaveError; CheckpointError where what is to be written has been replaced by a link.
         """
         lock = FolderLock(self.path, str(self))
+        try:
+            self._refuse_links()
+        except CheckpointError:
+            lock.release()
+            raise
+        return lock
+
+    def _refuse_links(self) -> None:
+        """Raise CheckpointError where what this folder holds lies elsewhere: that is not ours to write."""
         for file in (self.config_file, self.metrics_file, self.result_file):
             if file.is_symlink() or (file.exists() and not file.is_file()):
-                lock.release()
                 raise CheckpointError(f"{self.shown(file)} is a link, a folder or a pipe, no file of its own")
-        return lock
+        for folder in (self.checkpoints, self.checkpoints / "latest", self.videos, self.path / "pictures"):
+            if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+                raise CheckpointError(f"{self.shown(folder)} is a link or a file, no folder of its own")
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write config.json whole or not at all. Raises SaveError."""

@@ -46,6 +46,7 @@ CONFIG: dict[Any, Any] = {
     "versions": (OBJECT, None),
     "hardware": ({"cpu": (str, None), "cores": COUNT, "memory_gb": OPTIONAL, "gpu": (str, None)}, None),
     "command": ListOf(str, most=100_000),
+    "ranks": {"size": WHOLE, "launch": str},
 }
 EVALUATION: dict[Any, Any] = {
     "return_mean": OPTIONAL,
