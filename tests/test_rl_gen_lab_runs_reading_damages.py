@@ -193,7 +193,7 @@ def test_a_run_that_trains_cannot_be_resumed_beside_it(tmp_path: Path, capsys: p
 
 
 WRITERS = {  # commands that write what they find out into the run, and a model that each of them takes
-    "look": ("detect",), "caption": ("caption", "--pictures", "1", "--images", "0"), 
+    "look": ("detect",), "caption": ("caption", "--pictures", "1", "--images", "0"),
     "attack": ("caption", "--say", "ball low."),
     "explain.__main__": ("detect", "gradient", "--images", "1"), "sample": ("generate", "--samples", "2"),
     "codec": ("generate", "--frames", "1"), "probe": ("generate",), "audit": ("dream", "--dreams", "1"),
