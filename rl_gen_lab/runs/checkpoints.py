@@ -26,6 +26,7 @@ from rl_gen_lab.runs.files import replace_file, save_errors, sync
 from rl_gen_lab.runs.reading import decoded, misfit, open_file, read_json, shortened
 
 VERSION = 1
+MOST_TENSORS = 20_000  # of a file: to read each takes longer, the more there are
 TENSORS, ARRAYS, STATE = "tensors.safetensors", "arrays.zip", "state.json"
 
 
@@ -91,7 +92,10 @@ def load_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
     def read() -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         with safe_open(file, framework="pt") as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
+            names = list(opened.keys())
+            if len(names) > MOST_TENSORS:
+                raise ValueError(f"it has {len(names):,} tensors: it is not of a run")
+            return {name: opened.get_tensor(name) for name in names}, dict(opened.metadata() or {})
 
     open_file(file).close()  # no pipe, no folder
     return decoded(str(file), read)
