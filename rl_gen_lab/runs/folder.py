@@ -142,7 +142,7 @@ class RunFolder:
             number = 0
             while line := file.readline(LONGEST_LINE):
                 number += 1
-                row = _row_of(line)
+                row = row_of(line)
                 if row is not None:
                     rows.append(row)
                 elif line.endswith(b"\n") or len(line) == LONGEST_LINE:  # else it is the torn one
@@ -160,7 +160,7 @@ class RunFolder:
         replace_file(self.metrics_file, lambda file: file.write_text(text, encoding="utf-8"))
 
 
-def _row_of(line: bytes) -> dict[str, Any] | None:
+def row_of(line: bytes) -> dict[str, Any] | None:
     """Return the numbers of a line of metrics.jsonl by their names; None where it is none, or torn."""
     if not line.endswith(b"\n"):
         return None
