@@ -55,7 +55,8 @@ def _compare(config: Config, twin: Twin, run: RunFolder) -> None:
     with ProgressDisplay("comparing", 2 * config.counterfactuals, "moments") as display:
         result = counterfactuals.measure(twin, config.counterfactuals, lambda done: display.update(done, ""))
     print(counterfactuals.table(result))
-    write_json(run.path / "counterfactuals.json", result)
+    with run.lock():
+        write_json(run.path / "counterfactuals.json", result)
     print(run.shown(run.path / "counterfactuals.json"))
     twin.close()
 
@@ -90,7 +91,8 @@ def main(argv: list[str] | None = None) -> None:
         return
 
     def write_film(file: Path, frames: list[np.ndarray]) -> None:
-        write_mp4(file, frames, FRAMES_PER_SECOND)
+        with run.lock():
+            write_mp4(file, frames, FRAMES_PER_SECOND)
 
     try:
         server = make_server(Session(twin, player, run.videos, write_film), config.port)

@@ -43,6 +43,7 @@ from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import Few, Ranged, Seed, Share
 from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.lock import FolderBusyError
 
 RUNS = Path("runs")
 PACKED = ".rlz"
@@ -223,12 +224,16 @@ class Play:
         except (UserError, UnknownEnvError) as error:
             print(no_video(error))
             return
-        videos = self.folder.videos
-        with save_errors(videos):
-            videos.mkdir(parents=True, exist_ok=True)
-        video = videos / ("play.mp4" if overlay is None else "captioned.mp4")
-        write_mp4(video, recorded.frames)
-        write_gif(video.with_suffix(".gif"), recorded.frames)
+        video = self.folder.videos / ("play.mp4" if overlay is None else "captioned.mp4")
+        with save_errors(self.folder.path):
+            self.folder.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with self.folder.lock():
+                write_mp4(video, recorded.frames)
+                write_gif(video.with_suffix(".gif"), recorded.frames)
+        except FolderBusyError as error:  # by its training, say: the score above is what can be had
+            print(f"no video: {error}", flush=True)
+            return
         files = map(self.folder.shown, (video, video.with_suffix(".gif")))
         print(f"{in_words(recorded)}: {' and '.join(files)}")
 

@@ -10,6 +10,7 @@ agents see the gray of the result. The same games are played each time; interval
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -82,12 +83,14 @@ def main(argv: list[str] | None = None) -> None:
     play = Play.of(PlayConfig(run=config.run, which=config.which))
     from agents.analysis.game_scores import Player, difference
     from agents.analysis.restyled import check_frames, one_by_one, seen_as
+    from agents.training.environments import make_vec
     from envs import names
     from rl_gen_lab.cli.values import to_dict
     from rl_gen_lab.runs import provenance
 
     torch.set_num_threads(1)
-    check_frames(play.world)
+    with contextlib.closing(make_vec(play.env, 1, play.world)) as env:
+        check_frames(play.world, env.single_observation_space.shape or ())
     stylist = stylist_of(config, methods)
     changes = {}
     for method in methods:

@@ -40,7 +40,7 @@ from agents.reports import (
     recorded_runs,
     vision,
 )
-from agents.reports.documents import Document, stale_figures
+from agents.reports.documents import Document, cell_errors, stale_figures
 from agents.reports.run_record import load_run
 from agents.reports.store import ResultsError, Row
 from rl_gen_lab.cli.command import exit_on_error
@@ -156,10 +156,11 @@ def main(argv: list[str] | None = None) -> None:
         file = options.results_dir / f"{options.record}.csv"
         recorded_runs.record(file, rows)
         print(f"{file}: {count(len(rows), 'row')} written")
-        if options.record in LEDGERS:
-            print(f"{compression.write_figure(file)} drawn")
-        if options.record == "attacks":
-            print(f"{attack_figure.write_figure(file)} drawn")
+        with cell_errors(file):
+            if options.record in LEDGERS:
+                print(f"{compression.write_figure(file)} drawn")
+            if options.record == "attacks":
+                print(f"{attack_figure.write_figure(file)} drawn")
     rendered = [(document, *document.render()) for document in documents]
     benchmarks = list(dict.fromkeys(file for document in documents for file in document.benchmarks()))
     late_figures = stale_figures(benchmarks)

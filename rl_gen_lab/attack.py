@@ -21,7 +21,6 @@ from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.cli.settings import Ranged, Seed
-from rl_gen_lab.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,7 +87,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from rl_gen_lab.explain import drawing, fooling
     from rl_gen_lab.runs.files import save_errors, without_links
-    from rl_gen_lab.training.load import PACKED, load_task
+    from rl_gen_lab.training.load import folder_of, load_task
 
     task = load_task(config.run, "classify", "localize", "caption")
     margins = (
@@ -97,21 +96,21 @@ def main(argv: list[str] | None = None) -> None:
         else fooling.class_margins(task, str(config.to))
     )
     image = _image(config)
-    before = fooling.answer(task, image)
-    found = fooling.fool(margins, image, config.levels, config.seed, config.steps)
-    after = fooling.answer(task, found.image)
-    run = RunFolder(config.run.with_suffix("")) if config.run.suffix == PACKED else RunFolder.open(config.run)
-    folder = without_links(run.path / "pictures")
-    clean, changed = (np.ascontiguousarray(one.permute(1, 2, 0).numpy()) for one in (image, found.image))
-    with save_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(changed).save(folder / "fooled.png")
-        change = (127.5 + AMPLIFIED * (changed.astype(np.float32) - clean)).clip(0, 255).astype(np.uint8)
-        row = [("the image", clean), (f"change, times {AMPLIFIED:g}", change), ("what the model sees", changed)]
-        drawing.panels([row], side=210).save(folder / "attack.png")
-    enough = "not reached" if found.levels is None else f"by at most {found.levels} gray levels"
-    print(f"before: {before}\nafter:  {after}\n{enough}: {run.shown(folder / 'fooled.png')}")
-    print(run.shown(folder / "attack.png"))
+    with folder_of(config.run) as run:
+        before = fooling.answer(task, image)
+        found = fooling.fool(margins, image, config.levels, config.seed, config.steps)
+        after = fooling.answer(task, found.image)
+        folder = without_links(run.path / "pictures")
+        clean, changed = (np.ascontiguousarray(one.permute(1, 2, 0).numpy()) for one in (image, found.image))
+        with save_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(changed).save(folder / "fooled.png")
+            change = (127.5 + AMPLIFIED * (changed.astype(np.float32) - clean)).clip(0, 255).astype(np.uint8)
+            row = [("the image", clean), (f"change, times {AMPLIFIED:g}", change), ("what the model sees", changed)]
+            drawing.panels([row], side=210).save(folder / "attack.png")
+        enough = "not reached" if found.levels is None else f"by at most {found.levels} gray levels"
+        print(f"before: {before}\nafter:  {after}\n{enough}: {run.shown(folder / 'fooled.png')}")
+        print(run.shown(folder / "attack.png"))
 
 
 if __name__ == "__main__":

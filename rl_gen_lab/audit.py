@@ -21,7 +21,6 @@ from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import NotNegative, Ranged, Size
 from rl_gen_lab.runs.files import save_errors, without_links, write_json
-from rl_gen_lab.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from rl_gen_lab.generators.world_models.recording import Recording
@@ -148,22 +147,22 @@ def main(argv: list[str] | None = None) -> None:
     config = parse_flags(Config, argv, description=__doc__)
 
     from rl_gen_lab.generators.world_models import audit, recording
-    from rl_gen_lab.training.load import load_dream
+    from rl_gen_lab.training.load import folder_of, load_dream
 
-    run = RunFolder.open(config.run)
     dream = load_dream(config.run)
-    saved = run.read_config("config")["config"]
-    folder = config.data or Path(saved["data"])
-    data = recording.load(folder, dream.context, audit.TRUE_STEPS + config.horizon, dream.world)
-    data.refuse_short(config.split)
-    result = measure(config, dream, data)
-    print(table(result))
-    write_json(run.path / "audit.json", result | {"data": str(folder), "split": config.split})
-    pictures = without_links(run.path / "pictures")
-    write_film(config, dream, data, pictures / "audit.gif")
-    write_figure(config, dream, data, pictures / "audit.png")
-    print(run.shown(run.path / "pictures" / "audit.png"))
-    print(f"{run.shown(run.path / 'audit.json')}\n{run.shown(run.path / 'pictures' / 'audit.gif')}")
+    with folder_of(config.run) as run:
+        saved = run.read_config("config")["config"]
+        folder = config.data or Path(saved["data"])
+        data = recording.load(folder, dream.context, audit.TRUE_STEPS + config.horizon, dream.world)
+        data.refuse_short(config.split)
+        result = measure(config, dream, data)
+        print(table(result))
+        write_json(run.path / "audit.json", result | {"data": str(folder), "split": config.split})
+        pictures = without_links(run.path / "pictures")
+        write_film(config, dream, data, pictures / "audit.gif")
+        write_figure(config, dream, data, pictures / "audit.png")
+        print(run.shown(run.path / "pictures" / "audit.png"))
+        print(f"{run.shown(run.path / 'audit.json')}\n{run.shown(run.path / 'pictures' / 'audit.gif')}")
 
 
 if __name__ == "__main__":

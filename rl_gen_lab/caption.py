@@ -23,7 +23,6 @@ from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import OptionalSteps, Ranged
 from rl_gen_lab.look import open_split
 from rl_gen_lab.runs.files import without_links
-from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.vision.captioning.config import Beam
 
 if TYPE_CHECKING:
@@ -65,25 +64,26 @@ def main(argv: list[str] | None = None) -> None:
 
     from rl_gen_lab.data import dataset as data  # here, so that --help needs no torch
     from rl_gen_lab.data.vocabulary import describe_unknown
+    from rl_gen_lab.training.load import folder_of
     from rl_gen_lab.vision.captioning import attention_map
 
     caption = open_captioner(config.run, config.beam)
-    run = RunFolder.open(config.run)
     split = open_split(config.run, config.data, config.split)
-    count = len(split) if config.images is None else min(config.images, len(split))
-    if count:
-        part = data.Split(split.name, split.images[:count], split.labels[:count])
-        with ProgressDisplay(f"captioning {config.split}", count, "images") as display, torch.no_grad():
-            metrics = caption.evaluate(part, lambda done: display.update(done, ""))
-        for sentence in describe_unknown(caption.vocabulary, [part]):
-            print(sentence)
-        print(f"{config.split}, {count:,} images, beam {caption.config.beam}:")
-        print("\n".join(f"  {name} {value:.4f}" for name, value in metrics.items()))
-    chosen = split.evenly_spaced(config.pictures)
-    for file, sentence in (
-        attention_map.write(caption, split, chosen, without_links(run.path / "pictures")) if chosen else []
-    ):
-        print(f"{run.shown(file)}: {sentence}")
+    with folder_of(config.run) as run:
+        count = len(split) if config.images is None else min(config.images, len(split))
+        if count:
+            part = data.Split(split.name, split.images[:count], split.labels[:count])
+            with ProgressDisplay(f"captioning {config.split}", count, "images") as display, torch.no_grad():
+                metrics = caption.evaluate(part, lambda done: display.update(done, ""))
+            for sentence in describe_unknown(caption.vocabulary, [part]):
+                print(sentence)
+            print(f"{config.split}, {count:,} images, beam {caption.config.beam}:")
+            print("\n".join(f"  {name} {value:.4f}" for name, value in metrics.items()))
+        chosen = split.evenly_spaced(config.pictures)
+        for file, sentence in (
+            attention_map.write(caption, split, chosen, without_links(run.path / "pictures")) if chosen else []
+        ):
+            print(f"{run.shown(file)}: {sentence}")
 
 
 if __name__ == "__main__":

@@ -178,7 +178,7 @@ def main(argv: list[str] | None = None) -> None:
     from rl_gen_lab.generators.codec import FrameCodec
     from rl_gen_lab.generators.world_models.pixels import PixelDream
     from rl_gen_lab.look import open_split
-    from rl_gen_lab.training.load import load_dream, load_task, task_of, weights_digest
+    from rl_gen_lab.training.load import folder_of, load_dream, load_task, task_of, weights_digest
 
     if task_of(RunFolder.open(config.run)) == "dream":
         from rl_gen_lab.generators.world_models import sequence_codec
@@ -190,8 +190,9 @@ def main(argv: list[str] | None = None) -> None:
         if config.action == "decode":
             print(f"{decode_play(config, play_codec):,} steps, bit for bit, in {config.out}")
             return
-        sizes, images = encode_play(config, play_codec, dream.context)
-        _report(config, sizes, images)
+        with folder_of(config.run):
+            sizes, images = encode_play(config, play_codec, dream.context)
+            _report(config, sizes, images)
         return
 
     task = cast("GenerationTask", load_task(config.run, "generate"))
@@ -199,8 +200,9 @@ def main(argv: list[str] | None = None) -> None:
     if config.action == "decode":
         print(f"{decode(config, codec):,} images, bit for bit, in {config.out}")
         return
-    sizes = encode(config, task, codec)
-    _report(config, sizes, open_split(config.run, config.data, config.split).images[: config.frames or None])
+    with folder_of(config.run):
+        sizes = encode(config, task, codec)
+        _report(config, sizes, open_split(config.run, config.data, config.split).images[: config.frames or None])
 
 
 def _report(config: Config, sizes: dict[str, Any], images: Tensor) -> None:

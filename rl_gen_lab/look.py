@@ -64,15 +64,14 @@ def main(argv: list[str] | None = None) -> None:
     """Write the figures and print their files."""
     config = parse_flags(Config, argv, description=__doc__)
 
-    from rl_gen_lab.training.load import PACKED, load_task
+    from rl_gen_lab.training.load import folder_of, load_task
     from rl_gen_lab.training.tasks import TASKS, draw_predictions
 
     task = load_task(config.run, *TASKS)
     split = open_split(config.run, config.data, config.split)
-    packed = config.run.suffix == PACKED
-    run = RunFolder(config.run.with_suffix("")) if packed else RunFolder.open(config.run)
-    for file, sentence in draw_predictions(task, split, config.pictures, run):
-        print(f"{run.shown(file)}: {sentence}" if sentence else run.shown(file))
+    with folder_of(config.run) as run:
+        for file, sentence in draw_predictions(task, split, config.pictures, run):
+            print(f"{run.shown(file)}: {sentence}" if sentence else run.shown(file))
 
 
 if __name__ == "__main__":

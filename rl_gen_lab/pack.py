@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import tyro
 
 from rl_gen_lab.cli.command import exit_on_error
-from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.cli.settings import Ranged
 from rl_gen_lab.runs.folder import RunFolder
@@ -89,17 +89,12 @@ def _coded(name: str, array: np.ndarray, bits: int) -> CodedTensor:
 def explain(path: Path) -> str:
     """Return a table of the bytes of a packed file, tensor by tensor. Raises: CheckpointError."""
     from rl_gen_lab.compression.numpy_network import shapes_of
-    from rl_gen_lab.compression.packed_file import NAMES, read, read_header
+    from rl_gen_lab.compression.packed_file import NAMES, opened, read, read_header
 
-    try:
-        data = path.read_bytes()
+    with opened(path) as data:
         header, _ = read_header(data)
         packed = read(data, None if NAMES in header else shapes_of)
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror}") from error
-    except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    return _table(packed, len(data))
+        return _table(packed, len(data))
 
 
 def _table(packed: Packed, size: int) -> str:

@@ -119,43 +119,46 @@ def main(argv: list[str] | None = None) -> None:
     from rl_gen_lab.generators import disentanglement, latent_space
     from rl_gen_lab.generators.config import LEARNED
     from rl_gen_lab.look import open_split
-    from rl_gen_lab.training.load import load_task
+    from rl_gen_lab.training.load import folder_of, load_task
 
     task = cast("GenerationTask", load_task(config.run, "generate"))
     if not task.has_numbers:
         raise ConfigError(f"the code of {config.run} is not of numbers: probe a vae, an autoencoder or a pca")
-    splits: dict[str, Split] = {name: open_split(config.run, config.data, name) for name in ("train", "val", "test")}
-    models = {"code": task.model}
-    if task.config.model in LEARNED:
-        models["untrained"] = untrained(config, splits["train"].images)
-    codes = {
-        kind: {name: encoded(model, split, kind) for name, split in splits.items()} for kind, model in models.items()
-    }
-    truth = {name: latent_space.factors(split) for name, split in splits.items()}
-    if not truth["train"]:
-        raise ConfigError("the images of this folder have no true numbers (slots); envs.scenes writes them")
-    new = unseen(splits["train"].images, splits["test"].images)
-    if not new.any():
-        raise ConfigError("every test image is a training image as well: record more frames")
-    truth["test"] = {name: values[new] for name, values in truth["test"].items()}
-    for kind in codes:
-        codes[kind]["test"] = codes[kind]["test"][new]
-    scores = measure(config, codes, truth)
-    if not scores:
-        raise ConfigError("no true number varies enough in all splits to be probed: record more frames")
-    code = codes["code"]["test"]
-    gaps = disentanglement.mutual_information_gap(code, truth["test"])
-    separated = disentanglement.separated_attribute_predictability(code, truth["test"])
-    whole = disentanglement.dci(code, truth["test"])
-    means = {kind: sum(score[kind]["f1"] for score in scores.values()) / max(len(scores), 1) for kind in codes}
-    record = {"test_images": int(new.sum()), "mean_f1": means, "variables": scores, "mutual_information_gap": gaps}
-    record |= {"separated_attribute_predictability": separated, "dci": whole}
-    print(table(scores, gaps, separated, means))
-    if whole:
-        print(" · ".join(f"{name} {value:.2f}" for name, value in whole.items()))
-    run = RunFolder.open(config.run)
-    write_json(run.path / "probe.json", record)
-    print(run.shown(run.path / "probe.json"))
+    with folder_of(config.run) as run:
+        splits: dict[str, Split] = {
+            name: open_split(config.run, config.data, name) for name in ("train", "val", "test")
+        }
+        models = {"code": task.model}
+        if task.config.model in LEARNED:
+            models["untrained"] = untrained(config, splits["train"].images)
+        codes = {
+            kind: {name: encoded(model, split, kind) for name, split in splits.items()}
+            for kind, model in models.items()
+        }
+        truth = {name: latent_space.factors(split) for name, split in splits.items()}
+        if not truth["train"]:
+            raise ConfigError("the images of this folder have no true numbers (slots); envs.scenes writes them")
+        new = unseen(splits["train"].images, splits["test"].images)
+        if not new.any():
+            raise ConfigError("every test image is a training image as well: record more frames")
+        truth["test"] = {name: values[new] for name, values in truth["test"].items()}
+        for kind in codes:
+            codes[kind]["test"] = codes[kind]["test"][new]
+        scores = measure(config, codes, truth)
+        if not scores:
+            raise ConfigError("no true number varies enough in all splits to be probed: record more frames")
+        code = codes["code"]["test"]
+        gaps = disentanglement.mutual_information_gap(code, truth["test"])
+        separated = disentanglement.separated_attribute_predictability(code, truth["test"])
+        whole = disentanglement.dci(code, truth["test"])
+        means = {kind: sum(score[kind]["f1"] for score in scores.values()) / max(len(scores), 1) for kind in codes}
+        record = {"test_images": int(new.sum()), "mean_f1": means, "variables": scores, "mutual_information_gap": gaps}
+        record |= {"separated_attribute_predictability": separated, "dci": whole}
+        print(table(scores, gaps, separated, means))
+        if whole:
+            print(" · ".join(f"{name} {value:.2f}" for name, value in whole.items()))
+        write_json(run.path / "probe.json", record)
+        print(run.shown(run.path / "probe.json"))
 
 
 if __name__ == "__main__":

@@ -24,7 +24,6 @@ from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import Count, Ranged, Seed
 from rl_gen_lab.runs.files import save_errors, without_links, write_json
-from rl_gen_lab.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -133,34 +132,34 @@ def main(argv: list[str] | None = None) -> None:
 
     from rl_gen_lab.generators.vae import VariationalAutoencoder
     from rl_gen_lab.look import open_split
-    from rl_gen_lab.training.load import load_task
+    from rl_gen_lab.training.load import folder_of, load_task
 
     task = cast("GenerationTask", load_task(config.run, "generate"))
     train, held_out = (open_split(config.run, config.data, split) for split in ("train", "test"))
-    run = RunFolder.open(config.run)
-    folder = without_links(run.path / "pictures")
-    with save_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        result = write_samples(config, task, train, held_out, folder)
-        if task.has_numbers and len(held_out) > 1:
-            result["best_numbers"] = write_figures_of_codes(task, held_out, folder)
-    if isinstance(task.model, VariationalAutoencoder) and task.exact:
-        result["bound_bits"] = bounds_of(task.model, held_out.images[:BOUND_IMAGES], config.seed)
-    write_json(run.path / "sample.json", result)
-    for name in ("samples", "held_out_images"):
-        if name in result:
-            part = result[name]
-            objects = ", ".join(f"{count:.2f} {category}" for category, count in part["objects"].items())
-            what = f"{part['images']:,} {name.replace('_', ' ')} could be frames"
-            print(f"{part['valid_share']:.1%} of {what}; a valid one shows on average {objects}")
-    for codes, bits in result.get("bound_bits", {}).items():
-        print(f"bound by {codes} codes an image, first held-out images: {bits:.1f} bits")
-    for name, best in result.get("best_numbers", {}).items():
-        print(f"{name}: number {best['number']} tells {best['r2']:.2f} of its variance")
-    for name in ("samples", "interpolations", "traversals", "map"):
-        if (folder / f"{name}.png").is_file():
-            print(run.shown(folder / f"{name}.png"))
-    print(run.shown(run.path / "sample.json"))
+    with folder_of(config.run) as run:
+        folder = without_links(run.path / "pictures")
+        with save_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            result = write_samples(config, task, train, held_out, folder)
+            if task.has_numbers and len(held_out) > 1:
+                result["best_numbers"] = write_figures_of_codes(task, held_out, folder)
+        if isinstance(task.model, VariationalAutoencoder) and task.exact:
+            result["bound_bits"] = bounds_of(task.model, held_out.images[:BOUND_IMAGES], config.seed)
+        write_json(run.path / "sample.json", result)
+        for name in ("samples", "held_out_images"):
+            if name in result:
+                part = result[name]
+                objects = ", ".join(f"{count:.2f} {category}" for category, count in part["objects"].items())
+                what = f"{part['images']:,} {name.replace('_', ' ')} could be frames"
+                print(f"{part['valid_share']:.1%} of {what}; a valid one shows on average {objects}")
+        for codes, bits in result.get("bound_bits", {}).items():
+            print(f"bound by {codes} codes an image, first held-out images: {bits:.1f} bits")
+        for name, best in result.get("best_numbers", {}).items():
+            print(f"{name}: number {best['number']} tells {best['r2']:.2f} of its variance")
+        for name in ("samples", "interpolations", "traversals", "map"):
+            if (folder / f"{name}.png").is_file():
+                print(run.shown(folder / f"{name}.png"))
+        print(run.shown(run.path / "sample.json"))
 
 
 if __name__ == "__main__":

@@ -46,6 +46,8 @@ def read_config(argv: list[str] | None) -> Config:
     if not isinstance(saved, dict) or saved.get("task") not in get_args(TaskName):
         raise CheckpointError(f"{path} is a run of {run.made_by()}, not of python -m rl_gen_lab.train")
     config = from_saved(Config, saved, str(run.config_file))
+    if other := [word for word in argv if word in get_args(TaskName) and word not in (config.task, resume)]:
+        raise CheckpointError(f"{path} is a run of {config.task}, not of {other[0]}: leave {other[0]} out to resume it")
     refuse_other_flags([word for word in argv if word != config.task], ("--resume", "--total-minutes"))
     minutes = peek_flag(argv, "total-minutes")
     words = [] if minutes is None else ["--total-minutes", minutes]

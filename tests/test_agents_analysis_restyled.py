@@ -30,3 +30,5 @@ def test_agents_of_numbers_are_refused() -> None:
     check_frames(EnvConfig())
     with pytest.raises(ConfigError, match="sees no frames"):
         check_frames(EnvConfig(observe="objects"))
+    with pytest.raises(ConfigError, match="sees no frames"):
+        check_frames(EnvConfig(), (4,))  # as of CartPole

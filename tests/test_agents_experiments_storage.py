@@ -97,6 +97,20 @@ def test_a_damaged_line_is_named(tmp_path: Path) -> None:
         open_storage(str(file))
 
 
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000 + b"\n", b"{}\n", b'{"op_code": "x"}\n', b'{"op_code": 4, "worker_id": 1}\n', None]
+)
+def test_a_journal_of_something_else_is_one_line_and_stays(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "journal.log"
+    if content is None:
+        os.mkfifo(file)  # nobody writes into it: to open it would wait forever
+    else:
+        file.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"journal\.log"):
+        open_storage(str(file))
+    assert content is None or file.read_bytes() == content
+
+
 def test_a_full_disk_is_one_line_and_costs_no_earlier_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "journal.log"
     study = study_in(file)

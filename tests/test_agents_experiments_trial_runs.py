@@ -63,6 +63,27 @@ def test_evaluations_are_read_as_they_come_and_a_torn_line_later(tmp_path: Path)
     assert scores.values == [1.0, 2.0, 7.0, 8.0, 9.0] and scores.steps == [100, 200, 100, 200, 300]
 
 
+def test_lines_that_are_no_evaluations_are_left_out(tmp_path: Path) -> None:
+    file, scores = tmp_path / "metrics.jsonl", Scores("eval/return_mean")
+    wrong = [b'["eval/return_mean"]', b'{"eval/return_mean": 1.0}', b'{"eval/return_mean": "x", "global_step": 1}']
+    wrong += [b'{"eval/return_mean": 1.0, "global_step": null}', b'{"eval/return_mean": ' + b"[" * 100_000]
+    file.write_bytes(b"\n".join(wrong) + b"\n" + lines(5.0))
+    scores.read(file)
+    assert scores.values == [5.0] and scores.steps == [100]
+    os.mkfifo(tmp_path / "pipe")
+    Scores("x").read(tmp_path / "pipe")  # is not waited for
+
+
+def test_a_record_without_a_score_is_told(run: SeedRun) -> None:
+    run.start()
+    wait(run)
+    found = run.run_folder()
+    assert found is not None
+    found.write_result(found.read_result() | {"final_eval": None})
+    with pytest.raises(TrialFailedError, match="its record holds no score"):
+        run.score([])
+
+
 def test_a_record_that_a_resumed_run_wrote_anew_is_read_anew(tmp_path: Path) -> None:
     file, scores = tmp_path / "metrics.jsonl", Scores("eval/return_mean")
     file.write_bytes(lines(1.0, 2.0, 3.0))

@@ -11,6 +11,7 @@ import pytest
 
 from agents.reports import classic
 from agents.reports.store import ResultsError
+from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.runs.folder import RunFolder
 
 
@@ -77,6 +78,9 @@ def test_a_run_is_recorded_with_its_bytes(tmp_path: Path) -> None:
     assert tuple(found) == classic.COLUMNS
     assert int(found["bytes"]) == (run.path / "checkpoints" / "best.safetensors").stat().st_size
     assert found["features"] == "resnet"
+    (run.path / "checkpoints" / "best.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"cannot read .*best.safetensors"):
+        classic.row_of(run, "a claim")
 
 
 def test_another_csv_is_refused_and_a_missing_one_is_said(tmp_path: Path) -> None:

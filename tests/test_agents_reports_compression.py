@@ -82,6 +82,11 @@ def test_what_is_no_ledger_is_refused(tmp_path: Path) -> None:
     run.write_result({"status": "interrupted"})
     with pytest.raises(RunDataError, match="no finished compression"):
         compression.rows_of(run, "x")
+    for wrong in ({"score": "x"}, {"bytes": 0}, {"ratio": ""}, {"xz_bytes": []}, {"score_error": None}):
+        ledger = compression_run(tmp_path).read_result()["ledger"]
+        run.write_result({"status": "finished", "ledger": [*ledger[:1], ledger[1] | wrong]})
+        with pytest.raises(RunDataError, match="no finished compression"):
+            compression.rows_of(run, "x")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n")
     with pytest.raises(ResultsError, match="does not record compressions"):
         compression.read(tmp_path / "other.csv")

@@ -1,5 +1,6 @@
 """Runs of different tasks are refused; settings, not bookkeeping, make groups."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,14 @@ def test_a_setting_that_only_one_configuration_has_splits_too(tmp_path: Path) ->
 def test_a_setting_that_is_off_does_not_split_runs_of_a_version_that_lacks_it(off: object, tmp_path: Path) -> None:
     runs = [make_run(tmp_path, seed=1), make_run(tmp_path, seed=2, settings={"gamma_end": off})]
     assert list(group_runs([load_run(path) for path in runs])) == ["dqn"]
+
+
+def test_runs_of_several_processes_are_a_group_of_their_own(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, "ppo", seed=seed) for seed in (1, 2, 3)]
+    file = runs[2] / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"ranks": {"size": 2, "launch": "x"}}))
+    groups = group_runs([load_run(path) for path in runs])
+    assert {label: len(members) for label, members in groups.items()} == {
+        "ppo (processes=1)": 2,
+        "ppo (processes=2)": 1,
+    }

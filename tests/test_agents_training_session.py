@@ -64,6 +64,21 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
     assert RunFolder.open(path).read_result()["status"] == "finished"
 
 
+def test_a_run_of_which_the_disk_refused_every_weight_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise SaveError("no space left on the disk")
+
+    monkeypatch.setattr(guards, "save_weights", full)
+    with pytest.raises(SystemExit) as end:
+        dqn.main([*TINY, "--runs-dir", str(tmp_path)])
+    said = capsys.readouterr().err
+    assert end.value.code == 2 and said.startswith("error: the disk refused all weights of ") and said.count("\n") == 1
+    (path,) = tmp_path.iterdir()
+    assert RunFolder.open(path).read_result()["status"] == "failed"
+
+
 def test_the_best_agent_is_the_best_that_is_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

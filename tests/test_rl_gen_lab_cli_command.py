@@ -25,6 +25,7 @@ class ForeignError(ValueError):
         (UserError("mend\n this"), 2, "error: mend this\n"),
         (ConfigError("wrong"), 2, "error: wrong\n"),
         (ForeignError("no such world"), 2, "error: no such world\n"),
+        (UserError("a run of dqn\x1b[2J\u202e ± 1"), 2, "error: a run of dqn?[2J? ± 1\n"),
     ],
 )
 def test_user_errors_become_one_line_and_exit_code_2(

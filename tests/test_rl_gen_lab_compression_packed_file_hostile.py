@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,14 @@ import numpy as np
 import pytest
 from packed_files import file_of, named, refusal, repaired
 
+from agents.compression.policy_file import PackedPolicy
+from agents.training.pretrained import read_backbone
+from rl_gen_lab import pack
+from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.compression import coded, packed_file
 from rl_gen_lab.compression.coded import KINDS
 from rl_gen_lab.compression.packed_file import BY_ROW, NAMES, PREDICTED, REPEATED, write
+from rl_gen_lab.training.load import read_model
 
 ONE = b"\x80\x3f"  # 1.0 as a distance of levels
 
@@ -179,3 +185,15 @@ def test_impossible_shapes_are_refused(shape: list[Any]) -> None:
 
 def test_a_name_of_many_lines_makes_no_message_of_many_lines() -> None:
     refusal(file_of({NAMES: [["a\nb\u2028\x1b[2J" * 1_000, [-1]]]}))
+
+
+def test_a_pipe_an_endless_file_and_a_huge_one_are_refused_by_name(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.rlz")
+    (tmp_path / "endless.rlz").symlink_to("/dev/zero")
+    with (tmp_path / "huge.rlz").open("wb") as file:
+        file.truncate(2**40)
+    for name in ("pipe", "endless", "huge"):
+        file_name = tmp_path / f"{name}.rlz"
+        for read in (read_model, lambda path: PackedPolicy.read(path), pack.explain, read_backbone):
+            with pytest.raises(CheckpointError, match=f"{name}.rlz"):
+                read(file_name)

@@ -5,6 +5,7 @@ import json
 import os
 import resource
 import signal
+import struct
 import sys
 import zipfile
 from collections.abc import Callable
@@ -292,3 +293,11 @@ def test_the_size_of_a_file_is_compared_before_it_is_read(tmp_path: Path) -> Non
     os.truncate(tmp_path / "latest" / "tensors.safetensors", 2**36)  # sparse; reading it would take minutes
     with pytest.raises(CheckpointError, match=r"68719476736 bytes instead of .*: it was cut short or changed"):
         load_state(tmp_path / "latest")
+
+
+def test_weights_of_very_many_tensors_are_refused_before_they_are_read(tmp_path: Path) -> None:
+    entry = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
+    header = json.dumps({f"x{number}": entry for number in range(checkpoints.MOST_TENSORS + 1)}).encode()
+    (tmp_path / "many.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    with pytest.raises(CheckpointError, match="it has 20,001 tensors: it is not of a run"):
+        load_weights(tmp_path / "many.safetensors")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from rl_gen_lab.cli.errors import CheckpointError, SaveError
+from rl_gen_lab.runs.files import without_links
 from rl_gen_lab.runs.folder import RunFolder
 
 
@@ -98,6 +99,31 @@ def test_a_line_without_an_end_takes_bounded_memory(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     run.metrics_file.write_bytes(b'{"global_step": 1}\n' + b"[" * 5_000_000)
     assert run.read_metrics() == [{"global_step": 1}]
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "checkpoints/latest", "videos", "pictures"])
+def test_a_folder_of_a_run_that_is_a_link_or_a_file_is_not_written(tmp_path: Path, name: str) -> None:
+    run, other = RunFolder.create(tmp_path / "runs", "dqn", "CartPole", 1), tmp_path / "mine"
+    other.mkdir()
+    if (run.path / name).exists():
+        (run.path / name).rmdir()
+    (run.path / name).symlink_to(other)
+    with pytest.raises(CheckpointError, match=f"{name} is a link or a file"):
+        run.lock()
+    (run.path / name).unlink()
+    (run.path / name).write_text("mine")
+    with pytest.raises(CheckpointError, match=f"{name} is a link or a file"):
+        run.lock()
+    assert not (run.path / ".lock").exists()
+
+
+def test_pictures_are_not_drawn_into_a_linked_folder_and_its_links_stay(tmp_path: Path) -> None:
+    mine, pictures = tmp_path / "mine", tmp_path / "pictures"
+    mine.mkdir()
+    (mine / "link").symlink_to("anything")
+    pictures.symlink_to(mine)
+    without_links(pictures)
+    assert not pictures.exists() and (mine / "link").is_symlink()
 
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "result.json"])

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -100,3 +101,38 @@ def test_a_file_system_without_locks_is_said_and_used(
 def test_the_file_of_an_inherited_lock_stays(tmp_path: Path) -> None:
     FolderLock(tmp_path, "runs", inherited=True).release()
     assert [entry.name for entry in tmp_path.iterdir()] == [".lock"]
+
+
+def test_where_bytes_are_locked_a_second_holder_is_told_too_and_the_file_goes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Windows: bytes of the file are locked, and a file that is open cannot be removed."""
+    locked: dict[int, int] = {}  # descriptors by the place they locked
+    system = (os.close, Path.unlink)
+
+    def locking(descriptor: int, mode: int, count: int) -> None:
+        place = os.lseek(descriptor, 0, os.SEEK_CUR)
+        if (mode, count) != (7, 1) or place in locked:
+            raise OSError(errno.EACCES, "Permission denied")
+        locked[place] = descriptor
+
+    def close(descriptor: int) -> None:
+        for place in [place for place, holder in locked.items() if holder == descriptor]:
+            del locked[place]
+        system[0](descriptor)
+
+    def unlink(path: Path) -> None:
+        assert not locked
+        system[1](path)
+
+    monkeypatch.setattr(lock, "fcntl", None)
+    monkeypatch.setattr(lock, "msvcrt", SimpleNamespace(locking=locking, LK_NBLCK=7), raising=False)
+    monkeypatch.setattr(os, "close", close)
+    monkeypatch.setattr(Path, "unlink", unlink)
+    with FolderLock(tmp_path, "runs/a"):
+        with pytest.raises(FolderBusyError, match=f"by process {os.getpid()} "):
+            FolderLock(tmp_path, "runs/a")
+        (place,) = locked
+        assert place > (tmp_path / ".lock").stat().st_size
+    assert not locked and not list(tmp_path.iterdir())
+    FolderLock(tmp_path, "runs/a").release()

@@ -172,7 +172,7 @@ def test_arrays_that_would_need_more_memory_than_there_is_are_not_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_state(tmp_path / "latest", {"a": np.zeros(100_000), "b": torch.ones(1)})
-    monkeypatch.setattr("rl_gen_lab.runs.checkpoints.free_bytes", lambda device: 10_000)
+    monkeypatch.setattr("rl_gen_lab.runs.arrays.free_bytes", lambda device: 10_000)
     with pytest.raises(CheckpointError, match=r"arrays.zip: its arrays need 800,128 bytes"):
         load_state(tmp_path / "latest")
 

@@ -18,7 +18,10 @@ from importlib import import_module
 from pathlib import Path
 
 import damages
+import generator_runs
+import latent_runs
 import odd_runs
+import pong_models
 import pytest
 import vision_data
 import vision_runs
@@ -187,6 +190,48 @@ def test_a_run_that_trains_cannot_be_resumed_beside_it(tmp_path: Path, capsys: p
             assert damages.bytes_of(run) == before
         import_module(module).main(words)
         assert not (run / ".lock").exists()
+
+
+WRITERS = {  # commands that write what they find out into the run, and a model that each of them takes
+    "look": ("detect",), "caption": ("caption", "--pictures", "1", "--images", "0"),
+    "attack": ("caption", "--say", "ball low."),
+    "explain.__main__": ("detect", "gradient", "--images", "1"), "sample": ("generate", "--samples", "2"),
+    "codec": ("generate", "--frames", "1"), "probe": ("generate",), "audit": ("dream", "--dreams", "1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_what_others_write_is_not_written_by_a_command_that_draws(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kind, *words = WRITERS[name]
+    made = {
+        "generate": lambda: generator_runs.run_of("vae").path,
+        "dream": lambda: latent_runs.dream_run("pixels").path,
+    }
+    original = made.get(kind, lambda: pong_models.run(kind))()
+    run = shutil.copytree(original, tmp_path / original.name)
+    argv = [*(["compare"] if name == "codec" else []), str(run), *words]
+    with RunFolder.open(run).lock():
+        before = damages.bytes_of(run)
+        with pytest.raises(SystemExit) as end:
+            import_module(f"rl_gen_lab.{name}").main(argv)
+        said = capsys.readouterr().err
+        assert end.value.code == 2 and len(said.splitlines()) == 1
+        assert f"is being written by process {os.getpid()} (" in said
+        assert damages.bytes_of(run) == before
+
+
+def test_an_agent_that_trains_is_scored_and_not_filmed(tmp_path: Path) -> None:
+    run = shutil.copytree(agent_run(), tmp_path / agent_run().name)
+    with RunFolder.open(run).lock():
+        before = damages.bytes_of(run)
+        said = odd_runs.play(RunFolder.open(run))
+        assert "over 2 episodes" in said and f"no video: {run} is being written by process {os.getpid()} (" in said
+        assert damages.bytes_of(run) == before
+    assert (run / "videos" / "play.mp4").is_file() is False
+    odd_runs.play(RunFolder.open(run))
+    assert (run / "videos" / "play.mp4").is_file()
 
 
 def test_of_two_resumes_at_once_one_trains_and_the_other_is_refused(

@@ -116,6 +116,7 @@ def test_what_cannot_be_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     training_run.train(config(tmp_path / "runs", epochs=1))
     run = only_run(tmp_path / "runs")
     assert "--epochs cannot be changed" in refused("--resume", str(run.path), "--epochs", "9")
+    assert "is a run of segment, not of classify" in refused("classify", "--resume", str(run.path))
     assert "unexpected argument 'again'" in refused("--resume", str(run.path), "again")
     (run.path / "result.json").unlink()
     other = config(tmp_path, data=vision_data.write(tmp_path / "other", seed=1), resume=run.path)

@@ -14,9 +14,9 @@ from rl_gen_lab.explain.synthesis.styled import Apply
 BATCH = 32  # frames that are restyled together
 
 
-def check_frames(world: EnvConfig) -> None:
-    """Raises: ConfigError for an agent that sees no frames."""
-    if world.observe != "pixels":
+def check_frames(world: EnvConfig, shape: tuple[int, ...] = (1, 1, 1)) -> None:
+    """Raise ConfigError for an agent that sees no frames. shape: of what it sees."""
+    if world.observe != "pixels" or len(shape) != 3:
         raise ConfigError("this agent sees no frames: only agents of frames can see them in another style")
 
 

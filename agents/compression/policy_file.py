@@ -32,11 +32,10 @@ from rl_gen_lab.compression import stages
 from rl_gen_lab.compression.bounded import bounded
 from rl_gen_lab.compression.header import check_table, is_plans, is_text
 from rl_gen_lab.compression.numpy_network import network_table, shapes_of
-from rl_gen_lab.compression.packed_file import NAMES, Packed, read, read_header
+from rl_gen_lab.compression.packed_file import NAMES, Packed, opened, read, read_header
 from rl_gen_lab.runs.weights import load_network, tensors_digest
 
 SUFFIX = ".rlz"
-LARGEST_FILE = 1 << 28  # bytes
 
 
 def header_of(teacher: Teacher, backbone: str, *flags: str) -> dict[str, Any]:
@@ -93,14 +92,8 @@ class PackedPolicy:
     @classmethod
     def read(cls, path: Path) -> PackedPolicy:
         """Read a file. Raises: CheckpointError naming the file, for whatever is wrong with it."""
-        try:
-            if path.stat().st_size > LARGEST_FILE:
-                raise CheckpointError(f"it has more than {LARGEST_FILE:,} bytes")
-            return cls.parse(path.read_bytes(), str(path))
-        except OSError as error:
-            raise CheckpointError(f"{path}: {error.strerror}") from error
-        except CheckpointError as error:
-            raise CheckpointError(f"{path}: {error}") from error
+        with opened(path) as data:
+            return cls.parse(data, str(path))
 
     @classmethod
     def parse(cls, data: bytes, source: str = "the packed policy") -> PackedPolicy:

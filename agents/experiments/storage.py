@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs.files import drop_torn_tail, save_errors
+from rl_gen_lab.runs.reading import first_line, open_file
 
 try:
     import fcntl
@@ -104,7 +105,13 @@ def open_storage(storage: str) -> BaseStorage:
         file.parent.mkdir(parents=True, exist_ok=True)
         _refuse_damaged(file)
         lock: Any = JournalLock(file) if fcntl is not None else journal.JournalFileOpenLock(storage)
-        return optuna.storages.JournalStorage(journal.JournalFileBackend(storage, lock_obj=lock))
+        backend = journal.JournalFileBackend(storage, lock_obj=lock)
+        try:
+            return optuna.storages.JournalStorage(backend)  # which reads it at once
+        except OSError:
+            raise
+        except Exception as error:  # of lines that are JSON, but none of Optuna's
+            raise CheckpointError(f"cannot read the journal {file}: {first_line(error)}; move it away") from error
 
 
 def _open_database(url: str) -> BaseStorage:
@@ -127,11 +134,11 @@ def _refuse_damaged(file: Path) -> None:
     """Raise CheckpointError for a line, other than a torn last one, that is no JSON object."""
     if not file.exists():
         return
-    with file.open("rb") as lines:
+    with open_file(file) as lines:
         for number, line in enumerate(lines, 1):
             try:
                 wrong = line.endswith(b"\n") and not isinstance(json.loads(line), dict)
-            except ValueError:
+            except (ValueError, RecursionError):
                 wrong = line.endswith(b"\n")
             if wrong:
                 raise CheckpointError(

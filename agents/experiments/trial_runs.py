@@ -6,7 +6,6 @@ begin anew, as their resuming is not exact).
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shutil
@@ -21,8 +20,9 @@ import numpy as np
 from agents.experiments.sweep_plan import Plan, python_words
 from rl_gen_lab.cli.errors import CheckpointError, UserError
 from rl_gen_lab.runs.files import save_errors
-from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.folder import RunFolder, row_of
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
+from rl_gen_lab.runs.reading import MOST_BYTES, open_file
 
 DIVERGED = "DivergedError"
 LONGEST_REASON = 300  # characters
@@ -59,26 +59,21 @@ class Scores:
     def read(self, file: Path) -> None:
         """Take in the lines that came since the last call; all of them where the file was replaced."""
         try:
-            with file.open("rb") as lines:
+            with open_file(file) as lines:
                 state = os.fstat(lines.fileno())
                 if state.st_ino != self._inode or state.st_size < self._offset:
                     self.steps, self.values, self._offset, self._inode = [], [], 0, state.st_ino
                 lines.seek(self._offset)
-                whole, newline, _ = lines.read().rpartition(b"\n")
-        except FileNotFoundError:
+                whole, newline, _ = lines.read(MOST_BYTES).rpartition(b"\n")
+        except CheckpointError:  # none yet
             return
         self._offset += len(whole) + len(newline)
         wanted = json.dumps(self.metric).encode()
         for line in whole.split(b"\n"):
-            if wanted in line:
-                with contextlib.suppress(ValueError):
-                    self._take(json.loads(line))
-
-    def _take(self, row: dict[str, Any]) -> None:
-        value = row.get(self.metric or "")
-        if isinstance(value, int | float):
-            self.steps.append(len(self.values) + 1 if self.by_epoch else float(row["global_step"]))
-            self.values.append(float(value))
+            row = row_of(line + b"\n") if wanted in line else None
+            if row is not None and (value := row.get(self.metric or "")) is not None:
+                self.steps.append(len(self.values) + 1 if self.by_epoch else float(row["global_step"]))
+                self.values.append(float(value))
 
     def at(self, steps: float, *, ended: bool = False) -> float | None:
         """Return the value after so many steps, linear between two evaluations; None before it is known.
@@ -184,7 +179,16 @@ class SeedRun:
                 self.process.wait()
 
     def score(self, compared_at: Sequence[int]) -> float:
-        """Return the score of the finished run. compared_at: the steps at which trials are compared."""
+        """Return the score of the finished run. compared_at: the steps at which trials are compared.
+
+        Raises: TrialFailedError where its record holds none.
+        """
+        try:
+            return self._score(compared_at)
+        except (KeyError, TypeError) as error:
+            raise TrialFailedError(f"{self.run_folder()} has ended, but its record holds no score") from error
+
+    def _score(self, compared_at: Sequence[int]) -> float:
         if self.plan.score == "evaluations":
             return float(np.mean([self.scores.at(steps, ended=True) for steps in compared_at]))
         result = self.result() or {}

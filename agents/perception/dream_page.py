@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from agents.perception.twin import NEAR, Twin
+from rl_gen_lab.cli.errors import UserError
 
 PAGE = Path(__file__).with_name("dream_page.html")
 HOST = "127.0.0.1"
@@ -96,7 +97,7 @@ class Session:
             file.parent.mkdir(parents=True, exist_ok=True)
             self._write_film(file, frames)
             self._message = f"{len(frames)} steps in {file}"
-        except (OSError, RuntimeError) as error:
+        except (UserError, OSError, RuntimeError) as error:
             self._message = f"could not write {file}: {error}"
 
     def _state(self) -> dict[str, Any]:

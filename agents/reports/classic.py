@@ -1,5 +1,6 @@
 """Recorded classic features and classifiers beside networks: a row per run, and tables from histogram to network."""
 
+import os
 import re
 import statistics
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from agents.reports.format import markdown, metrics_from_text
 from agents.reports.recorded_runs import groups
 from agents.reports.store import ResultsError, Row, read_csv
 from rl_gen_lab.runs.folder import RunFolder
+from rl_gen_lab.runs.reading import open_file
 
 COLUMNS = (*vision.COLUMNS[:3], "features", "bytes", *vision.COLUMNS[3:])
 GOALS = {"top1": "accuracy, %", "balanced_accuracy": "balanced accuracy, %"}
@@ -20,12 +22,14 @@ def row_of(run: RunFolder, what: str) -> Row:
 
     Raises:
         RunDataError: the run is not finished, so that its test split was not measured.
+        CheckpointError: its weights are lost.
     """
     row = vision.row_of(run, what)
     settings = run.read_config()["config"]
     own = settings[settings["task"]]
     row["features"] = own.get("features") or own.get("backbone") or ""
-    row["bytes"] = str((run.checkpoints / "best.safetensors").stat().st_size)
+    with open_file(run.checkpoints / "best.safetensors") as file:
+        row["bytes"] = str(file.seek(0, os.SEEK_END))
     return {name: row[name] for name in COLUMNS}
 
 

@@ -131,7 +131,7 @@ def cells(rows: list[Row]) -> list[list[str]]:
 
 
 def _kilo(text: str) -> str:
-    return f"{int(text):,}" if text else ""
+    return f"{float(text):,.0f}" if text else ""
 
 
 def figure_of(file: Path) -> Path:

@@ -7,7 +7,8 @@ A part stands between `<!-- results:NAME -->` and `<!-- /results:NAME -->` and i
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,15 @@ FORMS: dict[str, Callable[[Path, Path], str]] = {
 }
 
 
+@contextmanager
+def cell_errors(file: Path) -> Iterator[None]:
+    """Turn what a column that is absent and a cell that is no number raise into ResultsError."""
+    try:
+        yield
+    except (KeyError, ValueError) as error:
+        raise ResultsError(f"{file} has a missing column or a cell that is not a number: {error}") from error
+
+
 @dataclass(frozen=True)
 class Document:
     """A Markdown file with markers, as it was read."""
@@ -91,10 +101,8 @@ class Document:
                 known = ", ".join(f"NAME:{form}" if form else "NAME" for form in FORMS)
                 raise ResultsError(f"{self.path}: unknown form in <!-- results:{name} -->; known: {known}")
             file = self.results_dir / f"{stem}.csv"
-            try:
+            with cell_errors(file):
                 body = FORMS[form](file, self.path.parent)
-            except (KeyError, ValueError) as error:  # a column that is absent, a cell that is no number
-                raise ResultsError(f"{file} has a missing column or a cell that is not a number: {error}") from error
             if body != match["body"]:
                 stale.append(name)
             return f"<!-- results:{name} -->\n{body}<!-- /results:{name} -->"

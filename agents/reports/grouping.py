@@ -54,6 +54,7 @@ def group_runs(runs: Sequence[RunRecord]) -> dict[str, list[RunRecord]]:
     for run in runs:
         flat = flatten(run.config["config"])
         settings[run.folder] = {k: v for k, v in flat.items() if not {k, k.partition(".")[0]} & set(NOT_THE_AGENT)}
+        settings[run.folder]["processes"] = run.processes  # as many times the environments and the batch
     groups: dict[str, list[RunRecord]] = {}
     for run in runs:
         of_agent = [settings[other.folder] for other in runs if other.exp_name == run.exp_name]

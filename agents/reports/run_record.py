@@ -108,6 +108,11 @@ class RunRecord:
         return None if value is None else int(value)
 
     @property
+    def processes(self) -> int:
+        """Number of processes that trained together."""
+        return int((self.config.get("ranks") or {}).get("size") or 1)
+
+    @property
     def hardware(self) -> str:
         """The machine in a few words: CPU, cores, memory, GPU."""
         return describe_hardware(self.config.get("hardware") or {})

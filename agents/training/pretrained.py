@@ -88,15 +88,10 @@ def read_backbone(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 
 def _read_packed(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    try:
-        data = file.read_bytes()
+    with packed_file.opened(file) as data:
         packed = packed_file.read(data, numpy_network.shapes_of)
         if "network" in packed.header:
             numpy_network.network_table(packed.header)
-    except OSError as error:
-        raise CheckpointError(f"{file}: {error.strerror}") from error
-    except CheckpointError as error:
-        raise CheckpointError(f"{file}: {error}") from error
     return {name: torch.from_numpy(np.array(value)) for name, value in packed.values().items()}, {}
 
 

@@ -33,6 +33,7 @@ def exit_on_error(main: Callable[P, R], *also: type[Exception]) -> Callable[P, R
                 return main(*args, **kwargs)
         except caught as error:
             message = re.sub(r"\S{500,}", lambda word: f"{word[0][:60]}...", " ".join(str(error).split()))
+            message = "".join(letter if letter.isprintable() else "?" for letter in message)  # no terminal's commands
             print(f"{_process()}error: {message}", file=sys.stderr, flush=True)
             sys.exit(2)
         except KeyboardInterrupt:

@@ -16,9 +16,11 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import prod
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,9 +29,11 @@ from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.compression import integers
 from rl_gen_lab.compression.coded import KINDS, CodedTensor, Kind, check, check_places
 from rl_gen_lab.compression.range_coder import Decoder, Encoder
+from rl_gen_lab.runs.reading import read_bytes
 
 MAGIC, VERSION = b"RLZ", 1
 KIND, PREDICTED, REPEATED, BY_ROW, UNUSED = 0x0F, 0x10, 0x20, 0x40, 0x80  # of a tensor's first byte
+LARGEST_FILE = 1 << 28  # bytes
 MOST_HEADER, MOST_TENSORS, MOST_DIMENSIONS = 1 << 16, 10_000, 8
 MOST_NUMBERS = 1 << 24  # of a whole network; a caller may allow less
 NUMBERS_PER_BYTE = 50_000  # a file that promises more is a decompression bomb
@@ -126,6 +130,16 @@ def _numbers(kind: Kind, raw: bytes | memoryview) -> np.ndarray:
     if kind == "levels":
         return (np.frombuffer(raw, "<u2").astype(np.uint32) << 16).view(np.float32)
     return np.frombuffer(raw, "<f2").astype(np.float32)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[bytes]:
+    """Give the bytes of a file; a CheckpointError of whoever reads them names the file. Raises: CheckpointError."""
+    data = read_bytes(path, LARGEST_FILE)
+    try:
+        yield data
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
 
 
 def read_header(data: bytes) -> tuple[dict[str, Any], int]:

@@ -25,7 +25,7 @@ def saved_config(config_class: type[Config], run: RunFolder, module: str, argv: 
 
     Raises: CheckpointError for a run of another command; ConfigError for another flag than --resume.
     """
-    saved = run.read_config()
+    saved = run.read_config("config")
     if run.made_by() != f"python -m {module}":
         raise CheckpointError(f"{run} is a run of {run.made_by()}, not of python -m {module}")
     refuse_other_flags(sys.argv[1:] if argv is None else argv, ("--resume",))

@@ -20,7 +20,6 @@ from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import ConfigError, suggest
 from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.cli.settings import Few, Ranged, Seed
-from rl_gen_lab.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,35 +153,41 @@ def main(argv: list[str] | None = None) -> None:
 
     from rl_gen_lab.explain import drawing, page, vision
     from rl_gen_lab.look import open_split
-    from rl_gen_lab.runs.files import save_errors
-    from rl_gen_lab.training.load import PACKED, read_model
+    from rl_gen_lab.runs.files import save_errors, without_links
+    from rl_gen_lab.training.load import folder_of, read_model
 
     task = _task(config)
     split: Split = open_split(config.run, config.data, config.split)
     categories = tuple(read_model(config.run)[0]["categories"])
     baseline = split.images.float().mean(0)
-    lines, rows = [], []
-    for name in wanted_categories(config, categories):
-        found = []
-        for shown in vision.objects(split, categories.index(name), config.images):
-            maps = _maps(config, task, shown, name, baseline)
-            if maps is not None:
-                found.append((shown, maps))
-        if found:
-            lines.append(_line(name, config.method, found))
-            rows += [_picture_row(name, *one) for one in found[: config.pictures]]
-    if not lines:
-        raise ConfigError("nothing to explain: no image of this split shows such an object, or no caption names one")
-    run = RunFolder(config.run.with_suffix("")) if config.run.suffix == PACKED else RunFolder.open(config.run)
-    picture = run.path / "pictures" / f"explain_{config.method}.png"
-    with save_errors(picture):
-        picture.parent.mkdir(parents=True, exist_ok=True)
-        drawing.panels(rows).save(picture)
-    for name, *cells in lines:
-        print(f"{name:10} {' | '.join(f'{head} {cell}' for head, cell in zip(HEAD[1:], cells, strict=True))}")
-    parts = [page.picture(picture, config.method), page.heading("Lifts, and their controls"), page.table(HEAD, lines)]
-    file = page.write(run.path / f"explain_{config.method}.html", f"What {run.path.name} looks at", parts)
-    print(f"{run.shown(picture)}\n{run.shown(file)}")
+    with folder_of(config.run) as run:
+        lines, rows = [], []
+        for name in wanted_categories(config, categories):
+            found = []
+            for shown in vision.objects(split, categories.index(name), config.images):
+                maps = _maps(config, task, shown, name, baseline)
+                if maps is not None:
+                    found.append((shown, maps))
+            if found:
+                lines.append(_line(name, config.method, found))
+                rows += [_picture_row(name, *one) for one in found[: config.pictures]]
+        if not lines:
+            raise ConfigError(
+                "nothing to explain: no image of this split shows such an object, or no caption names one"
+            )
+        picture = run.path / "pictures" / f"explain_{config.method}.png"
+        with save_errors(picture):
+            without_links(picture.parent).mkdir(parents=True, exist_ok=True)
+            drawing.panels(rows).save(picture)
+        for name, *cells in lines:
+            print(f"{name:10} {' | '.join(f'{head} {cell}' for head, cell in zip(HEAD[1:], cells, strict=True))}")
+        parts = [
+            page.picture(picture, config.method),
+            page.heading("Lifts, and their controls"),
+            page.table(HEAD, lines),
+        ]
+        file = page.write(run.path / f"explain_{config.method}.html", f"What {run.path.name} looks at", parts)
+        print(f"{run.shown(picture)}\n{run.shown(file)}")
 
 
 if __name__ == "__main__":

@@ -7,10 +7,8 @@ renamed in, the old one deleted; whatever a kill leaves, the old or the new one 
 """
 
 import json
-import math
 import os
 import shutil
-import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -21,13 +19,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from rl_gen_lab.cli.errors import CheckpointError
-from rl_gen_lab.compute.memory_budget import free_bytes
 from rl_gen_lab.runs import schemas
+from rl_gen_lab.runs.arrays import read_arrays, write_arrays
 from rl_gen_lab.runs.encoding import decode, encode
 from rl_gen_lab.runs.files import replace_file, save_errors, sync
 from rl_gen_lab.runs.reading import decoded, misfit, open_file, read_json, shortened
 
 VERSION = 1
+MOST_TENSORS = 20_000  # of a file: to read each takes longer, the more there are
 TENSORS, ARRAYS, STATE = "tensors.safetensors", "arrays.zip", "state.json"
 
 
@@ -49,7 +48,7 @@ def save_state(folder: Path, state: dict[str, Any]) -> None:
         try:
             new.mkdir()
             _write_tensors(new / TENSORS, tensors, {})
-            _write_arrays(new / ARRAYS, arrays)
+            write_arrays(new / ARRAYS, arrays)
             files = {name: _fingerprint(new / name) for name in (TENSORS, ARRAYS)}
             text = {"version": VERSION, "files": files, "crc32": _text_crc(tree), "state": tree}
             (new / STATE).write_text(json.dumps(text, allow_nan=False), encoding="utf-8")
@@ -93,7 +92,10 @@ def load_weights(file: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
     def read() -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         with safe_open(file, framework="pt") as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
+            names = list(opened.keys())
+            if len(names) > MOST_TENSORS:
+                raise ValueError(f"it has {len(names):,} tensors: it is not of a run")
+            return {name: opened.get_tensor(name) for name in names}, dict(opened.metadata() or {})
 
     open_file(file).close()  # no pipe, no folder
     return decoded(str(file), read)
@@ -178,7 +180,7 @@ def _read_manifest(folder: Path) -> Any:
 def _read_state(folder: Path) -> dict[str, Any]:
     tree = _read_manifest(folder)
     tensors, _ = load_weights(folder / TENSORS)
-    arrays = decoded(str(folder / ARRAYS), lambda: _read_arrays(folder / ARRAYS))
+    arrays = decoded(str(folder / ARRAYS), lambda: read_arrays(folder / ARRAYS))
     state: dict[str, Any] = decoded(str(folder / STATE), lambda: decode(tree, tensors, arrays))
     if not isinstance(state, dict):
         raise CheckpointError(f"{folder / STATE} is damaged: its state is no object")
@@ -197,7 +199,7 @@ def _text_crc(tree: Any) -> int:
     return zlib.crc32(json.dumps(tree, allow_nan=False).encode())
 
 
-# ---- tensors and arrays
+# ---- tensors
 
 
 def _write_tensors(file: Path, tensors: dict[str, torch.Tensor], metadata: dict[str, str]) -> None:
@@ -213,34 +215,3 @@ def _write_tensors(file: Path, tensors: dict[str, torch.Tensor], metadata: dict[
     save_file(ready, file, metadata=metadata)
     file.chmod(mode)  # save_file leaves a file that only its owner may read, whatever the umask is
     sync(file)
-
-
-def _write_arrays(file: Path, arrays: dict[str, np.ndarray]) -> None:
-    with file.open("wb") as raw:
-        with zipfile.ZipFile(raw, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
-            for name, array in arrays.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, array, allow_pickle=False)
-        raw.flush()
-        os.fsync(raw.fileno())
-
-
-def _read_arrays(file: Path) -> dict[str, np.ndarray]:
-    """Read the arrays. Raises ValueError where they are larger than memory, or one is not of the size that it says."""
-    arrays = {}
-    with zipfile.ZipFile(file) as archive:
-        if (size := sum(entry.file_size for entry in archive.infolist())) > free_bytes(torch.device("cpu")):
-            raise ValueError(f"its arrays need {size:,} bytes, more than the memory that is free")
-        for entry in archive.infolist():
-            with archive.open(entry) as member:
-                version = np.lib.format.read_magic(member)
-                read_header = {1: np.lib.format.read_array_header_1_0, 2: np.lib.format.read_array_header_2_0}[
-                    version[0]
-                ]
-                shape, _, dtype = read_header(member)
-                size = math.prod(shape) * dtype.itemsize
-                if not dtype.hasobject and (min(shape, default=0) < 0 or size != entry.file_size - member.tell()):
-                    raise ValueError(f"{entry.filename} is not of the size that it says")
-            with archive.open(entry) as member:
-                arrays[entry.filename.removesuffix(".npy")] = np.lib.format.read_array(member, allow_pickle=False)
-    return arrays

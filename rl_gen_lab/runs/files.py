@@ -40,9 +40,11 @@ def sync(*paths: Path) -> None:
 def without_links(folder: Path) -> Path:
     """Return a folder that files are to be drawn into, without its links: they would be drawn into what these point to.
 
-    Raises SaveError.
+    One that is a link itself is not followed but replaced. Raises SaveError.
     """
     with save_errors(folder):
+        if folder.is_symlink():
+            folder.unlink()
         for entry in folder.iterdir() if folder.is_dir() else ():
             if entry.is_symlink():
                 entry.unlink()

@@ -82,11 +82,21 @@ class RunFolder:
         Raises: FolderBusyError, SaveError; CheckpointError where what is to be written has been replaced by a link.
         """
         lock = FolderLock(self.path, str(self))
+        try:
+            self._refuse_links()
+        except CheckpointError:
+            lock.release()
+            raise
+        return lock
+
+    def _refuse_links(self) -> None:
+        """Raise CheckpointError where what this folder holds lies elsewhere: that is not ours to write."""
         for file in (self.config_file, self.metrics_file, self.result_file):
             if file.is_symlink() or (file.exists() and not file.is_file()):
-                lock.release()
                 raise CheckpointError(f"{self.shown(file)} is a link, a folder or a pipe, no file of its own")
-        return lock
+        for folder in (self.checkpoints, self.checkpoints / "latest", self.videos, self.path / "pictures"):
+            if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+                raise CheckpointError(f"{self.shown(folder)} is a link or a file, no folder of its own")
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write config.json whole or not at all. Raises SaveError."""
@@ -132,7 +142,7 @@ class RunFolder:
             number = 0
             while line := file.readline(LONGEST_LINE):
                 number += 1
-                row = _row_of(line)
+                row = row_of(line)
                 if row is not None:
                     rows.append(row)
                 elif line.endswith(b"\n") or len(line) == LONGEST_LINE:  # else it is the torn one
@@ -150,7 +160,7 @@ class RunFolder:
         replace_file(self.metrics_file, lambda file: file.write_text(text, encoding="utf-8"))
 
 
-def _row_of(line: bytes) -> dict[str, Any] | None:
+def row_of(line: bytes) -> dict[str, Any] | None:
     """Return the numbers of a line of metrics.jsonl by their names; None where it is none, or torn."""
     if not line.endswith(b"\n"):
         return None

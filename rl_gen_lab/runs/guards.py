@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from rl_gen_lab.cli.errors import DivergedError, SaveError
@@ -36,6 +37,14 @@ def last_checkpoint(run: RunFolder) -> str:
     """Say whether there is a checkpoint to go back to."""
     latest = run.checkpoints / "latest"
     return f"The checkpoint before stays in {latest}" if latest.is_dir() else "No checkpoint was written before"
+
+
+def weights_on_disk(run: RunFolder, *names: str) -> Path:
+    """Return the first file of weights of these names. Raises SaveError at the end of a run whose disk refused all."""
+    files = [run.checkpoints / f"{name}.safetensors" for name in names]
+    if not (written := [file for file in files if file.is_file()]):
+        raise SaveError(f"the disk refused all weights of {run}: make room, then resume it or train again")
+    return written[0]
 
 
 def keep_state(run: RunFolder, state: dict[str, Any], when: str, say: Say) -> bool:

@@ -6,7 +6,9 @@ nothing, and one that a kill left is taken over. A child process that inherits t
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import importlib
 import json
 import os
 import shlex
@@ -16,17 +18,21 @@ import sys
 import time
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from rl_gen_lab.cli.errors import CheckpointError, SaveError, UserError
 from rl_gen_lab.runs.reading import misfit, parse, printable, read_bytes
 
+fcntl: Any
+msvcrt: Any
 try:
-    import fcntl
-except ImportError:  # Windows has no such lock: there nobody is kept out, as no file alone dies with its process
-    fcntl = None  # type: ignore[assignment]
+    fcntl = importlib.import_module("fcntl")
+except ImportError:  # Windows locks bytes of a file instead
+    fcntl, msvcrt = None, importlib.import_module("msvcrt")
 
 FILE = ".lock"
 LOCK_BEGINS = b'{"pid": '  # what the file begins with, unless a kill cut it short
+LOCKED_BYTE = 2**30  # of Windows: behind all content, for nobody could read what is locked
 HOLDER = {"pid": range(2**31), "command": str, "since": str, "host": str}
 
 
@@ -56,6 +62,7 @@ class FolderLock:
             while self._descriptor < 0:
                 self._descriptor = self._take(shown, f"{use} by {{}}: {way_on}")
             os.ftruncate(self._descriptor, 0)
+            os.lseek(self._descriptor, 0, os.SEEK_SET)
             os.write(self._descriptor, json.dumps(_this_process()).encode())
         except OSError as error:
             self.release()
@@ -71,9 +78,8 @@ class FolderLock:
             )
             if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:  # it may be a second name of another file
                 raise SaveError(refused)
-            if fcntl is not None:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not LOCK_BEGINS.startswith(os.pread(descriptor, len(LOCK_BEGINS), 0)):  # a file of somebody's own
+            _lock(descriptor)
+            if not LOCK_BEGINS.startswith(os.read(descriptor, len(LOCK_BEGINS))):  # a file of somebody's own
                 raise SaveError(refused)
             if not _is_at(self.path, descriptor):
                 os.close(descriptor)
@@ -100,12 +106,14 @@ class FolderLock:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor < 0:
             return
-        try:
+        with contextlib.suppress(OSError):  # the folder was removed meanwhile; closing is what counts
             if _is_at(self.path, descriptor) and not self._stays:
+                if fcntl is None:  # Windows removes no file that is open
+                    os.close(descriptor)
+                    descriptor = -1
                 self.path.unlink()
-        except OSError:
-            pass  # the folder was removed meanwhile; closing is what counts
-        os.close(descriptor)
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def __enter__(self) -> FolderLock:
         return self
@@ -114,6 +122,16 @@ class FolderLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _lock(descriptor: int) -> None:
+    """Lock an open file at once. Raises OSError where another process has locked it."""
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return
+    os.lseek(descriptor, LOCKED_BYTE, os.SEEK_SET)
+    msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+    os.lseek(descriptor, 0, os.SEEK_SET)
 
 
 def holder_of(file: Path) -> str:

@@ -129,9 +129,9 @@ def _is_usable(text: str) -> bool:
 def misfit(value: Any, schema: Any, where: str = "") -> str | None:
     """Return what is wrong with a value by a schema, naming the entry; None where it fits.
 
-    A schema is `object` (anything), `str`, `bool`, `int`, `float` (any finite number), None, a range of whole numbers,
-    a `ListOf`, a dict of names, which may be absent, to schemas (under `...` that of all other names), or a tuple of
-    schemas, one of which must fit; `Needed` is a dict whose names may not be absent.
+    A schema is `object` (anything), `str`, `bool`, `int`, `float` (any finite number), None, a text (that one), a range
+    of whole numbers, a `ListOf`, a dict of names, which may be absent, to schemas (under `...` that of all other
+    names), or a tuple of schemas, one of which must fit; `Needed` is a dict whose names may not be absent.
     """
     if isinstance(schema, tuple):
         problems = [misfit(value, option, where) for option in schema]
@@ -167,6 +167,8 @@ def _fits(value: Any, schema: Any) -> bool:
         return type(value) is float or (type(value) is int and abs(value) < 2**63)
     if isinstance(schema, range):
         return type(value) is int and value in schema
+    if isinstance(schema, str):
+        return bool(value == schema)
     return value is None if schema is None else isinstance(schema, type) and type(value) is schema
 
 
@@ -179,6 +181,8 @@ def _in_words(schema: Any) -> str:
         return " or ".join(map(_in_words, schema))
     if isinstance(schema, range):
         return "a whole number" if schema == WHOLE else f"a whole number from {schema.start} to {schema.stop - 1}"
+    if isinstance(schema, str):
+        return f"'{schema}'" if schema else "empty"
     if isinstance(schema, ListOf | dict):
         return "a list" if isinstance(schema, ListOf) else "an object"
     words = {str: "text", bool: "true or false", int: "a whole number", float: "a number", None: "null"}

@@ -46,6 +46,7 @@ CONFIG: dict[Any, Any] = {
     "versions": (OBJECT, None),
     "hardware": ({"cpu": (str, None), "cores": COUNT, "memory_gb": OPTIONAL, "gpu": (str, None)}, None),
     "command": ListOf(str, most=100_000),
+    "ranks": {"size": WHOLE, "launch": str},
 }
 EVALUATION: dict[Any, Any] = {
     "return_mean": OPTIONAL,
@@ -54,6 +55,20 @@ EVALUATION: dict[Any, Any] = {
     "protocol": (OBJECT, None),
     "global_step": WHOLE,
 }
+NUMBER = (float, "")  # in a table
+SIZES = ("one_network_bytes", "order0_bytes", "huffman_bytes", "deep_compression_bytes", "xz_bytes")
+SCORED = ("score_error", "score_low", "episodes", "images", "eval_seed", "numbers", "nonzero", "minutes")
+# What a compression measured of a stage.
+STAGE: dict[Any, Any] = {
+    "stage": WHOLE,
+    "kind": str,
+    "settings": str,
+    "metric": str,
+    "bytes": range(1, 2**63),
+    "score": float,
+    **dict.fromkeys((*SIZES, *SCORED), NUMBER),
+}
+MEASURED = ("stage", "kind", "bytes", "score")
 METRICS: dict[Any, Any] = {...: OPTIONAL}
 RESULT: dict[Any, Any] = {
     "status": str,
@@ -73,7 +88,9 @@ RESULT: dict[Any, Any] = {
     "goal": str,
     "test": (METRICS, None),
     "val": (METRICS, None),
-    "ledger": ListOf(OBJECT, most=10_000),
+    "ledger": ListOf(
+        Needed(STAGE | {"ratio": float, "ratio_all_networks": float}, (*MEASURED, "ratio")), 1, most=10_000
+    ),
 }
 # A line of metrics.jsonl.
 LINE = Needed({"global_step": WHOLE, "wall_seconds": float, ...: OPTIONAL}, ("global_step",))
@@ -86,7 +103,7 @@ COMPRESSION = Needed(
         "stage": WHOLE,
         "update": WHOLE,
         "segments": WHOLE,
-        "rows": ListOf(OBJECT, most=10_000),
+        "rows": ListOf(Needed(STAGE, MEASURED), most=10_000),
         "plans": OBJECT,
         "seconds": float,
         "network": OBJECT,

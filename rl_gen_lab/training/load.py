@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -42,21 +43,30 @@ def task_of(run: RunFolder) -> str:
     return str(run.read_config().get("config", {}).get("task", ""))
 
 
+@contextmanager
+def folder_of(path: Path) -> Iterator[RunFolder]:
+    """Give the folder for what a command finds out about a model: its run's, locked, or one named after a packed file.
+
+    Raises: FolderBusyError, SaveError, CheckpointError.
+    """
+    if path.suffix == PACKED:
+        yield RunFolder(path.with_suffix(""))
+        return
+    run = RunFolder.open(path)
+    with run.lock():
+        yield run
+
+
 def read_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return what is kept with a model beside its weights, and its best weights: of a run folder or a packed file.
 
     Raises: CheckpointError.
     """
     if path.suffix == PACKED:
-        try:
-            data = path.read_bytes()
+        with packed_file.opened(path) as data:
             if "network" in packed_file.read_header(data)[0]:
                 raise CheckpointError(f"it holds a policy, no vision model: python -m agents.play {path} shows it")
             return unpack(packed_file.read(data))
-        except OSError as error:
-            raise CheckpointError(f"{path}: {error.strerror}") from error
-        except CheckpointError as error:
-            raise CheckpointError(f"{path}: {error}") from error
     run = RunFolder.open(path)
     metadata = run.read_config("config")
     weights, _ = load_weights(run.checkpoints / "best.safetensors")

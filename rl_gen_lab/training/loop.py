@@ -25,11 +25,11 @@ from rl_gen_lab.compute.optimizers import Schedule, make_optimizer
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.distributed import data_parallel
 from rl_gen_lab.distributed.group import Group
+from rl_gen_lab.runs import guards
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.ending import can_resume, failure, fitting_checkpoint, keep_result
 from rl_gen_lab.runs.fitting import refuse_misfit, refuse_odd_moments
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.runs.guards import keep_state, keep_weights, refuse_nonfinite_losses, refuse_nonfinite_weights
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED, Interrupt
 from rl_gen_lab.runs.reading import WHOLE, misfit
 from rl_gen_lab.runs.weights import refuse_unfit
@@ -137,7 +137,7 @@ class Loop:
         seconds = max(time.perf_counter() - started, 1e-9)
         losses_of_all = self.group.means(losses)
         total = {"the loss": losses_of_all["loss"]}
-        refuse_nonfinite_losses(total, f"update {self.updates:,}", self.run_folder, ADVICE, wait=due)
+        guards.refuse_nonfinite_losses(total, f"update {self.updates:,}", self.run_folder, ADVICE, wait=due)
         self.optimizer.zero_grad(set_to_none=True)
         with self.group.exchange():  # gradients are averaged as they are computed
             losses["loss"].backward()
@@ -185,7 +185,7 @@ class Loop:
         if self.best is None:
             self._validate()
             self.save()
-        best_file = self.run_folder.checkpoints / "best.safetensors"
+        best_file = guards.weights_on_disk(self.run_folder, "best")
         self.parallel.load_network(load_weights(best_file)[0])
         result = result_of(self, "finished") | {"val": self.measure("val"), "test": self.measure("test")}
         with self.parallel.whole():
@@ -199,8 +199,8 @@ class Loop:
         """Write a checkpoint; a full disk costs this checkpoint, not the run. Raises: DivergedError."""
         when = f"update {self.updates:,}"
         with self.parallel.whole():
-            refuse_nonfinite_weights(self.task.network, when, self.run_folder)
-            keep_state(self.run_folder, self._state(), when, self.display.say)
+            guards.refuse_nonfinite_weights(self.task.network, when, self.run_folder)
+            guards.keep_state(self.run_folder, self._state(), when, self.display.say)
 
     def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = {name: getattr(self, name) for name in COUNTERS}
@@ -282,7 +282,7 @@ def save_best(loop: Loop) -> None:
     """Write the weights of the best validation so far; a full disk costs them, not the run."""
     metadata = loop.identity | {"epoch": str(loop.epoch), loop.task.target_metric: str(loop.best)}
     with loop.parallel.whole():
-        keep_weights(loop.run_folder, "best", loop.task.network, metadata, loop.display.say)
+        guards.keep_weights(loop.run_folder, "best", loop.task.network, metadata, loop.display.say)
 
 
 def publish(loop: Loop, result: dict[str, Any], best_file: Path) -> None:

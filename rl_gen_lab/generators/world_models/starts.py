@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +11,7 @@ from torch import Tensor
 
 from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.generators.world_models.sequences import SequenceSplit
+from rl_gen_lab.runs.arrays import read_arrays
 from rl_gen_lab.runs.files import replace_file
 
 FILE, COUNT, TRUE_STEPS = "beginnings.npz", 96, 32  # kept; most steps before a dream begins
@@ -36,10 +35,13 @@ def read(folder: Path) -> tuple[Tensor, Tensor]:
     """Return frames (N, C + T, H, W) uint8 and actions (N, T, F) int64. Raises: CheckpointError."""
     file = folder / FILE
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
-            frames, executed = torch.from_numpy(content["frames"]), torch.from_numpy(content["executed"]).long()
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        arrays = read_arrays(file)
+    except CheckpointError as error:
         raise CheckpointError(f"{file} is missing or damaged, and dreams begin from it: {error}") from error
-    if frames.ndim != 4 or executed.ndim != 3 or len(frames) != len(executed) or not len(frames):
-        raise CheckpointError(f"{file} is damaged: frames {tuple(frames.shape)}, actions {tuple(executed.shape)}")
-    return frames, executed
+    frames, executed = (arrays.get(name, np.zeros(0)) for name in ("frames", "executed"))
+    kinds = frames.dtype == np.uint8 and executed.dtype == np.int16
+    if not kinds or frames.ndim != 4 or executed.ndim != 3 or len(frames) != len(executed) or not len(frames):
+        raise CheckpointError(
+            f"{file} is damaged: frames {frames.dtype} {frames.shape}, actions {executed.dtype} {executed.shape}"
+        )
+    return torch.from_numpy(frames), torch.from_numpy(executed).long()
