@@ -12,7 +12,7 @@ from agents.reports.run_record import RunDataError
 from agents.reports.store import ResultsError, write_csv
 from rl_gen_lab.runs.folder import RunFolder
 
-OWN = {"ball/lift": 90.0, "ball/over_twin": 9.0, "ball/near": 0.9, "ms": 2.0}
+OWN = {"ball/lift": 90.0, "ball/over_twin": 9.0, "ball/near": 0.9}
 
 
 def recorded(folder: Path) -> RunFolder:

@@ -6,7 +6,7 @@ of a decision that it would not make say nothing about it. What differs between 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from agents.analysis import map_scores
 from agents.analysis.causal import stacked
 from agents.analysis.explained import TargetName, explained, without_mean
 from agents.analysis.explanation import Explanation, Row
@@ -22,6 +23,7 @@ from agents.rl.interfaces import Policy
 from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.explain import drawing
+from rl_gen_lab.explain.controls import NETWORK_FREE
 from rl_gen_lab.explain.methods import method_of
 from rl_gen_lab.explain.model import Explained
 
@@ -77,7 +79,7 @@ def agreement(kept: Sequence[Kept], own: Sequence[Kept]) -> float:
 
 
 def rows(explanation: Explanation, kept: Sequence[Kept], stages: Sequence[Stage]) -> list[Row]:
-    """Score every method at every stage on the same frames; rows of one stage lie together.
+    """Score where every method's maps lie, at every stage, on the same frames; rows of one stage lie together.
 
     With games, each stage is also scored by as many whole ones, on the same seeds.
     """
@@ -89,9 +91,18 @@ def rows(explanation: Explanation, kept: Sequence[Kept], stages: Sequence[Stage]
         if explanation.config.games:
             scores = replace(explanation.player, policy=stage.policy).score()
             about |= {"score": float(scores.mean()), "score_games": len(scores)}
-        part = replace(explanation, model=stage.model)
-        found += [about | row for row in part.rows(part.sample(own))]
+        found += [about | row for row in _of_stage(replace(explanation, model=stage.model), own)]
     return found
+
+
+def _of_stage(explanation: Explanation, own: list[Kept]) -> Iterator[Row]:
+    """Yield where the maps of each method lie on the frames of a stage, then those of maps without a network."""
+    sample, seed = explanation.sample(own), explanation.config.seed
+    for name in explanation.methods:
+        method = method_of(name, explanation.config.layer)
+        yield {"method": name} | map_scores.of_places(method, explanation.model, sample, seed)
+    for name, make in NETWORK_FREE.items():
+        yield {"method": name} | map_scores.places_of(make(explanation.model, sample.frames, seed), sample)
 
 
 def picture(explanation: Explanation, kept: Sequence[Kept], stages: Sequence[Stage]) -> Image.Image:

@@ -72,7 +72,7 @@ def lines(rows: list[Row]) -> list[list[str]]:
         own = [row for row in rows if (row["source"], row["stage"]) == stage]
         for row, line in zip(own, cells(own), strict=True):
             of = metrics_from_text(row["measures"])
-            if "ms" in of:  # a method's own; of maps without a network nothing is timed
+            if any(name.endswith("/over_twin") for name in of):  # a method; maps without a network have no twin
                 score = f"{of['score']:.1f} ({of['score_games']:.0f} games)" if "score" in of else "-"
                 found.append([row["stage"], *line[:KEPT], f"{of['same_action']:.0%}", score])
     return found
