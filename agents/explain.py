@@ -100,11 +100,11 @@ def _follow(explanation: Explanation, stages: list[Stage], run: RunFolder, track
     """Score all stages on the same frames, draw them in the run folder, and return what result.json holds."""
     from agents.analysis import stages as staged
 
-    kept, pictures = explanation.frames(), run.path / "pictures"
-    with save_errors(pictures):
-        pictures.mkdir(exist_ok=True)
-        staged.picture(explanation, kept, stages).save(pictures / "stages.png")
-    tracker.image("pictures/stages", pictures / "stages.png", 0)
+    kept, file = explanation.frames(), run.path / "pictures" / "stages.png"
+    with save_errors(file.parent):
+        file.parent.mkdir(exist_ok=True)
+        staged.picture(explanation, kept, stages).save(file)
+    tracker.image(f"pictures/{file.stem}", file, 0)
     sample = explanation.sample(kept)
     about = {"frames": len(kept), "episodes": len(set(sample.episodes.tolist())), "objects": list(sample.masks)}
     return about | {"rows": staged.rows(explanation, kept, stages)}

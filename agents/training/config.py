@@ -44,8 +44,7 @@ class EvalConfig(Ranged):
     epsilon: Share = 0.0
     # Draw actions from the policy while being evaluated, as in training, instead of taking the most probable ones.
     stochastic: bool = False
-    # Keep the weights of every evaluation, checkpoints/step_N.safetensors after N agent steps, so that the agent can be
-    # followed through its training (agents.explain --stages).
+    # Keep the weights of every evaluation, checkpoints/step_N.safetensors, for agents.explain --stages.
     keep_weights: bool = False
 
 
