@@ -4,29 +4,34 @@
     python -m agents.explain models/pong.rlz integrated-gradients                     # of a packed policy
     python -m agents.explain runs/ppo__Pong__1__20260101-120000 lrp --target log-probability
     python -m agents.explain models/pong.rlz all --games 10                           # every method; games, hypotheses
+    python -m agents.explain models/pong.rlz lrp --stages models/pong.rlz runs/compress__Pong__0__20260101-130000
 
 Every score stands beside its controls, made from the same frames: maps without a network, the untrained twin, the
-object's share of the frame. `docs/explain.md` says what each score means. `agents.results --record explain` keeps them.
+object's share of the frame. `docs/explain.md` says what each score means. `agents.results --record explain` keeps them
+(`explain_stages` with --stages, which asks every stage of an agent about the same frames and makes no film).
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agents.analysis.explain_config import Config
+from agents.play import PACKED, Play
 from agents.play import Config as PlayConfig
-from agents.play import Play
 from agents.reports import explain as report
+from agents.reports import explain_stages
 from agents.training.cli import cli, command
-from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.cli.lazy import torch
 from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from agents.analysis.explanation import Explanation
+    from agents.analysis.stages import Stage
     from rl_gen_lab.tracking.tracker import Tracker
 
 ALGO = "explain"
@@ -55,6 +60,54 @@ def _asked(config: Config, play: Play) -> Explanation:
         model = replace(model, baseline=torch.from_numpy(mean))
     player = Player(play.env, play.world, play.policy, play.epsilon, config.games, config.seed + 1_000)
     return Explanation(config, model, player)
+
+
+def _plays(path: Path) -> list[tuple[str, Play]]:
+    """Return the stages of a path by name: a packed policy, the files of a compression, or weights of a training.
+
+    Raises: CheckpointError.
+    """
+    from agents.training.load import kept_weights, load_policy  # here, so that --help needs no torch
+
+    if path.suffix == PACKED:
+        return [(path.stem, Play.of(PlayConfig(run=path)))]
+    run = RunFolder.open(path)
+    if run.made_by() == "python -m agents.compress":
+        files = sorted(run.path.glob(f"stage*{PACKED}"), key=lambda file: int(re.sub(r"\D", "", file.stem) or 0))
+        if not files:
+            raise CheckpointError(f"{run} has no packed file yet: let its first stage end")
+        return [(file.stem, Play.of(PlayConfig(run=file))) for file in files]
+    best = Play.of(PlayConfig(run=path))
+    kept = [
+        (f"step {step:,}", replace(best, policy=load_policy(run, name))) for step, name in kept_weights(run).items()
+    ]
+    return kept or [("best", best)]
+
+
+def _stages(explanation: Explanation, play: Play) -> list[Stage]:
+    """Return the stages that are asked for. Raises: ConfigError, CheckpointError, before anything is played."""
+    from agents.analysis.stages import refuse_other_views, stage_of  # here, so that --help needs no torch
+
+    found = []
+    for path in explanation.config.stages:
+        for name, one in _plays(path):
+            refuse_other_views(path.name, one.env, one.world, play.env, play.world)
+            found.append(stage_of(name, path.name, one.policy, explanation.config.target, explanation.model.baseline))
+    return found
+
+
+def _follow(explanation: Explanation, stages: list[Stage], run: RunFolder, tracker: Tracker) -> dict[str, Any]:
+    """Score all stages on the same frames, draw them in the run folder, and return what result.json holds."""
+    from agents.analysis import stages as staged
+
+    kept, file = explanation.frames(), run.path / "pictures" / "stages.png"
+    with save_errors(file.parent):
+        file.parent.mkdir(exist_ok=True)
+        staged.picture(explanation, kept, stages).save(file)
+    tracker.image(f"pictures/{file.stem}", file, 0)
+    sample = explanation.sample(kept)
+    about = {"frames": len(kept), "episodes": len(set(sample.episodes.tolist())), "objects": list(sample.masks)}
+    return about | {"rows": staged.rows(explanation, kept, stages)}
 
 
 def _explain(explanation: Explanation, run: RunFolder, tracker: Tracker) -> dict[str, Any]:
@@ -109,6 +162,7 @@ def main(argv: list[str] | None = None) -> None:
 
     devices.setup(config.device)
     explanation = _asked(config, play)
+    stages = _stages(explanation, play)
     short, task = names.short_name(play.env), task_fingerprint(play.env, play.world, play.epsilon)
     run = RunFolder.create(config.runs_dir, ALGO, short, config.seed)
     about = {"config": to_dict(config), "env_id": play.env, "exp_name": ALGO, "seed": config.seed}
@@ -124,13 +178,14 @@ def main(argv: list[str] | None = None) -> None:
         job_type=ALGO,
     ) as tracker:
         print(f"run folder {run}", flush=True)
-        result = _explain(explanation, run, tracker)
+        result = _follow(explanation, stages, run, tracker) if stages else _explain(explanation, run, tracker)
         run.write_result({"agent": play.source, "target": config.target} | result)
-        lines = report.lines(run)
+        head = explain_stages.HEAD if stages else report.HEAD
+        lines = explain_stages.lines(explain_stages.rows_of(run, "")) if stages else report.lines(run)
         if lines:
-            tracker.table("explain/scores", report.HEAD, lines)
+            tracker.table("explain/scores", head, lines)
             print(report.printed(lines))
-        print(run.shown(report.write_page(run)))
+        print(run.shown(explain_stages.write_page(run) if stages else report.write_page(run)))
 
 
 if __name__ == "__main__":

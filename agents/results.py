@@ -7,6 +7,7 @@
     python -m agents.results --record classic_features --what "package:digits" runs/RUN
     python -m agents.results --record compression --what "three bits" runs/RUN
     python -m agents.results --record explain --what "Pong, every method" runs/RUN
+    python -m agents.results --record explain_stages --what "Pong, through training" runs/RUN
     python -m agents.results --record attacks --what "defended" runs/RUN
     python -m agents.results --record textures --what "grass, every method" runs/RUN
     python -m agents.results            # write tables and figures of README.md and the pages of docs/
@@ -35,6 +36,7 @@ from agents.reports import (
     classic,
     compression,
     explain,
+    explain_stages,
     generator_files,
     made_pictures,
     recorded_runs,
@@ -129,6 +131,8 @@ def rows_of(folder: Path, options: Options) -> list[Row]:
         return attacks.rows_of(RunFolder.open(folder), options.what)
     if options.record == "explain":
         return explain.rows_of(RunFolder.open(folder), options.what)
+    if options.record == "explain_stages":
+        return explain_stages.rows_of(RunFolder.open(folder), options.what)
     if options.record in made_pictures.LEDGERS:
         return made_pictures.rows_of(RunFolder.open(folder), options.what)
     if options.record in LEDGERS:

@@ -72,14 +72,21 @@ class Config(Ranged):
     updates: Few = 600
     # fast, any: an earlier run of this command, whose network is used instead.
     network: Path | None = None
-    # Folder for a copy of the content's folder, in which a share of the training images has the style: to train on.
+    # Folder for a copy of the content's folder, in which a share of the training images has the style and all others,
+    # those of validation and test among them, stay as they are: to train on (rl_gen_lab.train --data).
     augment: Path | None = None
-    # augment: this share.
+    # augment: this share of the training images, which are drawn by chance and restyled in place.
     share: Share = 0.5
     # Seed of noise, first weights and random encoders.
     seed: Seed = 0
     # Folder in which the run's own folder is made.
     runs_dir: Path = Path("runs")
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        super().__post_init__()
+        if self.augment is None and self.share != type(self).share:
+            raise ConfigError("--share is a setting of --augment FOLDER, which is not given")
 
 
 def opened(name: str, size: int, split: str) -> tuple[Tensor, Split | None]:
@@ -102,9 +109,16 @@ def learned_from(config: Config, contents: Tensor) -> tuple[Tensor, Tensor]:
     """Return the pictures that networks learn contents from, and styles. Raises: DataError."""
     import torch
 
-    from rl_gen_lab.data.pictures import SHIPPED
+    from rl_gen_lab.data.pictures import PICTURES, SHIPPED
+    from rl_gen_lab.data.records import DataError
 
-    styles = [opened(name, 160, config.split)[0] for name in SHIPPED if name not in (config.style, config.content)]
+    try:
+        styles = [opened(name, 160, config.split)[0] for name in SHIPPED if name not in (config.style, config.content)]
+    except DataError as error:
+        raise ConfigError(
+            f"the method any learns styles from the pictures that scikit-image ships: {PICTURES}, or name an earlier"
+            " run of it, --network RUN"
+        ) from error
     if Path(config.content).is_dir():
         train, _ = opened(config.content, config.size, "train")
         return train[:: max(len(train) // LEARNED_FROM, 1)], torch.cat(styles)
@@ -207,8 +221,9 @@ def main(argv: list[str] | None = None) -> None:
     config = parse_flags(Config, argv, description=__doc__)
 
     from rl_gen_lab.cli.values import to_dict
+    from rl_gen_lab.data import dataset
     from rl_gen_lab.explain.methods import chosen_methods
-    from rl_gen_lab.explain.synthesis.augmentation import check_target
+    from rl_gen_lab.explain.synthesis.augmentation import check_target, restyled_rows
     from rl_gen_lab.explain.synthesis.styled import METHODS
     from rl_gen_lab.explain.synthesis.textures import one_thread
     from rl_gen_lab.runs import provenance
@@ -223,7 +238,8 @@ def main(argv: list[str] | None = None) -> None:
     if config.augment is not None:
         if split is None or len(methods) > 1:
             raise ConfigError("--augment copies a folder of annotated images, by one method")
-        check_target(config.augment)
+        check_target(Path(config.content), config.augment)
+        restyled_rows(len(dataset.load(Path(config.content)).splits["train"]), config.share, config.seed)
     task = None if config.detector is None else load_task(config.detector, "detect")
     prepared(config, methods, None, contents, style[:1])  # what is wrong is said before a folder is made
     run = RunFolder.create(config.runs_dir, ALGO, Path(config.style).stem, config.seed)

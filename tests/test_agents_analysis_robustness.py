@@ -35,6 +35,16 @@ def test_frames_are_kept_evenly_however_long_the_play() -> None:
     assert recorder.frames().dtype == torch.float32
 
 
+def test_no_game_is_played_where_none_is_asked_for() -> None:
+    with mock.patch.object(Player, "score", autospec=True) as score:
+        row, found = robustness(games=0, frames=3).clean_play()
+        assert row == {} and found.shape == (3, 4, 84, 84) and found.dtype == torch.float32
+        assert (found[0] != found[1]).any()  # of different moments
+        row, found = robustness(games=0, levels=(0.0,)).clean_play()
+        assert row == {} and len(found) == 0
+    assert not score.called
+
+
 def test_every_attack_is_scored_on_the_same_frames_and_games() -> None:
     asked = robustness(attacks="random,fgsm")
     with mock.patch.object(Player, "score", autospec=True) as score:

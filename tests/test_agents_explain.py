@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from compressed_agents import teacher_run
+from compressed_agents import compress_into, teacher_run
 from packed_agents import FILE
 from PIL import Image
 
@@ -67,9 +67,32 @@ def test_an_ensemble_of_a_run_folder_is_explained_as_its_mean(tmp_path: Path) ->
     assert json.loads((run / "result.json").read_text())["target"] == "value"
 
 
+@pytest.mark.slow
+def test_stages_of_training_and_compression_are_asked_about_the_same_frames(tmp_path: Path) -> None:
+    words = ["--env", "Pong", "--preset", "defaults", "--total-env-steps", "24", "--num-envs", "2", "--no-film"]
+    words += ["--learning-starts-env-steps", "12", "--replay.capacity", "200", "--batch-size", "8", "--standardize"]
+    words += ["--world.max-episode-frames", "80", "--eval.episodes", "1", "--eval.final-episodes", "1"]
+    dqn.main([*words, "--eval.every-env-steps", "8", "--eval.keep-weights", "--runs-dir", str(tmp_path / "a"), *QUIET])
+    (trained,) = (tmp_path / "a").iterdir()
+    shrunk = compress_into(tmp_path / "b")
+    run = explained(tmp_path, str(FILE), "gradient-x-input", "--stages", str(FILE), str(trained), str(shrunk))
+    result = json.loads((run / "result.json").read_text())
+    own = [row for row in result["rows"] if row["method"] == "gradient-x-input"]
+    assert [row["stage"] for row in own] == [
+        *("pong", "step 8", "step 16", "step 24", "stage1_learn", "stage2_prune", "stage3_quantize")
+    ]
+    assert own[0]["same_action"] == 1.0
+    lifts = [row["ball/lift"] for row in result["rows"] if row["method"] == "frame difference"]
+    assert len(set(lifts)) == 1  # the same frames
+    assert (run / "pictures" / "stages.png").is_file() and not list((run / "videos").iterdir())
+    assert "step 16" in (run / "explain.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["lrp", "--stages", "no.rlz"], "no.rlz: No such file"),
+        (["lrp", "--stages", str(FILE), "--frames", "0"], "let --frames be 1 or more"),
         (["no-method"], "no method 'no-method'"),
         (["grad-cam", "--layer", "fc"], "no convolution 'fc' in this network"),
         (["lrp", "--layer", "backbone.conv.0"], "--layer is a setting of the method grad-cam"),

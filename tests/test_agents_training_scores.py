@@ -9,6 +9,7 @@ import odd_envs
 import odd_runs
 import pytest
 
+from agents.training.load import kept_weights, load_policy
 from rl_gen_lab.runs.checkpoints import load_weights
 
 pytestmark = pytest.mark.slow
@@ -84,3 +85,18 @@ def test_an_evaluation_depends_on_the_run_s_seed_alone(tmp_path: Path) -> None:
     ]
     assert last[0] == last[1] and np.isfinite(last[0])
     assert whole.read_result()["final_eval"]["returns"] == halves.read_result()["final_eval"]["returns"]
+
+
+def test_weights_of_every_evaluation_are_kept_on_demand(tmp_path: Path) -> None:
+    flags = ("--total-env-steps", "300", "--eval.every-env-steps", "100", *EVALUATIONS)
+    with odd_envs.registered("Alternate") as env:
+        plain, _ = odd_runs.run("ppo", tmp_path / "plain", env, *flags)
+        found, _ = odd_runs.run("ppo", tmp_path / "kept", env, *flags, "--eval.keep-weights")
+        kept = kept_weights(found)
+        scores = [line["eval/return_mean"] for line in found.read_metrics() if "eval/return_mean" in line]
+        files = [load_weights(found.checkpoints / f"{name}.safetensors") for name in kept.values()]
+        load_policy(found, next(iter(kept.values())))  # each is an agent that plays
+    assert kept_weights(plain) == {} and len(kept) == 3 and list(kept) == sorted(kept)
+    assert [float(about["return_mean"]) for _, about in files] == scores[:3]
+    first, last = files[0][0], files[-1][0]
+    assert any((first[name] != last[name]).any() for name in first)

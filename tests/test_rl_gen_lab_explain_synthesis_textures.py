@@ -31,3 +31,12 @@ def test_gray_sources_give_gray_textures_and_seeds_differ() -> None:
 
 def test_means_are_of_each_measure() -> None:
     assert textures.mean_of([{"a": 1.0, "b": 3.0}, {"a": 2.0, "b": 5.0}]) == {"a": 1.5, "b": 4.0}
+
+
+def test_a_source_of_a_single_color_is_refused_since_nothing_can_be_measured_beside_it() -> None:
+    gray = np.full((24, 30, 3), 7, np.uint8)
+    with pytest.raises(ConfigError, match="upper left 30 x 24 pixels of the picture have a single color"):
+        textures.Texture(gray, 12, 12)
+    gray[3, 4, 1] += 1  # one pixel is enough for every measure to be a number
+    made, _ = textures.Texture(gray, 12, 12, patch=8, overlap=3).make("quilting")
+    assert all(np.isfinite(value) for value in textures.measured(made, gray).values())

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import vision_data
 from PIL import Image
 from pong_models import run
 
@@ -65,6 +66,7 @@ def test_a_detector_is_asked_about_restyled_frames(tmp_path: Path) -> None:
         (["fast", "--network", "nowhere"], "no run folder at nowhere"),
         (["search", "--augment", "x"], "--augment copies a folder of annotated images, by one method"),
         (["search", "--detector", "x"], "let CONTENT be a folder of annotated images"),
+        (["search", "--share", "0.2"], "--share is a setting of --augment FOLDER, which is not given"),
     ],
 )
 def test_what_cannot_be_is_one_line(
@@ -84,3 +86,43 @@ def test_pictures_that_are_none_or_too_small_are_one_line(tmp_path: Path, capsys
         with pytest.raises(SystemExit):
             style.main([*words, "--runs-dir", str(tmp_path / "runs")])
         assert said in capsys.readouterr().err
+
+
+def test_a_style_of_a_single_color_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.new("RGB", (40, 40), (9, 9, 9)).save(tmp_path / "black.png")
+    with pytest.raises(SystemExit):
+        style.main([picture(tmp_path / "a.png", 0), str(tmp_path / "black.png"), "--runs-dir", str(tmp_path / "runs")])
+    error = capsys.readouterr().err
+    assert "the picture of the style has a single color" in error and error.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_method_any_says_what_it_needs_the_extra_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def absent(name: str) -> None:
+        raise ImportError(name)
+
+    monkeypatch.setattr(pictures, "import_module", absent)
+    two = [picture(tmp_path / "a.png", 0), picture(tmp_path / "b.png", 1)]
+    with pytest.raises(SystemExit):
+        style.main([*two, "any", *QUICK, "--runs-dir", str(tmp_path / "runs")])
+    error = capsys.readouterr().err
+    assert re.search(r'the method any learns styles from .*: install the extra "pictures", .*--network', error)
+    assert error.count("\n") == 1 and not (tmp_path / "runs").exists()
+    style.main([*two, "colors", *QUICK, "--runs-dir", str(tmp_path / "runs")])  # the others need no such picture
+
+
+def test_the_folder_of_the_copy_is_refused_before_anything_is_trained(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, look = str(vision_data.folder()), picture(tmp_path / "a.png", 0)
+    for words, said in [
+        (["--augment", f"{data}/copy"], "lies within"),
+        (["--augment", str(tmp_path / "a.png" / "copy")], "is no folder that you may write in"),
+        (["--augment", str(tmp_path / "new"), "--share", "0.01"], "training images is none"),
+    ]:
+        with pytest.raises(SystemExit):
+            style.main([data, look, "fast", *words, "--updates", "10000", "--runs-dir", str(tmp_path / "runs")])
+        assert said in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

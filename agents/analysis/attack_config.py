@@ -28,7 +28,7 @@ class Config(Ranged):
     which: Literal["best", "last"] = "best"
     # Budgets: whole gray levels of 255 by which a pixel may change; 0: the games as they are.
     levels: tuple[Annotated[float, Interval(ge=0, le=255)], ...] = LEVELS
-    # Whole games for each attack and budget; 0: only frames.
+    # Whole games for each attack and budget, and as they are; 0: no game is played out, only frames are attacked.
     games: Annotated[int, Interval(ge=0, le=1_000)] = 20
     # Frames of the agent's own play on which all attacks are compared.
     frames: Annotated[int, Interval(ge=1, le=10_000)] = 200

@@ -6,7 +6,7 @@ their truth.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,19 +55,28 @@ def mean_frame(env_id: str, world: EnvConfig, policy: Policy, seed: int) -> np.n
 
     The baseline of networks that do not subtract one: without it black or gray would stand for no information.
     """
-    env, newest = make_env(env_id, without_fire_reset(world)), list[np.ndarray]()
     channels = 1 if world.grayscale else 3
+    seen = list(played(env_id, world, policy, seed, MEAN_STEPS))
+    mean = np.mean([obs[-channels:].astype(np.float32) for obs in seen], 0)
+    return np.tile(mean, (len(seen[0]) // channels, 1, 1))
+
+
+def played(env_id: str, world: EnvConfig, policy: Policy, seed: int, steps: int) -> Iterator[np.ndarray]:
+    """Yield what an agent sees in so many steps of its play, (C, H, W) uint8; a game that ends is followed by another.
+
+    Nothing is scored.
+    """
+    env = make_env(env_id, without_fire_reset(world))
     try:
         obs, _ = env.reset(seed=seed)
-        for step in range(MEAN_STEPS):
-            newest.append(np.asarray(obs)[-channels:].astype(np.float32))
+        for step in range(steps):
+            yield np.asarray(obs)
             action, _ = decided(policy, np.asarray(obs), step == 0)
             obs, _, terminated, truncated, _ = env.step(action)
             if terminated or truncated:
                 obs, _ = env.reset()
     finally:
         close_quietly(env)
-    return np.tile(np.mean(newest, 0), (len(np.asarray(obs)) // channels, 1, 1))
 
 
 def collect(

@@ -66,8 +66,15 @@ def of_method(name: str, method: Method, model: Explained, sample: Sample, seed:
     return found
 
 
-def of_maps(maps: Tensor, model: Explained, sample: Sample, seed: int = 0) -> dict[str, float]:
-    """Measure maps however they were made: where they lie, whether the number follows them, and the causal check."""
+def of_places(method: Method, model: Explained, sample: Sample, seed: int = 0) -> dict[str, float]:
+    """Measure what needs no further pass of the network: where a method's maps lie, beside its untrained twin's."""
+    maps = method(model, sample.frames, sample.chosen)
+    twin_maps = method(untrained(model, seed + 1), sample.frames, sample.chosen)
+    return places_of(maps, sample) | _beside_twin(maps, twin_maps, sample)
+
+
+def places_of(maps: Tensor, sample: Sample) -> dict[str, float]:
+    """Measure where maps lie however they were made, and whether objects matter as much as the maps say."""
     found: dict[str, float] = {}
     mass, share = dict[str, np.ndarray](), dict[str, np.ndarray]()
     total = maps.abs().expand(sample.frames.shape).double().flatten(1).sum(1).numpy()
@@ -79,6 +86,12 @@ def of_maps(maps: Tensor, model: Explained, sample: Sample, seed: int = 0) -> di
     for key, values in (("rank_correlation", mass), ("rank_correlation_share", share)):
         value, low, high = agreement(sample.effects, values)
         found |= {key: value, f"{key}_low": low, f"{key}_high": high}
+    return found
+
+
+def of_maps(maps: Tensor, model: Explained, sample: Sample, seed: int = 0) -> dict[str, float]:
+    """Measure maps however they were made: where they lie, the causal check, and whether the number follows them."""
+    found = places_of(maps, sample)
     numbers = model.scores(sample.frames, sample.chosen).detach().double().numpy()
     scale = float(np.abs(numbers).mean()) or 1.0
     for fill in faithfulness.FILLS:

@@ -14,6 +14,7 @@ from torch import Tensor
 from agents.analysis.attack_config import Config
 from agents.analysis.attack_games import Attacker, chosen_attacks, stakes
 from agents.analysis.attacked import Target
+from agents.analysis.frames import played
 from agents.analysis.game_scores import Player
 from agents.analysis.reachable import Searched, search
 from agents.training.evaluate import long_episode
@@ -82,13 +83,18 @@ class Robustness:
         return Attacker(self.target, name, budget, config.steps, config.seed, above, share, self.bounded)
 
     def clean_play(self) -> tuple[Row, Tensor]:
-        """Play games as they are; return their row and frames of them, of a short game where no games are asked for."""
-        recorder = Recorder(self.config.frames)
-        games = self.config.games
-        player = self.player if games else replace(self.player, games=1)
+        """Play games as they are; return their row and frames of them, (B, C, H, W) float32.
+
+        Without games there is no row: frames are then of as many steps as they need, and none where no budget attacks.
+        """
+        config, player = self.config, self.player
+        if not config.games:
+            steps = config.frames * EVERY if self.budgets else 0
+            found = list(played(player.env, player.world, player.policy, player.seed, steps))[::EVERY]
+            return {}, torch.from_numpy(np.stack(found)).float() if found else torch.empty(0)
+        recorder = Recorder(config.frames)
         row, _ = self._games(player, CLEAN, 0.0, recorder)
-        frames = recorder.frames()
-        return (row if games else {}), frames
+        return row, recorder.frames()
 
     def rows(self, frames: Tensor) -> Iterator[Row]:
         """Yield a row for each attack and budget: of the frames, and of whole games."""

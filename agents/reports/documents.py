@@ -2,7 +2,7 @@
 
 A part stands between `<!-- results:NAME -->` and `<!-- /results:NAME -->` and is made from results/NAME.csv; the forms
 `NAME:sentence`, `NAME:ratios`, `NAME:suite`, `NAME:models`, `NAME:classic`, `NAME:files`, `NAME:audits`,
-`NAME:outside`, `NAME:ledger`, `NAME:maps`, `NAME:attacks`, `NAME:pictures`, `NAME:smallest`,
+`NAME:outside`, `NAME:ledger`, `NAME:maps`, `NAME:stages`, `NAME:attacks`, `NAME:pictures`, `NAME:smallest`,
 `NAME:studies`, `NAME:flow`, `NAME:traffic` and `NAME:headline` give other parts than a table.
 """
 
@@ -20,6 +20,7 @@ from agents.reports import (
     classic,
     compression,
     explain,
+    explain_stages,
     generator_files,
     made_pictures,
     outside,
@@ -46,6 +47,7 @@ FORMS: dict[str, Callable[[Path, Path], str]] = {
     "outside": lambda file, folder: outside.section(file),
     "ledger": compression.section,
     "maps": lambda file, folder: explain.section(file),
+    "stages": lambda file, folder: explain_stages.section(file),
     "attacks": attacks.section,
     "pictures": lambda file, folder: made_pictures.section(file),
     "smallest": lambda file, folder: compression.smallest(file),

@@ -77,7 +77,7 @@ def _tables(rows: list[Row]) -> str:
     first = rows[0]
     text = (
         f"**{first['what']}**: {first['agent']}, {first['target']}, {first['frames']} frames of {first['episodes']}"
-        f" games, {first['hardware']}, commit {first['commit'][:7]}\n\n{markdown(HEAD, _cells(rows))}"
+        f" games, {first['hardware']}, commit {first['commit'][:7]}\n\n{markdown(HEAD, cells(rows))}"
     )
     games = games_of(rows)
     return text + (f"\n{markdown(GAMES_HEAD, games)}" if games else "")
@@ -85,10 +85,10 @@ def _tables(rows: list[Row]) -> str:
 
 def lines(run: RunFolder) -> list[list[str]]:
     """Return the lines of the table of a run; [] where nothing was scored."""
-    return _cells(rows_of(run, "")) if run.read_result()["rows"] else []
+    return cells(rows_of(run, "")) if run.read_result()["rows"] else []
 
 
-def _cells(rows: list[Row]) -> list[list[str]]:
+def cells(rows: list[Row]) -> list[list[str]]:
     """Return a line for each map, with its controls in the same line."""
     controls = {row["method"]: metrics_from_text(row["measures"]) for row in rows if row["method"] in CONTROLS}
     return [_line(row, controls) for row in rows if not row["method"].startswith(OF_GAMES)]
@@ -168,7 +168,7 @@ def write_page(run: RunFolder) -> Path:
             parts += [page.heading(words), page.picture(pictures / f"{name}.png", words)]
     if result["rows"]:
         rows = rows_of(run, "")
-        parts += [page.heading("Scores, and their controls"), page.table(HEAD, _cells(rows)), page.paragraph(NOTE)]
+        parts += [page.heading("Scores, and their controls"), page.table(HEAD, cells(rows)), page.paragraph(NOTE)]
         if games := games_of(rows):
             parts += [page.heading("Whole games"), page.table(GAMES_HEAD, games)]
     return page.write(run.path / PAGE, title, parts)

@@ -1,4 +1,4 @@
-"""Recorded textures, styles and pictures that networks are searched for: a row for each method and control."""
+"""Recorded textures, styles, pictures that networks are searched for or fooled by: a row for each method."""
 
 from pathlib import Path
 
@@ -9,13 +9,13 @@ from agents.reports.store import ResultsError, Row, read_csv
 from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.runs.folder import RunFolder
 
-LEDGERS = ("textures", "styles", "visualizations")
+LEDGERS = ("textures", "styles", "visualizations", "fooling")
 PROVENANCE = ("hardware", "versions", "commit", "date", "command")
 COLUMNS = ("what", "subject", "method", "measures", *PROVENANCE, "run")
 
 
 def rows_of(run: RunFolder, what: str) -> list[Row]:
-    """Return the rows of a run of `texture`, `style` or `visualize`. Raises: RunDataError: it is none, or not ended."""
+    """Return the rows of `texture`, `style`, `visualize`, `attack`. Raises: RunDataError: it is none, or not ended."""
     try:
         config, result = run.read_config(), run.read_result()
         found = [

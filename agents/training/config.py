@@ -44,6 +44,8 @@ class EvalConfig(Ranged):
     epsilon: Share = 0.0
     # Draw actions from the policy while being evaluated, as in training, instead of taking the most probable ones.
     stochastic: bool = False
+    # Keep the weights of every evaluation, checkpoints/step_N.safetensors, for agents.explain --stages.
+    keep_weights: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from rl_gen_lab.runs.reading import first_line, printable
 # Modules with `Config` and `make_network(config, observation_space, action_space)`, and perhaps `make_policy(network,
 # stochastic)`.
 AGENTS = ("dqn", "reinforce", "actor_critic", "ppo", "sb3")
+STEP = "step_"  # what the names of the weights of single evaluations begin with; the agent steps follow
 
 
 def world_of(run: RunFolder) -> EnvConfig:
@@ -52,8 +53,17 @@ def _is_agent(run: RunFolder) -> bool:
         return False
 
 
-def load_policy(run: RunFolder, which: Literal["best", "last"], stochastic: bool | None = None) -> Policy:
+def kept_weights(run: RunFolder) -> dict[int, str]:
+    """Return the names of the weights that were kept of single evaluations, by agent steps, in order."""
+    files = run.checkpoints.glob(f"{STEP}*.safetensors")
+    steps = sorted(int(number) for file in files if (number := file.stem.removeprefix(STEP)).isdecimal())
+    return {step: f"{STEP}{step}" for step in steps}
+
+
+def load_policy(run: RunFolder, which: str, stochastic: bool | None = None) -> Policy:
     """Return the trained agent in a run folder, greedy or drawing its actions (None: as the run evaluates it).
+
+    which: best, last, or a name of `kept_weights`.
 
     Raises: CheckpointError; ConfigError for drawn actions of an agent that has values only.
     """

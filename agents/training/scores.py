@@ -13,6 +13,7 @@ from agents.rl.interfaces import Policy
 from agents.training.evaluate import Evaluation
 from agents.training.evaluator import Evaluator, StopAsked
 from agents.training.greedy_gap import GreedyGap
+from agents.training.load import STEP
 from agents.training.metadata import RunSpec
 from agents.training.video import no_video
 from rl_gen_lab.cli.progress import ProgressDisplay, clock
@@ -79,6 +80,8 @@ class Scores:
             self._alert_of_standstill()
         if better and self.save_weights("best", env_steps, mean):  # else the best that is kept is still the one before
             self.best = result.to_dict() | {"global_step": env_steps}
+        if self.spec.config.eval.keep_weights:
+            self.save_weights(f"{STEP}{env_steps}", env_steps, mean)
         target = self.spec.config.run.stop_at_return
         if target is not None and mean >= target:
             self.solved = {"return_mean": mean, "env_steps": env_steps, "wall_seconds": seconds}

@@ -19,6 +19,7 @@ from rl_gen_lab.data.images import read_image
 from rl_gen_lab.data.records import DataError
 
 MODULE = "skimage.data"
+PICTURES = 'install the extra "pictures", .venv/bin/python -m pip install -c constraints.txt -e ".[pictures]"'
 # Names here, and those of the functions of skimage.data.
 SHIPPED = {
     name: name for name in ("astronaut", "brick", "camera", "chelsea", "coffee", "coins", "grass", "gravel", "rocket")
@@ -37,8 +38,7 @@ def read_picture(name: str) -> np.ndarray:
     try:
         module = import_module(MODULE)
     except ImportError as error:
-        need = ".venv/bin/python -m pip install -c constraints.txt scikit-image"
-        raise DataError(f"{name} is in scikit-image, which is not installed: {need}; or give a file") from error
+        raise DataError(f"{name} is in scikit-image, which is not here: {PICTURES}; or give a file") from error
     found = np.asarray(getattr(module, SHIPPED[name])(), np.uint8)
     return np.ascontiguousarray(found if found.ndim == 3 else np.repeat(found[..., None], 3, 2))
 
@@ -46,6 +46,11 @@ def read_picture(name: str) -> np.ndarray:
 def is_gray(picture: np.ndarray) -> bool:
     """Return whether all pixels of a picture (H, W, 3) are gray."""
     return bool((picture == picture[..., :1]).all())
+
+
+def one_color(picture: np.ndarray) -> bool:
+    """Return whether all pixels of a picture (H, W, 3) are the same."""
+    return bool((picture == picture[:1, :1]).all())
 
 
 def fitted(picture: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,6 +15,7 @@ FOR, AGAINST = (255, 90, 40), (60, 150, 255)  # what raises the number, what low
 DIM, STRONG = 0.55, 0.9  # brightness that the picture keeps; share of it that the strongest color replaces
 CLIPPED = 99.8  # percentile of a map's strengths that is drawn at full color
 SIDE, LINE, GAP = 168, 18, 4  # pixels: height of a panel, of a line of text, between panels
+LETTERS = 38  # in a line of `sentences`
 BACKGROUND, INK = (24, 26, 31), (222, 226, 230)
 FILTER_PIXELS, MOST_FILTERS = 7, 64  # of a filter's weight; filters that are drawn
 
@@ -114,4 +116,16 @@ def bars(labels: Sequence[str], before: Sequence[float], after: Sequence[float])
             )
             y = top + 2 + row * (step - 4) / 2
             pen.rectangle((left, y, left + length, y + (step - 4) / 2 - 1), color)
+    return np.asarray(canvas).copy()
+
+
+def sentences(parts: Sequence[tuple[str, str]], side: int = SIDE) -> np.ndarray:
+    """Write words, each with a sentence below it, in lines that fit. Returns (side, 1.5 * side, 3) uint8."""
+    canvas = Image.new("RGB", (side * 3 // 2, side), BACKGROUND)
+    pen, font, y = ImageDraw.Draw(canvas), ImageFont.load_default(11), 4
+    for word, sentence in parts:
+        for number, line in enumerate([word, *textwrap.wrap(sentence, LETTERS)]):
+            pen.text((6 if number else 2, y), line, INK if number else AGAINST, font)
+            y += 13
+        y += 4
     return np.asarray(canvas).copy()

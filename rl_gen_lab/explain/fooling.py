@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from rl_gen_lab.cli.errors import ConfigError, suggest
 from rl_gen_lab.data.vocabulary import END, UNKNOWN, words
-from rl_gen_lab.explain.attacks import Budget, Loss, pgd
+from rl_gen_lab.explain.attacks import Budget, Loss, pgd, random_signs
 from rl_gen_lab.training.task import Task
 from rl_gen_lab.vision.captioning.task import CaptioningTask
 from rl_gen_lab.vision.recognition.task import RecognitionTask
@@ -56,13 +56,30 @@ def fool(margins: Margins, image: Tensor, most: int = 255, seed: int = 0, steps:
     with torch.no_grad():
         if float(loss(clean, rows)) < 0:
             return Fooled(image, 0)
-    for levels in [budget for budget in BUDGETS if budget < most] + [most]:
+    for levels in budgets(most):
         budget = Budget(levels, whole=True)
         found = pgd(loss, clean, budget, draws, steps=steps, step=STEP, starts=STARTS)
         with torch.no_grad():
             if float(loss(found, rows)) < 0:
                 return Fooled(found[0].round().byte(), levels)
     return Fooled(found[0].round().byte(), None)
+
+
+def randomly(margins: Margins, image: Tensor, levels: int, seed: int = 0) -> Fooled:
+    """Return an image (C, H, W) uint8 whose every pixel is changed by so many levels, up or down at random.
+
+    The control of `fool`, which needs no network: its `levels` is None unless the answer is given all the same.
+    """
+    draws = torch.Generator().manual_seed(seed)
+    found = random_signs(image[None].float(), Budget(levels, whole=True), draws)
+    with torch.no_grad():
+        given = float(loss_of(margins)(found, torch.zeros(1, dtype=torch.int64))) < 0
+    return Fooled(found[0].round().byte(), levels if given else None)
+
+
+def budgets(most: int) -> list[int]:
+    """Return the budgets that are tried, up to `most` [gray levels]."""
+    return [budget for budget in BUDGETS if budget < most] + [most]
 
 
 def class_margins(task: Task, name: str) -> Margins:

@@ -46,6 +46,11 @@ class Stylist:
     kept: Path
     learned: Path | None = None
 
+    def __post_init__(self) -> None:
+        """Raises: ConfigError for a style of a single color, beside which nothing can be measured."""
+        if bool((self.style == self.style[:, :, :1, :1]).all()):
+            raise ConfigError("the picture of the style has a single color, which is no style: choose another")
+
     def again(self) -> Stylist:
         """Return the same with the networks that it has trained."""
         return replace(self, learned=self.kept)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from rl_gen_lab.cli.errors import ConfigError
-from rl_gen_lab.data.pictures import is_gray
+from rl_gen_lab.data.pictures import is_gray, one_color
 from rl_gen_lab.explain.synthesis import encoders
 from rl_gen_lab.explain.synthesis.efros_leung import grow
 from rl_gen_lab.explain.synthesis.encoders import Encoder
@@ -40,6 +40,15 @@ class Texture:
     long_range: float = 0.0
     seed: int = 0
     trained: Encoder | None = field(default=None, compare=False)
+
+    def __post_init__(self) -> None:
+        """Raises: ConfigError for a source without any texture, beside which nothing can be measured."""
+        if one_color(self.source):
+            tall, wide = self.source.shape[:2]
+            raise ConfigError(
+                f"the upper left {wide} x {tall} pixels of the picture have a single color, which is no texture:"
+                " choose a larger --source or another picture"
+            )
 
     def make(self, method: str, on_step: OnStep = lambda done, total: None) -> tuple[np.ndarray, float]:
         """Return a texture (height, width, 3) uint8 and its seconds of the processor. Raises: ConfigError."""
