@@ -67,14 +67,21 @@ class RunFolder:
     def open(cls, path: Path) -> "RunFolder":
         """Open the folder of an earlier run. Raises CheckpointError when it is not one."""
         run = cls(path)
-        if not run.path.is_dir():
-            if run.path.exists():
-                raise CheckpointError(f"{run} is a file; a run is a folder, which holds {run.config_file.name}")
-            siblings = [entry.name for entry in run.path.parent.glob("*/")]
-            raise CheckpointError(f"no run folder at {run}.{suggest(run.path.name, siblings)}")
-        if not run.config_file.is_file():
-            raise CheckpointError(f"{run} is not a run folder: it holds no {run.config_file.name}")
+        try:
+            run._refuse_others()
+        except OSError as error:
+            raise CheckpointError(f"cannot read {run}: {error.strerror}") from error
         return run
+
+    def _refuse_others(self) -> None:
+        """Raise CheckpointError for what is no run folder, OSError where the system does not tell."""
+        if not self.path.is_dir():
+            if self.path.exists():
+                raise CheckpointError(f"{self} is a file; a run is a folder, which holds {self.config_file.name}")
+            siblings = [entry.name for entry in self.path.parent.glob("*/")]
+            raise CheckpointError(f"no run folder at {self}.{suggest(self.path.name, siblings)}")
+        if not self.config_file.is_file():
+            raise CheckpointError(f"{self} is not a run folder: it holds no {self.config_file.name}")
 
     def lock(self) -> FolderLock:
         """Take the right to write in this folder, before anything is written there; `release` it at the end.
@@ -84,7 +91,7 @@ class RunFolder:
         lock = FolderLock(self.path, str(self))
         try:
             self._refuse_links()
-        except CheckpointError:
+        except BaseException:
             lock.release()
             raise
         return lock
