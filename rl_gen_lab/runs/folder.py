@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rl_gen_lab.cli.errors import CheckpointError, suggest
+from rl_gen_lab.cli.errors import CheckpointError, SaveError, suggest
 from rl_gen_lab.cli.wording import count
 from rl_gen_lab.runs import schemas
 from rl_gen_lab.runs.files import LineFile, plain, replace_file, save_errors, write_json
@@ -123,8 +123,14 @@ class RunFolder:
         words = self.read_config().get("command")
         return str(words[0]) if isinstance(words, list) and words else "another command"
 
+    def refuse_gone(self) -> None:
+        """Raise SaveError where this folder was moved or removed: writing would make another one of its name."""
+        if not self.path.is_dir():
+            raise SaveError(f"{self} is no longer there: was it moved or removed?")
+
     def write_result(self, result: dict[str, Any]) -> None:
         """Write result.json whole or not at all. Raises SaveError."""
+        self.refuse_gone()
         write_json(self.result_file, result)
 
     def read_result(self) -> dict[str, Any]:
