@@ -179,3 +179,8 @@ def test_an_interruption_while_writing_leaves_nothing_behind(tmp_path: Path, mon
     with pytest.raises(KeyboardInterrupt):
         upsert(file, ROWS, key=("env",))
     assert file.read_bytes() == before and list(tmp_path.iterdir()) == [file]
+
+
+def test_the_name_of_a_folder_that_is_no_text_is_written_so_that_it_can_be_read(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", ("run",), [{"run": "a\udcff"}])  # as Python gives names of other encodings
+    assert read_csv(tmp_path / "a.csv") == (["run"], [{"run": "a\\udcff"}])

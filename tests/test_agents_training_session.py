@@ -79,6 +79,27 @@ def test_a_run_of_which_the_disk_refused_every_weight_has_failed(
     assert RunFolder.open(path).read_result()["status"] == "failed"
 
 
+def test_a_run_folder_that_is_moved_while_it_trains_is_not_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    running = session.RecordedRun.running
+
+    def moved(self: session.RecordedRun) -> bool:
+        if self.log.env_steps >= 300 and self.run.path.is_dir():
+            self.run.path.rename(tmp_path / "moved")
+        return running(self)
+
+    monkeypatch.setattr(session.RecordedRun, "running", moved)
+    with pytest.raises(SystemExit) as end:
+        dqn.main([*TINY, "--runs-dir", str(tmp_path)])
+    said = capsys.readouterr()
+    assert end.value.code == 2 and said.err.count("\n") == 1
+    assert "is no longer there: was it moved or removed?" in said.err
+    assert [path.name for path in tmp_path.iterdir()] == ["moved"]
+    assert RunFolder.open(tmp_path / "moved").read_metrics()
+    assert checkpoints.load_state(tmp_path / "moved" / "checkpoints" / "latest")
+
+
 def test_the_best_agent_is_the_best_that_is_on_the_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,5 +1,6 @@
 """The main of a command: exit codes, one line for what a user can mend, readers that leave."""
 
+import errno
 import io
 import os
 import re
@@ -38,6 +39,27 @@ def test_user_errors_become_one_line_and_exit_code_2(
         exit_on_error(main, ForeignError)()
     assert stopped.value.code == code
     assert capsys.readouterr().err == line
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ENOSPC, errno.ELOOP, errno.ENAMETOOLONG])
+def test_what_the_system_refuses_about_a_file_is_one_line(code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        raise OSError(code, os.strerror(code), "runs/a\nb/config.json")
+
+    with pytest.raises(SystemExit) as stopped:
+        exit_on_error(main)()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == f"error: runs/a b/config.json: {os.strerror(code)}\n"
+
+
+def test_other_errors_of_the_system_keep_their_traceback() -> None:
+    for error in (OSError(errno.EBADF, "Bad file descriptor", "x"), OSError(errno.EACCES, "of no file")):
+
+        def main(error: OSError = error) -> None:
+            raise error
+
+        with pytest.raises(OSError, match=str(error.strerror)):
+            exit_on_error(main)()
 
 
 @pytest.mark.parametrize("wrap", [exit_on_error, commands.command])

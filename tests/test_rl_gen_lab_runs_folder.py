@@ -1,7 +1,9 @@
 """Run folders: their names, their records, torn and damaged lines, full disks."""
 
+import errno
 import gc
 import math
+import os
 import resource
 import shutil
 from pathlib import Path
@@ -124,6 +126,25 @@ def test_pictures_are_not_drawn_into_a_linked_folder_and_its_links_stay(tmp_path
     pictures.symlink_to(mine)
     without_links(pictures)
     assert not pictures.exists() and (mine / "link").is_symlink()
+
+
+def test_a_pipe_in_place_of_a_picture_is_not_written_into(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "play.mp4")
+    (tmp_path / "kept.png").write_text("kept")
+    (tmp_path / "folder").mkdir()
+    without_links(tmp_path)
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["folder", "kept.png"]
+
+
+def test_a_folder_that_cannot_be_looked_into_is_no_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = RunFolder.create(tmp_path, "dqn", "CartPole", 1)
+
+    def refuse(path: Path) -> bool:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", refuse)
+    with pytest.raises(CheckpointError, match=r"cannot read .*: Permission denied"):
+        RunFolder.open(run.path)
 
 
 @pytest.mark.parametrize("name", ["config.json", "metrics.jsonl", "result.json"])

@@ -106,7 +106,7 @@ def _locked(file: Path) -> Iterator[None]:
 
 def _replace(file: Path, columns: Sequence[str], rows: Sequence[Mapping[str, object]]) -> None:
     def write(new: Path) -> None:
-        with new.open("w", newline="", encoding="utf-8") as handle:
+        with new.open("w", newline="", encoding="utf-8", errors="backslashreplace") as handle:
             writer = csv.DictWriter(handle, columns, lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)

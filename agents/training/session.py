@@ -223,6 +223,7 @@ class RecordedRun:
                     self.save()  # with the evaluation, or a longer run would not know its best
         if not self.processes.leads:
             return  # the first process scores the agent
+        self.run.refuse_gone()
         final = None if self.processes.asked else self.scores.final(env_steps)
         if final is None:
             keep_result(self.run, result_of(self, "interrupted"), self.display.say)

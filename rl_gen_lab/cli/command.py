@@ -1,6 +1,7 @@
 """The `main` of a command: errors that a user can correct are one line on stderr, a closed pipe is no error."""
 
 import contextlib
+import errno
 import functools
 import io
 import os
@@ -14,11 +15,17 @@ from rl_gen_lab.cli.threads import ended_without_threads
 
 P = ParamSpec("P")
 R = TypeVar("R")
+# Errors of the system that a user can mend, or nobody: no permission, a full or broken disk, a name that cannot be.
+REFUSED = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR),
+    *(getattr(errno, name, errno.EIO) for name in ("EDQUOT", "ESTALE")),  # not of every system
+)
 
 
 def exit_on_error(main: Callable[P, R], *also: type[Exception]) -> Callable[P, R]:
     """Wrap the main of a command: UserError or one of `also` becomes one line on stderr and exit code 2.
 
+    So does what the system refuses about a file, wherever it is asked: no permission, no room, a loop of links.
     Ctrl-C that the command does not handle ends it with 130, without a traceback.
     """
     caught: tuple[type[Exception], ...] = (UserError, *also)
@@ -32,15 +39,24 @@ def exit_on_error(main: Callable[P, R], *also: type[Exception]) -> Callable[P, R
             with handle_broken_pipe():
                 return main(*args, **kwargs)
         except caught as error:
-            message = re.sub(r"\S{500,}", lambda word: f"{word[0][:60]}...", " ".join(str(error).split()))
-            message = "".join(letter if letter.isprintable() else "?" for letter in message)  # no terminal's commands
-            print(f"{_process()}error: {message}", file=sys.stderr, flush=True)
+            print(f"{_process()}error: {_one_line(str(error))}", file=sys.stderr, flush=True)
+            sys.exit(2)
+        except OSError as error:
+            if error.errno not in REFUSED or error.filename is None:
+                raise
+            print(f"{_process()}error: {_one_line(f'{error.filename}: {error.strerror}')}", file=sys.stderr, flush=True)
             sys.exit(2)
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr, flush=True)
             sys.exit(130)  # as shells report Ctrl-C
 
     return wrapped
+
+
+def _one_line(message: str) -> str:
+    """Return a message as one line without very long words, and without what gives a terminal commands."""
+    line = re.sub(r"\S{500,}", lambda word: f"{word[0][:60]}...", " ".join(message.split()))
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
 
 
 def _process() -> str:

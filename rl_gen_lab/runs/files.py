@@ -40,13 +40,14 @@ def sync(*paths: Path) -> None:
 def without_links(folder: Path) -> Path:
     """Return a folder that files are to be drawn into, without its links: they would be drawn into what these point to.
 
-    One that is a link itself is not followed but replaced. Raises SaveError.
+    One that is a link itself is not followed but replaced. Pipes go too: who draws would wait for a reader. Raises
+    SaveError.
     """
     with save_errors(folder):
         if folder.is_symlink():
             folder.unlink()
         for entry in folder.iterdir() if folder.is_dir() else ():
-            if entry.is_symlink():
+            if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
                 entry.unlink()
     return folder
 

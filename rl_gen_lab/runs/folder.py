@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rl_gen_lab.cli.errors import CheckpointError, suggest
+from rl_gen_lab.cli.errors import CheckpointError, SaveError, suggest
 from rl_gen_lab.cli.wording import count
 from rl_gen_lab.runs import schemas
 from rl_gen_lab.runs.files import LineFile, plain, replace_file, save_errors, write_json
@@ -67,14 +67,21 @@ class RunFolder:
     def open(cls, path: Path) -> "RunFolder":
         """Open the folder of an earlier run. Raises CheckpointError when it is not one."""
         run = cls(path)
-        if not run.path.is_dir():
-            if run.path.exists():
-                raise CheckpointError(f"{run} is a file; a run is a folder, which holds {run.config_file.name}")
-            siblings = [entry.name for entry in run.path.parent.glob("*/")]
-            raise CheckpointError(f"no run folder at {run}.{suggest(run.path.name, siblings)}")
-        if not run.config_file.is_file():
-            raise CheckpointError(f"{run} is not a run folder: it holds no {run.config_file.name}")
+        try:
+            run._refuse_others()
+        except OSError as error:
+            raise CheckpointError(f"cannot read {run}: {error.strerror}") from error
         return run
+
+    def _refuse_others(self) -> None:
+        """Raise CheckpointError for what is no run folder, OSError where the system does not tell."""
+        if not self.path.is_dir():
+            if self.path.exists():
+                raise CheckpointError(f"{self} is a file; a run is a folder, which holds {self.config_file.name}")
+            siblings = [entry.name for entry in self.path.parent.glob("*/")]
+            raise CheckpointError(f"no run folder at {self}.{suggest(self.path.name, siblings)}")
+        if not self.config_file.is_file():
+            raise CheckpointError(f"{self} is not a run folder: it holds no {self.config_file.name}")
 
     def lock(self) -> FolderLock:
         """Take the right to write in this folder, before anything is written there; `release` it at the end.
@@ -84,7 +91,7 @@ class RunFolder:
         lock = FolderLock(self.path, str(self))
         try:
             self._refuse_links()
-        except CheckpointError:
+        except BaseException:
             lock.release()
             raise
         return lock
@@ -116,8 +123,14 @@ class RunFolder:
         words = self.read_config().get("command")
         return str(words[0]) if isinstance(words, list) and words else "another command"
 
+    def refuse_gone(self) -> None:
+        """Raise SaveError where this folder was moved or removed: writing would make another one of its name."""
+        if not self.path.is_dir():
+            raise SaveError(f"{self} is no longer there: was it moved or removed?")
+
     def write_result(self, result: dict[str, Any]) -> None:
         """Write result.json whole or not at all. Raises SaveError."""
+        self.refuse_gone()
         write_json(self.result_file, result)
 
     def read_result(self) -> dict[str, Any]:

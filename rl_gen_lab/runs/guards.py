@@ -50,6 +50,7 @@ def weights_on_disk(run: RunFolder, *names: str) -> Path:
 def keep_state(run: RunFolder, state: dict[str, Any], when: str, say: Say) -> bool:
     """Write the checkpoint to resume from; False where a full disk costs this checkpoint, but not the run."""
     try:
+        run.refuse_gone()
         save_state(run.checkpoints / "latest", state)
     except SaveError as error:
         say(f"checkpoint at {when} not written, the one before stays: {error}")
@@ -64,6 +65,7 @@ def keep_weights(run: RunFolder, name: str, network: torch.nn.Module, metadata: 
     """
     tensors = {key: value.detach().cpu().contiguous() for key, value in network.state_dict().items()}
     try:
+        run.refuse_gone()
         save_weights(run.checkpoints / f"{name}.safetensors", tensors, metadata)
     except SaveError as error:
         say(f"the {name} weights were not written: {error}")
