@@ -153,9 +153,8 @@ def fool_one(config: Config, task: Task, margins: Margins) -> bool:
         drawing.panels([panel(pixels(image), pixels(found.image))], side=210).save(folder / "attack.png")
     print(f"before: {before}\nafter:  {fooling.answer(task, found.image)}")
     if found.levels is None:
-        print(
-            f"not reached within {count(config.levels, 'gray level')}; the last attempt: {run.shown(folder / 'fooled.png')}"
-        )
+        most = count(config.levels, "gray level")
+        print(f"not reached within {most}; the last attempt: {run.shown(folder / 'fooled.png')}")
     else:
         print(f"by at most {count(found.levels, 'gray level')}: {run.shown(folder / 'fooled.png')}")
     print(run.shown(folder / "attack.png"))
