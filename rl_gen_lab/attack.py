@@ -24,6 +24,7 @@ from rl_gen_lab.cli.command import exit_on_error
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.flags import parse_flags
 from rl_gen_lab.cli.settings import Few, Ranged, Seed
+from rl_gen_lab.cli.wording import count
 from rl_gen_lab.runs.files import save_errors, without_links
 from rl_gen_lab.runs.folder import RunFolder
 
@@ -152,9 +153,10 @@ def fool_one(config: Config, task: Task, margins: Margins) -> bool:
             drawing.panels([panel(pixels(image), pixels(found.image))], side=210).save(folder / "attack.png")
     print(f"before: {before}\nafter:  {fooling.answer(task, found.image)}")
     if found.levels is None:
-        print(f"not reached within {config.levels} gray levels; the last attempt: {run.shown(folder / 'fooled.png')}")
+        most = count(config.levels, "gray level")
+        print(f"not reached within {most}; the last attempt: {run.shown(folder / 'fooled.png')}")
     else:
-        print(f"by at most {found.levels} gray levels: {run.shown(folder / 'fooled.png')}")
+        print(f"by at most {count(found.levels, 'gray level')}: {run.shown(folder / 'fooled.png')}")
     print(run.shown(folder / "attack.png"))
     return found.levels is not None
 
@@ -205,7 +207,7 @@ def draw(found: list[Attempt], run: RunFolder) -> None:
 
 def levels(one: Attempt) -> str:
     """Return the budget of an attempt in words."""
-    return "not reached" if one.found.levels is None else f"at most {one.found.levels} gray levels"
+    return "not reached" if one.found.levels is None else f"at most {count(one.found.levels, 'gray level')}"
 
 
 @exit_on_error

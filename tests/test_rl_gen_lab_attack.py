@@ -54,7 +54,7 @@ def test_what_is_not_reached_is_said_and_has_an_exit_code_of_its_own(
     with pytest.raises(SystemExit) as stopped:
         attack.main([*words, "--say", "ball ball ball ball ball."])
     said = capsys.readouterr().out
-    assert stopped.value.code == 1 and "not reached within 1 gray levels" in said and "by at most" not in said
+    assert stopped.value.code == 1 and "not reached within 1 gray level;" in said and "by at most" not in said
 
 
 def test_several_images_have_a_run_of_their_own_with_random_signs_beside_them(

@@ -15,6 +15,7 @@ from agents.analysis.attack_games import stakes
 from agents.analysis.robustness import Robustness, Row
 from agents.training.environments import make_env
 from agents.training.video import action_names
+from rl_gen_lab.cli.wording import count
 from rl_gen_lab.data.images import read_resized
 from rl_gen_lab.explain import drawing
 from rl_gen_lab.explain.fooling import fool
@@ -83,7 +84,13 @@ def fooling(robustness: Robustness, file: Path) -> tuple[Image.Image, Row]:
         with torch.no_grad():
             scores = [robustness.target.scores(one[None].float())[0].tolist() for one in (frames, found.image)]
         change = found.image[-channels:].float() - frames[-channels:].float()
-        words = "not reached" if found.levels is None else f"by {found.levels} levels" if found.levels else "as it is"
+        words = (
+            "not reached"
+            if found.levels is None
+            else f"by {count(found.levels, 'level')}"
+            if found.levels
+            else "as it is"
+        )
         levels[label] = float("nan") if found.levels is None else float(found.levels)
         rows.append(
             [
