@@ -171,6 +171,7 @@ def test_more_copies_than_there_can_be_are_refused_before_training(
     assert stopped.value.code == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "cannot be made in 2 copies at once, only 1 could be (--num-envs 1): OSError: port 5005 is in use" in line
+    assert not list(tmp_path.iterdir()), "nothing is left of a refusal"
 
 
 @pytest.mark.parametrize("agent", ["ppo", "sb3 a2c"])

@@ -26,7 +26,8 @@ from agents.training.processes import Processes
 from agents.training.resume import command_to_resume, keep_limits, load_checkpoint
 from agents.training.run_log import RunLog, start_tracker
 from agents.training.scores import Scores
-from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from envs.config import UnknownEnvError
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError, UserError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.compute.memory_budget import free_bytes
 from rl_gen_lab.distributed.group import Group
@@ -285,7 +286,8 @@ def close(run: RecordedRun, kind: type[BaseException] | None, error: BaseExcepti
     if error is not None and not refused:
         keep_result(run.run, result_of(run, "failed") | failure(error), run.display.say)
     unfinished = error is not None or run.processes.stopped
-    impossible = isinstance(error, ConfigError | CheckpointError) or (kind is KeyboardInterrupt and not run.begun)
+    refusals = (ConfigError, CheckpointError) if run.begun else (UserError, UnknownEnvError, KeyboardInterrupt)
+    impossible = isinstance(error, refusals)
     never_started = impossible and run.config.run.resume is None and run.log.env_steps == 0
     offered = not never_started and (not refused or isinstance(error, KeyboardInterrupt))
     if unfinished and offered and can_resume(run.run, error):
