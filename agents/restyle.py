@@ -81,18 +81,17 @@ def main(argv: list[str] | None = None) -> None:
     methods = chosen_methods(config.method, METHODS)
     play = Play.of(PlayConfig(run=config.run, which=config.which))
     from agents.analysis.game_scores import Player, difference
-    from agents.analysis.restyled import check_frames, one_by_one, seen_as
+    from agents.analysis.restyled import channels_of, one_by_one, seen_as
     from envs import names
     from rl_gen_lab.cli.values import to_dict
     from rl_gen_lab.runs import provenance
 
     torch.set_num_threads(1)
-    check_frames(play.world)
+    depth = channels_of(play.env, play.world)
     stylist = stylist_of(config, methods)
     changes = {}
     for method in methods:
         apply = stylist.prepare(method)[0]
-        depth = 1 if play.world.grayscale else 3
         changes[method] = seen_as(one_by_one(apply) if method == "colors" else apply, depth)
     short = names.short_name(play.env)
     run = RunFolder.create(config.runs_dir, ALGO, short, config.seed)
