@@ -20,6 +20,7 @@ import torch
 from agents.rl.interfaces import EnvRunner, Episode, Generators, Policy, Stateful
 from agents.rl.sampled_policy import policy_of
 from agents.training import pretrained
+from agents.training.env_runner import refuse_changed_torch
 from agents.training.evaluator import Evaluator
 from agents.training.metadata import RunSpec
 from agents.training.processes import Processes
@@ -174,8 +175,9 @@ class RecordedRun:
     ) -> None:
         """Report a vector step: totals, finished episodes, metrics of the last update, values of the schedules.
 
-        Raises: DivergedError.
+        Raises: DivergedError; EnvStepError where the environment changed torch.
         """
+        refuse_changed_torch(self.spec.env_id)
         steps = self.processes.steps(env_steps, updates)
         self.log.record(steps, updates, episodes, learned, status)
         due, left = (
