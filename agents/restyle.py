@@ -10,7 +10,6 @@ agents see the gray of the result. The same games are played each time; interval
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -82,20 +81,17 @@ def main(argv: list[str] | None = None) -> None:
     methods = chosen_methods(config.method, METHODS)
     play = Play.of(PlayConfig(run=config.run, which=config.which))
     from agents.analysis.game_scores import Player, difference
-    from agents.analysis.restyled import check_frames, one_by_one, seen_as
-    from agents.training.environments import make_vec
+    from agents.analysis.restyled import channels_of, one_by_one, seen_as
     from envs import names
     from rl_gen_lab.cli.values import to_dict
     from rl_gen_lab.runs import provenance
 
     torch.set_num_threads(1)
-    with contextlib.closing(make_vec(play.env, 1, play.world)) as env:
-        check_frames(play.world, env.single_observation_space.shape or ())
+    depth = channels_of(play.env, play.world)
     stylist = stylist_of(config, methods)
     changes = {}
     for method in methods:
         apply = stylist.prepare(method)[0]
-        depth = 1 if play.world.grayscale else 3
         changes[method] = seen_as(one_by_one(apply) if method == "colors" else apply, depth)
     short = names.short_name(play.env)
     run = RunFolder.create(config.runs_dir, ALGO, short, config.seed)

@@ -28,6 +28,29 @@ class _CheckedShape(gym.ObservationWrapper[Any, Any, Any]):
         return observation
 
 
+class _CheckedCodes(gym.ObservationWrapper[Any, Any, Any]):
+    """Rejects indices outside their space: flattened they would stand for another index, the last or a neighbor's."""
+
+    def observation(self, observation: Any) -> Any:
+        _refuse_unknown_codes(self.env.observation_space, observation)
+        return observation
+
+
+def _refuse_unknown_codes(space: spaces.Space[Any], observation: Any) -> None:
+    if isinstance(space, spaces.Dict | spaces.Tuple):
+        for key, part in space.items() if isinstance(space, spaces.Dict) else enumerate(space):
+            _refuse_unknown_codes(part, observation[key])
+    elif isinstance(space, spaces.Discrete | spaces.MultiDiscrete):
+        given, counts = np.asarray(observation), np.asarray(_counts(space))
+        codes = given - space.start
+        if given.dtype.kind not in "biu" or codes.size != counts.size or not ((codes >= 0) & (codes < counts)).all():
+            raise ValueError(f"an observation holds {observation}, its space is {space}")
+
+
+def _counts(space: spaces.Discrete | spaces.MultiDiscrete) -> Any:
+    return space.n if isinstance(space, spaces.Discrete) else space.nvec
+
+
 class StandardView(gym.Wrapper[Any, Any, Any, Any]):
     """An environment in its standard view. reading: what its observation is read as, in words."""
 
@@ -98,6 +121,8 @@ def _view_of_parts(env: gym.Env[Any, Any], config: EnvConfig) -> tuple[gym.Env[A
 def _vector_view(env: gym.Env[Any, Any]) -> tuple[gym.Env[Any, Any], str]:
     space = env.observation_space
     plain = isinstance(space, spaces.Box) and len(space.shape) == 1
+    if any(isinstance(leaf, spaces.Discrete | spaces.MultiDiscrete) for leaf in _leaves(space)):
+        env = _CheckedCodes(env)
     if not plain:
         env = w.FlattenObservation(env)
     # Gymnasium flattens a OneOf, to numbers that mean another thing in each step.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from agents.analysis.restyled import check_frames, one_by_one, seen_as
+from agents.analysis.restyled import channels_of, one_by_one, seen_as
 from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
 
@@ -27,8 +27,13 @@ def test_gray_stacks_and_colors_keep_their_order() -> None:
 
 
 def test_agents_of_numbers_are_refused() -> None:
-    check_frames(EnvConfig())
-    with pytest.raises(ConfigError, match="sees no frames"):
-        check_frames(EnvConfig(observe="objects"))
-    with pytest.raises(ConfigError, match="sees no frames"):
-        check_frames(EnvConfig(), (4,))  # as of CartPole
+    for env, world in [("Pong", EnvConfig(observe="objects")), ("CartPole", EnvConfig())]:
+        with pytest.raises(ConfigError, match="sees no frames"):
+            channels_of(env, world)
+
+
+def test_the_channels_of_a_frame_are_those_that_are_seen() -> None:
+    assert channels_of("Pong", EnvConfig()) == 1
+    assert channels_of("Pong", EnvConfig(grayscale=False, fire_reset=True)) == 3
+    with pytest.raises(ConfigError, match="frames of 2 channels"):
+        channels_of("envs.probes.pictures:Pictures/Quarter-v0", EnvConfig())

@@ -20,6 +20,7 @@ from agents.training.video import (
     BAR,
     CHOSEN,
     HEIGHT,
+    MOST_BARS,
     PANEL,
     WIDEST,
     action_names,
@@ -87,6 +88,15 @@ def test_eighteen_actions_fit_into_the_frame() -> None:
 def test_more_actions_than_fit_are_drawn_without_an_error(actions: int) -> None:
     frame = draw(picture(64, 48, 20), 0.0, 0, np.ones(actions, np.float32), [], (0.0, 1.0))
     assert frame.shape[0] == HEIGHT
+
+
+def test_of_many_actions_the_best_are_drawn_and_the_one_that_was_chosen() -> None:
+    values = np.arange(10_000.0)
+    frame = draw(picture(64, 48, 20), 0.0, 3, values, [""] * len(values), (0.0, 10_000.0))
+    chosen, others = (np.flatnonzero(is_color(frame, color).any(axis=1)) for color in (CHOSEN, BAR))
+    assert chosen.max() < others.min()  # the first action stands on top
+    assert others.max() < HEIGHT  # and the last within the frame
+    assert len(bar_lengths(values.tolist(), (0.0, 10_000.0), 3)) == MOST_BARS - 1
 
 
 def colored(n: int, height: int = 64, width: int = 48) -> list[np.ndarray]:

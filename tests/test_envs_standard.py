@@ -9,6 +9,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
+from gymnasium import wrappers as w
 from small_envs import Tiny, Words, registered
 
 from envs.config import EnvConfig
@@ -25,6 +26,33 @@ def test_parts_of_an_observation_without_numbers_are_left_out() -> None:
     env = standard_view(Tiny(space), EnvConfig())
     obs, _ = env.reset(seed=0)
     assert obs.shape == (6,) and obs in env.observation_space
+
+
+MANY = spaces.MultiDiscrete([3, 4])
+
+
+@pytest.mark.parametrize(
+    ("space", "known", "unknown"),
+    [
+        (spaces.Discrete(5), np.array([4]), -1),
+        (spaces.Discrete(5, start=7), 11, 6),
+        (spaces.Discrete(5), True, 2.0),
+        (MANY, [2, 3], [3, 0]),
+        (MANY, np.array([0, 0], np.uint8), np.array([0, -1])),
+        (spaces.Dict(a=spaces.Tuple([spaces.Discrete(2), MANY])), {"a": (1, [0, 3])}, {"a": (1, [0, 4])}),
+        (spaces.Tuple([spaces.Box(-1, 1, (2,)), spaces.Discrete(2)]), (np.zeros(2), 1), (np.zeros(2), -2)),
+    ],
+)
+def test_an_index_outside_its_space_is_refused_and_stands_for_no_other(
+    space: spaces.Space[Any], known: Any, unknown: Any
+) -> None:
+    def view(observation: Any) -> gym.Env[Any, Any]:
+        env = gym.make("CartPole-v1", disable_env_checker=True)
+        return standard_view(w.TransformObservation(env, lambda obs: observation, space), EnvConfig())
+
+    assert view(known).reset()[0].dtype == np.float32
+    with pytest.raises(ValueError, match=r"an observation holds .*, its space is (Multi)?Discrete"):
+        view(unknown).reset()
 
 
 @pytest.mark.parametrize(

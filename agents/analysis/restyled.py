@@ -7,17 +7,28 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from agents.training.environments import make_env, without_fire_reset
 from envs.config import EnvConfig
+from envs.copies import close_quietly
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.explain.synthesis.styled import Apply
 
 BATCH = 32  # frames that are restyled together
 
 
-def check_frames(world: EnvConfig, shape: tuple[int, ...] = (1, 1, 1)) -> None:
-    """Raise ConfigError for an agent that sees no frames. shape: of what it sees."""
-    if world.observe != "pixels" or len(shape) != 3:
+def channels_of(env: str, world: EnvConfig) -> int:
+    """Return the channels of the frames that an agent sees. Raises: ConfigError where it sees none, or other channels.
+
+    What is observed decides: `world` says pixels of numbers too, those of an environment without pictures.
+    """
+    made = make_env(env, without_fire_reset(world))
+    shape = made.observation_space.shape or ()
+    close_quietly(made)
+    if len(shape) != 3:
         raise ConfigError("this agent sees no frames: only agents of frames can see them in another style")
+    if (channels := shape[0] // world.frame_stack) not in (1, 3):
+        raise ConfigError(f"this agent sees frames of {channels} channels: gray and colored ones have a style")
+    return channels
 
 
 def seen_as(apply: Apply, depth: int) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from agents.rl.interfaces import Episode
-from agents.training.env_runner import EnvStepError
+from agents.training.env_runner import EnvStepError, refuse_changed_torch
 from agents.training.environments import make_vec
 from envs import names
 from envs.config import EnvConfig
@@ -69,6 +69,7 @@ class LearnerEnv:
         except RAISES as error:
             why = described(error) + fewer_copies(self.vec)
             raise EnvStepError(f"{self._here()}: its reset raised {why}") from error
+        refuse_changed_torch(self.env_id)
         self._begin(info)
         return np.asarray(obs)
 

@@ -20,13 +20,15 @@ import torch
 from agents.rl.interfaces import EnvRunner, Episode, Generators, Policy, Stateful
 from agents.rl.sampled_policy import policy_of
 from agents.training import pretrained
+from agents.training.env_runner import refuse_changed_torch
 from agents.training.evaluator import Evaluator
 from agents.training.metadata import RunSpec
 from agents.training.processes import Processes
 from agents.training.resume import command_to_resume, keep_limits, load_checkpoint
 from agents.training.run_log import RunLog, start_tracker
 from agents.training.scores import Scores
-from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from envs.config import UnknownEnvError
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError, UserError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.compute.memory_budget import free_bytes
 from rl_gen_lab.distributed.group import Group
@@ -173,8 +175,9 @@ class RecordedRun:
     ) -> None:
         """Report a vector step: totals, finished episodes, metrics of the last update, values of the schedules.
 
-        Raises: DivergedError.
+        Raises: DivergedError; EnvStepError where the environment changed torch.
         """
+        refuse_changed_torch(self.spec.env_id)
         steps = self.processes.steps(env_steps, updates)
         self.log.record(steps, updates, episodes, learned, status)
         due, left = (
@@ -287,7 +290,8 @@ def close(run: RecordedRun, kind: type[BaseException] | None, error: BaseExcepti
     if error is not None and not refused:
         keep_result(run.run, result_of(run, "failed") | failure(error), run.display.say)
     unfinished = error is not None or run.processes.stopped
-    impossible = isinstance(error, ConfigError | CheckpointError) or (kind is KeyboardInterrupt and not run.begun)
+    refusals = (ConfigError, CheckpointError) if run.begun else (UserError, UnknownEnvError, KeyboardInterrupt)
+    impossible = isinstance(error, refusals)
     never_started = impossible and run.config.run.resume is None and run.log.env_steps == 0
     offered = not never_started and (not refused or isinstance(error, KeyboardInterrupt))
     if unfinished and offered and can_resume(run.run, error):

@@ -10,7 +10,7 @@ import torch
 
 from agents.rl.interfaces import TrainingRun
 from agents.training.config import AgentConfig
-from agents.training.env_runner import make_env_runner
+from agents.training.env_runner import make_env_runner, refuse_changed_torch
 from agents.training.memory_check import check_memory
 from agents.training.metadata import RunSpec
 from agents.training.session import RecordedRun
@@ -42,6 +42,7 @@ def start(
         run.generators = Generators(config.seed, ranks.rank)
         if not makes_environments:
             run.env_runner = make_env_runner(spec.env_id, own.num_envs, config.world, run.generators)
+            refuse_changed_torch(spec.env_id)
         torch.manual_seed(Generators(config.seed).integer("init"))  # the same weights in all processes
         train(own, run)
         run.end()

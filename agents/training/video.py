@@ -23,6 +23,7 @@ from rl_gen_lab.runs.files import save_errors, without_links
 
 HEIGHT, WIDEST = 320, 1_280  # of a video and of the game in it, in pixels
 PANEL = 220  # width of the panel beside the game, in pixels
+MOST_BARS = 24  # what can be read below each other; of more actions those of the highest values are drawn
 BACKGROUND, INK, BAR, CHOSEN = (24, 26, 31), (222, 226, 230), (86, 110, 142), (240, 160, 60)
 
 
@@ -154,9 +155,10 @@ def draw(
         best = "value of the state" if meaning == "Q-value" else "probability of the best"
         drawing.text((left, 36), f"{best} {values.max():.2f}", INK, small)
         low, high = limits
-        row = min(28, (HEIGHT - 80) // max(len(values), 1))
-        for i, value in enumerate(values):
-            y = 66 + i * row
+        shown = _bars(values, action)
+        row = min(28, (HEIGHT - 80) // max(len(shown), 1))
+        for place, i in enumerate(shown):
+            y, value = 66 + place * row, values[i]
             chosen = action is not None and i == int(action)
             share = (float(value) - low) / (high - low) if high > low else 1.0
             label = labels[i] if i < len(labels) else str(i)
@@ -164,6 +166,16 @@ def draw(
             end = left + 88 + round(share * (PANEL - 88 - 28))
             drawing.rectangle((left + 88, y + 2, max(end, left + 90), y + max(row - 8, 3)), CHOSEN if chosen else BAR)
     return np.asarray(canvas)
+
+
+def _bars(values: np.ndarray, action: Any) -> list[int]:
+    """Return the actions whose values are drawn, in their order: all, or the best and the one that was chosen."""
+    if len(values) <= MOST_BARS:
+        return list(range(len(values)))
+    best = np.argsort(-values, kind="stable")[:MOST_BARS].tolist()
+    if action is not None and int(action) not in best:
+        best[-1] = int(action)
+    return sorted(best)
 
 
 def write_mp4(path: Path, frames: list[np.ndarray], fps: int = 30) -> None:
