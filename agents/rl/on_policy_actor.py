@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium import Space
 
 from agents.rl import ops
-from agents.rl.action_noise import ActionNoise
+from agents.rl.distributions import ActionNoise
 from agents.rl.interfaces import Exchange, Step, TrainingRun
 from agents.rl.optimizers import set_learning_rate
 from agents.rl.rollout_buffer import RolloutBuffer
