@@ -131,14 +131,9 @@ def log_slope_of_tanh(u: Tensor) -> Tensor:
 
 def mean_log_slope(mean: Tensor, log_std: Tensor) -> Tensor:
     """Return the mean of log tanh' over normal distributions, by Gauss-Hermite quadrature: no noise in the gradient."""
-    nodes, weights = (torch.as_tensor(x, dtype=mean.dtype, device=mean.device) for x in _hermite())
+    at, parts = np.polynomial.hermite_e.hermegauss(NODES)
+    nodes, weights = (torch.as_tensor(x, dtype=mean.dtype, device=mean.device) for x in (at, parts / parts.sum()))
     return log_slope_of_tanh(mean[..., None] + log_std.exp()[..., None] * nodes) @ weights
-
-
-def _hermite() -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes and weights that integrate against the standard normal density."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
-    return nodes, weights / weights.sum()
 
 
 class ActionNoise:
