@@ -67,6 +67,7 @@ DOCUMENTS = (
             "textures",
             "sweeps",
             "scale",
+            "rollouts",
         )
     ),
 )

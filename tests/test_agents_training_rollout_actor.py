@@ -36,7 +36,9 @@ def recipe_of(config: Any) -> Recipe:
 def chunk_of(actor: Actor, rows: int, serial: int = 0) -> tuple[dict[str, int], Arrays]:
     arrays = actor.layout.arrays(bytearray(actor.layout.size_bytes))
     actor.play(arrays, Order(0, 4, serial, rows, 1), version=30, waited=0.5)
-    return ids_of(arrays), ChunkReader(actor.layout).read(arrays)
+    chunk = ChunkReader(actor.layout).read(arrays)
+    assert chunk.pop("seconds")[0] == 0.5
+    return ids_of(arrays), chunk
 
 
 @pytest.mark.parametrize("name", CONFIGS)

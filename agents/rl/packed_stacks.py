@@ -41,9 +41,12 @@ class StackPacker:
             parts += [len(data).to_bytes(LENGTH_BYTES, "little"), whole.tobytes(), data]
         return b"".join(parts)
 
-    def unpack(self, data: bytes, rows: int, envs: int) -> np.ndarray:
-        """Return the observations (T, N, S*C, H, W) that `pack` was given. Raises: PackedFramesError."""
-        obs = np.empty((rows, envs, *self.obs_shape), np.uint8)
+    def unpack(self, data: bytes, rows: int, envs: int, into: np.ndarray | None = None) -> np.ndarray:
+        """Return the observations (T, N, S*C, H, W) that `pack` was given, in an array of that shape if one is given.
+
+        Raises: PackedFramesError.
+        """
+        obs = np.empty((rows, envs, *self.obs_shape), np.uint8) if into is None else into
         place = 0
         for n in range(envs):
             begin = place + LENGTH_BYTES + rows

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,24 +62,27 @@ class ChunkLayout:
     @property
     def size_bytes(self) -> int:
         """The bytes of a block."""
-        return self._places()[1]
+        return places_of(self)[1]
 
     def arrays(self, block: Any) -> Arrays:
         """Return the arrays of a block of bytes, which they share."""
-        places, _ = self._places()
+        places, _ = places_of(self)
         return {name: np.ndarray(shape, dtype, block, places[name]) for name, (dtype, shape) in self.fields().items()}
-
-    def _places(self) -> tuple[dict[str, int], int]:
-        places, end = {}, 0
-        for name, (dtype, shape) in self.fields().items():
-            places[name] = end
-            end += -(-int(np.prod(shape)) * np.dtype(dtype).itemsize // ALIGNED) * ALIGNED
-        return places, end
 
     def used_bytes(self, arrays: Arrays) -> int:
         """Return how many bytes of a block have been written: packed observations come last."""
-        places, end = self._places()
+        places, end = places_of(self)
         return places["packed"] + ids_of(arrays)["packed_bytes"] if self.channels else end
+
+
+@functools.cache
+def places_of(layout: ChunkLayout) -> tuple[dict[str, int], int]:
+    """Return where each array begins in a block, and where the block ends [bytes]."""
+    places, end = {}, 0
+    for name, (dtype, shape) in layout.fields().items():
+        places[name] = end
+        end += -(-int(np.prod(shape)) * np.dtype(dtype).itemsize // ALIGNED) * ALIGNED
+    return places, end
 
 
 def ids_of(arrays: Arrays) -> dict[str, int]:
@@ -119,16 +124,34 @@ class ChunkReader:
     def __init__(self, layout: ChunkLayout) -> None:
         self.layout = layout
         self._packer = StackPacker(layout.obs_shape, layout.channels) if layout.channels else None
+        self._obs: np.ndarray | None = None
 
     def read(self, arrays: Arrays) -> Arrays:
-        """Return a copy of the arrays of a chunk, of T rows; obs: (T+1, n, ...).
-
-        Raises: PackedFramesError for packed observations that are damaged.
-        """
+        """Return a copy of the arrays of a chunk, of T rows; packed observations as they are."""
         ids = ids_of(arrays)
         rows, own = ids["rows"], ("ids", "seconds", "obs", "packed")
         found = {name: array[:rows].copy() for name, array in arrays.items() if name not in own}
+        found |= {"version": np.array(ids["version"]), "seconds": arrays["seconds"].copy()}
         if self._packer:
-            data = arrays["packed"][: ids["packed_bytes"]].tobytes()
-            return found | {"obs": self._packer.unpack(data, rows + 1, self.layout.envs)}
+            return found | {"packed": arrays["packed"][: ids["packed_bytes"]].copy()}
         return found | {"obs": arrays["obs"][: rows + 1].copy()}
+
+    def join(self, chunks: Sequence[Arrays]) -> Arrays:
+        """Return chunks of K actors side by side: (T, N, ...); mind: (T, K, M); obs: (T+1, N, ...).
+
+        The observations stay as they are until the next call. Raises: PackedFramesError for packed ones that are
+        damaged.
+        """
+        own = ("version", "seconds", "mind", "obs", "packed")
+        joined = {name: np.concatenate([c[name] for c in chunks], 1) for name in chunks[0] if name not in own}
+        rows, envs = len(joined["reward"]) + 1, self.layout.envs
+        shape = (rows, envs * len(chunks), *self.layout.obs_shape)
+        if self._obs is None or self._obs.shape != shape:  # kept, for new memory costs more than what is done with it
+            self._obs = np.empty(shape, self.layout.obs_dtype)
+        for number, chunk in enumerate(chunks):
+            side = self._obs[:, number * envs : (number + 1) * envs]
+            if self._packer:
+                self._packer.unpack(chunk["packed"].tobytes(), rows, envs, side)
+            else:
+                side[...] = chunk["obs"]
+        return joined | {"mind": np.stack([chunk["mind"] for chunk in chunks], 1), "obs": self._obs}

@@ -121,7 +121,7 @@ class Intake:
             expected, ids = own.orders.popleft(), ids_of(arrays)
             assert order == expected and (ids["actor"], ids["serial"]) == (number, order.serial), (order, ids)
             chunk = self._reader.read(arrays)
-            own.ready.append(chunk | {"version": np.array(ids["version"]), "seconds": arrays["seconds"].copy()})
+            own.ready.append(chunk)
             own.actions.append(chunk["action"])
             own.mind, own.deaths = chunk["mind"][-1], 0
 

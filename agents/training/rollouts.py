@@ -36,13 +36,6 @@ from rl_gen_lab.compute.seeding import Generators
 BACKENDS: dict[str, Callable[..., Actors]] = {"local": LocalActors, "processes": ProcessActors}
 
 
-def side_by_side(chunks: list[Arrays]) -> Arrays:
-    """Join the chunks of all actors: (T, N, ...); obs: (T+1, N, ...); mind: (T, K, M)."""
-    sides = {name: [chunk[name] for chunk in chunks] for name in chunks[0] if name not in ("version", "seconds")}
-    minds = np.stack(sides.pop("mind"), 1)
-    return {name: np.concatenate(parts, 1) for name, parts in sides.items()} | {"mind": minds}
-
-
 class ActorRollouts:
     """An `EnvRunner` whose environments are played by actors. It is used through `play` alone."""
 
@@ -145,7 +138,7 @@ class ActorRollouts:
         lags = [actor.updates - int(chunk["version"]) for chunk in chunks]
         waited, played = np.stack([chunk["seconds"] for chunk in chunks]).T.tolist()
         self.meter.add(lags, time.perf_counter() - begun, waited, played, ready / max(self._ahead, 1))
-        return side_by_side(chunks)
+        return self._reader.join(chunks)
 
     def _started(self, actor: OnPolicyActor) -> Intake:
         """Start the actors, with copies of the agent's policy, where the run stands."""
@@ -164,9 +157,10 @@ class ActorRollouts:
         )
         self._player = Player(recipe, self.observation_space)
         layout = layout_of(recipe, self._player, self.observation_space, self.action_space)
+        self._reader = ChunkReader(layout)
         recipes, blocks = [recipe.of_actor(number) for number in range(settings.actors)], max(self._ahead, 1)
         actors = BACKENDS[settings.backend](recipes, actor.network, layout, blocks, blocks + 2)
-        intake = Intake(actors, settings.actors, blocks, ChunkReader(layout), self.meter, self._say)
+        intake = Intake(actors, settings.actors, blocks, self._reader, self.meter, self._say)
         intake.restart(self.restarts, self.steps, self._actions(), self._minds)
         return intake
 
