@@ -55,10 +55,16 @@ def test_processes_play_the_transitions_of_actors_here(config: Any) -> None:
     assert_same(here, there)
 
 
-def test_closing_leaves_no_process_and_no_shared_memory() -> None:
+def test_actors_end_by_closing_alone_and_leave_no_process_and_no_shared_memory() -> None:
     runner = environments(with_actors(FOUR, "processes", 2))
-    play(agent_of(FOUR, runner), runner, 3)
+    agent = agent_of(FOUR, runner)
+    play(agent, runner, 3)
     actors = runner._intake._actors
+    for pid in actors.pids:  # as a terminal does at Ctrl-C, which the learner alone answers
+        os.kill(pid, signal.SIGINT)
+        os.kill(pid, signal.SIGTERM)
+    play(agent, runner, 9)
+    assert runner.totals()["rollouts/actors_replaced"] == 0
     names, pids = [memory.name for memory in (*actors._memory, actors._weights)], actors.pids
     runner.close()
     runner.close()  # a second time does nothing

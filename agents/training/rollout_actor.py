@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
-import signal
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from multiprocessing.shared_memory import SharedMemory
@@ -184,8 +183,6 @@ def serve(pickled: bytes, connection: Connection, blocks: str, weights: str, pla
     Takes `Start` and `Order`, gives each order back once its block is filled, or the text of an error. pickled: a
     `Recipe`; blocks, weights: names of the shared memory; places: of publications in the latter.
     """
-    for number in (signal.SIGINT, signal.SIGTERM):  # the learner decides when to stop, and ends the connection
-        signal.signal(number, signal.SIG_IGN)
     memory, published = SharedMemory(blocks), SharedMemory(weights)
     assert memory.buf is not None
     try:
@@ -207,8 +204,7 @@ def serve(pickled: bytes, connection: Connection, blocks: str, weights: str, pla
             waiting_since = time.perf_counter()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
-    except UserError as error:
-        connection.send(str(error))
-    except Exception:
-        connection.send(traceback.format_exc())
+    except Exception as error:
+        with suppress(OSError):  # the learner may have ended in the meantime
+            connection.send(str(error) if isinstance(error, UserError) else traceback.format_exc())
     os._exit(0)  # at once: arrays still share the memory, which Python would complain of

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import pickle
 import shutil
+import signal
 from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
@@ -143,7 +144,12 @@ class ProcessActors:
         recipe = pickle.dumps(self._recipes[number])
         arguments = (recipe, theirs, *names, self._places, self._layout)
         process = self._context.Process(target=serve, args=arguments, name=f"actor {number}", daemon=True)
-        process.start()
+        # Ctrl-C is for the learner, which decides when to stop and ends the connection: an actor never sees it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        try:
+            process.start()  # with the signals blocked here, as they were at that moment
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()  # only the actor has it now, so that its end is noticed here
         return process, ours
 
@@ -196,7 +202,7 @@ class ProcessActors:
     @property
     def pids(self) -> list[int]:
         """The actors' process numbers."""
-        return [process.pid or 0 for process in self._processes]
+        return [process.pid for process in self._processes if process.pid]
 
     def replace(self, number: int) -> None:
         """Start an actor anew."""
