@@ -12,6 +12,7 @@ Deviations from the paper (those that can be switched are fields of `Config`):
    end a value only with `world.episodic_life`, `world.episodic_points`; actions are sticky (Machado et al. 2018).
 6. The LSTM's gradient is cut at the start of each rollout.
 7. A critic of its own may make further updates on each rollout (`value_updates`).
+8. What older policies played (`rollouts.lag`) may be corrected by V-trace (Espeholt et al. 2018, "IMPALA").
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from agents.rl import ops
 from agents.rl.interfaces import TrainingRun
 from agents.rl.on_policy_actor import OnPolicyActor, make_actor, make_network
 from agents.rl.optimizers import parameter_groups
+from agents.rl.rollout_buffer import Advantages
+from agents.rl.vtrace import vtrace
 from agents.training.config import ActorCriticConfig, Copies
 from agents.training.launch import launch
 from rl_gen_lab.cli.errors import ConfigError
@@ -67,6 +70,8 @@ class Config(ActorCriticConfig):
     normalize_advantages: bool = False
     # Critic updates per rollout (the policy gets one); more than 1 needs a critic on a backbone of its own.
     value_updates: Few = 1
+    # Correct advantages and targets for the age of the policy that played (`--rollouts.lag`).
+    vtrace: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -128,11 +133,12 @@ class A2C:
         reward = actor.scaled_reward() if c.normalize_rewards else buffer.reward
         with c.device.autocast(actor.device):
             output = self._forward(buffer.obs, buffer.first, actor.state_at_start)
-        advantages = buffer.advantages(output.value, reward, c.gamma, c.gae_lambda)
-        advantage, target, mask = advantages.advantage, advantages.target, advantages.mask
         policy, value = output.policy[:-1], output.value[:-1]
+        log_prob = policy.log_prob(buffer.action)
+        advantages = self._advantages(output.value, reward, log_prob)
+        advantage, target, mask = advantages.advantage, advantages.target, advantages.mask
         loss, parts = actor_critic_loss(
-            policy.log_prob(buffer.action),
+            log_prob,
             policy.entropy(),
             value,
             ops.standardize(advantage, mask, actor.group.mean_) if c.normalize_advantages else advantage,
@@ -147,6 +153,15 @@ class A2C:
         actor.next_rollout()
         mean_value = ops.masked_mean(value.detach(), mask)
         actor.learned = parts | {"losses/value": mean_value, "losses/grad_norm": norm}
+
+    def _advantages(self, value: Tensor, reward: Tensor, log_prob: Tensor) -> Advantages:
+        """Return advantages and targets (T, N). value: (T+1, N); log_prob: (T, N), of the policy as it is now."""
+        c, buffer = self.config, self.actor.buffer
+        if buffer.log_prob is None or not c.vtrace:
+            return buffer.advantages(value, reward, c.gamma, c.gae_lambda)
+        discount_t, lambda_t, mask = buffer.traces(c.gamma, c.gae_lambda)
+        target, advantage = vtrace(log_prob - buffer.log_prob, reward, discount_t, value[:-1], value[1:], lambda_t)
+        return Advantages(advantage, target, mask)
 
     def _fit_value(self, target: Tensor, mask: Tensor, learning_rate: float) -> None:
         """Make further updates of the critic alone toward its targets (T, N)."""
@@ -178,7 +193,7 @@ def train(config: Config, run: TrainingRun) -> None:
     actor, env = agent.actor, run.env_runner
     run.begin(actor, actor.network)
     while run.running():
-        step, episodes = env.step(actor.act(env.obs, env.first))
+        step, episodes = env.play(actor)
         actor.observe(step)
         if actor.buffer.full:
             agent.learn()

@@ -137,25 +137,17 @@ class PPO:
         self.shuffling = generators.torch("minibatches", actor.device)
         self._forward = torch.compile(actor.network) if config.device.compile else actor.network
 
-    def learning_rate(self) -> float:
-        """Adam's learning rate now."""
-        return self._annealed(self.config.learning_rate, self.config.learning_rate_end)
-
-    def entropy_coefficient(self) -> float:
-        """Weight of the entropy now."""
-        return self._annealed(self.config.entropy_coefficient, self.config.entropy_coefficient_end)
-
-    def clip(self) -> float:
-        """Clip range of the ratio now."""
-        return self._annealed(self.config.clip, self.config.clip_end)
-
-    def _annealed(self, start: float, end: float | None) -> float:
-        return ops.anneal(start, end, self.config.total_env_steps, self.actor.env_steps)
+    def schedules(self) -> tuple[float, float, float]:
+        """Learning rate, clip range of the ratio and weight of the entropy now."""
+        c, over, t = self.config, self.config.total_env_steps, self.actor.env_steps
+        learning_rate = ops.anneal(c.learning_rate, c.learning_rate_end, over, t)
+        clip = ops.anneal(c.clip, c.clip_end, over, t)
+        return learning_rate, clip, ops.anneal(c.entropy_coefficient, c.entropy_coefficient_end, over, t)
 
     def learn(self) -> None:
         """Update from a full rollout, which is then discarded."""
         c, actor = self.config, self.actor
-        learning_rate, batch = self.learning_rate(), self._prepare_batch()
+        learning_rate, batch = self.schedules()[0], self._prepare_batch()
         metrics: list[dict[str, Tensor]] = []
         for index in self._minibatches(batch.mask.shape[1]):
             loss, parts = self._loss(batch.select(index))
@@ -193,14 +185,13 @@ class PPO:
             values.append(self._predict(buffer.obs[-1:], buffer.first[-1:], state)[1])
             advantages = buffer.advantages(torch.cat(values), reward, c.gamma, c.gae_lambda)
             advantage, mask = advantages.advantage, advantages.mask
-            advantage = (
-                ops.standardize(advantage, mask, self.actor.group.mean_) if c.normalize_advantages else advantage
-            )
+            if c.normalize_advantages:
+                advantage = ops.standardize(advantage, mask, self.actor.group.mean_)
         rollout = {
             "obs": buffer.obs[:-1],
             "first": buffer.first[:-1],
             "action": buffer.action,
-            "log_prob_old": torch.cat(log_probs),
+            "log_prob_old": torch.cat(log_probs) if buffer.log_prob is None else buffer.log_prob,
             "value_old": torch.cat(values[:-1]),
             "advantage": advantage,
             "target": advantages.target,
@@ -211,15 +202,16 @@ class PPO:
 
     def _loss(self, batch: SequenceBatch) -> tuple[Tensor, dict[str, Tensor]]:
         output, value = self._predict(batch.obs, batch.first, batch.state)
+        _, clip, entropy_coefficient = self.schedules()
         return ppo_loss(
             output.policy.log_prob(batch.action),
             output.policy.entropy(),
             value,
             batch,
-            clip=self.clip(),
+            clip=clip,
             value_clip=self.config.value_clip,
             value_coefficient=self.config.value_coefficient,
-            entropy_coefficient=self.entropy_coefficient(),
+            entropy_coefficient=entropy_coefficient,
         )
 
     def _predict(self, obs: Tensor, first: Tensor, state: Tensor | None) -> tuple[Prediction, Tensor]:
@@ -231,11 +223,8 @@ class PPO:
 
     def status(self) -> dict[str, float]:
         """Values of the schedules, for the record."""
-        return {
-            "charts/learning_rate": self.learning_rate(),
-            "charts/clip": self.clip(),
-            "charts/entropy_coefficient": self.entropy_coefficient(),
-        }
+        learning_rate, clip, entropy = self.schedules()
+        return {"charts/learning_rate": learning_rate, "charts/clip": clip, "charts/entropy_coefficient": entropy}
 
 
 def make_agent(config: Config, run: TrainingRun) -> PPO:
@@ -261,7 +250,7 @@ def train(config: Config, run: TrainingRun) -> None:
     actor = agent.actor
     run.begin(actor, actor.network)
     while run.running():
-        step, episodes = env.step(actor.act(env.obs, env.first))
+        step, episodes = env.play(actor)
         actor.observe(step)
         if actor.buffer.full:
             agent.learn()

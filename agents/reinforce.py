@@ -25,8 +25,8 @@ import numpy as np
 from gymnasium import Space
 
 from agents.rl import ops
-from agents.rl.action_noise import ActionNoise
 from agents.rl.baselines import MovingAverage, batch_baseline
+from agents.rl.distributions import ActionNoise
 from agents.rl.episode_buffer import EpisodeBuffer
 from agents.rl.interfaces import Step, TrainingRun
 from agents.rl.optimizers import parameter_groups, set_learning_rate

@@ -69,6 +69,7 @@ DOCUMENTS = (
             "textures",
             "sweeps",
             "scale",
+            "rollouts",
         )
     ),
 )

@@ -29,6 +29,10 @@ RUNS = {
     "actor_critic": ["actor_critic", *CARTPOLE, *MEMORY, "--rollout-steps", "8"],
     # Rollouts of 96 steps: stops and checkpoints come in the middle of them, where half a rollout must be saved.
     "ppo": ["ppo", *CARTPOLE, *MEMORY, "--rollout-steps", "32", "--minibatch-size", "32", "--kl-stop-nats", "0.01"],
+    "actors": [
+        "ppo", "--env", "CartPole", "--num-envs", "4", "--rollout-steps", "32", "--minibatch-size", "32",
+        "--lstm-units", "8", "--rollouts.actors", "2",
+    ],
     "reinforce": ["reinforce", *CARTPOLE, "--normalize-rewards"],
     "reinforce-average": ["reinforce", *CARTPOLE, "--baseline", "moving-average"],
     "continuous": [

@@ -11,7 +11,6 @@ from agents.rl.ops import (
     gae,
     huber,
     lambda_returns,
-    leave_one_out,
     lerp_parameters,
     masked_mean,
     policy_gradient_loss,
@@ -201,10 +200,6 @@ def test_returns_to_go_are_lambda_returns_without_values() -> None:
 def test_no_gradient_flows_through_advantages() -> None:
     value = torch.ones(3, 1, requires_grad=True)
     assert not gae(torch.ones(3, 1), torch.ones(3, 1), value, value, torch.ones(3, 1)).requires_grad
-
-
-def test_leave_one_out_is_the_mean_of_the_other_episodes() -> None:
-    assert leave_one_out(torch.tensor([[1.0, 2.0, 6.0]])).tolist() == [[4.0, 3.5, 1.5]]
 
 
 def test_masked_means_ignore_what_is_masked_and_nothing_at_all_is_zero() -> None:

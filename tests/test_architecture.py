@@ -39,7 +39,7 @@ ON_DEMAND = {
 COMMANDS = (
     *("dqn", "ppo", "actor_critic", "reinforce", "sb3", "play", "compare", "benchmark", "results", "speed", "variance"),
     *("observation", "truth", "dream", "outside", "compress", "latency", "explain", "attack", "visualize", "restyle"),
-    *("sweep", "scale_plan", "packed_frames"),
+    *("sweep", "scale_plan", "scale_load", "packed_frames"),
 )
 # The one door to the run machinery: a reader of an agent goes no further, and only `main` goes through it.
 DOOR = "agents.training.launch"

@@ -26,7 +26,9 @@ from rl_gen_lab.vision.segmentation.config import SegmentConfig
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "metrics.md"
 IMAGES = ROOT / "tests" / "recorded" / "pong"
-NAMESPACES = "charts|losses|eval|final|videos|val|test|pictures|compare|score|variance|explain|attack|sweep|ranks"
+NAMESPACES = (
+    "charts|losses|eval|final|videos|val|test|pictures|compare|score|variance|explain|attack|sweep|ranks|rollouts"
+)
 # Names that are made when they are logged: how the code begins them, and what the page calls the rest (None: see
 # `vision_metrics`).
 MADE = {"losses/": None, "val/": None, "test/": None, "pictures/": "FILE", "score/": "AGENT", "sweep/best/": "SETTING"}

@@ -61,6 +61,7 @@ COMMANDS_WITH_FLAGS = (
         "agents.visualize",
         "agents.restyle",
         "agents.scale_plan",
+        "agents.scale_load",
         "agents.packed_frames",
     ),
 )

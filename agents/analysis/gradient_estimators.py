@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from agents.rl import ops
+from agents.rl.baselines import leave_one_out
 from rl_gen_lab.cli.lazy import torch
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def advantages(estimator: Estimator, episodes: Episodes, value: Tensor | None, c
         case "constant":
             advantage = returns - constant
         case "leave-one-out":
-            advantage = returns - ops.leave_one_out(returns)
+            advantage = returns - leave_one_out(returns)
         case "learned" | "gae":
             assert value is not None
             value = value * mask

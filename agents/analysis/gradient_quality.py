@@ -24,6 +24,7 @@ from agents.analysis.gradient_estimators import (
     stack,
 )
 from agents.rl import ops
+from agents.rl.baselines import leave_one_out
 from agents.rl.policy_networks import ActorCritic
 from agents.training.config import PolicyConfig
 from agents.training.env_runner import EnvStepError, VectorEnvRunner
@@ -109,7 +110,7 @@ def warm_up(
         episodes = sampler.sample(network)
         steps = episodes.mask.bool()
         returns = returns_to_go(episodes, 0.99)
-        advantage = ops.standardize((returns - ops.leave_one_out(returns))[steps], torch.ones(int(steps.sum())))
+        advantage = ops.standardize((returns - leave_one_out(returns))[steps], torch.ones(int(steps.sum())))
         policy, _ = network.act(episodes.obs[steps], torch.zeros(len(advantage), dtype=torch.bool), None)
         log_prob = policy.log_prob(episodes.action[steps])
         optimizer.zero_grad()

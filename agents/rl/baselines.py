@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from agents.rl import ops
-
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -19,9 +17,18 @@ def batch_baseline(name: BatchBaseline, returns: Tensor, mask: Tensor) -> Tensor
     mean of the other episodes.
     """
     if name == "leave-one-out":
-        return ops.leave_one_out(returns)
+        return leave_one_out(returns)
     value = 0.0 if name == "none" else float(returns[mask].mean())
     return returns.new_full(returns.shape, value)
+
+
+def leave_one_out(x: Tensor) -> Tensor:
+    """For each column the mean of the others: a baseline that does not depend on the episode it is subtracted from.
+
+    Source: Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free!", eq. 8, here for each time step.
+    x: (T, E) with an episode in each of E >= 2 columns, 0 after its end. Returns (T, E).
+    """
+    return (x.sum(1, keepdim=True) - x) / (x.shape[1] - 1)
 
 
 class MovingAverage:

@@ -2,19 +2,21 @@
 
 Actions are in the units of the policy's head: an index, indices (A,), or numbers (A,) whose -1 and 1 are the bounds
 of the environment's action. `agents.rl.policy_networks.PolicyHead` converts them. Sums over A run over an action's
-entries.
+entries. `ActionNoise` draws them.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
+
+from rl_gen_lab.cli.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 HALF_LOG_TWO_PI = 0.5 * math.log(2 * math.pi)
 NODES = 24  # of the quadrature for the entropy of a squashed Gaussian
@@ -44,7 +46,7 @@ class Distribution(Protocol):
 
     def __getitem__(self, rows: slice | int) -> Self:
         """Return the distributions of these rows of the first dimension."""
-        return type(self)(*(part[rows] if isinstance(part, Tensor) else part for part in vars(self).values()))
+        return type(self)(*(part[rows] if isinstance(part, torch.Tensor) else part for part in vars(self).values()))
 
 
 @dataclass(frozen=True)
@@ -124,16 +126,47 @@ class Gaussian(Distribution):
 
 def log_slope_of_tanh(u: Tensor) -> Tensor:
     """Return log(1 - tanh(u)^2) elementwise, stable for large u."""
-    return 2.0 * (math.log(2.0) - u - F.softplus(-2.0 * u))
+    return 2.0 * (math.log(2.0) - u - torch.nn.functional.softplus(-2.0 * u))
 
 
 def mean_log_slope(mean: Tensor, log_std: Tensor) -> Tensor:
     """Return the mean of log tanh' over normal distributions, by Gauss-Hermite quadrature: no noise in the gradient."""
-    nodes, weights = (torch.as_tensor(x, dtype=mean.dtype, device=mean.device) for x in _hermite())
+    at, parts = np.polynomial.hermite_e.hermegauss(NODES)
+    nodes, weights = (torch.as_tensor(x, dtype=mean.dtype, device=mean.device) for x in (at, parts / parts.sum()))
     return log_slope_of_tanh(mean[..., None] + log_std.exp()[..., None] * nodes) @ weights
 
 
-def _hermite() -> tuple[np.ndarray, np.ndarray]:
-    """Return nodes and weights that integrate against the standard normal density."""
-    nodes, weights = np.polynomial.hermite_e.hermegauss(NODES)
-    return nodes, weights / weights.sum()
+class ActionNoise:
+    """Draws actions for N environments, each with noise of its own that lasts `hold_steps` vector steps.
+
+    The environments draw new noise one after another, not all at once. With hold_steps above 1 successive actions are
+    correlated; the policy gradient ignores this, as Stable-Baselines3 does with `sde_sample_freq`. Source: Raffin et
+    al. 2022, "Smooth exploration for robotic reinforcement learning", section 3.2, without its state-dependent part.
+    """
+
+    def __init__(self, hold_steps: int, num_envs: int, generator: torch.Generator) -> None:
+        self.hold_steps, self.generator = hold_steps, generator
+        self.phase = torch.arange(num_envs, device=generator.device) * hold_steps // num_envs
+        self.held: Tensor | None = None
+        self.steps = 0
+
+    def sample(self, policy: Distribution) -> Tensor:
+        """Draw actions (N,) or (N, A) of a policy over (N,)."""
+        fresh = policy.noise(self.generator)
+        if self.hold_steps == 1:
+            return policy.reparametrize(fresh)
+        due = (self.phase + self.steps) % self.hold_steps == 0
+        due = due.view(-1, *[1] * (fresh.dim() - 1))
+        fits = self.held is not None and (self.held.shape, self.held.dtype) == (fresh.shape, fresh.dtype)
+        self.held = torch.where(due, fresh, self.held) if fits else fresh  # type: ignore[arg-type]
+        self.steps += 1
+        return policy.reparametrize(self.held)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the noise under way; its generator is saved by its owner."""
+        return {"held": self.held, "steps": self.steps}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned."""
+        self.held = None if (held := state["held"]) is None else held.to(self.phase.device)
+        self.steps = int(state["steps"])

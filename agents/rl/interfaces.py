@@ -116,6 +116,9 @@ class EnvRunner(Protocol):
     def step(self, actions: np.ndarray) -> tuple[Step, list[Episode]]:
         """Take actions (N,) or (N, A); return what happened and the episodes that finished."""
 
+    def play(self, actor: Any) -> tuple[Step, list[Episode]]:
+        """Take a step by `actor.act(obs, first)`, here or in another process that has a copy of the actor's policy."""
+
     def send(self, actions: np.ndarray) -> None:
         """Begin a step, which `recv` ends; the learner may work in between."""
 

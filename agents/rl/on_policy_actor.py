@@ -13,7 +13,7 @@ import numpy as np
 from gymnasium import Space
 
 from agents.rl import ops
-from agents.rl.action_noise import ActionNoise
+from agents.rl.distributions import ActionNoise
 from agents.rl.interfaces import Exchange, Step, TrainingRun
 from agents.rl.optimizers import set_learning_rate
 from agents.rl.rollout_buffer import RolloutBuffer
@@ -54,21 +54,26 @@ class OnPolicyActor:
         self.state = self.state_at_start = network.start(num_envs)
         self.env_steps = self.updates = 0
         self.learned: dict[str, Tensor] = {}
-        self.group, self._precision = group, precision
+        self.log_prob: Tensor | None = None
+        self.group, self.precision = group, precision
         self._parameters = list(network.parameters())
 
     def act(self, obs: np.ndarray, first: np.ndarray) -> np.ndarray:
         """Return sampled actions (N,) or (N, ...) for observations (N, ...); first: (N,) bool, an episode begins."""
         obs_now, first_now = ops.to_tensor(obs, self.device), ops.to_tensor(first, self.device)
         with torch.no_grad():
-            with self._precision():
+            with self.precision():
                 policy, self.state = self.network.act(obs_now, first_now, self.state)
             self.action = self.noise.sample(policy)
         return self.network.head.to_env(self.action)
 
+    def take(self, action: Tensor, log_prob: Tensor | None, state: Tensor | None) -> None:
+        """Take over what a copy did in place of `act`. log_prob: (N,), if its policy is older than the network."""
+        self.action, self.log_prob, self.state = action, log_prob, state
+
     def observe(self, step: Step) -> None:
         """Store what followed the last `act`."""
-        self.buffer.push(step, self.action)
+        self.buffer.push(step, self.action, self.log_prob)
         self.env_steps += len(step.action)
 
     def cut(self, learn: Callable[[], None]) -> None:

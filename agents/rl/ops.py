@@ -118,15 +118,6 @@ def gae(reward_t: Tensor, discount_t: Tensor, value_tm1: Tensor, value_t: Tensor
     return (lambda_returns(reward_t, discount_t, value_t, lambda_t) - value_tm1).detach()
 
 
-def leave_one_out(x: Tensor) -> Tensor:
-    """For each column the mean of the others: a baseline that does not depend on the episode it is subtracted from.
-
-    Source: Kool et al. 2019, "Buy 4 REINFORCE samples, get a baseline for free!", eq. 8, here for each time step.
-    x: (T, E) with an episode in each of E >= 2 columns, 0 after its end. Returns (T, E).
-    """
-    return (x.sum(1, keepdim=True) - x) / (x.shape[1] - 1)
-
-
 def masked_mean(x: Tensor, mask: Tensor) -> Tensor:
     """Mean of the entries of x where mask is 1; 0 if there are none. x, mask: same shape, float. Returns ()."""
     return (x * mask).sum() / mask.sum().clamp_min(1.0)

@@ -39,7 +39,8 @@ class RolloutBuffer:
     obs: (T+1, N, ...) uint8 or float32; first: (T+1, N) bool, obs begins an episode; action: (T, N) or (T, N, A), int64
     or float32, as the policy's head samples it; reward: (T, N) float32; terminated: (T, N) bool, the value ended (at a
     lost life or a point too, where the settings say so); ended: (T, N) bool, the next row is not its continuation;
-    dummy: (T, N) bool. The last row of `first` is never set: the observation after the last step is only valued, as the
+    dummy: (T, N) bool. log_prob: (T, N) float32, of the action by an older policy that took it (None: by the network as
+    it is). The last row of `first` is never set: the observation after the last step is only valued, as the
     episode's own next one.
     """
 
@@ -63,14 +64,15 @@ class RolloutBuffer:
         # Rows of a CPU tensor are set several times faster through numpy, which shares its memory.
         self._shared = {name: getattr(self, name).numpy() for name in (*ROWS, *LONGER) if device.type == "cpu"}
         self.steps, self.length = steps, 0
+        self.log_prob: Tensor | None = None
 
     @property
     def full(self) -> bool:
         """Return whether T rows are stored."""
         return self.length == self.steps
 
-    def push(self, step: Step, action: Tensor) -> None:
-        """Store a vector step; action: (N,) or (N, A), as the policy's head sampled it."""
+    def push(self, step: Step, action: Tensor, log_prob: Tensor | None = None) -> None:
+        """Store a vector step; action: (N,) or (N, A), as the policy's head sampled it; log_prob: (N,)."""
         t, terminated = self.length, step.terminated | step.value_ends
         self._set("obs", t, step.obs)
         self._set("obs", t + 1, step.next_obs)
@@ -80,7 +82,13 @@ class RolloutBuffer:
         self._set("ended", t, terminated | step.truncated)
         self._set("dummy", t, step.dummy)
         self.action[t] = action
+        if log_prob is not None:
+            self._log_probs()[t] = log_prob
         self.length += 1
+
+    def _log_probs(self) -> Tensor:
+        self.log_prob = torch.zeros_like(self.reward) if self.log_prob is None else self.log_prob
+        return self.log_prob
 
     def _set(self, name: str, t: int, row: np.ndarray) -> None:
         if self._shared:
@@ -111,19 +119,23 @@ class RolloutBuffer:
         """Return the observations (B, ...) in which an action was taken."""
         return self.obs[: self.length][~self.dummy[: self.length]]
 
+    def traces(self, gamma: float, lambda_: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Return discount_t, lambda_t and mask of a full rollout, (T, N) float32 each."""
+        return gamma * (~self.terminated).float(), lambda_ * (~self.ended).float(), (~self.dummy).float()
+
     def advantages(self, value: Tensor, reward: Tensor, gamma: float, lambda_: float) -> Advantages:
         """Return GAE and lambda-returns of a full rollout. value: (T+1, N), of `obs`; reward: (T, N), scaled or not."""
-        discount_t = gamma * (~self.terminated).float()
-        lambda_t = lambda_ * (~self.ended).float()
+        discount_t, lambda_t, mask = self.traces(gamma, lambda_)
         value = value.detach()
         advantage = ops.gae(reward, discount_t, value[:-1], value[1:], lambda_t)
-        return Advantages(advantage, advantage + value[:-1], (~self.dummy).float())
+        return Advantages(advantage, advantage + value[:-1], mask)
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows stored so far."""
         n = self.length
         rows = {name: getattr(self, name)[:n].clone() for name in ROWS}
-        return rows | {name: getattr(self, name)[: n + 1].clone() for name in LONGER} | {"length": n}
+        known = {} if self.log_prob is None else {"log_prob": self.log_prob[:n].clone()}
+        return rows | {name: getattr(self, name)[: n + 1].clone() for name in LONGER} | known | {"length": n}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
@@ -132,6 +144,8 @@ class RolloutBuffer:
             getattr(self, name)[:n] = state[name]
         for name in LONGER:
             getattr(self, name)[: n + 1] = state[name]
+        if "log_prob" in state:
+            self._log_probs()[:n] = state["log_prob"]
 
 
 def sequences(x: Tensor, length: int) -> Tensor:

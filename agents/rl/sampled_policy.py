@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from agents.rl.action_noise import ActionNoise
-from agents.rl.distributions import Categorical
+from agents.rl.distributions import ActionNoise, Categorical
 from agents.rl.greedy_policy import GreedyActor, greedy_policy
 from agents.rl.interfaces import Policy
 from agents.rl.policy_networks import ActorCritic

@@ -73,6 +73,22 @@ class RunConfig(Ranged):
 
 
 @dataclass(frozen=True)
+class RolloutsConfig(Ranged):
+    """Who plays the games that a policy learns from."""
+
+    # local: this process; processes: others on this machine, which share memory with it.
+    backend: Literal["local", "processes"] = "local"
+    # Copies of the policy that share the environments; they are part of the seed: others play other games.
+    actors: Annotated[int, Interval(ge=1, le=256)] = 1
+    # Rollouts between the weights that play and those that learn. free: actors play on by the newest weights they find.
+    lag: Annotated[int, Interval(ge=0, le=64)] | Literal["free"] = 0
+    # Rollouts that an actor may be ahead where lag is free.
+    queue: Annotated[int, Interval(ge=1, le=64)] = 2
+    # Frames travel packed: each once, as what differs from the one before.
+    packed: bool = True
+
+
+@dataclass(frozen=True)
 class PolicyConfig(Ranged):
     """The network of a policy, and how it draws actions."""
 
@@ -161,3 +177,4 @@ class ActorCriticConfig(PolicyGradientConfig):
     shared_backbone: bool = True
     # Units of an LSTM behind the shared backbone, for environments that one observation does not show whole; 0: none.
     lstm_units: Units = 0
+    rollouts: RolloutsConfig = field(default_factory=RolloutsConfig)

@@ -131,6 +131,10 @@ class VectorEnvRunner:
         self.send(actions)
         return self.recv()
 
+    def play(self, actor: Any) -> tuple[Step, list[Episode]]:
+        """Take a step by `actor.act(obs, first)`."""
+        return self.step(actor.act(self.obs, self.first))
+
     def _advance(self, step: Step, reward: np.ndarray, lives: np.ndarray) -> list[Episode]:
         real = ~step.dummy
         self._returns += reward * real

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -51,6 +51,7 @@ class RunLog:
         self.env_steps = self.updates = self.episodes = 0
         self.next_log = 0
         self.recent: deque[float] = deque(maxlen=RECENT)
+        self.of_environments: Callable[[], dict[str, float]] = dict  # what else is to be logged at each line
         self._checked: Mapping[str, Any] | None = None  # metrics of the last update that was checked
         self.start(tracker)
 
@@ -84,7 +85,7 @@ class RunLog:
         if due:
             self.next_log = env_steps + self.config.log_every_env_steps
             metrics = {name: float(value) for name, value in learned.items()}
-            self.tracker.log(metrics | self._speed() | dict(status), env_steps)
+            self.tracker.log(metrics | self._speed() | dict(status) | self.of_environments(), env_steps)
         if self.display.due(env_steps):
             self._show(learned, status)
 

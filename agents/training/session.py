@@ -116,7 +116,7 @@ class RecordedRun:
 
     @env_runner.setter
     def env_runner(self, runner: EnvRunner) -> None:
-        self._env_runner = runner
+        self._env_runner, self.log.of_environments = runner, getattr(runner, "metrics", dict)  # of actors
 
     @property
     def free_bytes(self) -> int:
@@ -306,4 +306,6 @@ def close(run: RecordedRun, kind: type[BaseException] | None, error: BaseExcepti
 
 def result_of(run: RecordedRun, status: str) -> dict[str, Any]:
     """Return what result.json says of a run so far."""
-    return {"status": status, **run.log.totals(), "best_eval": run.scores.best, "solved": run.scores.solved}
+    played: dict[str, float] = getattr(run._env_runner, "totals", dict)()  # by actors
+    rollouts = {"rollouts": played} if played else {}
+    return {"status": status, **run.log.totals(), **rollouts, "best_eval": run.scores.best, "solved": run.scores.solved}

@@ -8,8 +8,8 @@ from typing import TypeVar
 
 import torch
 
-from agents.rl.interfaces import TrainingRun
-from agents.training.config import AgentConfig
+from agents.rl.interfaces import EnvRunner, TrainingRun
+from agents.training.config import AgentConfig, RolloutsConfig
 from agents.training.env_runner import make_env_runner, refuse_changed_torch
 from agents.training.memory_check import check_memory
 from agents.training.metadata import RunSpec
@@ -21,6 +21,21 @@ from rl_gen_lab.distributed.group import joined
 from rl_gen_lab.distributed.ranks import Ranks
 
 ConfigT = TypeVar("ConfigT", bound=AgentConfig)
+
+
+def environments_of(
+    spec: RunSpec, own: AgentConfig, generators: Generators, rank: int, say: Callable[[str], None]
+) -> EnvRunner:
+    """Make the environments of a run, stepped here or played by actors. own: the settings of this process.
+
+    Raises: ConfigError, UnusableEnvError, EnvStepError.
+    """
+    rollouts = getattr(own, "rollouts", RolloutsConfig())
+    if rollouts == RolloutsConfig():
+        return make_env_runner(spec.env_id, own.num_envs, spec.config.world, generators)
+    from agents.training.rollouts import ActorRollouts  # here, for few runs need it
+
+    return ActorRollouts(spec, rollouts, own.num_envs, rank, say)
 
 
 def start(
@@ -41,7 +56,7 @@ def start(
         check_memory(spec, run.device)
         run.generators = Generators(config.seed, ranks.rank)
         if not makes_environments:
-            run.env_runner = make_env_runner(spec.env_id, own.num_envs, config.world, run.generators)
+            run.env_runner = environments_of(spec, own, run.generators, ranks.rank, run.display.say)
             refuse_changed_torch(spec.env_id)
         torch.manual_seed(Generators(config.seed).integer("init"))  # the same weights in all processes
         train(own, run)

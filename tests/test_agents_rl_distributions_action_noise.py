@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from agents.rl.action_noise import ActionNoise
-from agents.rl.distributions import Categorical, Gaussian
+from agents.rl.distributions import ActionNoise, Categorical, Gaussian
 from agents.training.config import PolicyConfig
 from rl_gen_lab.cli.errors import ConfigError
 
