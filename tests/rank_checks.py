@@ -72,6 +72,8 @@ def check_exchanges(group: Group) -> dict[str, Any]:
     group.mean_gradients_([learned, idle])
     copied = torch.full((2,), rank + 5)
     group.copy_([copied])
+    of_last = torch.full((2,), rank + 5)
+    group.copy_([of_last], 1)
     group.refuse_different("data", "the same")
     try:
         group.refuse_different("data", f"of {group.ranks.rank}")
@@ -82,6 +84,8 @@ def check_exchanges(group: Group) -> dict[str, Any]:
         "mean": [values[0].tolist(), values[1].item()],
         "gradients": [learned.grad.tolist(), idle.grad.tolist()],  # type: ignore[union-attr]
         "copied": copied.tolist(),
+        "of_last": of_last.tolist(),
+        "objects": [float(value["rank"]) for value in group.objects({"rank": torch.tensor(rank)})],
         "largest": group.largest(rank, -rank),
         "nan": group.largest(float("nan") if group.ranks.rank else 0.0),
         "any": [group.any(group.ranks.rank == 1), group.any(False)],

@@ -15,6 +15,7 @@ from latent_runs import dream_run
 from rl_gen_lab.backbones.config import BackboneConfig
 from rl_gen_lab.classic.config import ClassicConfig
 from rl_gen_lab.data import dataset as data
+from rl_gen_lab.distributed.parted import reported
 from rl_gen_lab.generators.config import GenerateConfig
 from rl_gen_lab.training import tasks
 from rl_gen_lab.training.config import Config
@@ -115,6 +116,8 @@ def on_the_page() -> frozenset[str]:
 
 def logged() -> set[str]:
     made = {f"{start}{rest}" for start, rest in MADE.items() if rest is not None}
+    held = reported(torch.nn.Linear(1, 1), torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))]))
+    made |= {f"ranks/NUMBER/{name}" for name in (*held, "peak_memory_mb")}
     return plain_metrics() | vision_metrics() | made
 
 

@@ -78,6 +78,7 @@ def test_exchanges_give_what_follows_on_paper(runs: Any) -> None:
     assert first["mean"] == second["mean"] == [[[0.5] * 3] * 2, 5.0]
     assert first["gradients"] == second["gradients"] == [[1.5, 1.5], [0.0]]
     assert first["copied"] == second["copied"] == [5.0, 5.0]
+    assert first["of_last"] == second["of_last"] == [6.0, 6.0] and first["objects"] == second["objects"] == [0.0, 1.0]
     assert first["largest"] == second["largest"] == [1.0, 0.0]
     assert first["nan"][0] != first["nan"][0] and second["nan"][0] != second["nan"][0]
     assert first["any"] == second["any"] == [True, False]

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from rl_gen_lab.distributed.group import Group
+from rl_gen_lab.distributed.parted import full, gathered, load_optimizer_parts, load_parts, whole_weights
 
 Losses = Callable[[Any, Tensor], dict[str, Tensor]]
 
@@ -29,8 +29,18 @@ class DataParallel(Protocol):
 
     group: Group
 
+    @property
+    def one_stream(self) -> bool:
+        """Whether random numbers are drawn as by a single process, so that the last process' generator is the run's."""
+
     def losses(self, split: Any, indices: Tensor) -> dict[str, Tensor]:
         """Compute the losses of a batch (B,) int64, of which this process takes its slice."""
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute the gradients of the loss that `losses` returned, unless it has done so."""
+
+    def clip(self, limit: float) -> Tensor:
+        """Scale the gradients of all processes together to a norm of at most `limit`; return their norm, a scalar."""
 
     def whole(self) -> Any:
         """Return a context in which the network can be used and saved as in a single process."""
@@ -73,6 +83,8 @@ def slice_of(indices: Tensor, rank: int, size: int) -> tuple[Tensor, float]:
 class Replicas:
     """Each process has the whole network; torch's DDP averages the gradients while they are computed."""
 
+    one_stream = False
+
     def __init__(self, group: Group, network: nn.Module, losses: Losses) -> None:
         """network: equal in all processes from here on, that of the first."""
         self.group, self.network = group, network
@@ -97,6 +109,14 @@ class Replicas:
         self.group.mean_([moment for moment in moments if moment is not None])
         yield
 
+    def backward(self, loss: Tensor) -> None:
+        """Compute the gradients, averaged over the processes."""
+        loss.backward()
+
+    def clip(self, limit: float) -> Tensor:
+        """Scale the gradients where their norm is above a limit; return the norm, a scalar."""
+        return nn.utils.clip_grad_norm_(self.network.parameters(), limit)
+
     def load_network(self, state: dict[str, Any]) -> None:
         """Load weights that were saved within `whole`."""
         self.network.load_state_dict(state)
@@ -112,6 +132,8 @@ class Replicas:
 
 class Shards:
     """Each process keeps a part of every weight and of the optimizer's state for it (FSDP2)."""
+
+    one_stream = False
 
     def __init__(self, group: Group, network: nn.Module, losses: Losses, device: torch.device) -> None:
         """network: sharded from here on; make the optimizer of its parameters after this."""
@@ -129,28 +151,21 @@ class Shards:
     @contextmanager
     def whole(self) -> Iterator[None]:
         """Gather all weights; they are parted again at the end."""
-        parted: list[tuple[nn.Module, str, DTensor]] = []
-        wholes: dict[int, nn.Parameter] = {}  # a weight that two layers share is one weight
         cast(FSDPModule, self._forward).reshard()
-        for module in self.network.modules():
-            weights: dict[str, Any] = module._parameters
-            for name, weight in weights.items():
-                if isinstance(weight, DTensor):
-                    if id(weight) not in wholes:
-                        wholes[id(weight)] = nn.Parameter(weight.full_tensor(), weight.requires_grad)
-                    parted.append((module, name, weight))
-        for module, name, weight in parted:
-            module._parameters[name] = wholes[id(weight)]
-        try:
+        with whole_weights(self.network, full):
             yield
-        finally:
-            for module, name, weight in parted:
-                module._parameters[name] = cast(nn.Parameter, cast(Any, weight))
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute the gradients, averaged over the processes, of which each keeps its part."""
+        loss.backward()
+
+    def clip(self, limit: float) -> Tensor:
+        """Scale the gradients where their norm is above a limit; return the norm, a scalar."""
+        return cast(Tensor, gathered(nn.utils.clip_grad_norm_(self.network.parameters(), limit)))
 
     def load_network(self, state: dict[str, Any]) -> None:
         """Load whole weights: each process keeps its part."""
-        own = self.network.state_dict()
-        self.network.load_state_dict({name: _like(tensor, own[name]) for name, tensor in state.items()})
+        load_parts(self.network, state)
 
     def optimizer_state(self, optimizer: Optimizer) -> dict[str, Any]:
         """Return the optimizer's state, gathered, as a single process has it."""
@@ -158,27 +173,4 @@ class Shards:
 
     def load_optimizer(self, optimizer: Optimizer, state: dict[str, Any]) -> None:
         """Load a whole state: each process keeps its part."""
-        weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        parted = {
-            number: {name: _like(value, weights[number]) for name, value in moments.items()}
-            for number, moments in state["state"].items()
-        }
-        optimizer.load_state_dict(state | {"state": parted})
-
-
-def _like(value: Any, own: Tensor) -> Any:
-    """Return this process' part of a whole tensor, as `own` is parted; other values as they are."""
-    if not isinstance(own, DTensor) or not isinstance(value, Tensor) or value.shape != own.shape:
-        return value
-    return distribute_tensor(value.to(own.device), own.device_mesh, own.placements)
-
-
-def gathered(value: Any) -> Any:
-    """Return parted tensors whole, also in dictionaries and lists; everything else as it is."""
-    if isinstance(value, DTensor):
-        return value.full_tensor()
-    if isinstance(value, dict):
-        return {key: gathered(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [gathered(item) for item in value]
-    return value
+        load_optimizer_parts(optimizer, state)

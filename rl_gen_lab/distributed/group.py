@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import torch
 import torch.distributed as dist
@@ -59,12 +60,12 @@ class Group:
                 parameter.grad = torch.zeros_like(parameter)
         self.mean_(parameter.grad for parameter in learned if parameter.grad is not None)
 
-    def copy_(self, tensors: Iterable[Tensor]) -> None:
-        """Overwrite tensors by those of process 0."""
+    def copy_(self, tensors: Iterable[Tensor], source: int = 0) -> None:
+        """Overwrite tensors by those of a process."""
         if self.size > 1:
             with self.exchange():
                 for tensor in tensors:
-                    dist.broadcast(tensor.detach(), 0)
+                    dist.broadcast(tensor.detach(), source)
 
     def largest(self, *values: float) -> list[float]:
         """Return the largest of each value over the processes; a NaN anywhere is the largest."""
@@ -132,6 +133,15 @@ class Group:
         with self.exchange():
             dist.all_gather(found, tensor.contiguous())
         return found
+
+    def objects(self, own: Any) -> list[Any]:
+        """Return the values of all processes, tensors among them, in the order of their ranks; they are pickled."""
+        if self.size == 1:
+            return [own]
+        found = [None] * self.size
+        with self.exchange():
+            dist.all_gather_object(found, own)
+        return list(found)
 
     def refuse_different(self, what: str, text: str) -> None:
         """Raise ConfigError where the processes have not the same: data, commit, settings."""

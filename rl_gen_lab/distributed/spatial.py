@@ -229,6 +229,8 @@ class Rows:
     The logits are gathered, so the loss is computed from whole images in every process.
     """
 
+    one_stream = False
+
     def __init__(self, group: Group, network: nn.Module, losses: Losses, multiple: int) -> None:
         """network: from images (B, C, H, W) to a map of as many rows; multiple: its total stride.
 
@@ -290,6 +292,14 @@ class Rows:
     def whole(self) -> Iterator[None]:
         """Nothing is parted but the activations of an update."""
         yield
+
+    def backward(self, loss: Tensor) -> None:
+        """Compute the gradients, each process those of its rows, which are summed."""
+        loss.backward()
+
+    def clip(self, limit: float) -> Tensor:
+        """Scale the gradients where their norm is above a limit; return the norm, a scalar."""
+        return nn.utils.clip_grad_norm_(self.network.parameters(), limit)
 
     def load_network(self, state: dict[str, Any]) -> None:
         """Load weights."""

@@ -11,7 +11,6 @@ import math
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -20,7 +19,6 @@ from torch import Tensor, nn
 
 from rl_gen_lab.cli.progress import ProgressDisplay, clock
 from rl_gen_lab.cli.shell import python, shell
-from rl_gen_lab.compute.devices import peak_memory_mb
 from rl_gen_lab.compute.optimizers import Schedule, make_optimizer
 from rl_gen_lab.compute.seeding import Generators
 from rl_gen_lab.distributed import data_parallel
@@ -36,6 +34,7 @@ from rl_gen_lab.runs.weights import refuse_unfit
 from rl_gen_lab.tracking.tracker import Tracker
 from rl_gen_lab.training.checkpoint import check_identity, random_state, restore_random_state
 from rl_gen_lab.training.measure import measure_latency_ms, measure_split
+from rl_gen_lab.training.record import formatted, log_update, memory_of_ranks, publish, result_of
 from rl_gen_lab.training.task import LoopConfig, Part, Task, watch
 
 COUNTERS = {"epoch": WHOLE, "batch": WHOLE, "updates": WHOLE, "best": (float, None), "best_epoch": WHOLE}  # by schema
@@ -130,6 +129,7 @@ class Loop:
     def _update(self, indices: Tensor) -> None:
         self.task.network.train()
         started = time.perf_counter()
+        self.optimizer.zero_grad(set_to_none=True)  # a pipeline computes gradients beside the losses
         with self.config.device.autocast(self.device), self.group.exchange():
             losses = self.parallel.losses(self.splits["train"], indices)
         self.batch, self.updates = self.batch + 1, self.updates + 1
@@ -138,15 +138,13 @@ class Loop:
         losses_of_all = self.group.means(losses)
         total = {"the loss": losses_of_all["loss"]}
         guards.refuse_nonfinite_losses(total, f"update {self.updates:,}", self.run_folder, ADVICE, wait=due)
-        self.optimizer.zero_grad(set_to_none=True)
         with self.group.exchange():  # gradients are averaged as they are computed
-            losses["loss"].backward()
-        limit = self.config.optimizer.max_grad_norm or math.inf
-        norm = nn.utils.clip_grad_norm_(self.task.network.parameters(), limit)
+            self.parallel.backward(losses["loss"])
+            norm = self.parallel.clip(self.config.optimizer.max_grad_norm or math.inf)
         self.optimizer.step()
         if due:
-            speed = len(indices) / self.group.size / seconds
-            log_update(self, losses_of_all, float(data_parallel.gathered(norm)), speed)
+            speed = len(indices) / (1 if self.parallel.one_stream else self.group.size) / seconds
+            log_update(self, losses_of_all, float(norm), speed)
         self.schedule.after_update()
         if self.display.due(self.updates):
             best = "" if self.best is None else f" · best val {self.task.target_metric} {self.best:.4f}"
@@ -169,14 +167,14 @@ class Loop:
 
     def _validate(self) -> None:
         metrics = self.measure("val")
-        self.tracker.log({f"val/{name}": number for name, number in metrics.items()}, self.updates)
+        self.tracker.log({f"val/{name}": n for name, n in metrics.items()} | memory_of_ranks(self), self.updates)
         self.schedule.after_validation(value := metrics[self.task.target_metric])
         if self.best is None or value > self.best:
             self.best, self.best_epoch = value, self.epoch
             save_best(self)
         elif self.epoch - self.best_epoch == self.config.wandb.alert_evaluations > 0:
             self.tracker.alert_no_improvement(f"no better validation in {self.epoch - self.best_epoch} epochs")
-        self.display.say(f"epoch {self.epoch} · {clock(self.tracker.wall_seconds)} · val {_formatted(metrics)}")
+        self.display.say(f"epoch {self.epoch} · {clock(self.tracker.wall_seconds)} · val {formatted(metrics)}")
         show_progress(self, metrics)
 
     def _finish(self) -> dict[str, Any]:
@@ -190,6 +188,7 @@ class Loop:
         result = result_of(self, "finished") | {"val": self.measure("val"), "test": self.measure("test")}
         with self.parallel.whole():
             result["latency_ms"] = measure_latency_ms(self.task, self.splits["test"], self.config.device, self.device)
+        result |= memory_of_ranks(self)
         self.run_folder.write_result(result)
         self._finished = True
         publish(self, result, best_file)
@@ -203,10 +202,10 @@ class Loop:
             guards.keep_state(self.run_folder, self._state(), when, self.display.say)
 
     def _state(self) -> dict[str, Any]:
-        state: dict[str, Any] = {name: getattr(self, name) for name in COUNTERS}
-        state |= {"wall_seconds": self.tracker.wall_seconds, "identity": self.identity}
+        state: dict[str, Any] = {"identity": self.identity} | {name: getattr(self, name) for name in COUNTERS}
+        state |= {"wall_seconds": self.tracker.wall_seconds, "schedule": self.schedule.state_dict()}
         state |= {"network": self.task.network.state_dict(), "optimizer": self.parallel.optimizer_state(self.optimizer)}
-        return state | {"schedule": self.schedule.state_dict()} | random_state(self.device, self.group)
+        return state | random_state(self.device, self.group, self.parallel.one_stream)
 
     def load(self, state: dict[str, Any]) -> None:
         """Continue from a checkpoint of `save`; nothing is written. Raises: CheckpointError where it does not fit."""
@@ -220,7 +219,7 @@ class Loop:
             self.parallel.load_network(state["network"])
             self.parallel.load_optimizer(self.optimizer, state["optimizer"])
             self.schedule.load_state_dict(state["schedule"])
-            restore_random_state(state, self.device, self.group)
+            restore_random_state(state, self.device, self.group, self.parallel.one_stream)
             refuse_lost_best(self.best, self.task.network, self.run_folder)
         self._resumed = True
 
@@ -248,14 +247,6 @@ class Loop:
             sys.exit(EXIT_INTERRUPTED)
 
 
-def log_update(loop: Loop, losses: dict[str, Tensor], norm: float, images_per_second: float) -> None:
-    """Write a line about an update. norm: of the gradient; images_per_second: of this process, forward."""
-    numbers = {f"losses/{name}": float(value) for name, value in losses.items()}
-    numbers |= {"charts/epoch": loop.epoch, "losses/grad_norm": norm}
-    numbers["charts/learning_rate"] = loop.optimizer.param_groups[0]["lr"]
-    loop.tracker.log(numbers | loop.group.named("forward_images_per_second", images_per_second), loop.updates)
-
-
 def show_progress(loop: Loop, metrics: dict[str, float]) -> None:
     """Say the warnings of a task and show its figures, by the metrics of a validation."""
     with loop.parallel.whole():
@@ -264,33 +255,11 @@ def show_progress(loop: Loop, metrics: dict[str, float]) -> None:
         loop.tracker.image(f"pictures/{file.stem}", file, loop.updates)
 
 
-def result_of(loop: Loop, status: str) -> dict[str, Any]:
-    """Return what result.json says of a run so far."""
-    return {
-        "status": status,
-        "epochs": loop.epoch,
-        "updates": loop.updates,
-        "best_epoch": loop.best_epoch,
-        "goal": loop.task.target_metric,
-        "parameters": sum(weight.numel() for weight in loop.task.network.parameters()),
-        "wall_seconds": loop.tracker.wall_seconds,
-        "peak_memory_mb": peak_memory_mb(),
-    }
-
-
 def save_best(loop: Loop) -> None:
     """Write the weights of the best validation so far; a full disk costs them, not the run."""
     metadata = loop.identity | {"epoch": str(loop.epoch), loop.task.target_metric: str(loop.best)}
     with loop.parallel.whole():
         guards.keep_weights(loop.run_folder, "best", loop.task.network, metadata, loop.display.say)
-
-
-def publish(loop: Loop, result: dict[str, Any], best_file: Path) -> None:
-    """Show the result of a run that has ended."""
-    loop.tracker.summary({f"test/{name}": value for name, value in result["test"].items()})
-    loop.tracker.model(best_file, result["test"], ["best"])
-    test = f"{_formatted(result['test'])} · {result['latency_ms']:.1f} ms for one image at 1 thread"
-    loop.display.say(f"done: best weights are of epoch {loop.best_epoch} · test {test}")
 
 
 def order_of(seed: int, epoch: int, images: int) -> Tensor:
@@ -314,7 +283,3 @@ def refuse_lost_best(best: float | None, network: nn.Module, run: RunFolder) -> 
     if best is not None:
         file = run.checkpoints / "best.safetensors"
         refuse_unfit(network, load_weights(file)[0], run.shown(file))
-
-
-def _formatted(metrics: dict[str, float]) -> str:
-    return " · ".join(f"{name} {value:.4g}" for name, value in metrics.items())
