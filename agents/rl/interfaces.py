@@ -102,7 +102,7 @@ class Generators(Stateful, Protocol):
         """Return a seed derived from the name and any indices."""
 
 
-class EnvRunner(Protocol):
+class EnvRunner(Stateful, Protocol):
     """N copies of an environment, stepped together.
 
     obs: (N, ...), what the next action answers to; first: (N,) bool, obs begins an episode.
@@ -127,9 +127,6 @@ class EnvRunner(Protocol):
 
     def restart(self) -> None:
         """Begin all copies anew."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what to save."""
 
     def load_state_dict(self, state: dict[str, Any], on_repeat: Callable[[int, int], None] | None = None) -> None:
         """Continue from what `state_dict` returned; on_repeat(done, total): called while steps are repeated."""

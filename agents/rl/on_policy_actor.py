@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
     from agents.rl.policy_networks import ActorCritic, PolicySettings
 
+# Of the actor, saved in checkpoints: the name there and here.
+PARTS = {"network": "network", "optimizer": "optimizer", "rollout": "buffer", "noise": "noise"}
+PARTS |= {"reward_scale": "reward_scaler"}
+
 
 class OnPolicyActor:
     """Network, rollout buffer, recurrent state, action noise, reward scale, optimizer and counters of an agent.
@@ -115,26 +119,14 @@ class OnPolicyActor:
 
     def state_dict(self) -> dict[str, Any]:
         """Return all of it but the random generators, which are saved by their owner."""
-        return {
-            "network": self.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "rollout": self.buffer.state_dict(),
-            "reward_scale": self.reward_scaler.state_dict(),
-            "noise": self.noise.state_dict(),
-            "state": self.state,
-            "state_at_start": self.state_at_start,
-            "env_steps": self.env_steps,
-            "updates": self.updates,
-            "learned": self.learned,
-        }
+        state = {name: getattr(self, part).state_dict() for name, part in PARTS.items()}
+        names = ("state", "state_at_start", "env_steps", "updates", "learned")
+        return state | {name: getattr(self, name) for name in names}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
-        self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.buffer.load_state_dict(state["rollout"])
-        self.reward_scaler.load_state_dict(state["reward_scale"])
-        self.noise.load_state_dict(state["noise"])
+        for name, part in PARTS.items():
+            getattr(self, part).load_state_dict(state[name])
         if self.state is not None:
             self.state, self.state_at_start = (state[name].to(self.device) for name in ("state", "state_at_start"))
         self.env_steps, self.updates = int(state["env_steps"]), int(state["updates"])
