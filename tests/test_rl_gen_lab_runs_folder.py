@@ -110,11 +110,11 @@ def test_a_folder_of_a_run_that_is_a_link_or_a_file_is_not_written(tmp_path: Pat
     if (run.path / name).exists():
         (run.path / name).rmdir()
     (run.path / name).symlink_to(other)
-    with pytest.raises(CheckpointError, match=f"{name} is a link or a file"):
+    with pytest.raises(CheckpointError, match=f"{name}: a link or a file"):
         run.lock()
     (run.path / name).unlink()
     (run.path / name).write_text("mine")
-    with pytest.raises(CheckpointError, match=f"{name} is a link or a file"):
+    with pytest.raises(CheckpointError, match=f"{name}: a link or a file"):
         run.lock()
     assert not (run.path / ".lock").exists()
 

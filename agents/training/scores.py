@@ -19,7 +19,7 @@ from agents.training.video import no_video
 from rl_gen_lab.cli.progress import ProgressDisplay, clock
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.runs.guards import keep_weights
+from rl_gen_lab.runs.guards import keep_weights, weights_on_disk
 from rl_gen_lab.runs.reading import WHOLE, Needed, misfit
 from rl_gen_lab.runs.schemas import EVALUATION
 from rl_gen_lab.runs.weights import refuse_unfit
@@ -112,7 +112,8 @@ class Scores:
         return keep_weights(self.run, name, self.network, metadata, self.display.say)
 
     def final(self, env_steps: int) -> Evaluation | None:
-        """Score the best agent on fresh episodes; None if somebody asked to stop."""
+        """Score the best agent on fresh episodes; None if somebody asked to stop. Raises SaveError."""
+        self.run.refuse_gone()
         if self.best is not None:  # none where the disk was full at every evaluation: then the agent as it is
             tensors, _ = load_weights(self.run.checkpoints / "best.safetensors")
             self.network.load_state_dict(tensors)
@@ -135,7 +136,8 @@ class Scores:
             self.display.say(note)
 
     def publish(self, final: Evaluation, env_steps: int, recent: Sequence[float]) -> None:
-        """Log the final score, record a video of the agent and log its weights."""
+        """Log the final score, record a video of the agent and log its weights. Raises SaveError: there are none."""
+        weights_on_disk(self.run, "best", "last")
         scores = final.to_dict()
         self._compare(final, recent)
         self.tracker.summary({"final/return_mean": scores["return_mean"]})

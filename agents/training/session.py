@@ -36,7 +36,7 @@ from rl_gen_lab.distributed.ranks import Ranks
 from rl_gen_lab.runs.ending import can_resume, failure, fitting_checkpoint, keep_result
 from rl_gen_lab.runs.fitting import refuse_impossible_actions, refuse_misfit, refuse_odd_moments
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.runs.guards import refuse_nonfinite_weights, weights_on_disk
+from rl_gen_lab.runs.guards import refuse_nonfinite_weights
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED, Interrupt
 from rl_gen_lab.runs.lock import FolderLock
 from rl_gen_lab.tracking.tracker import Tracker
@@ -226,13 +226,11 @@ class RecordedRun:
                     self.save()  # with the evaluation, or a longer run would not know its best
         if not self.processes.leads:
             return  # the first process scores the agent
-        self.run.refuse_gone()
         final = None if self.processes.asked else self.scores.final(env_steps)
         if final is None:
             keep_result(self.run, result_of(self, "interrupted"), self.display.say)
             return
         self.run.write_result(result_of(self, "finished") | {"final_eval": final.to_dict()})
-        weights_on_disk(self.run, "best", "last")
         self.scores.publish(final, env_steps, recent)
 
     # ---- details

@@ -103,7 +103,7 @@ class RunFolder:
                 raise CheckpointError(f"{self.shown(file)} is a link, a folder or a pipe, no file of its own")
         for folder in (self.checkpoints, self.checkpoints / "latest", self.videos, self.path / "pictures"):
             if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-                raise CheckpointError(f"{self.shown(folder)} is a link or a file, no folder of its own")
+                raise CheckpointError(f"could not save in {self.shown(folder)}: a link or a file, no folder of its own")
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write config.json whole or not at all. Raises SaveError."""
