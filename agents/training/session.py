@@ -203,11 +203,8 @@ class RecordedRun:
         state: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
         if self._env_runner is not None:
             state["rollout"] = self._env_runner.state_dict()
-        progress = (
-            self.log.state_dict()
-            | self.scores.state_dict()
-            | {"next_checkpoint": self.next_checkpoint, "processes": self.group.size}
-        )
+        own = {"next_checkpoint": self.next_checkpoint, "processes": self.group.size}
+        progress = self.log.state_dict() | self.scores.state_dict() | own
         return state | {"session": progress, "algo": self.spec.algo, "fingerprint": vars(self.spec.task)}
 
     # ---- the end
