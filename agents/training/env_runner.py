@@ -11,7 +11,6 @@ from typing import Any
 
 import ale_py.vector_env
 import numpy as np
-import torch
 
 from agents.rl.interfaces import Episode, Step
 from agents.training.environments import make_vec, making_copies
@@ -19,6 +18,7 @@ from envs import names
 from envs.config import EnvConfig
 from envs.copies import RAISES, counted, described, fewer_copies
 from rl_gen_lab.cli.errors import UserError
+from rl_gen_lab.cli.lazy import torch
 from rl_gen_lab.compute.seeding import Generators
 
 
