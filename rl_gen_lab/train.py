@@ -30,6 +30,8 @@ from rl_gen_lab.distributed.ranks import Ranks, after_restart
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.training.config import Config, TaskName
 
+AGAIN = ("--total-minutes", "--parallel")  # what may be said anew of a run that is resumed
+
 
 def read_config(argv: list[str] | None) -> Config:
     """Read the configuration from a command line; with `--resume`, from the run folder. Raises: UserError."""
@@ -46,9 +48,8 @@ def read_config(argv: list[str] | None) -> Config:
     if not isinstance(saved, dict) or saved.get("task") not in get_args(TaskName):
         raise CheckpointError(f"{path} is a run of {run.made_by()}, not of python -m rl_gen_lab.train")
     config = from_saved(Config, saved, str(run.config_file))
-    refuse_other_flags([word for word in argv if word != config.task], ("--resume", "--total-minutes"))
-    minutes = peek_flag(argv, "total-minutes")
-    words = [] if minutes is None else ["--total-minutes", minutes]
+    refuse_other_flags([word for word in argv if word != config.task], ("--resume", *AGAIN))
+    words = [word for flag in AGAIN if (value := peek_flag(argv, flag[2:])) is not None for word in (flag, value)]
     return parse_flags(Config, words, default=replace(config, resume=path))
 
 

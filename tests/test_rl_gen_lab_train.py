@@ -51,6 +51,13 @@ def test_a_run_of_an_earlier_version_is_resumed(name: str, tmp_path: Path, monke
     assert result["goal"] == json.loads((RECORDED / name / "result.json").read_text())["goal"]
 
 
+def test_the_processes_of_a_resumed_run_may_share_its_network_in_another_way() -> None:
+    config = train.read_config(["--resume", str(RECORDED / CAPTION), "--parallel", "tensor"])
+    assert (config.task, config.parallel) == ("caption", "tensor")
+    with pytest.raises(ConfigError, match="for segment use --parallel data"):
+        train.read_config(["--resume", str(RECORDED / SEGMENT), "--parallel=tensor"])
+
+
 def test_only_the_time_limit_of_a_resumed_run_can_be_changed() -> None:
     path = RECORDED / SEGMENT
     config = train.read_config(["--resume", str(path), "--total_minutes", "2"])

@@ -21,6 +21,12 @@ from rl_gen_lab.vision.recognition.config import ClassifyConfig, LocalizeConfig
 from rl_gen_lab.vision.segmentation.config import SegmentConfig
 
 TaskName = Literal["classic", "classify", "localize", "detect", "segment", "caption", "generate", "dream"]
+# Tasks whose network can be parted.
+PARTED: dict[str, tuple[TaskName, ...]] = {
+    "tensor": ("caption", "dream", "generate"),
+    "pipeline": ("caption", "generate"),
+}
+WITHOUT_LAYERS = ("pca", "gmm", "factorised")  # models of generate that are no networks
 
 
 @dataclass(frozen=True)
@@ -56,8 +62,11 @@ class Config(Ranged):
     # Of several processes (torchrun): keep a part of the weights in each, not all weights in all of them.
     fsdp: bool = False
     # Of several processes: each learns from its images of a batch (data), or from its rows of every image (spatial; for
-    # segmentation by a U-Net).
-    parallel: Literal["data", "spatial"] = "data"
+    # segmentation by a U-Net), computes its units of every layer (tensor; caption, dream, generate), or a stage of the
+    # network (pipeline; caption, generate).
+    parallel: Literal["data", "spatial", "tensor", "pipeline"] = "data"
+    # Of a pipeline: into how many equal parts a batch is cut, at most.
+    pipeline_parts: Annotated[int, Interval(ge=1, le=1_024)] = 4
     # Of several processes: how long each waits for the others before it gives them up.
     rank_timeout_seconds: Annotated[float, Interval(ge=1, le=86_400)] = 60.0
     # Continue this run folder from its last checkpoint.
@@ -81,6 +90,23 @@ class Config(Ranged):
             raise ConfigError("--init-frozen belongs to --init-backbone RUN")
         if self.parallel == "spatial" and (self.task != "segment" or self.segment.model != "unet" or self.fsdp):
             raise ConfigError("--parallel spatial is for segment --segment.model unet, without --fsdp")
+        if self.parallel in PARTED:
+            self._refuse_unparted()
         for task in sorted(get_args(TaskName)):
             if task != self.task and getattr(self, task) != type(getattr(self, task))():
                 raise ConfigError(f"--{task}.* are settings of {task}, but the task is {self.task}")
+
+    def _refuse_unparted(self) -> None:
+        """Raise ConfigError for a task or model whose network cannot be parted as asked for."""
+        asked = f"--parallel {self.parallel}"
+        if self.task not in PARTED[self.parallel]:
+            works = [way for way, tasks in PARTED.items() if self.task in tasks]
+            instead = "".join(f"--parallel {way} or " for way in works)
+            raise ConfigError(
+                f"{asked} is for {', '.join(PARTED[self.parallel])}; for {self.task} use {instead}--parallel data, with"
+                " --fsdp where memory is short"
+            )
+        if self.fsdp:
+            raise ConfigError(f"{asked} parts the weights itself: leave out --fsdp")
+        if self.task == "generate" and self.generate.model in WITHOUT_LAYERS:
+            raise ConfigError(f"{asked}: {self.generate.model} has no layers to part; use --parallel data")

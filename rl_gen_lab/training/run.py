@@ -17,8 +17,10 @@ from rl_gen_lab.data.dataset import Dataset
 from rl_gen_lab.distributed import data_parallel
 from rl_gen_lab.distributed.follower import scratch_folder, silent
 from rl_gen_lab.distributed.group import Group, joined
+from rl_gen_lab.distributed.pipeline import Stages
 from rl_gen_lab.distributed.ranks import Ranks, share_of
 from rl_gen_lab.distributed.spatial import Rows
+from rl_gen_lab.distributed.tensor_parallel import Units
 from rl_gen_lab.runs import provenance
 from rl_gen_lab.runs.checkpoints import load_state
 from rl_gen_lab.runs.ending import finished_result, removed_if_refused, say_nothing_left
@@ -82,7 +84,8 @@ def _train(config: Config, device: torch.device, group: Group, held: ExitStack) 
         if config.init_frozen:
             freeze(backbone)
     check_training_memory(config, task.network, data.shape, device)
-    if not leads:
+    parallel = shared(config, task, group, device)
+    if not (leads or (parallel is not None and parallel.one_stream)):
         torch.manual_seed(Generators(config.seed).integer("torch", group.ranks.rank))  # noise of its own
     algo = f"{config.task}_{to_dict(config)[config.task]['model']}"
     name = shipped.name_of(config.data) if shipped.is_shipped(config.data) else config.data.resolve().name
@@ -111,7 +114,7 @@ def _train(config: Config, device: torch.device, group: Group, held: ExitStack) 
         Tracker(run, "", wall_offset),
         identity,
         group,
-        shared(config, task, group, device),
+        parallel,
     )
     if checkpoint is not None:
         loop.load(checkpoint)  # before anything is written
@@ -143,6 +146,10 @@ def shared(config: Config, task: Task, group: Group, device: torch.device) -> da
         return None
     if isinstance(task.network, UNet) and config.parallel == "spatial":
         return Rows(group, task.network, task.loss, task.network.backbone.feature_maps[-1].stride)
+    if config.parallel == "tensor":
+        return Units(group, task.network, task.loss, device)
+    if config.parallel == "pipeline":
+        return Stages(group, task.network, task, config.pipeline_parts, device)
     return data_parallel.Shards(group, task.network, task.loss, device) if config.fsdp else None
 
 

@@ -20,6 +20,8 @@ class Captioner(nn.Module):
     """
 
     places: Tensor
+    # Attention compares keys with the state unit by unit: each of several processes can take some of the units.
+    unit_pairs = ((("by_feature", "by_state"), "score"),)
 
     def __init__(self, backbone: Convolutional, words: int, units: int, attention: bool) -> None:
         """attention: False weights all positions equally."""

@@ -49,13 +49,30 @@ class CaptioningTask:
 
     def loss(self, split: Split, indices: Tensor) -> dict[str, Tensor]:
         """Cross-entropy [nats a word], averaged over words, plus the regularizer (Xu et al. 2015, equation 14)."""
+        sentences = self._drawn(split, indices)
+        return self._losses(split.images[indices].to(self.device), sentences)
+
+    def losses_of_parts(self, split: Split, indices: Tensor, images: int) -> list[Callable[[], dict[str, Tensor]]]:
+        """As `LearnsInParts`: each word of a batch counts alike, in whatever part it stands."""
+        sentences = self._drawn(split, indices)
+        words_of_a_part = (sentences[:, 1:] > PADDING).sum() * images / len(indices)
+        return [
+            functools.partial(self._losses, split.images[part].to(self.device), told, words_of_a_part)
+            for part, told in zip(indices.split(images), sentences.split(images), strict=True)
+        ]
+
+    def _drawn(self, split: Split, indices: Tensor) -> Tensor:
+        """Return a caption of each image, (B, L) int64, padded."""
         targets = []
         for index in indices.tolist():
             captions = split.labels[index].captions
             caption = captions[int(torch.randint(len(captions), ()))]
             targets.append(torch.tensor(self.vocabulary.encode(caption)))
-        sentences = nn.utils.rnn.pad_sequence(targets, batch_first=True).to(self.device)
-        logits, attention = self.network(split.images[indices].to(self.device), sentences, self.config.bptt_words)
+        return nn.utils.rnn.pad_sequence(targets, batch_first=True).to(self.device)
+
+    def _losses(self, images: Tensor, sentences: Tensor, words: Tensor | None = None) -> dict[str, Tensor]:
+        """words: how many the cross-entropy is divided by, a scalar; None: as many as the sentences have."""
+        logits, attention = self.network(images, sentences, self.config.bptt_words)
         next_words = sentences[:, 1:].clamp(min=PADDING)  # an unknown word is no target
         is_word = next_words > PADDING
         entropy = F.cross_entropy(
@@ -64,6 +81,8 @@ class CaptioningTask:
             ignore_index=PADDING,
             label_smoothing=self.config.label_smoothing,
         )
+        if words is not None:
+            entropy = entropy * (is_word.sum() / words)
         coverage = (attention.float() * is_word[..., None]).sum(1) * attention.shape[2] / is_word.sum(1, keepdim=True)
         unevenness = (1 - coverage).square().mean()
         doubly_stochastic_weight = self.config.look_everywhere if self.config.model == "attention" else 0.0
