@@ -194,7 +194,7 @@ def test_a_run_that_trains_cannot_be_resumed_beside_it(tmp_path: Path, capsys: p
 
 WRITERS = {  # commands that write what they find out into the run, and a model that each of them takes
     "look": ("detect",), "caption": ("caption", "--pictures", "1", "--images", "0"),
-    "attack": ("caption", "--say", "ball low."),
+    "attack": ("caption", "--say"),  # a word that it knows
     "explain.__main__": ("detect", "gradient", "--images", "1"), "sample": ("generate", "--samples", "2"),
     "codec": ("generate", "--frames", "1"), "probe": ("generate",), "audit": ("dream", "--dreams", "1"),
 }  # fmt: skip
@@ -212,6 +212,7 @@ def test_what_others_write_is_not_written_by_a_command_that_draws(
     original = made.get(kind, lambda: pong_models.run(kind))()
     run = shutil.copytree(original, tmp_path / original.name)
     argv = [*(["compare"] if name == "codec" else []), str(run), *words]
+    argv += [RunFolder.open(run).read_config()["vocabulary"][-1]] if name == "attack" else []
     with RunFolder.open(run).lock():
         before = damages.bytes_of(run)
         with pytest.raises(SystemExit) as end:
