@@ -12,7 +12,9 @@ import torch
 
 from agents import ppo
 from agents.rl.interfaces import TrainingRun
+from agents.training.cli import parse
 from agents.training.launch import launch
+from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
 
 SHORT = ["--env", "CartPole", "--preset", "defaults", "--num-envs", "2", "--no-film", "--wandb.mode", "disabled"]
@@ -25,6 +27,21 @@ def test_a_wrong_flag_ends_in_one_line_before_there_is_a_run(
         launch("ppo", ppo.Config, pytest.fail, [*SHORT, "--cliip", "1", "--runs-dir", str(tmp_path)])
     assert stopped.value.code == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1 and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("flag", ["--world.frame-stack 4", "--world.image_size=84", "--world.no-grayscale"])
+def test_settings_of_pictures_are_refused_where_there_are_none(
+    flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*SHORT, *flag.split(), "--runs-dir", str(tmp_path)]
+    with pytest.raises(SystemExit) as stopped:
+        launch("ppo", ppo.Config, pytest.fail, words)
+    assert stopped.value.code == 2 and not list(tmp_path.iterdir())
+    name = flag.replace("=", " ").split()[0]
+    assert capsys.readouterr().err == f"error: {name} is for pictures; CartPole-v1 shows a vector of 4 numbers\n"
+    pictures = parse(ppo.Config, "ppo", [*words, "--env", "envs.probes.pictures:Pictures/Quarter-v0"])
+    assert pictures.world == EnvConfig(grayscale="no-gray" not in flag)
+    assert parse(ppo.Config, "ppo", [*words, "--observe", "objects"]).world.observe == "objects"
 
 
 def test_the_algorithm_gets_environments_generators_a_device_and_torch_seeded_by_the_run(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ OF_ATARI = (
     "episodic_life",
     "episodic_points",
 )
+OF_PICTURES = ("image_size", "grayscale", "frame_stack")  # settings of `world` that a vector has no use for
 PRESETS = Path(__file__).resolve().parents[2] / "configs"
 ConfigT = TypeVar("ConfigT")
 AgentConfigT = TypeVar("AgentConfigT", bound=AgentConfig)
@@ -66,11 +67,11 @@ def parse(config_class: type[AgentConfigT], agent: str, argv: list[str] | None) 
     register_schemes()
     env_id = names.resolve(peek_flag(argv, "env") or config_class.env)
     candidates = [names.short_name(env_id).lower()]
+    observe = peek_flag(argv, "observe") or peek_flag(argv, "world.observe")
     if names.is_atari(env_id):
         candidates.append("atari")
     else:
-        _refuse_flags_without_use(env_id, argv)
-    observe = peek_flag(argv, "observe") or peek_flag(argv, "world.observe")
+        _refuse_flags_without_use(env_id, argv, observe in (None, "pixels"))
     if observe is not None and observe.partition(":")[0] in CODE_KINDS:
         candidates = []
     elif observe not in (None, "pixels"):  # other numbers, other networks
@@ -78,8 +79,24 @@ def parse(config_class: type[AgentConfigT], agent: str, argv: list[str] | None) 
     return load(config_class, argv, agent=agent, presets_dir=PRESETS, preset_candidates=candidates)
 
 
-def _refuse_flags_without_use(env_id: str, argv: list[str]) -> None:
+def _refuse_flags_without_use(env_id: str, argv: list[str], pixels: bool) -> None:
+    """Refuse settings that an environment other than Atari's has no use for. pixels: it is seen as it shows itself."""
     for word in argv:
-        setting = word.partition("=")[0].replace("-", "_").removeprefix("__")
-        if setting.startswith("world.") and setting.partition(".")[2].removeprefix("no_") in OF_ATARI:
-            raise ConfigError(f"{word.partition('=')[0]} is for Atari games; {env_id} is none")
+        flag = word.partition("=")[0]
+        table, _, setting = flag.replace("-", "_").removeprefix("__").partition(".")
+        setting = setting.removeprefix("no_")
+        if table == "world" and setting in OF_ATARI:
+            raise ConfigError(f"{flag} is for Atari games; {env_id} is none")
+        if table == "world" and setting in OF_PICTURES and pixels and (numbers := _numbers_shown(env_id)):
+            raise ConfigError(f"{flag} is for pictures; {env_id} shows a vector of {numbers} numbers")
+
+
+def _numbers_shown(env_id: str) -> int:
+    """Return the length of the vector that an environment shows; 0 for pictures. Raises: UnusableEnvError."""
+    from envs.copies import close_quietly
+    from envs.factory import make_env
+
+    env = make_env(env_id)
+    shape = env.observation_space.shape or ()
+    close_quietly(env)
+    return shape[0] if len(shape) == 1 else 0
