@@ -10,7 +10,6 @@ import numpy as np
 import odd_envs
 import odd_runs
 import pytest
-import torch
 from gymnasium import spaces
 from odd_envs import Odd
 
@@ -242,30 +241,3 @@ def test_an_environment_that_raises_in_play_is_one_line(tmp_path: Path, capsys: 
     assert line == (
         "error: environment test/Odd-v0, vector step 2 of 2 copies: it raised ZeroDivisionError: the physics exploded"
     )
-
-
-@pytest.mark.parametrize("when", [0, 2])
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (lambda: torch.set_grad_enabled(False), "turned off torch's gradients"),
-        (lambda: torch.set_default_dtype(torch.float64), "made torch.float64 torch's default"),
-    ],
-)
-def test_an_environment_that_changes_torch_for_all_is_refused_in_one_line(
-    change: Any, said: str, when: int, agent: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def observes(step: int) -> np.ndarray:
-        if step == when:
-            change()
-        return np.zeros(3, np.float32)
-
-    try:
-        with odd_envs.registered(observes=observes) as name, pytest.raises(SystemExit) as stopped:
-            odd_runs.run(agent, tmp_path, name)
-    finally:
-        torch.set_grad_enabled(True)
-        torch.set_default_dtype(torch.float32)
-    (line,) = (line for line in capsys.readouterr().err.splitlines() if line.startswith("error:"))
-    assert stopped.value.code == 2 and name in line and said in line
-    assert when or "sb3" in agent or not list(tmp_path.iterdir()), "nothing is left of a refusal before training"

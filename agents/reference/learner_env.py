@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from agents.rl.interfaces import Episode
-from agents.training.env_runner import EnvStepError, refuse_changed_torch
+from agents.training.changed_torch import refuse_changed_torch
+from agents.training.env_runner import EnvStepError
 from agents.training.environments import make_vec
 from envs import names
 from envs.config import EnvConfig

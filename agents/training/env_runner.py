@@ -18,23 +18,11 @@ from envs import names
 from envs.config import EnvConfig
 from envs.copies import RAISES, counted, described, fewer_copies
 from rl_gen_lab.cli.errors import UserError
-from rl_gen_lab.cli.lazy import torch
 from rl_gen_lab.compute.seeding import Generators
 
 
 class EnvStepError(UserError):
     """The environment broke its contract (shape, NaN reward, exception); the message names it and the step."""
-
-
-def refuse_changed_torch(env_id: str) -> None:
-    """Refuse what an environment's code has changed in the process that trains. Raises: EnvStepError."""
-    if not torch.is_grad_enabled():
-        changed, instead = "turned off torch's gradients", "with torch.no_grad(): around its own code"
-    elif (dtype := torch.get_default_dtype()) != torch.float32:
-        changed, instead = f"made {dtype} torch's default", f"dtype={dtype} in its own tensors"
-    else:
-        return
-    raise EnvStepError(f"environment {env_id} {changed}, with which no agent learns: use {instead}")
 
 
 class VectorEnvRunner:

@@ -20,7 +20,7 @@ import torch
 from agents.rl.interfaces import EnvRunner, Episode, Generators, Policy, Stateful
 from agents.rl.sampled_policy import policy_of
 from agents.training import pretrained
-from agents.training.env_runner import refuse_changed_torch
+from agents.training.changed_torch import refuse_changed_torch
 from agents.training.evaluator import Evaluator
 from agents.training.metadata import RunSpec
 from agents.training.processes import Processes
@@ -175,15 +175,13 @@ class RecordedRun:
     ) -> None:
         """Report a vector step: totals, finished episodes, metrics of the last update, values of the schedules.
 
-        Raises: DivergedError; EnvStepError where the environment changed torch.
+        Raises: DivergedError, EnvStepError.
         """
         refuse_changed_torch(self.spec.env_id)
         steps = self.processes.steps(env_steps, updates)
         self.log.record(steps, updates, episodes, learned, status)
-        due, left = (
-            self.scores.due(steps, list(self.log.recent)),
-            self.tracker.seconds_left(self.config.run.total_minutes),
-        )
+        due = self.scores.due(steps, list(self.log.recent))
+        left = self.tracker.seconds_left(self.config.run.total_minutes)
         if self.processes.meet(updates, seconds_left=left, evaluate=due):
             self.scores.evaluate(steps, self.log.recent)
 

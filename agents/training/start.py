@@ -9,8 +9,9 @@ from typing import TypeVar
 import torch
 
 from agents.rl.interfaces import EnvRunner, TrainingRun
+from agents.training.changed_torch import refuse_changed_torch
 from agents.training.config import AgentConfig, RolloutsConfig
-from agents.training.env_runner import make_env_runner, refuse_changed_torch
+from agents.training.env_runner import make_env_runner
 from agents.training.memory_check import check_memory
 from agents.training.metadata import RunSpec
 from agents.training.session import RecordedRun
