@@ -59,6 +59,8 @@ def _asked(config: Config, play: Play) -> Explanation:
         mean = mean_frame(play.env, play.world, play.policy, config.seed)
         model = replace(model, baseline=torch.from_numpy(mean))
     player = Player(play.env, play.world, play.policy, play.epsilon, config.games, config.seed + 1_000)
+    if config.games:
+        player.refuse_memory()
     return Explanation(config, model, player)
 
 

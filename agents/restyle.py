@@ -87,6 +87,8 @@ def main(argv: list[str] | None = None) -> None:
     from rl_gen_lab.runs import provenance
 
     torch.set_num_threads(1)
+    player = Player(play.env, play.world, play.policy, play.epsilon, config.games, config.seed)
+    player.refuse_memory()
     depth = channels_of(play.env, play.world)
     stylist = stylist_of(config, methods)
     changes = {}
@@ -97,7 +99,6 @@ def main(argv: list[str] | None = None) -> None:
     run = RunFolder.create(config.runs_dir, ALGO, short, config.seed)
     about = {"config": to_dict(config), "env_id": play.env, "exp_name": ALGO, "seed": config.seed}
     run.write_config(about | provenance.of_run("agents.restyle"))
-    player = Player(play.env, play.world, play.policy, play.epsilon, config.games, config.seed)
     plain = player.score()
     subject = f"{play.source} sees {Path(config.style).name}"
     rows: list[dict[str, Any]] = []

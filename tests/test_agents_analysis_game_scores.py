@@ -13,6 +13,7 @@ from packed_agents import pong, pong_gap
 from agents.analysis.game_scores import Player, StillEnemy, difference, partly_seen, prediction, witnessed_games
 from agents.analysis.witness import Witness
 from envs.config import EnvConfig
+from rl_gen_lab.cli.errors import ConfigError
 
 
 def player(frames: int = 400) -> Player:
@@ -40,6 +41,13 @@ def test_games_are_played_to_their_end_with_and_without_a_change() -> None:
     assert len(plain) == 2 and np.array_equal(plain, same)
     blind = one.score(lambda obs, actions: np.zeros_like(obs))
     assert len(blind) == 2
+
+
+def test_frames_of_an_agent_with_a_memory_are_not_changed() -> None:
+    one = player()
+    remembers = replace(one, policy=replace(one.policy, begin=lambda first: None))
+    with pytest.raises(ConfigError, match="has a memory"):
+        remembers.score(lambda obs, actions: obs)
 
 
 @pytest.mark.slow

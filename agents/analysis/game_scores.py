@@ -21,6 +21,7 @@ from agents.training.evaluate import evaluate
 from envs.config import EnvConfig
 from envs.ground_truth.emulator import ale_interface
 from envs.ground_truth.state_reader import StateReader
+from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.explain.faithfulness import FILLS, top
 from rl_gen_lab.explain.model import Explained
 
@@ -47,8 +48,10 @@ class Player:
     ) -> np.ndarray:
         """Return the scores of whole games. change: observations (N, C, H, W) and chosen actions -> what is seen.
 
-        on_step: as of `evaluate`.
+        on_step: as of `evaluate`. Raises: ConfigError as `refuse_memory`, where frames are changed.
         """
+        if change is not None:
+            self.refuse_memory()
         if self.policy.seed is not None:
             self.policy.seed(self.seed)
 
@@ -67,6 +70,17 @@ class Player:
             on_step=on_step,
         )
         return np.asarray(played.returns)
+
+    def refuse_memory(self) -> None:
+        """Refuse agents whose frames cannot be changed: asked twice a step, a memory takes in every frame twice.
+
+        Raises: ConfigError.
+        """
+        if self.policy.begin is not None:
+            raise ConfigError(
+                "this agent has a memory, which would take in each changed frame twice: games of changed frames are for"
+                " agents without --lstm-units"
+            )
 
 
 def partly_seen(model: Explained, maps: Maps, share: float, fill: str, keep: bool) -> Callable[..., np.ndarray]:
