@@ -28,3 +28,8 @@ def test_the_search_finds_the_least_of_a_valley_and_keeps_the_best() -> None:
     steps: list[int] = []
     found = minimize(lambda x: (weights * (x - goal).square()).mean(), torch.zeros_like(goal), 60, steps.append)
     assert (found - goal).abs().max() < 1e-3 and 0 < steps[-1] <= 60
+
+
+def test_a_loss_without_a_least_ends_the_search_with_the_best_that_it_found() -> None:
+    found = minimize(lambda x: -(x * 1e-12).mean(), torch.zeros(1, 3, 4, 4), 60)
+    assert bool(found.isfinite().all())

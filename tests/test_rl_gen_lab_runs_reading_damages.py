@@ -33,6 +33,7 @@ from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.lock import FolderBusyError
+from rl_gen_lab.runs.reading import misfit
 from rl_gen_lab.tracking.wandb_init import run_id
 from rl_gen_lab.training import loop
 from rl_gen_lab.training.run import train
@@ -293,3 +294,8 @@ def test_ids_and_names_of_a_run_are_no_paths(tmp_path: Path) -> None:
     (run / "wandb_id").write_text(outside)
     assert run_id(RunFolder(run)) == (run / "wandb_id").read_text() != outside
     assert not [path for path in tmp_path.rglob("*") if "outside" in path.name]
+
+
+def test_numbers_that_no_axis_can_show_are_refused() -> None:
+    assert misfit(1e99, float) is None
+    assert misfit(-1.7e308, float) == "'' must be a number, not -1.7e+308"

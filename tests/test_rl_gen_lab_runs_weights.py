@@ -30,3 +30,12 @@ def test_weights_that_do_not_fit_are_refused_with_the_layers_named() -> None:
         load_network(three, six.state_dict(), Path("runs/a"))
     assert "\n" not in str(caught.value)
     assert all(torch.equal(before[name], tensor) for name, tensor in three.state_dict().items())
+
+
+def test_counts_and_variances_below_0_are_refused() -> None:
+    network = torch.nn.Sequential(torch.nn.BatchNorm2d(2))
+    for name in ("0.running_var", "0.num_batches_tracked"):
+        saved = network.state_dict()
+        saved[name] = saved[name] - 5
+        with pytest.raises(CheckpointError, match=rf"counts and variances of runs/a are negative: {name}$"):
+            load_network(network, saved, "runs/a")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -161,6 +162,7 @@ def draw(
             y, value = 66 + place * row, values[i]
             chosen = action is not None and i == int(action)
             share = (float(value) - low) / (high - low) if high > low else 1.0
+            share = share if math.isfinite(share) else 0.0  # of weights whose answers overflow
             label = labels[i] if i < len(labels) else str(i)
             drawing.text((left, y), label, CHOSEN if chosen else INK, small)
             end = left + 88 + round(share * (PANEL - 88 - 28))

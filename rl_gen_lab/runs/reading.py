@@ -21,6 +21,7 @@ from rl_gen_lab.cli.errors import CheckpointError
 MOST_BYTES = 2**28  # of a JSON file
 MOST_DEPTH = 64
 MOST_DIGITS = 100  # of a whole number: the state of a random generator has 39
+LARGEST = 1e100  # of a number with a point: squares of larger ones are no numbers, and axes cannot show them
 WHOLE = range(2**63)  # schema of counters, steps and seeds
 Decoded = TypeVar("Decoded")
 _short = reprlib.Repr()
@@ -129,7 +130,7 @@ def _is_usable(text: str) -> bool:
 def misfit(value: Any, schema: Any, where: str = "") -> str | None:
     """Return what is wrong with a value by a schema, naming the entry; None where it fits.
 
-    A schema is `object` (anything), `str`, `bool`, `int`, `float` (any finite number), None, a text (that one), a range
+    A schema is `object` (anything), `str`, `bool`, `int`, `float` (below `LARGEST`), None, a text (that one), a range
     of whole numbers, a `ListOf`, a dict of names, which may be absent, to schemas (under `...` that of all other
     names), or a tuple of schemas, one of which must fit; `Needed` is a dict whose names may not be absent.
     """
@@ -164,7 +165,7 @@ def _fits(value: Any, schema: Any) -> bool:
     if schema is object:
         return True
     if schema is float:
-        return type(value) is float or (type(value) is int and abs(value) < 2**63)
+        return (type(value) is float and abs(value) < LARGEST) or (type(value) is int and abs(value) < 2**63)
     if isinstance(schema, range):
         return type(value) is int and value in schema
     if isinstance(schema, str):

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from rl_gen_lab.cli.errors import CheckpointError
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # can be loaded into any tensor of a network
+NEVER_NEGATIVE = ("token_counts", "uses", "updates", "num_batches_tracked", "running_var")  # last parts of names
 
 
 def misfits(network: nn.Module, tensors: dict[str, Tensor]) -> list[str]:
@@ -29,12 +30,15 @@ def _fits(saved: Tensor, own: Tensor) -> bool:
 
 
 def refuse_unfit(network: nn.Module, tensors: dict[str, Tensor], source: str) -> None:
-    """Raise CheckpointError naming the layers by which saved weights do not fit, or that are not finite."""
+    """Raise CheckpointError naming the layers by which saved weights do not fit, are not finite or below 0."""
     if wrong := misfits(network, tensors):
         more = f" and {len(wrong) - 10} more" if len(wrong) > 10 else ""
         raise CheckpointError(f"weights of {source} do not fit this network: {', '.join(wrong[:10])}{more}")
     if wrong := [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]:
         raise CheckpointError(f"weights of {source} are not finite: {', '.join(wrong[:10])}")
+    counts = [name for name in tensors if name.split(".")[-1] in NEVER_NEGATIVE]
+    if wrong := [name for name in counts if bool((tensors[name] < 0).any())]:
+        raise CheckpointError(f"counts and variances of {source} are negative: {', '.join(wrong[:10])}")
 
 
 def load_network(network: nn.Module, tensors: dict[str, Tensor], source: str) -> None:

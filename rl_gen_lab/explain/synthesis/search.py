@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -45,11 +46,16 @@ def minimize(
         optimizer.zero_grad()
         value = pixels.numel() * loss(pixels)  # a mean's slopes are too small for the first step of the search
         value.backward()
-        if value.item() < least:
+        if -math.inf < value.item() < least and bool(pixels.isfinite().all()):
             best, least = pixels.detach().clone(), value.item()
         on_step(min(tried, iterations))
         tried += 1
         return value
 
-    optimizer.step(closure)
+    try:
+        optimizer.step(closure)
+    except RuntimeError as error:
+        if "without overflow" not in str(error):
+            raise
+        # along a loss that is all but flat a step grows beyond every number: what was found stands
     return best
