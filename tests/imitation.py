@@ -101,6 +101,7 @@ def named(name: str) -> Recipe:
 
 
 def pipeline(folder: Path, what: Recipe, task: Imitation | None = None) -> Pipeline:
+    folder.mkdir(parents=True, exist_ok=True)
     return Pipeline(what, task or Imitation(), RunFolder(folder), lambda metrics, update: None)
 
 

@@ -65,6 +65,10 @@ def declared(*extras: str) -> set[str]:
     return {plain_name(line) for line in lines}
 
 
+# Scripts that write the numbers of a library once, for the tests to compare with; no test needs the library itself.
+ORACLES = {"captum_numbers.py": "captum", "quantus_numbers.py": "quantus"}
+
+
 @pytest.mark.parametrize(
     ("package", "extras"),
     [
@@ -80,6 +84,8 @@ def test_everything_imported_is_declared(package: str, extras: tuple[str, ...]) 
     for file in sources(package):
         for line, name in imports(file):
             top = name.split(".")[0]
+            if ORACLES.get(file.name) == top:
+                continue
             if top in sys.stdlib_module_names or top in (*PACKAGES, "docs") or top in helpers:  # docs/examples
                 continue
             owners = {plain_name(owner) for owner in distributions.get(top, [top])}

@@ -120,6 +120,7 @@ def test_an_interrupted_compression_says_in_one_line_how_to_go_on(
             steps.way_on = "stage 2 goes on from update 4,000"
             raise KeyboardInterrupt
 
+    (tmp_path / "a run").mkdir()
     steps = Steps(RunFolder(tmp_path / "a run"), interrupt)
     tracker = Recorded(steps.run_folder)
     with pytest.raises(SystemExit) as end:

@@ -45,7 +45,7 @@ def test_what_is_no_picture_is_refused_in_a_line(tmp_path: Path, monkeypatch: py
         raise ImportError
 
     monkeypatch.setattr(pictures, "import_module", missing)
-    with pytest.raises(DataError, match=r"scikit-image, which is not installed: .* or give a file"):
+    with pytest.raises(DataError, match=r"scikit-image, which is not here: .* or give a file"):
         pictures.read_picture("grass")
 
 

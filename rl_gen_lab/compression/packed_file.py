@@ -29,7 +29,6 @@ from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.compression import integers
 from rl_gen_lab.compression.coded import KINDS, CodedTensor, Kind, check, check_places
 from rl_gen_lab.compression.range_coder import Decoder, Encoder
-from rl_gen_lab.runs.reading import read_bytes
 
 MAGIC, VERSION = b"RLZ", 1
 KIND, PREDICTED, REPEATED, BY_ROW, UNUSED = 0x0F, 0x10, 0x20, 0x40, 0x80  # of a tensor's first byte
@@ -135,6 +134,8 @@ def _numbers(kind: Kind, raw: bytes | memoryview) -> np.ndarray:
 @contextmanager
 def opened(path: Path) -> Iterator[bytes]:
     """Give the bytes of a file; a CheckpointError of whoever reads them names the file. Raises: CheckpointError."""
+    from rl_gen_lab.runs.reading import read_bytes  # here: who decodes bytes alone needs no reader of run folders
+
     data = read_bytes(path, LARGEST_FILE)
     try:
         yield data
