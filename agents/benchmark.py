@@ -41,7 +41,6 @@ from agents.training.cli import cli, command
 from rl_gen_lab.cli.errors import ConfigError, suggest
 from rl_gen_lab.cli.progress import clock
 from rl_gen_lab.cli.settings import Few, Positive, Ranged, Seed, Steps, WandbConfig
-from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
 
 STOPPED = (EXIT_INTERRUPTED, -signal.SIGTERM, -signal.SIGINT)  # exit codes of runs that were asked to stop
@@ -206,8 +205,6 @@ def main(argv: list[str] | None = None) -> None:
     file = config.results_dir / f"{config.suite}.csv"
     cells = cells_of(config)
     reasons(file)  # refuse a broken file now, not after hours of runs
-    with save_errors(config.results_dir):
-        config.results_dir.mkdir(parents=True, exist_ok=True)
     failures = run(config, cells, file)
     print(losses_text(recorded(file), reasons(file)), end="")
     print("into the documents: make results")

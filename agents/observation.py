@@ -31,7 +31,6 @@ from rl_gen_lab.cli.lazy import torch
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import DeviceConfig, Ranged, Seed
 from rl_gen_lab.compute import devices
-from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.folder import RunFolder
 
 Row = dict[str, Any]
@@ -141,8 +140,6 @@ def _row(config: Config, run: RunFolder, saved: dict[str, Any], world: EnvConfig
 def main(argv: list[str] | None = None) -> None:
     """Play, write the CSV and print the results."""
     config = cli(Config, argv)
-    with save_errors(config.results_dir):  # before the episodes, not after it
-        config.results_dir.mkdir(parents=True, exist_ok=True)
     devices.setup(DeviceConfig(device="cpu"))
     for row in measure(config):
         upsert(config.results_dir / "observation.csv", [row], key=("run", "source"), sort=("env_id", "run"))

@@ -33,7 +33,6 @@ from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import DeviceConfig, Ranged, Seed, ShareBelowOne
 from rl_gen_lab.compute import devices
-from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.folder import RunFolder
 
 Row = dict[str, Any]
@@ -133,8 +132,6 @@ def _play(config: Config, run: RunFolder, env: str, world: EnvConfig, where: str
 def main(argv: list[str] | None = None) -> None:
     """Play, write the CSV and print the results."""
     config = cli(Config, argv)
-    with save_errors(config.results_dir):  # before the episodes, not after it
-        config.results_dir.mkdir(parents=True, exist_ok=True)
     devices.setup(DeviceConfig(device="cpu"))
     rows = []
     for row in measure(config):

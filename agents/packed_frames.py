@@ -85,12 +85,12 @@ def played(config: Config) -> Iterator[tuple[str, str, np.ndarray]]:
     from rl_gen_lab.compute.seeding import Generators
 
     generators = Generators(config.seed)
+    policies = [(file, PackedPolicy.read(file)) for file in config.policies]  # a bad file is refused before the play
     for game in config.games:
         runner = VectorEnvRunner(names.resolve(game), config.num_envs, EnvConfig(), generators)
         actions, rng = int(runner.action_space.n), generators.numpy("play")  # type: ignore[attr-defined]
         yield game, "random", _frames(runner, lambda obs, n=actions, r=rng: r.integers(n, size=len(obs)), config)
-    for file in config.policies:
-        packed = PackedPolicy.read(file)
+    for file, packed in policies:
         runner = VectorEnvRunner(packed.env, config.num_envs, packed.world, generators)
         yield names.short_name(packed.env), short(file), _frames(runner, packed.policy.act, config)
 

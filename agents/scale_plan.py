@@ -89,6 +89,8 @@ class Config(Ranged):
         for name in (*PLANS, "queue_batches"):
             if (given := len(getattr(self, name))) not in (1, self.plans):
                 flag = name.replace("_", "-")
+                if not given:
+                    raise ConfigError(f"--{flag} needs a number, or one for each plan")
                 raise ConfigError(f"--{flag} has {given} numbers for {self.plans} plans: give 1 or {self.plans}")
         for number in range(self.plans):
             if (events := self._events(number)) > MOST_EVENTS:

@@ -38,7 +38,6 @@ from rl_gen_lab.cli.lazy import torch
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import Few, OptionalSteps, Ranged, Steps, Threads
 from rl_gen_lab.compute.seeding import Generators
-from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.provenance import hardware
 
@@ -239,8 +238,6 @@ def record(file: Path, rows: list[dict[str, object]]) -> None:
 def main(argv: list[str] | None = None) -> None:
     """Measure and write the CSVs."""
     config = cli(Config, argv)
-    with save_errors(config.results_dir):  # before the measurement, not after it
-        config.results_dir.mkdir(parents=True, exist_ok=True)
     if "dqn" in config.agents and is_atari(resolve(config.env)):
         memory = measure_replay(config)
         write_csv(config.results_dir / "replay_memory.csv", list(memory[0]), memory)

@@ -28,7 +28,6 @@ from envs.ground_truth.wrappers import GroundTruthInfo
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.progress import ProgressDisplay
 from rl_gen_lab.cli.settings import Ranged, Seed, Share, Steps
-from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.folder import RunFolder
 
 
@@ -132,8 +131,6 @@ def measure(config: Config) -> dict[str, object]:
 def main(argv: list[str] | None = None) -> None:
     """Verify, write the CSV and print the result."""
     config = cli(Config, argv)
-    with save_errors(config.results_dir):  # before the measurement, not after it
-        config.results_dir.mkdir(parents=True, exist_ok=True)
     row = measure(config)
     upsert(config.results_dir / "truth.csv", [row], key=("env_id", "policy"), sort=("env_id",))
     print(

@@ -32,6 +32,8 @@ os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 os.environ.setdefault("SDL_AUDIODRIVER", "dummy")
 
 EMULATOR_INFO = ("lives", "episode_frame_number", "frame_number")  # as ale-py's vector environment gives it
+# Packages that Gymnasium names where they are missing, and the extra here that installs a version known to work.
+EXTRAS = {"MuJoCo": "mujoco", "Box2D": "lab"}
 Wrapper = Callable[[gym.Env[Any, Any]], gym.Env[Any, Any]]
 
 
@@ -164,7 +166,9 @@ def unusable(name: str, error: BaseException, num_envs: int = 1, made: int = 0) 
     copies = f" in {num_envs} copies at once, only {made} could be (--num-envs {made})" if made else ""
     if num_envs == made > 1:  # each is made, and they cannot step together
         copies = f" in {num_envs} copies at once, only each by itself (--num-envs 1)"
-    return UnusableEnvError(f"env {name!r} cannot be made{copies}: {described(error)}")
+    missing = next((extra for package, extra in EXTRAS.items() if f"{package} is not installed" in str(error)), None)
+    ours = f' (here: pip install -c constraints.txt -e ".[{missing}]")' if missing else ""
+    return UnusableEnvError(f"env {name!r} cannot be made{copies}: {described(error)}{ours}")
 
 
 def _observation_view(env: gym.Env[Any, Any], config: EnvConfig, observe: Wrapper | None) -> gym.Env[Any, Any]:

@@ -72,6 +72,17 @@ def test_what_cannot_be_measured_is_refused() -> None:
         Config(games=("CartPole",))
 
 
+def test_a_file_that_is_no_policy_and_a_file_for_a_folder_are_refused_before_the_play(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(packed_frames, "_frames", lambda *_: pytest.fail("played"))
+    (file := tmp_path / "file").write_text("nothing")
+    for flag, said in (("--policies", "this is no packed network"), ("--results-dir", "could not save")):
+        with pytest.raises(SystemExit):
+            packed_frames.main([flag, str(file)])
+        assert said in capsys.readouterr().err
+
+
 def test_both_replay_memories_are_measured_with_the_same_play(tmp_path: Path) -> None:
     words = ["--games", "Pong", "--transitions", "512", "--num-envs", "2", "--rounds", "1"]
     packed_frames.main([*words, "--results-dir", str(tmp_path)])

@@ -25,6 +25,15 @@ def test_a_config_that_lacks_the_fingerprint_is_refused_by_name(tmp_path: Path) 
         load_run(folder.path)
 
 
+def test_a_run_of_a_vision_model_is_refused_by_its_command(tmp_path: Path) -> None:
+    folder = RunFolder.create(tmp_path, "classify_resnet", "pong", 0)
+    folder.write_config({"config": {}, "command": ["python -m rl_gen_lab.train", "classify"]})
+    with pytest.raises(
+        RunDataError, match=r"classify_resnet__\S* is a run of python -m rl_gen_lab\.train, not of an agent"
+    ):
+        load_run(folder.path)
+
+
 def test_speed_and_memory_come_from_the_record(tmp_path: Path) -> None:
     run = load_run(make_run(tmp_path, seed=3, steps=120_000, minutes=10))
     assert run.steps_per_second == pytest.approx(200)

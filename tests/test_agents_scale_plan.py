@@ -61,6 +61,8 @@ def test_the_figure_is_drawn_from_the_rows(tmp_path: Path) -> None:
 def test_flags_that_do_not_fit_are_refused_by_name() -> None:
     with pytest.raises(ConfigError, match=r"--update-ms has 2 numbers for 3 plans: give 1 or 3"):
         Config(actors=(1, 2, 3), update_ms=(1.0, 2.0))
+    with pytest.raises(ConfigError, match=r"--queue-batches needs a number, or one for each plan"):
+        Config(queue_batches=())
     with pytest.raises(ConfigError, match=r"plan 2 has some .* at most 3,000,000 are simulated: --seconds"):
         Config(actors=(1, 100_000), chunk_steps=(1,))
 

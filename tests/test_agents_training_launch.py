@@ -29,6 +29,11 @@ def test_a_wrong_flag_ends_in_one_line_before_there_is_a_run(
     assert len(capsys.readouterr().err.strip().splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
+def test_a_name_without_a_flag_is_taken_for_the_environment() -> None:
+    with pytest.raises(ConfigError, match="'CartPole' stands without a flag: did you mean --env CartPole"):
+        parse(ppo.Config, "ppo", ["CartPole", "--seed", "2"])
+
+
 @pytest.mark.parametrize("flag", ["--world.frame-stack 4", "--world.image_size=84", "--world.no-grayscale"])
 def test_settings_of_pictures_are_refused_where_there_are_none(
     flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -10,12 +10,13 @@ import numpy as np
 import odd_envs
 import pytest
 from gymnasium import spaces
+from gymnasium.error import DependencyNotInstalled
 from gymnasium.vector import AutoresetMode
 from small_envs import PLAIN, Tiny, registered
 
 from envs import names
 from envs.config import EnvConfig
-from envs.factory import make_env, make_vec
+from envs.factory import make_env, make_vec, unusable
 from envs.registration import UnusableEnvError
 
 
@@ -186,3 +187,9 @@ def test_copies_that_cannot_step_together_are_no_question_of_their_number() -> N
         make_vec("test/Differs-v0", 1).close()
     finally:
         del gym.registry["test/Differs-v0"]
+
+
+def test_a_missing_package_names_the_extra_of_this_project() -> None:
+    missing = DependencyNotInstalled('MuJoCo is not installed, run `pip install "gymnasium[mujoco]"`')
+    assert str(unusable("HalfCheetah", missing)).endswith('(here: pip install -c constraints.txt -e ".[mujoco]")')
+    assert "here:" not in str(unusable("HalfCheetah", ValueError("MuJoCo says no")))

@@ -129,6 +129,8 @@ def load_run(path: Path) -> RunRecord:
     config: dict[str, Any] = current_keys(folder.read_config())
     missing = [key for key in ("config", "env_id", "exp_name", "seed", "fingerprint") if key not in config]
     if missing:
+        if (command := folder.made_by()).startswith("python -m rl_gen_lab."):
+            raise RunDataError(f"{path} is a run of {command}, not of an agent")
         raise RunDataError(f"{folder.config_file}: lacks {', '.join(missing)}; was it written by this project?")
     result = folder.read_result() if folder.result_file.exists() else {}
     return RunRecord(path.resolve(), config, folder.read_metrics(), result)

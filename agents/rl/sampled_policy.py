@@ -13,8 +13,8 @@ from agents.rl.policy_networks import ActorCritic
 from rl_gen_lab.cli.errors import ConfigError
 
 NO_POLICY = (
-    "eval.stochastic draws actions from a policy, and this agent has action values only: leave it out;"
-    " --eval.epsilon lets it explore in evaluations"
+    "--stochastic draws actions from a policy, and this agent has action values only: leave it out;"
+    " --epsilon lets it explore (of a training: --eval.stochastic, --eval.epsilon)"
 )
 
 

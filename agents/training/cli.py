@@ -44,8 +44,18 @@ def command(main: Callable[P, R]) -> Callable[P, R]:
 
 
 def cli(config_class: type[ConfigT], argv: list[str] | None) -> ConfigT:
-    """Read flags and positional arguments of a command without presets."""
-    return parse_flags(config_class, argv, description=config_class.__doc__)
+    """Read flags and positional arguments of a command without presets; make the folder that its results go into.
+
+    Raises: ConfigError, SaveError: before the work, which can take hours, and not after it.
+    """
+    config = parse_flags(config_class, argv, description=config_class.__doc__)
+    folder = getattr(config, "results_dir", None)
+    if isinstance(folder, Path):
+        from rl_gen_lab.runs.files import save_errors  # here, so that --help needs no safetensors
+
+        with save_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+    return config
 
 
 def parse(config_class: type[AgentConfigT], agent: str, argv: list[str] | None) -> AgentConfigT:
@@ -55,6 +65,8 @@ def parse(config_class: type[AgentConfigT], agent: str, argv: list[str] | None) 
     changed. Raises: ConfigError, UnknownEnvError, CheckpointError.
     """
     argv = sys.argv[1:] if argv is None else argv
+    if argv and not argv[0].startswith("-"):  # no agent has positional arguments
+        raise ConfigError(f"{argv[0]!r} stands without a flag: did you mean --env {argv[0]}?")
     if {"-h", "--help"} & set(argv) and peek_flag(argv, "env") is None:
         return load(config_class, argv, agent=agent, presets_dir=PRESETS)
     argv = after_restart(argv, Ranks.of(), Path(peek_flag(argv, "runs-dir") or "runs"))
