@@ -22,6 +22,7 @@ BELOW = 900  # levels that Python's own reader still takes
 VALUES: dict[str, Any] = {
     "null": None, "true": True, "minus": -1, "huge": 10**400, "float": 0.5, "text": "../../x", "empty text": "",
     "list": [], "list of lists": [[1], ["a"]], "object": {}, "object of text": {"a": "b"}, "half character": "\ud800",
+    "screen codes": "a\r\nb\x1b[2J\u202ec", "long text": "x" * 5_000, "no number": float("nan"), "infinite": float("inf"),
 }  # fmt: skip
 LINES: dict[str, bytes] = {
     "null": b"null\n", "number": b"5\n", "list": b"[1, 2]\n", "text": b'"x"\n', "nothing": b"\n", "half": b'{"a": \n',
@@ -53,7 +54,8 @@ def of_files(run: Path) -> Iterator[tuple[str, Damage]]:
             "empty": b"", "halved": data[:middle], "flipped": flipped, "flipped start": bytes([data[0] ^ 1]) + data[1:],
             "short": data[:-1], "longer": data + b"x", "zeros": bytes(len(data)), "no UTF-8": b"\xff" * 100,
             "null": b"null", "list": b"[]", "object": b"{}", "number": b"1", "text": b'"x"', "deep": DEEP.encode(),
-            "deep object": b'{"config": ' * BELOW + b"1" + b"}" * BELOW,
+            "deep object": b'{"config": ' * BELOW + b"1" + b"}" * BELOW, "BOM": b"\xef\xbb\xbf" + data,
+            "UTF-16": data.decode("latin-1").encode("utf-16"), "twice": data + data, "archive": b"PK\x03\x04" + data,
         }.items():  # fmt: skip
             yield f"{name}: {what}", lambda folder, n=name, c=content: put(folder / n, c)  # type: ignore[misc]
         yield f"{name}: missing", lambda folder, n=name: (folder / n).unlink()  # type: ignore[misc]
@@ -81,6 +83,30 @@ def to_link(file: Path, target: str) -> None:
 def to_pipe(file: Path) -> None:
     file.unlink()
     os.mkfifo(file)
+
+
+def of_folders(run: Path) -> Iterator[tuple[str, Damage]]:
+    """Every folder of a run: missing, a file, a link to itself, to its run, or to the files of the system; a pipe."""
+
+    def replaced(make: Callable[[Path], object]) -> Callable[[Path, str], None]:
+        def damage(folder: Path, name: str) -> None:
+            shutil.rmtree(folder / name)
+            make(folder / name)
+
+        return damage
+
+    kinds: dict[str, Callable[[Path, str], None]] = {
+        "missing": replaced(lambda path: None),
+        "file": replaced(lambda path: path.write_bytes(b"x")),
+        "itself": replaced(lambda path: path.symlink_to(path.name)),
+        "run": replaced(lambda path: path.symlink_to("..")),
+        "system": replaced(lambda path: path.symlink_to("/proc/self")),
+        "pipe": replaced(os.mkfifo),
+    }
+    for place in sorted(path for path in run.rglob("*") if path.is_dir()):
+        name = str(place.relative_to(run))
+        for what, damage in kinds.items():
+            yield f"{name}: folder {what}", lambda folder, n=name, d=damage: d(folder, n)  # type: ignore[misc]
 
 
 def of_lines(run: Path) -> Iterator[tuple[str, Damage]]:
@@ -241,6 +267,7 @@ def of_manifest(run: Path) -> Iterator[tuple[str, Damage]]:
 def all_of(run: Path) -> Iterator[tuple[str, Damage]]:
     """The whole table of a run."""
     yield from of_files(run)
+    yield from of_folders(run)
     yield from of_lines(run)
     for name in ("config.json", "result.json"):
         if (run / name).is_file():
