@@ -22,7 +22,8 @@ BELOW = 900  # levels that Python's own reader still takes
 VALUES: dict[str, Any] = {
     "null": None, "true": True, "minus": -1, "huge": 10**400, "float": 0.5, "text": "../../x", "empty text": "",
     "list": [], "list of lists": [[1], ["a"]], "object": {}, "object of text": {"a": "b"}, "half character": "\ud800",
-    "screen codes": "a\r\nb\x1b[2J\u202ec", "long text": "x" * 5_000, "no number": float("nan"), "infinite": float("inf"),
+    "screen codes": "a\r\nb\x1b[2J\u202ec", "long text": "x" * 5_000,
+    "no number": float("nan"), "infinite": float("inf"),
 }  # fmt: skip
 LINES: dict[str, bytes] = {
     "null": b"null\n", "number": b"5\n", "list": b"[1, 2]\n", "text": b'"x"\n', "nothing": b"\n", "half": b'{"a": \n',

@@ -41,7 +41,7 @@ from rl_gen_lab.training.run import train
 LONGER = ("--total-env-steps", "64")  # than the run that is resumed
 SECONDS = 20  # of one command on one damaged folder
 LINES, STATES, OTHERS = 3, 10, 10  # damages of each run: the whole table takes hours
-COMMANDS = 5  # for each of the others
+COMMANDS = 3  # for each of the others
 
 
 @functools.cache
