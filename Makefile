@@ -17,7 +17,7 @@ JOBS ?= 2
 
 .DEFAULT_GOAL := help
 # Whole test runs: in several processes, the slowest tests named at the end.
-WHOLE := -n $(JOBS) --durations=20
+WHOLE := -n $(JOBS) --dist loadfile --durations=20
 QUICK := -m "not slow"
 # The commit that `make same-weights` compares with.
 BASE ?= HEAD

@@ -55,7 +55,7 @@ def _compare(config: Config, twin: Twin, run: RunFolder) -> None:
     with ProgressDisplay("comparing", 2 * config.counterfactuals, "moments") as display:
         result = counterfactuals.measure(twin, config.counterfactuals, lambda done: display.update(done, ""))
     print(counterfactuals.table(result))
-    with run.lock():
+    with run.lock():  # a page may have begun meanwhile
         write_json(run.path / "counterfactuals.json", result)
     print(run.shown(run.path / "counterfactuals.json"))
     twin.close()
@@ -73,6 +73,8 @@ def main(argv: list[str] | None = None) -> None:
     from agents.training.video import write_mp4
 
     run, world = RunFolder.open(config.run), None
+    if config.counterfactuals:
+        run.lock().release()  # refuses now what could not be written later
     player: Player | None = None
     if config.agent is not None:
         agent = RunFolder.open(config.agent)

@@ -24,6 +24,7 @@ from envs.config import UnknownEnvError
 from envs.copies import RAISES, described
 
 gym.register_envs(ale_py)
+ale_py.ALEInterface.setLoggerMode(ale_py.LoggerMode.Error)  # no banner on the screen for each emulator
 
 CLASSIC = {
     "CartPole": "CartPole-v1",

@@ -1,5 +1,6 @@
 """Generated parts of documents are made from the CSVs; everything else stays."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,30 @@ def test_a_cell_that_is_no_number_is_refused_with_its_file(tmp_path: Path) -> No
     write_csv(file, columns, [row | {"steps_per_second": "x"}])
     with pytest.raises(ResultsError, match=r"pong\.csv has a missing column or a cell that is not a number"):
         document(tmp_path / "README.md", "<!-- results:pong -->\n<!-- /results:pong -->", file.parent).render()
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("kind", ["UTF-16", "pipe", "memory", "markers"])
+def test_a_document_that_is_no_text_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    readme = tmp_path / "README.md"
+    if kind == "pipe":
+        os.mkfifo(readme)
+    elif kind == "memory":
+        readme.symlink_to("/proc/self/mem")
+    else:
+        readme.write_bytes("# T".encode("utf-16") if kind == "UTF-16" else b"<!-- results:a -->\n" * 20_000)
+    with pytest.raises(ResultsError, match=r"README\.md"):
+        Document.read(readme, tmp_path)
+
+
+@pytest.mark.parametrize("cell", ["9" * 400, "-inf", "nan", "", "x", "1e308", "[1]"])
+def test_cells_that_are_no_numbers_are_refused_by_the_name_of_their_file(tmp_path: Path, cell: str) -> None:
+    file = recorded(tmp_path, seeds=(1, 2, 3))
+    columns, rows = read_csv(file)
+    for name in columns:
+        write_csv(file, columns, [row | {name: cell} for row in rows])
+        text = "".join(f"<!-- results:{form} -->\n<!-- /results:{form} -->\n" for form in ("pong", "pong:sentence"))
+        try:
+            document(tmp_path / "README.md", text, file.parent).render()
+        except ResultsError as error:
+            assert "pong.csv" in str(error)

@@ -1,6 +1,7 @@
 """The page of a comparison is a single file that needs no other."""
 
 import base64
+import os
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -88,3 +89,23 @@ def test_page_shows_fingerprint_and_caveats(comparison: Comparison, page: str) -
 def test_runs_without_a_score_still_get_a_page(tmp_path: Path) -> None:
     run = load_run(make_run(tmp_path, steps=800, evaluations=0, status=None))
     assert "no final evaluation" in page_of(compare_runs([run]), tmp_path)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("kind", ["pipe", "endless", "link", "folder", "itself"])
+def test_videos_that_are_no_files_of_the_run_are_left_out(kind: str, tmp_path: Path) -> None:
+    comparison = three_runs(tmp_path / "runs")
+    (tmp_path / "mine").write_bytes(b"a secret of mine")
+    for run in (run for group in comparison.groups for run in group.runs):
+        for file in (run.folder / "videos").glob("*.mp4"):
+            file.unlink()
+        film = run.folder / "videos" / "final.mp4"
+        if kind == "pipe":
+            os.mkfifo(film)
+        elif kind == "folder":
+            film.mkdir()
+        else:
+            film.symlink_to({"endless": "/dev/zero", "link": tmp_path / "mine", "itself": film.name}[kind])
+    page = page_of(comparison, tmp_path)
+    assert "<video" not in page and "no video" in page
+    assert base64.b64encode(b"a secret of mine").decode() not in page

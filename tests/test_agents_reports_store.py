@@ -1,6 +1,7 @@
 """CSVs of results: rows are inserted or replaced, no row is lost, a broken file is refused in one line."""
 
 import csv
+import os
 import signal
 import subprocess
 import sys
@@ -30,6 +31,21 @@ def test_a_file_that_is_no_csv_is_refused_in_words(tmp_path: Path, content: byte
     with pytest.raises(ResultsError, match=r"classic\.csv"):
         upsert(file, [{"what": "a"}], key=("what",))
     assert file.read_bytes() == content
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("kind", ["pipe", "endless", "terabyte"])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "classic.csv"
+    if kind == "pipe":
+        os.mkfifo(file)
+    elif kind == "endless":
+        file.symlink_to("/dev/zero")
+    else:
+        with file.open("wb") as opened:
+            opened.truncate(2**40)
+    with pytest.raises(ResultsError, match=r"cannot read .*classic\.csv: it (is no regular file|has more than)"):
+        read_csv(file)
 
 
 ROWS = [

@@ -56,8 +56,10 @@ def test_a_file_is_not_a_run_and_no_folder_s_likely_name(tmp_path: Path) -> None
 
 def test_config_and_result_round_trip_as_strict_json(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
+    run.write_config({})
     run.write_result({"mean": np.float32(0.5), "worst": math.nan, "returns": (1, 2), "file": Path("a/b")})
     assert run.read_result() == {"mean": 0.5, "worst": None, "returns": [1, 2], "file": "a/b"}
+    run.config_file.unlink()
     with pytest.raises(CheckpointError, match=r"config\.json"):
         run.read_config()
     run.config_file.write_text('{"seed": ')
@@ -238,3 +240,31 @@ def test_a_line_without_a_step_is_left_out_and_said(tmp_path: Path, capsys: pyte
         run.append_metrics(line)
     assert [row["global_step"] for row in run.read_metrics()] == [1, 2]
     assert "2 lines of 4 cannot be read and are left out, the first is line 2" in capsys.readouterr().out
+
+
+@pytest.mark.timeout(20)
+def test_a_record_of_a_terabyte_is_not_read(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path, "dqn", "Pong", 1)
+    with run.metrics_file.open("wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(CheckpointError, match=r"metrics\.jsonl has more than 4,294,967,296 bytes"):
+        run.read_metrics()
+
+
+def test_a_folder_that_is_exchanged_while_it_is_written_is_refused(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path, "dqn", "Pong", 1)
+    run.write_config({})
+    run.refuse_gone()
+    run.config_file.unlink()
+    with pytest.raises(SaveError, match=r"has lost its config\.json"):
+        run.refuse_gone()
+    run.write_config({})
+    run.checkpoints.rename(tmp_path / "elsewhere")
+    run.checkpoints.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(SaveError, match=r"checkpoints: a link or a file"):
+        run.refuse_gone()
+
+
+def test_the_name_of_a_folder_gives_a_terminal_no_commands(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path / "a\x1b[2J\u202eb")
+    assert str(run) == f"{tmp_path}/a [2J b" == run.shown(run.config_file).removesuffix("/config.json")

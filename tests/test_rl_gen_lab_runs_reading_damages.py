@@ -20,6 +20,7 @@ from pathlib import Path
 import damages
 import generator_runs
 import latent_runs
+import numpy as np
 import odd_runs
 import pong_models
 import pytest
@@ -29,7 +30,8 @@ import vision_runs
 from agents import dqn
 from agents.experiments.jobs import Job, parse_agent
 from agents.training.load import newest_run
-from rl_gen_lab.cli.errors import CheckpointError
+from agents.training.video import write_mp4
+from rl_gen_lab.cli.errors import CheckpointError, SaveError
 from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.lock import FolderBusyError
@@ -299,3 +301,12 @@ def test_ids_and_names_of_a_run_are_no_paths(tmp_path: Path) -> None:
 def test_numbers_that_no_axis_can_show_are_refused() -> None:
     assert misfit(1e99, float) is None
     assert misfit(-1.7e308, float) == "'' must be a number, not -1.7e+308"
+
+
+def test_a_folder_in_place_of_the_film_is_one_error_and_no_lines_of_ffmpeg(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "final.mp4").mkdir()
+    with pytest.raises(SaveError, match=r"final\.mp4: Is a directory"):
+        write_mp4(tmp_path / "final.mp4", [np.zeros((32, 32, 3), np.uint8)] * 2)
+    assert capfd.readouterr().err == ""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,17 +19,30 @@ from agents.experiments.heartbeat import BEAT, OWNER, Watch, end_runs, this_work
 from agents.experiments.search_space import Scalar
 from agents.experiments.storage import open_storage, require, shown, storage_errors
 from agents.experiments.sweep_plan import Sweep, start_values
-from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs.files import plain
+from rl_gen_lab.runs.reading import WHOLE, ListOf, misfit
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.samplers import BaseSampler
+    from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
 PLACE, LOST, ERROR, SCORES, MADE = "place", "lost", "error", "scores", "made"  # attributes of a trial
 PLAN, READY = "plan", "places"  # attributes of a study
 DIED, STOPPED = "its worker or a run died", "stopped"  # why a trial is given up
+# Schema of their attributes: the journal is a file, and a database may be shared.
+TRIAL: dict[Any, Any] = {
+    PLACE: range(1_000_000),
+    **dict.fromkeys((LOST, ERROR), str),
+    SCORES: ListOf(float),
+    MADE: {},
+    OWNER: {},
+    BEAT: WHOLE,
+    **dict.fromkeys(("steps", "seconds"), float),
+}
+STUDY: dict[Any, Any] = {PLAN: {}, READY: WHOLE}
 READY_SECONDS = 20.0  # in which whoever made a study fills its queue
 MOST_ATTEMPTS = 5  # of a place whose workers die
 
@@ -54,7 +68,19 @@ class SharedStudy:
         from optuna.trial import TrialState
 
         wanted = tuple(TrialState[name] for name in states) or None
-        return [t for t in self.study.get_trials(deepcopy=False, states=wanted) if PLACE in t.user_attrs]
+        found = self.study.get_trials(deepcopy=False, states=wanted)
+        for trial in found:
+            self._refuse_damaged(trial)
+        return [trial for trial in found if PLACE in trial.user_attrs]
+
+    def _refuse_damaged(self, trial: FrozenTrial) -> None:
+        """Raise CheckpointError for a trial that no worker of this study has written."""
+        wrong = misfit(trial.user_attrs, TRIAL)
+        if wrong is None and trial.state.name in ("COMPLETE", "PRUNED"):
+            missing = [d.name for d in self.sweep.space.dimensions if d.name not in trial.params]
+            wrong = f"it has no '{missing[0]}'" if missing and PLACE in trial.user_attrs else None
+        if wrong:
+            raise CheckpointError(f"trial {trial.number} of the study in {shown(self.storage)} is damaged: {wrong}")
 
     def claim(self) -> Trial | None:
         """Take the next place of the queue; None while there is none."""
@@ -144,18 +170,15 @@ def open_study(sweep: Sweep, name: str, storage: str, folder: Path) -> SharedStu
     folder: of this machine, for the runs. Raises: ConfigError for a study of another sweep, a storage that cannot be
     reached or a missing package.
     """
-    import optuna
 
     make_sampler(sweep, 0)  # refuses a missing package
     opened = open_storage(storage)
     pruner = make_pruner(sweep)
     with storage_errors(shown(storage)):
-        try:
-            study = optuna.create_study(storage=opened, study_name=name, direction="maximize", pruner=pruner)
-            made = True
-        except optuna.exceptions.DuplicatedStudyError:
-            study, made = optuna.load_study(storage=opened, study_name=name, pruner=pruner), False
+        study, made = _made_or_joined(opened, name, pruner)
         described = plain(sweep.describe())
+        if wrong := misfit(study.user_attrs, STUDY):
+            raise CheckpointError(f"the study {name} in {shown(storage)} is damaged: {wrong}")
         if made:
             study.set_user_attr(PLAN, described)
         _wait(study, READY if not made else PLAN)
@@ -169,6 +192,8 @@ def open_study(sweep: Sweep, name: str, storage: str, folder: Path) -> SharedStu
         points = first_settings(sweep)
         shared = SharedStudy(sweep, study, len(points), folder, storage)
         present = {trial.user_attrs[PLACE] for trial in shared.trials()}
+        if present and max(present) >= len(points) + len(present):  # each place has a trial
+            raise CheckpointError(f"the study {name} in {shown(storage)} is damaged: a trial has place {max(present)}")
         for place, params in enumerate(points):
             if place not in present:
                 study.enqueue_trial(params, user_attrs={PLACE: place})
@@ -176,6 +201,18 @@ def open_study(sweep: Sweep, name: str, storage: str, folder: Path) -> SharedStu
             study.set_user_attr(READY, len(points))
         shared.places = max(len(points), *(place + 1 for place in present), 0)
         return shared
+
+
+def _made_or_joined(storage: BaseStorage, name: str, pruner: Any) -> tuple[Study, bool]:
+    """Return the study, and whether it was made here. To join one writes nothing into its storage."""
+    import optuna
+
+    with suppress(KeyError):
+        return optuna.load_study(storage=storage, study_name=name, pruner=pruner), False
+    try:
+        return optuna.create_study(storage=storage, study_name=name, direction="maximize", pruner=pruner), True
+    except optuna.exceptions.DuplicatedStudyError:  # by another process, in this moment
+        return optuna.load_study(storage=storage, study_name=name, pruner=pruner), False
 
 
 def _wait(study: Study, attribute: str) -> None:

@@ -19,7 +19,6 @@ import io
 import re
 import shlex
 import sys
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -33,6 +32,7 @@ from agents.experiments.search_space import Scalar, SearchSpace, read_space
 from agents.training.cli import parse
 from rl_gen_lab.cli.errors import ConfigError, suggest
 from rl_gen_lab.cli.flags import peek_flag
+from rl_gen_lab.cli.regular_file import read_toml, reason_of
 from rl_gen_lab.cli.settings import Few, OptionalSteps, Ranged, Seed
 from rl_gen_lab.cli.shell import short
 from rl_gen_lab.cli.values import from_dict, to_flat_dict
@@ -177,12 +177,12 @@ def read_sweep(file: Path) -> Sweep:
     """Read a sweep. Raises: ConfigError, in one line that names file, key and the nearest right name."""
     source = short(file)
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        table = read_toml(file)
     except FileNotFoundError:
         names = [other.name for other in file.parent.glob("*.toml")]
         raise ConfigError(f"no sweep at {source}.{suggest(file.name, names)}") from None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read the sweep {source}: {error}") from error
+        raise ConfigError(f"cannot read the sweep {source}: {reason_of(error)}") from error
     search, first = table.pop("search", {}), table.pop("first", [])
     if not isinstance(search, dict) or not isinstance(first, list) or not all(isinstance(x, dict) for x in first):
         raise ConfigError(f"{source}: 'search' must be a table, 'first' a list of tables")

@@ -5,7 +5,6 @@ results/reasons.toml: a table per suite, `"CartPole-v1 dqn" = "the reason"`.
 """
 
 import os
-import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from agents.reports.statistics import Estimate, difference_interval
 from agents.reports.store import ResultsError, Row
 from agents.reports.tables import table
 from rl_gen_lab.cli.errors import suggest
+from rl_gen_lab.cli.regular_file import read_toml, reason_of
 
 # Our agents and Stable-Baselines3's of the same algorithm. REINFORCE has none there.
 COUNTERPARTS = {"dqn": "sb3_dqn", "actor_critic": "sb3_a2c", "ppo": "sb3_ppo"}
@@ -58,9 +58,9 @@ def reasons(file: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
-        by_cell = tomllib.loads(path.read_text(encoding="utf-8")).get(file.stem, {})
+        by_cell = read_toml(path).get(file.stem, {})
     except (OSError, ValueError) as error:
-        raise ResultsError(f"cannot read {path}: {error}") from error
+        raise ResultsError(f"cannot read {path}: {reason_of(error)}") from error
     if not isinstance(by_cell, dict) or not all(isinstance(reason, str) for reason in by_cell.values()):
         raise ResultsError(f'{path}: {file.stem} must be a table of lines like "CartPole-v1 dqn" = "the reason"')
     return by_cell

@@ -7,6 +7,7 @@ A part stands between `<!-- results:NAME -->` and `<!-- /results:NAME -->` and i
 """
 
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,11 +30,13 @@ from agents.reports import (
     vision,
 )
 from agents.reports.headline import headline
-from agents.reports.store import ResultsError
+from agents.reports.store import MOST_BYTES, ResultsError
 from agents.reports.tables import sentence, speed_sentence, table
+from rl_gen_lab.cli.regular_file import read_regular, reason_of
 
 MARKER = re.compile(r"<!-- results:(?P<name>\S+) -->\n(?P<body>.*?)<!-- /results:(?P=name) -->", re.DOTALL)
 OPENING = re.compile(r"<!-- results:(\S+) -->")
+MOST_MARKERS = 1_000
 # By form, the part that is made from a CSV; the second argument is the folder of the document.
 FORMS: dict[str, Callable[[Path, Path], str]] = {
     "": lambda file, folder: table(file),
@@ -60,10 +63,11 @@ FORMS: dict[str, Callable[[Path, Path], str]] = {
 
 @contextmanager
 def cell_errors(file: Path) -> Iterator[None]:
-    """Turn what a column that is absent and a cell that is no number raise into ResultsError."""
+    """Turn what a column that is absent and a cell that is no number raise into ResultsError, numpy's overflow too."""
     try:
-        yield
-    except (KeyError, ValueError) as error:
+        with warnings.catch_warnings(action="error", category=RuntimeWarning):
+            yield
+    except (KeyError, ValueError, TypeError, IndexError, AttributeError, ArithmeticError, RuntimeWarning) as error:
         raise ResultsError(f"{file} has a missing column or a cell that is not a number: {error}") from error
 
 
@@ -78,8 +82,13 @@ class Document:
 
     @classmethod
     def read(cls, path: Path, results_dir: Path) -> "Document":
-        """Read a document. Raises: ResultsError for a marker that is not closed."""
-        text = path.read_text(encoding="utf-8")
+        """Read a document. Raises: ResultsError for what is no text, or a marker that is not closed."""
+        try:
+            text = read_regular(path, MOST_BYTES).decode("utf-8")
+        except (OSError, ValueError) as error:
+            raise ResultsError(f"cannot read {path}: {reason_of(error)}") from error
+        if len(OPENING.findall(text)) > MOST_MARKERS:  # those without an end are searched for to the end of the text
+            raise ResultsError(f"{path} has more than {MOST_MARKERS:,} markers")
         closed = [match["name"] for match in MARKER.finditer(text)]
         for name in OPENING.findall(text):
             if name not in closed:

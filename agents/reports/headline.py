@@ -5,7 +5,6 @@ results/NAME.toml names the rows, each as "CSV environment agent", with the reco
     rows = ["pong ALE/Pong-v5 dqn make pong", "classic CartPole-v1 ppo"]
 """
 
-import tomllib
 from pathlib import Path
 
 from agents.reports.benchmark import COUNTERPARTS
@@ -14,6 +13,7 @@ from agents.reports.recorded_runs import by_seed, groups, read_runs, score
 from agents.reports.store import ResultsError, Row
 from agents.reports.tables import median_of
 from rl_gen_lab.cli.errors import suggest
+from rl_gen_lab.cli.regular_file import read_toml, reason_of
 
 MAX_ROWS = 8
 HEAD = ["task", "ours", "Stable-Baselines3", "minutes, ours / SB3"]
@@ -38,9 +38,9 @@ def headline(file: Path) -> str:
 
 def _row_names(path: Path) -> list[str]:
     try:
-        names = tomllib.loads(path.read_text(encoding="utf-8")).get("rows")
+        names = read_toml(path).get("rows")
     except (OSError, ValueError) as error:
-        raise ResultsError(f"cannot read {path}: {error}") from error
+        raise ResultsError(f"cannot read {path}: {reason_of(error)}") from error
     if not isinstance(names, list) or not all(isinstance(name, str) and len(name.split()) >= 3 for name in names):
         raise ResultsError(f'{path}: rows must be a list of texts like "classic CartPole-v1 ppo"')
     if not 0 < len(names) <= MAX_ROWS:

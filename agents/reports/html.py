@@ -1,6 +1,5 @@
 """A comparison as a self-contained HTML page: images and videos are embedded."""
 
-import base64
 import html
 import json
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from agents.reports.comparison import Comparison
 from agents.reports.comparison_tables import run_table, score_table, verdicts
 from agents.reports.curves import THRESHOLD_EPISODES
+from rl_gen_lab.explain.page import data_url
 
 LARGEST_VIDEO_BYTES = 8_000_000
 STYLE = """
@@ -39,23 +39,20 @@ def _list(sentences: Sequence[str]) -> str:
     return "<ul>" + "".join(f"<li>{html.escape(sentence)}</li>" for sentence in sentences) + "</ul>"
 
 
-def data(file: Path, media_type: str) -> str:
-    """Return a file as a URL that holds it."""
-    return f"data:{media_type};base64,{base64.b64encode(file.read_bytes()).decode('ascii')}"
-
-
 def _videos(comparison: Comparison) -> str:
     """Format the newest video of each run, or a line that says why there is none."""
     figures = []
     for group in comparison.groups:
         for run in group.runs:
-            files = sorted((run.folder / "videos").glob("*.mp4"), key=lambda file: (file.stat().st_mtime, file.name))
+            found = (run.folder / "videos").glob("*.mp4")
+            own = [file for file in found if file.is_file() and not file.is_symlink()]  # not what lies elsewhere
+            files = sorted(own, key=lambda file: (file.stat().st_mtime, file.name))
             caption = html.escape(f"{group.label}, seed {run.seed}: " + (files[-1].name if files else "no video"))
             video = ""
             if files and files[-1].stat().st_size > LARGEST_VIDEO_BYTES:
                 caption += f" is too large to embed; it is in {html.escape(run.name)}/videos"
             elif files:
-                source = data(files[-1], "video/mp4")
+                source = data_url(files[-1], "video/mp4")
                 video = f'<video controls loop muted preload=metadata src="{source}"></video>'
             figures.append(f"<figure>{video}<figcaption>{caption}</figcaption></figure>")
     return f"<div class=videos>{''.join(figures)}</div>"
@@ -90,7 +87,7 @@ five runs read an interval as a lower bound of the uncertainty. A score counts a
 with at least {THRESHOLD_EPISODES} episodes average it; median over runs, how many reached it, and the
 time of each seed. Speed, memory, steps and minutes: median over runs and range.</p>
 <h2>Learning curves</h2><img alt="Learning curves by agent steps and by wall-clock minutes, and final scores"
-src="{data(figure, "image/png")}">
+src="{data_url(figure, "image/png")}">
 <p class=muted>Thick lines: interquartile mean over runs where all runs have data (a run that stopped
 because it had solved the task keeps its last value); thin lines: single runs; bands: 95 % bootstrap
 interval over runs (for one run: normal interval over the episodes of each point). Dotted: scores

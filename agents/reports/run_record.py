@@ -8,6 +8,7 @@ from rl_gen_lab.cli.errors import UserError
 from rl_gen_lab.cli.spelling import current_keys
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.provenance import describe_hardware
+from rl_gen_lab.runs.reading import printable
 
 
 class RunDataError(UserError):
@@ -55,7 +56,7 @@ class RunRecord:
     @property
     def status(self) -> str:
         """ "finished", "interrupted", "failed", or "no result" while there is none."""
-        return str(self.result.get("status", "no result"))
+        return printable(str(self.result.get("status", "no result")))
 
     @property
     def solved(self) -> bool:

@@ -5,14 +5,17 @@ A kill or a full disk leaves the old file whole. Commands that record at the sam
 
 import csv
 import fcntl
+import io
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from rl_gen_lab.cli.errors import UserError, suggest
+from rl_gen_lab.cli.regular_file import read_regular, reason_of
 from rl_gen_lab.runs.files import replace_file, save_errors
 
+MOST_BYTES = 2**26  # of a CSV or a document
 Row = dict[str, str]
 Table = tuple[list[str], list[Row]]  # column names and rows
 
@@ -32,11 +35,11 @@ def read_csv(file: Path) -> Table:
         names = [other.stem for other in file.parent.glob("*.csv")]
         raise ResultsError(f"no results file {file}.{suggest(file.stem, names)}")
     try:
-        with file.open(newline="", encoding="utf-8") as handle:
-            reader = csv.DictReader(handle)
-            columns, rows = list(reader.fieldnames or []), list(reader)
+        text = read_regular(file, MOST_BYTES).decode("utf-8")
+        reader = csv.DictReader(io.StringIO(text, newline=""))
+        columns, rows = list(reader.fieldnames or []), list(reader)
     except (OSError, ValueError, csv.Error) as error:  # a folder, bytes that are no text, an open quotation
-        raise ResultsError(f"cannot read {file}: {error}") from error
+        raise ResultsError(f"cannot read {file}: {reason_of(error)}") from error
     for number, row in enumerate(rows, 2):
         if None in row or None in row.values():
             raise ResultsError(f"{file}: row {number} does not have one cell per column")

@@ -6,10 +6,11 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
-from agents.reports.html import STYLE, data, table
+from agents.reports.html import STYLE, table
 from agents.reports.sweep import StudyRecord, columns, in_words, sentence
 from agents.reports.sweep import table as rows_of_text
 from agents.reports.sweep_figure import axes_of, heights_of
+from rl_gen_lab.explain.page import data_url
 from rl_gen_lab.runs.files import replace_file
 
 WIDTH, HEIGHT, MARGIN = 150, 320, 30  # of the coordinates: between two axes, of an axis, around them [pixels]
@@ -31,7 +32,9 @@ def write_page(study: StudyRecord, figures: Sequence[Path], file: Path, command:
         )
     for figure in figures:
         if figure.stem in CAPTIONS:
-            parts.append(f'<h2>{CAPTIONS[figure.stem]}</h2><img alt="{figure.stem}" src="{data(figure, "image/png")}">')
+            parts.append(
+                f'<h2>{CAPTIONS[figure.stem]}</h2><img alt="{figure.stem}" src="{data_url(figure, "image/png")}">'
+            )
     parts.append(f"<h2>Trials</h2>{table(columns(study), rows_of_text(study))}")
     text = (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(study.name)}</title>"

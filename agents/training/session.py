@@ -153,8 +153,8 @@ class RecordedRun:
         self.log.start(self.tracker)
         self.scores.start(policy, network, self.tracker)
         if self.saved is not None:  # as long as it is kept, an error leaves the folder as it is
+            self.run.truncate_metrics(self.log.env_steps)  # first: it reads what may be damaged
             keep_limits(self.run, self.config)
-            self.run.truncate_metrics(self.log.env_steps)
         saved, self.saved, self.begun = self.saved, None, True
         # A run that is killed before its first checkpoint begins anew from here.
         self.save() if saved is None else self._after_resuming()

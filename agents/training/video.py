@@ -188,7 +188,7 @@ def write_mp4(path: Path, frames: list[np.ndarray], fps: int = 30) -> None:
     height, width = frames[0].shape[:2]
     with save_errors(path):  # before ffmpeg, which says it in many lines
         without_links(path.parent).mkdir(parents=True, exist_ok=True)
-        path.touch()
+        path.open("ab").close()
     writer = imageio_ffmpeg.write_frames(
         str(path),
         (width, height),

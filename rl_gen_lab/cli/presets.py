@@ -5,13 +5,13 @@ TOML table. An unknown key or a wrong type is an error that names file, key and 
 """
 
 import sys
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from rl_gen_lab.cli.errors import ConfigError, suggest
 from rl_gen_lab.cli.flags import parse_flags, take_flag
+from rl_gen_lab.cli.regular_file import read_toml, reason_of
 from rl_gen_lab.cli.shell import short
 from rl_gen_lab.cli.values import from_dict
 
@@ -60,6 +60,6 @@ def load(
 
 def _read_toml(file: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return read_toml(file)
     except (OSError, ValueError) as error:
-        raise ConfigError(f"cannot read preset {short(file)}: {error}") from error
+        raise ConfigError(f"cannot read preset {short(file)}: {reason_of(error)}") from error

@@ -12,7 +12,6 @@ Every stage has a `kind` and the settings of the dataclass of that kind below.
 
 from __future__ import annotations
 
-import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,6 +19,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Interval
 
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError, suggest
+from rl_gen_lab.cli.regular_file import read_toml, reason_of
 from rl_gen_lab.cli.settings import (
     Count,
     OptionalSteps,
@@ -200,10 +200,10 @@ def _given(stage: Training) -> dict[str, Any]:
 def read(path: Path) -> Recipe:
     """Read a recipe. Raises: ConfigError for a file, stage or key that cannot be read, or an order without sense."""
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = read_toml(path)
     except OSError as error:
-        raise ConfigError(f"the recipe {path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"the recipe {path} cannot be read: {reason_of(error)}") from error
+    except ValueError as error:
         raise ConfigError(f"the recipe {path} is no TOML: {error}") from error
     return parse(values, str(path))
 

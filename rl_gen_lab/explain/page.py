@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rl_gen_lab.runs.files import replace_file
+from rl_gen_lab.runs.reading import read_bytes
 
 LARGEST_BYTES = 12_000_000  # of a film that is embedded
 STYLE = """
@@ -38,14 +39,14 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def picture(file: Path, about: str) -> str:
     """Return a PNG file, embedded."""
-    return f'<img alt="{html.escape(about)}" src="{_data(file, "image/png")}">'
+    return f'<img alt="{html.escape(about)}" src="{data_url(file, "image/png")}">'
 
 
 def film(file: Path) -> str:
     """Return an MP4 file, embedded, or where it is if it is large."""
     if file.stat().st_size > LARGEST_BYTES:
         return paragraph(f"the film is too large to embed: {file.name} in the folder videos")
-    return f'<video controls loop muted preload=metadata src="{_data(file, "video/mp4")}"></video>'
+    return f'<video controls loop muted preload=metadata src="{data_url(file, "video/mp4")}"></video>'
 
 
 def write(file: Path, title: str, parts: Sequence[str]) -> Path:
@@ -58,5 +59,6 @@ def write(file: Path, title: str, parts: Sequence[str]) -> Path:
     return file
 
 
-def _data(file: Path, kind: str) -> str:
-    return f"data:{kind};base64,{base64.b64encode(file.read_bytes()).decode('ascii')}"
+def data_url(file: Path, kind: str) -> str:
+    """Return a file as a URL that holds it. kind: its media type. Raises: CheckpointError."""
+    return f"data:{kind};base64,{base64.b64encode(read_bytes(file)).decode('ascii')}"

@@ -5,6 +5,7 @@ checkpoints.
 """
 
 import json
+import os
 import re
 import time
 from pathlib import Path
@@ -15,10 +16,12 @@ from rl_gen_lab.cli.wording import count
 from rl_gen_lab.runs import schemas
 from rl_gen_lab.runs.files import LineFile, plain, replace_file, save_errors, write_json
 from rl_gen_lab.runs.lock import FolderLock
-from rl_gen_lab.runs.reading import misfit, open_file, parse, read_json
+from rl_gen_lab.runs.reading import misfit, open_file, parse, printable, read_json
 
 STRICT_JSON = json.JSONEncoder(allow_nan=False)  # made once: small environments end an episode every few steps
+LONGEST_PATH = 4_096
 LONGEST_LINE = 2**20  # of metrics.jsonl [bytes]
+MOST_METRICS_BYTES = 2**32
 _said: set[tuple[Path, int]] = set()
 
 
@@ -35,14 +38,15 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.videos = self.path / "videos"
         self._metrics = LineFile(self.metrics_file)
+        self._described = False  # whether config.json was there
 
     def __str__(self) -> str:
-        """Return the path as it was given, for messages."""
-        return str(self._typed)
+        """Return the path as it was given, for messages: a folder may have any name."""
+        return printable(str(self._typed), LONGEST_PATH)
 
     def shown(self, file: Path) -> str:
         """Return the path of a file of this folder as the folder was given, for messages."""
-        return str(self._typed / file.relative_to(self.path))
+        return printable(str(self._typed / file.relative_to(self.path)), LONGEST_PATH)
 
     @classmethod
     def create(cls, root: Path, algo: str, env: str, seed: int) -> "RunFolder":
@@ -69,6 +73,7 @@ class RunFolder:
         run = cls(path)
         try:
             run._refuse_others()
+            run._described = True
         except OSError as error:
             raise CheckpointError(f"cannot read {run}: {error.strerror}") from error
         return run
@@ -108,6 +113,7 @@ class RunFolder:
     def write_config(self, config: dict[str, Any]) -> None:
         """Write config.json whole or not at all. Raises SaveError."""
         write_json(self.config_file, config)
+        self._described = True
 
     def read_config(self, *needed: str) -> dict[str, Any]:
         """Read config.json. Raises CheckpointError, also where it lacks what is `needed`."""
@@ -124,9 +130,18 @@ class RunFolder:
         return str(words[0]) if isinstance(words, list) and words else "another command"
 
     def refuse_gone(self) -> None:
-        """Raise SaveError where this folder was moved or removed: writing would make another one of its name."""
+        """Raise SaveError where this folder was moved or removed: writing would make another one of its name.
+
+        Also where a part of it became a link since it was locked, or what makes it a run folder is gone.
+        """
         if not self.path.is_dir():
             raise SaveError(f"{self} is no longer there: was it moved or removed?")
+        try:
+            self._refuse_links()
+        except CheckpointError as error:
+            raise SaveError(str(error)) from error
+        if self._described and not self.config_file.exists():
+            raise SaveError(f"{self} has lost its {self.config_file.name}: nothing could read it again")
 
     def write_result(self, result: dict[str, Any]) -> None:
         """Write result.json whole or not at all. Raises SaveError."""
@@ -152,6 +167,8 @@ class RunFolder:
             return []
         rows, wrong = [], []
         with open_file(self.metrics_file) as file:
+            if os.fstat(file.fileno()).st_size > MOST_METRICS_BYTES:
+                raise CheckpointError(f"{self.shown(self.metrics_file)} has more than {MOST_METRICS_BYTES:,} bytes")
             number = 0
             while line := file.readline(LONGEST_LINE):
                 number += 1

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import reprlib
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from rl_gen_lab.cli.errors import CheckpointError
+from rl_gen_lab.cli.regular_file import open_regular, reason_of
 
 MOST_BYTES = 2**28  # of a JSON file
 MOST_DEPTH = 64
@@ -48,13 +47,9 @@ class Needed:
 def open_file(file: Path) -> BinaryIO:
     """Open a regular file. Raises CheckpointError: missing, a folder, or a pipe, which would wait forever."""
     try:
-        descriptor = os.open(file, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        return open_regular(file)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {file}: {getattr(error, 'strerror', None) or error}") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise CheckpointError(f"cannot read {file}: it is no regular file")
-    return os.fdopen(descriptor, "rb")
+        raise CheckpointError(f"cannot read {file}: {reason_of(error)}") from error
 
 
 def read_bytes(file: Path, most: int = MOST_BYTES) -> bytes:
