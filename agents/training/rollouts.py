@@ -168,7 +168,8 @@ class ActorRollouts:
 
     def _actions(self) -> np.ndarray:
         """Return the actions (T, N, ...) since the last restart."""
-        return np.stack(self._taken) if self._taken else np.zeros((0, self.num_envs), dtype=np.int64)
+        space = self.action_space
+        return np.stack(self._taken) if self._taken else np.zeros((0, self.num_envs, *(space.shape or ())), space.dtype)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what rebuilds every copy: the restart's number, the actions since, what each actor remembers."""
@@ -187,9 +188,9 @@ class ActorRollouts:
     def close(self) -> None:
         """End the actors, and say who waited for whom."""
         if self._intake is not None:
-            self._intake.close()
-            self._intake = None
+            intake, self._intake = self._intake, None
             self._say(f"rollouts: {self.meter.bottleneck()}")
+            intake.close()
 
     # ---- of an EnvRunner, for agents that act one step at a time
 
