@@ -26,14 +26,12 @@ from agents.training.config import RolloutsConfig
 from agents.training.env_runner import VectorEnvRunner
 from agents.training.metadata import RunSpec
 from agents.training.rollout_actor import Player, Recipe, layout_of
-from agents.training.rollout_backends import Actors, LocalActors, ProcessActors
+from agents.training.rollout_choice import actors_of
 from agents.training.rollout_chunks import FLAGS, Arrays, ChunkReader
 from agents.training.rollout_intake import Intake
 from agents.training.rollout_meter import RolloutMeter
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.compute.seeding import Generators
-
-BACKENDS: dict[str, Callable[..., Actors]] = {"local": LocalActors, "processes": ProcessActors}
 
 
 class ActorRollouts:
@@ -159,8 +157,8 @@ class ActorRollouts:
         layout = layout_of(recipe, self._player, self.observation_space, self.action_space)
         self._reader = ChunkReader(layout)
         recipes, blocks = [recipe.of_actor(number) for number in range(settings.actors)], max(self._ahead, 1)
-        actors = BACKENDS[settings.backend](recipes, actor.network, layout, blocks, blocks + 2)
-        intake = Intake(actors, settings.actors, blocks, self._reader, self.meter, self._say)
+        playing = actors_of(settings.backend)(recipes, actor.network, layout, blocks, blocks + 2)
+        intake = Intake(playing, settings.actors, blocks, self._reader, self.meter, self._say)
         intake.restart(self.restarts, self.steps, self._actions(), self._minds)
         return intake
 
