@@ -16,22 +16,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from actor_cases import CONTINUOUS, FOUR, PIXELS
 from frozen_play import agent_of, assert_same, environments, play, played, weights_after, with_actors
-from policy_gradient_configs import A2C, PPO
+from policy_gradient_configs import PPO
 
 from agents.training import rollout_backends
-from agents.training.config import PolicyConfig
 from agents.training.env_runner import EnvStepError
 from agents.training.rollout_backends import ActorEnded, refuse_small_shared_memory
 from agents.training.rollout_intake import MOST_DEATHS, ActorsEndedError
-from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
 
 pytestmark = pytest.mark.slow
 SECONDS = 300
-FOUR: Any = replace(A2C, num_envs=4)
-CONTINUOUS = replace(FOUR, env="Pendulum", policy=PolicyConfig("mlp_small", noise_hold_steps=3))
-PIXELS = replace(FOUR, env="Pong", policy=PolicyConfig("tiny"), world=EnvConfig(noop_max=5))
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import gloo_play
+import actor_cases
 import pytest
 import torch
 from frozen_play import assert_same
@@ -33,20 +33,20 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return cases
 
 
-@pytest.mark.parametrize("name", [*gloo_play.TRANSITIONS, "frames as they are", "resumed"])
+@pytest.mark.parametrize("name", [*actor_cases.TRANSITIONS, "frames as they are", "resumed"])
 def test_they_play_the_transitions_of_actors_here(found: dict[str, Any], name: str) -> None:
-    assert_same(gloo_play.CASES[name]("local"), found[name])
+    assert_same(actor_cases.CASES[name]("local"), found[name])
 
 
-@pytest.mark.parametrize("name", list(gloo_play.WEIGHTS))
+@pytest.mark.parametrize("name", list(actor_cases.WEIGHTS))
 def test_an_agent_learns_the_same_weights_from_them(found: dict[str, Any], name: str) -> None:
-    here, there = gloo_play.CASES[name]("local"), found[name]
+    here, there = actor_cases.CASES[name]("local"), found[name]
     assert torch.equal(here[0], there[0]) and here[1] == there[1]
     assert there[2]["rollouts/lag_updates_max"] == here[2]["rollouts/lag_updates_max"]
 
 
 def test_who_waits_for_whom_is_measured(found: dict[str, Any]) -> None:
-    for name in ("free", *gloo_play.WEIGHTS):
+    for name in ("free", *actor_cases.WEIGHTS):
         totals = found[name][2]
         assert all(0 < totals[f"rollouts/{who}_percent"] < 100 for who in ("actors_wait", "learner_waits"))
     assert 0 <= found["free"][2]["rollouts/lag_updates_max"] <= 3 and found["free"][2]["rollouts/queue_percent"] > 0
