@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import Any
 
 import pytest
@@ -35,9 +36,23 @@ def test_gloo_needs_a_process_for_each_actor_and_one_that_learns(actors: int, ra
 
 def test_what_can_work_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rollout_choice, "find_spec", lambda name: object())
+    reached: list[tuple[str, int]] = []
+    monkeypatch.setattr(
+        rollout_choice.socket, "create_connection", lambda where, timeout: reached.append(where) or socket.socket()
+    )
     refuse_impossible(RolloutsConfig(backend="gloo", actors=2), THREE)
     refuse_impossible(RolloutsConfig(backend="processes", actors=2), THREE)
     for address in ("auto", "local", "10.0.0.7:6379", "head.cluster.example:6379", "[::1]:6379"):
+        refuse_impossible(RolloutsConfig(backend="ray", address=address), Ranks())
+    assert reached == [("10.0.0.7", 6379), ("head.cluster.example", 6379), ("::1", 6379)]
+
+
+def test_a_ray_that_does_not_answer_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout_choice, "find_spec", lambda name: object())
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+        refuse_impossible(RolloutsConfig(backend="ray", address=address), Ranks())
+    with pytest.raises(ConfigError, match=rf"nobody answers at --rollouts.address {address} .*: ray start --head"):
         refuse_impossible(RolloutsConfig(backend="ray", address=address), Ranks())
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Callable
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -13,6 +14,8 @@ from rl_gen_lab.distributed.ranks import Ranks
 
 if TYPE_CHECKING:
     from agents.training.rollout_backends import Actors
+
+REACH_SECONDS = 10.0  # for a machine to answer
 
 
 def actors_of(backend: str) -> Callable[..., Actors]:
@@ -64,3 +67,15 @@ def _refuse_ray(address: str, ranks: Ranks) -> None:
             "--rollouts.backend ray needs the package ray: .venv/bin/python -m pip install -c constraints.txt"
             ' -e ".[ray]"; --rollouts.backend processes needs no package'
         )
+    if port is not None:
+        _refuse_unreachable(address.rpartition(":")[0].strip("[]"), int(port[1]))
+
+
+def _refuse_unreachable(host: str, port: int) -> None:
+    """Raise ConfigError where nobody listens, which Ray itself would find out in two minutes."""
+    try:
+        socket.create_connection((host, port), timeout=REACH_SECONDS).close()
+    except OSError as error:
+        raise ConfigError(
+            f"nobody answers at --rollouts.address {host}:{port} ({error}): ray start --head --port {port} there"
+        ) from error
