@@ -16,7 +16,6 @@ from envs.config import EnvConfig
 FOUR: Any = replace(A2C, num_envs=4)
 CONTINUOUS = replace(FOUR, env="Pendulum", policy=PolicyConfig("mlp_small", noise_hold_steps=3))
 PIXELS = replace(FOUR, env="Pong", policy=PolicyConfig("tiny"), world=EnvConfig(noop_max=5))
-TRANSITIONS = {"numbers": CONTINUOUS, "frames": PIXELS}
 WEIGHTS = {"ppo, lag 0": (replace(PPO, num_envs=4), 0), "lstm, lag 1": (replace(FOUR, vtrace=True, lstm_units=8), 1)}
 
 
@@ -57,8 +56,7 @@ def broken(backend: str) -> str:
 
 
 CASES: dict[str, Callable[[str], Any]] = {
-    **{name: lambda backend, c=config: transitions(c, backend) for name, config in TRANSITIONS.items()},
-    "frames as they are": lambda backend: transitions(PIXELS, backend, packed=False),
+    "frames": lambda backend: transitions(PIXELS, backend),
     **{name: lambda backend, c=case: learned(c, backend) for name, case in WEIGHTS.items()},
     "free": lambda backend: learned((replace(FOUR, vtrace=True), "free"), backend),
     "resumed": resumed,

@@ -33,7 +33,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return cases
 
 
-@pytest.mark.parametrize("name", [*actor_cases.TRANSITIONS, "frames as they are", "resumed"])
+@pytest.mark.parametrize("name", ["frames", "resumed"])
 def test_they_play_the_transitions_of_actors_here(found: dict[str, Any], name: str) -> None:
     assert_same(actor_cases.CASES[name]("local"), found[name])
 
