@@ -52,9 +52,8 @@ def test_an_agent_learns_the_same_weights_from_them(ray: Any, name: str) -> None
 
 
 @pytest.mark.slow
-def test_free_actors_are_ahead_by_the_queue_at_most(ray: Any) -> None:
-    totals = CASES["free"]("ray")[2]
-    assert 0 <= totals["rollouts/lag_updates_max"] <= 3 and totals["rollouts/queue_percent"] > 0
+def test_free_actors_are_ahead_by_the_queue(ray: Any) -> None:
+    assert CASES["free"]("ray") == 3
 
 
 @pytest.mark.slow
