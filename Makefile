@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRAS := lab,sb3,onnx,dashboard,sweep,slurm,dev
 # Versions of extras that make does not install, for constraints.txt.
-OPTIONAL := minigrid==3.2.0 mlxtend==0.25.0 mujoco==3.15.0 scikit-image==0.26.0 scikit-learn==1.9.1
+OPTIONAL := minigrid==3.2.0 mlxtend==0.25.0 mujoco==3.15.0 ray==2.60.0 scikit-image==0.26.0 scikit-learn==1.9.1
 PYTHON ?=
 ARGS ?=
 JOBS ?= 2

@@ -10,9 +10,10 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 
 
-def torchrun(*words: str, seconds: float = 240) -> str:
-    """Run a script of this folder in two processes to its end; return what they printed. Fails with it otherwise."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *words]
+def torchrun(*words: str, seconds: float = 240, processes: int = 2) -> str:
+    """Run a script of this folder in several processes to its end; return what they print. Fails with it otherwise."""
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node"]
+    command += [str(processes), *words]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS), str(TESTS.parent)]), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
     assert done.returncode == 0, done.stderr[-4000:]

@@ -16,22 +16,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from actor_cases import CONTINUOUS, FOUR, PIXELS
 from frozen_play import agent_of, assert_same, environments, play, played, weights_after, with_actors
-from policy_gradient_configs import A2C, PPO
+from policy_gradient_configs import PPO
 
 from agents.training import rollout_backends
-from agents.training.config import PolicyConfig
 from agents.training.env_runner import EnvStepError
 from agents.training.rollout_backends import ActorEnded, refuse_small_shared_memory
 from agents.training.rollout_intake import MOST_DEATHS, ActorsEndedError
-from envs.config import EnvConfig
 from rl_gen_lab.cli.errors import ConfigError
 
 pytestmark = pytest.mark.slow
 SECONDS = 300
-FOUR: Any = replace(A2C, num_envs=4)
-CONTINUOUS = replace(FOUR, env="Pendulum", policy=PolicyConfig("mlp_small", noise_hold_steps=3))
-PIXELS = replace(FOUR, env="Pong", policy=PolicyConfig("tiny"), world=EnvConfig(noop_max=5))
 
 
 @pytest.fixture(autouse=True)
@@ -87,9 +83,11 @@ def test_an_agent_learns_the_same_weights_from_processes(config: Any, lag: int) 
     assert 0 < there[2]["rollouts/actors_wait_percent"] < 100 and 0 < there[2]["rollouts/learner_waits_percent"] < 100
 
 
-def test_killed_actors_are_replaced_and_nothing_is_lost_or_counted_twice() -> None:
+@pytest.mark.parametrize("config", [FOUR, CONTINUOUS], ids=["discrete", "continuous"])
+def test_killed_actors_are_replaced_and_nothing_is_lost_or_counted_twice(config: Any) -> None:
     """The transitions are those of actors that nobody killed, though the actors were ahead of the learner."""
-    config, said, rng = with_actors(FOUR, "processes", 2, lag=1), list[str](), np.random.default_rng()
+    expected, said, rng = played(with_actors(config, "local", 2, lag=1), 36), list[str](), np.random.default_rng()
+    config = with_actors(config, "processes", 2, lag=1)
     runner = environments(config, said.append)
     agent = agent_of(config, runner)
 
@@ -102,7 +100,7 @@ def test_killed_actors_are_replaced_and_nothing_is_lost_or_counted_twice() -> No
     runner.close()
     assert totals["rollouts/actors_replaced"] == 2 and totals["rollouts/dropped_steps"] == 0
     assert said[0].startswith("actor ") and "ended with exit code -9: replaced; it repeats" in said[0]
-    assert_same(played(with_actors(FOUR, "local", 2, lag=1), 36), found)
+    assert_same(expected, found)
 
 
 def test_free_actors_give_each_chunk_once_and_in_order_though_one_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -57,6 +57,8 @@ def test_only_the_bytes_that_are_used_need_to_travel() -> None:
     write_counted(layout, arrays, 3, {"rows": 4})
     count = layout.used_bytes(arrays)
     assert count < layout.size_bytes
+    used = layout.arrays(bytes(block[:count]))
+    assert np.array_equal(whole(layout, used)["obs"], whole(layout, arrays)["obs"])
     other = bytearray(layout.size_bytes)
     other[:count] = block[:count]
     there = whole(layout, layout.arrays(other))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from agents.training.rollout_weights import SharedWeights
+from agents.training.rollout_weights import SharedWeights, bytes_of, flatten, load, tensors_of
 
 
 class Network(nn.Module):
@@ -35,6 +36,19 @@ def pair(places: int) -> tuple[Network, SharedWeights, Network, SharedWeights]:
     theirs = copy.deepcopy(ours)
     shared = bytearray(SharedWeights.size_bytes(ours, places))
     return ours, SharedWeights(shared, ours, places), theirs, SharedWeights(shared, theirs, places)
+
+
+def test_weights_that_came_as_bytes_are_those_that_were_sent() -> None:
+    ours, _, theirs, shared = pair(2)
+    ours.fill(1)
+    flat = np.empty(bytes_of(ours), np.uint8)
+    flatten(tensors_of(ours), flat)
+    shared.put(5, 7, [torch.from_numpy(flat)])
+    assert shared.fetch() == 7 and theirs.values() == {1.0}
+    flat.flags.writeable = False  # as another process' memory
+    third = Network()
+    load(tensors_of(third), flat)
+    assert all(torch.equal(tensor, ours.state_dict()[name]) for name, tensor in third.state_dict().items())
 
 
 def test_a_reader_gets_the_weights_and_their_version() -> None:

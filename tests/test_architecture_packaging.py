@@ -74,7 +74,7 @@ ORACLES = {"captum_numbers.py": "captum", "quantus_numbers.py": "quantus"}
     [
         ("rl_gen_lab", ("coders", "dashboard", "lessons", "onnx", "vision")),
         ("envs", ("lab", "minigrid")),
-        ("agents", ("lab", "sb3", "sweep", "slurm")),
+        ("agents", ("lab", "ray", "sb3", "sweep", "slurm")),
         ("tests", ("lab", "sb3", "onnx", "dashboard", "sweep", "slurm", "dev")),
     ],
 )

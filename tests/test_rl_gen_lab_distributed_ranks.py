@@ -20,6 +20,8 @@ def test_variables_of_torchrun() -> None:
     assert Ranks.of(PLACE | elastic) == Ranks(1, 2, 1, 3, "a")
     assert not Ranks.of(PLACE).leads and Ranks.of(PLACE).described() == {"ranks": {"size": 2, "launch": ""}}
     assert Ranks().described() == {}
+    alone = Ranks(0, 3, launch="a").alone()  # restarted processes find its run all the same
+    assert alone.size == 1 and alone.leads and alone.described() == {"ranks": {"size": 1, "launch": "a"}}
 
 
 @pytest.mark.parametrize(

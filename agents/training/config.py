@@ -76,8 +76,10 @@ class RunConfig(Ranged):
 class RolloutsConfig(Ranged):
     """Who plays the games that a policy learns from."""
 
-    # local: this process; processes: others on this machine, which share memory with it.
-    backend: Literal["local", "processes"] = "local"
+    # local: this process; processes: others on this machine; gloo: the others of a torchrun; ray: actors of Ray.
+    backend: Literal["local", "processes", "gloo", "ray"] = "local"
+    # Of ray: one started for this run (local), the one that runs on this machine (auto), or HOST:PORT of another.
+    address: str = "local"
     # Copies of the policy that share the environments; they are part of the seed: others play other games.
     actors: Annotated[int, Interval(ge=1, le=256)] = 1
     # Rollouts between the weights that play and those that learn. free: actors play on by the newest weights they find.
@@ -104,8 +106,7 @@ class PolicyConfig(Ranged):
     state_dependent_std: bool = False
     # Continuous actions: log standard deviation at the start; 0 is half the range between the bounds.
     log_std_start: LogStd = 0.0
-    # Vector steps for which action noise is held (1: new noise at each step); more where only a long push in one
-    # direction is rewarded.
+    # Vector steps that action noise is held (1: new at each step); more where only a long push one way is rewarded.
     noise_hold_steps: Count = 1
 
 
@@ -115,8 +116,7 @@ class TransferConfig(Ranged):
 
     # Run folder of any agent of ours (its best weights), or a .safetensors file (None: start untrained).
     init_backbone: Path | None = None
-    # The part of it that stays frozen: nothing, its convolutions, or all of it. With normalize_obs frames are
-    # standardized by those of the new environment all the same.
+    # What of it stays frozen. With normalize_obs frames are standardized by those of the new environment all the same.
     init_frozen: Literal["none", "conv", "all"] = "none"
     # The rest of it learns with the agent's learning rate times this (to keep the whole as it is: --init-frozen all).
     init_learning_rate_factor: Positive = 1.0

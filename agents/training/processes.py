@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from agents.training.config import AgentConfig
 from agents.training.metadata import RunSpec
 from rl_gen_lab.cli.errors import CheckpointError, SaveError
 from rl_gen_lab.cli.values import to_dict
@@ -34,6 +35,13 @@ Opened = tuple[RunFolder, FolderLock, dict[str, Any] | None]
 def made_by(checkpoint: dict[str, Any]) -> int:
     """Return the number of processes that wrote a checkpoint."""
     return int(checkpoint["session"].get("processes", 1))
+
+
+def refuse_different(group: Group, config: AgentConfig) -> None:
+    """Raise ConfigError where the processes differ in settings or commit."""
+    settings = to_dict(config) | {"wandb": None}
+    group.refuse_different("settings", json.dumps(settings, default=str, sort_keys=True))
+    group.refuse_different("a commit", provenance.git_commit())
 
 
 class Processes:
@@ -90,9 +98,8 @@ class Processes:
 
         Raises: CheckpointError; ConfigError where the processes differ in settings or commit.
         """
-        settings, resumed = to_dict(spec.config) | {"wandb": None}, spec.config.run.resume
-        self.group.refuse_different("settings", json.dumps(settings, default=str, sort_keys=True))
-        self.group.refuse_different("a commit", provenance.git_commit())
+        resumed = spec.config.run.resume
+        refuse_different(self.group, spec.config)
         if self.leads:
             run, lock, saved = open_folder()
             self._folder = Path(self.group.text(str(run.path)))

@@ -28,10 +28,10 @@ SHARED_MEMORY = Path("/dev/shm")  # where Linux keeps it; elsewhere it is not lo
 
 
 class ActorEnded(Exception):
-    """An actor's process ended without being asked to."""
+    """An actor's process ended without being asked to. why: said in place of the exit code, which may be unknown."""
 
-    def __init__(self, number: int, exit_code: int | None) -> None:
-        super().__init__(f"actor {number} ended with exit code {exit_code}")
+    def __init__(self, number: int, exit_code: int | None, why: str = "") -> None:
+        super().__init__(f"actor {number} ended" + (f": {why}" if why else f" with exit code {exit_code}"))
         self.number, self.exit_code = number, exit_code
 
 

@@ -65,9 +65,12 @@ class ChunkLayout:
         return places_of(self)[1]
 
     def arrays(self, block: Any) -> Arrays:
-        """Return the arrays of a block of bytes, which they share."""
-        places, _ = places_of(self)
-        return {name: np.ndarray(shape, dtype, block, places[name]) for name, (dtype, shape) in self.fields().items()}
+        """Return the arrays of a block of bytes, which they share; of a packed chunk the used bytes are enough."""
+        places, end = places_of(self)
+        fields = self.fields()
+        if self.channels and len(block) < end:
+            fields["packed"] = ("uint8", (len(block) - places["packed"],))
+        return {name: np.ndarray(shape, dtype, block, places[name]) for name, (dtype, shape) in fields.items()}
 
     def used_bytes(self, arrays: Arrays) -> int:
         """Return how many bytes of a block have been written: packed observations come last."""

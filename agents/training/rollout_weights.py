@@ -1,9 +1,12 @@
-"""Weights that one process publishes and others read, in shared memory, without a lock that one could die with."""
+"""Weights that one process publishes and others read, in shared memory, without a lock that one could die with.
+
+What travels otherwise is the same flat bytes.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +24,7 @@ class SharedWeights:
     """
 
     def __init__(self, buffer: Any, network: nn.Module, places: int) -> None:
-        self._tensors = [tensor for tensor in network.state_dict().values() if isinstance(tensor, torch.Tensor)]
+        self._tensors = tensors_of(network)
         self._places, size = places, bytes_of(network)
         numbers = 8 * (1 + 3 * places)
         self._newest = np.ndarray((1,), np.int64, buffer)
@@ -35,13 +38,14 @@ class SharedWeights:
 
     def publish(self, number: int, version: int) -> None:
         """Publish the network's weights. number: of the publication, from 1 on; version: updates that made them."""
+        self.put(number, version, self._tensors)
+
+    def put(self, number: int, version: int, weights: Sequence[torch.Tensor]) -> None:
+        """Publish these weights, or their flat bytes in one piece, in place of the network's; see `publish`."""
         place = number % self._places
-        marks, begin = self._marks[place], 0
+        marks = self._marks[place]
         marks[0] = number
-        for tensor in self._tensors:
-            flat = tensor.detach().cpu().contiguous().view(-1).numpy().view(np.uint8)
-            self._bytes[place, begin : begin + len(flat)] = flat
-            begin += len(flat)
+        flatten(weights, self._bytes[place])
         marks[2] = version
         marks[1] = self._newest[0] = number
 
@@ -56,22 +60,37 @@ class SharedWeights:
             if int(self._marks[place, 1]) == wanted:
                 found, version = self._bytes[place].copy(), int(self._marks[place, 2])
                 if int(self._marks[place, 0]) == wanted:
-                    self._load(found)
+                    load(self._tensors, found)
                     return version
             if number != NEWEST:
                 raise LookupError(f"weights of publication {number} are gone")
             pause(0.001)
 
-    @torch.no_grad()
-    def _load(self, flat: np.ndarray) -> None:
-        begin = 0
-        for tensor in self._tensors:
-            size = tensor.numel() * tensor.element_size()
-            part = torch.from_numpy(flat[begin : begin + size].copy()).view(tensor.dtype).view(tensor.shape)
-            tensor.copy_(part)
-            begin += size
+
+def tensors_of(network: nn.Module) -> list[torch.Tensor]:
+    """Return the tensors of a network's state, which they share."""
+    return [tensor for tensor in network.state_dict().values() if isinstance(tensor, torch.Tensor)]
 
 
 def bytes_of(network: nn.Module) -> int:
     """Return the bytes of a network's state."""
-    return sum(x.numel() * x.element_size() for x in network.state_dict().values() if isinstance(x, torch.Tensor))
+    return sum(tensor.numel() * tensor.element_size() for tensor in tensors_of(network))
+
+
+def flatten(tensors: Sequence[torch.Tensor], flat: np.ndarray) -> None:
+    """Write the bytes of tensors one behind the other. flat: (bytes,) uint8."""
+    begin = 0
+    for tensor in tensors:
+        part = tensor.detach().cpu().contiguous().view(-1).numpy().view(np.uint8)
+        flat[begin : begin + len(part)] = part
+        begin += len(part)
+
+
+@torch.no_grad()
+def load(tensors: Sequence[torch.Tensor], flat: np.ndarray) -> None:
+    """Copy what `flatten` wrote into tensors of the same kinds."""
+    begin = 0
+    for tensor in tensors:
+        size = tensor.numel() * tensor.element_size()
+        tensor.copy_(torch.from_numpy(flat[begin : begin + size].copy()).view(tensor.dtype).view(tensor.shape))
+        begin += size

@@ -26,14 +26,12 @@ from agents.training.config import RolloutsConfig
 from agents.training.env_runner import VectorEnvRunner
 from agents.training.metadata import RunSpec
 from agents.training.rollout_actor import Player, Recipe, layout_of
-from agents.training.rollout_backends import Actors, LocalActors, ProcessActors
+from agents.training.rollout_choice import actors_of
 from agents.training.rollout_chunks import FLAGS, Arrays, ChunkReader
 from agents.training.rollout_intake import Intake
 from agents.training.rollout_meter import RolloutMeter
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.compute.seeding import Generators
-
-BACKENDS: dict[str, Callable[..., Actors]] = {"local": LocalActors, "processes": ProcessActors}
 
 
 class ActorRollouts:
@@ -159,8 +157,8 @@ class ActorRollouts:
         layout = layout_of(recipe, self._player, self.observation_space, self.action_space)
         self._reader = ChunkReader(layout)
         recipes, blocks = [recipe.of_actor(number) for number in range(settings.actors)], max(self._ahead, 1)
-        actors = BACKENDS[settings.backend](recipes, actor.network, layout, blocks, blocks + 2)
-        intake = Intake(actors, settings.actors, blocks, self._reader, self.meter, self._say)
+        playing = actors_of(settings.backend)(recipes, actor.network, layout, blocks, blocks + 2)
+        intake = Intake(playing, settings.actors, blocks, self._reader, self.meter, self._say)
         intake.restart(self.restarts, self.steps, self._actions(), self._minds)
         return intake
 
@@ -168,7 +166,8 @@ class ActorRollouts:
 
     def _actions(self) -> np.ndarray:
         """Return the actions (T, N, ...) since the last restart."""
-        return np.stack(self._taken) if self._taken else np.zeros((0, self.num_envs), dtype=np.int64)
+        space = self.action_space
+        return np.stack(self._taken) if self._taken else np.zeros((0, self.num_envs, *(space.shape or ())), space.dtype)
 
     def state_dict(self) -> dict[str, Any]:
         """Return what rebuilds every copy: the restart's number, the actions since, what each actor remembers."""
@@ -187,9 +186,9 @@ class ActorRollouts:
     def close(self) -> None:
         """End the actors, and say who waited for whom."""
         if self._intake is not None:
-            self._intake.close()
-            self._intake = None
+            intake, self._intake = self._intake, None
             self._say(f"rollouts: {self.meter.bottleneck()}")
+            intake.close()
 
     # ---- of an EnvRunner, for agents that act one step at a time
 

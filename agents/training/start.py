@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import TypeVar
 
@@ -14,6 +15,8 @@ from agents.training.config import AgentConfig, RolloutsConfig
 from agents.training.env_runner import make_env_runner
 from agents.training.memory_check import check_memory
 from agents.training.metadata import RunSpec
+from agents.training.processes import refuse_different
+from agents.training.rollout_choice import refuse_impossible
 from agents.training.session import RecordedRun
 from agents.training.shared import share_of_process
 from rl_gen_lab.compute import devices
@@ -48,6 +51,30 @@ def start(
     makes_environments: bool,
 ) -> None:
     """Open or resume the run and train; the arguments are those of `launch`. ranks: the place of this process."""
+    rollouts = getattr(config, "rollouts", RolloutsConfig())
+    refuse_impossible(rollouts, ranks)
+    with ExitStack() as stack:
+        if rollouts.backend == "gloo":  # the first process learns alone, and each other one is an actor
+            group = stack.enter_context(joined(ranks, config.run.rank_timeout_seconds))
+            refuse_different(group, config)
+            if not ranks.leads:
+                from agents.training.rollout_gloo_actor import act
+
+                act(ranks.rank - 1, config.run.rank_timeout_seconds)
+                return
+            ranks = ranks.alone()
+        learn(algo, config, ranks, train, makes_environments=makes_environments)
+
+
+def learn(
+    algo: str,
+    config: ConfigT,
+    ranks: Ranks,
+    train: Callable[[ConfigT, TrainingRun], None],
+    *,
+    makes_environments: bool,
+) -> None:
+    """Train in this process, together with others where there are several; see `start`."""
     own = share_of_process(config, ranks)
     recorded = config if ranks.leads else replace(config, wandb=replace(config.wandb, mode="disabled"))
     spec = RunSpec.resolve(algo, recorded)

@@ -27,9 +27,9 @@ def silent(ranks: Ranks) -> Iterator[None]:
         yield
 
 
-def _remove_left_ones() -> None:
-    """Remove such folders whose process is dead, which their locks tell."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+def remove_left_folders(prefix: str) -> None:
+    """Remove temporary folders of such names whose process is dead, which their locks tell."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         lock = folder / FILE
         try:  # a lock without content is just being taken
             if folder.is_symlink() or not lock.stat().st_size:
@@ -46,7 +46,7 @@ def scratch_folder(algo: str, env: str, seed: int, resumed: RunFolder | None) ->
 
     What processes left that were killed is removed as well. Raises: SaveError.
     """
-    _remove_left_ones()
+    remove_left_folders(PREFIX)
     with tempfile.TemporaryDirectory(prefix=PREFIX) as root, FolderLock(Path(root), root):
         run = RunFolder.create(Path(root), algo, env, seed)
         if resumed is not None:

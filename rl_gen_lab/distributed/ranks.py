@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
@@ -18,7 +18,8 @@ from rl_gen_lab.runs.folder import RunFolder
 class Ranks:
     """rank: number of this process, from 0 to below size; local_rank: its number on this machine.
 
-    launch: the name that torchrun gave to this start of all processes; restarts: how often it has restarted them.
+    launch: the name that torchrun gave to this start of all processes; restarts: how often it has restarted them;
+    helpers: processes of the start that are not counted, for they do not train.
     """
 
     rank: int = 0
@@ -26,6 +27,7 @@ class Ranks:
     local_rank: int = 0
     restarts: int = 0
     launch: str = ""
+    helpers: int = 0
 
     @property
     def leads(self) -> bool:
@@ -49,13 +51,17 @@ class Ranks:
             raise ConfigError("WORLD_SIZE is set, but MASTER_ADDR and MASTER_PORT are not; torchrun sets all of them")
         return cls(rank, size, local, restarts, environment.get("TORCHELASTIC_RUN_ID", ""))
 
+    def alone(self) -> Ranks:
+        """Return the first process as one that trains alone; the others are its helpers."""
+        return replace(self, size=1, helpers=self.size - 1)
+
     def started_by(self) -> tuple[str, ...]:
         """Return the first words of a command that starts as many processes on this machine; none for one."""
         return ("torchrun", "--standalone", "--nproc-per-node", str(self.size)) if self.size > 1 else ()
 
     def described(self) -> dict[str, object]:
-        """Return what config.json says of several processes; nothing for one."""
-        return {"ranks": {"size": self.size, "launch": self.launch}} if self.size > 1 else {}
+        """Return what config.json says of several processes; nothing for one without helpers."""
+        return {"ranks": {"size": self.size, "launch": self.launch}} if self.size + self.helpers > 1 else {}
 
 
 def after_restart(argv: Sequence[str], ranks: Ranks, runs_dir: Path) -> list[str]:
