@@ -18,10 +18,10 @@ JOBS ?= 2
 .DEFAULT_GOAL := help
 # Whole test runs: in several processes, the slowest tests named at the end.
 WHOLE := -n $(JOBS) --dist loadfile --durations=20
-QUICK := -m "not slow"
+QUICK := -m "not slow and not long"
 # The commit that `make same-weights` compares with.
 BASE ?= HEAD
-.PHONY: help setup cartpole pong play results check test format-check lint types unit same-weights format lock clean
+.PHONY: help setup cartpole pong play results check test test-all format-check lint types unit same-weights format lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' Makefile
@@ -71,10 +71,13 @@ check: $(READY) ## before a commit: format check, lint, types, quick tests (at m
 	@$(MAKE) --no-print-directory types
 	@$(MAKE) --no-print-directory unit ARGS='$(WHOLE) $(QUICK) $(ARGS)'
 
-test: $(READY) ## what CI runs: format check, lint, types, all tests
+test: $(READY) ## what CI runs: format check, lint, types, all tests but the longest variants
 	@$(MAKE) --no-print-directory format-check
 	@$(MAKE) --no-print-directory lint
 	@$(MAKE) --no-print-directory types
+	@$(MAKE) --no-print-directory unit ARGS='$(WHOLE) -m "not long" $(ARGS)'
+
+test-all: $(READY) ## the tests with their longest variants (half an hour on two slow cores)
 	@$(MAKE) --no-print-directory unit ARGS='$(WHOLE) $(ARGS)'
 
 format-check: $(READY)

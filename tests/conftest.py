@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from hypothesis import settings
+from long_tests import is_long
 
 from rl_gen_lab.tracking import wandb_init
 
@@ -35,6 +36,14 @@ def without_machine_statistics(monkeypatch: pytest.MonkeyPatch) -> None:
         return settings
 
     monkeypatch.setattr("rl_gen_lab.tracking.wandb_session.settings", fast)
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of long_tests.py as `long`."""
+    for item in items:
+        if is_long(item.nodeid):
+            item.add_marker(pytest.mark.long)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

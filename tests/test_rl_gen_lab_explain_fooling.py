@@ -79,6 +79,7 @@ def test_a_captioner_says_of_one_image_what_it_says_of_another() -> None:
         if found.levels is not None:
             assert answer(task, found.image) == said[j]
             reached += 1
+            break  # each try takes seconds
     assert reached
 
 

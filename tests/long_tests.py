@@ -1,0 +1,77 @@
+"""Tests that are long and whose kind a shorter one, or another variant, tests too: `make test-all` runs them as well.
+
+By file: the parts of names (with their parameters) that are long. `make test` has to end in minutes.
+"""
+
+from __future__ import annotations
+
+LONG: dict[str, tuple[str, ...]] = {
+    "test_agents_compression_objective": ("a_robust_student_is_also_taught",),
+    "test_agents_dqn_probes": (
+        "each_mistake_gives_its_own_wrong_number[n_step-stores_dummy_step]",
+        "each_mistake_gives_its_own_wrong_number[n_step-crosses_reset]",
+        "each_mistake_gives_its_own_wrong_number[n_step-no_bootstrap",
+        "each_mistake_gives_its_own_wrong_number[episode_tail-bootstraps",
+        "each_mistake_gives_its_own_wrong_number[patience-",
+    ),
+    "test_agents_explain": ("an_ensemble_of_a_run_folder_is_explained",),
+    "test_agents_policy_gradients_probes": (
+        "an_action_with_one_bound_comes_to_the_optimum_beyond_it[reinforce]",
+        "continuous_actions_come_to_the_closed_form_optimum[reinforce",
+        "the_critic_finds_the_value_known_on_paper[reinforce-patience",
+        "the_critic_finds_the_value_known_on_paper[reinforce-n_step",
+        "the_critic_finds_the_value_known_on_paper[reinforce-truncation",
+        "the_critic_finds_the_value_known_on_paper[ppo-patience",
+        "the_critic_finds_the_value_known_on_paper[ppo-episode_tail",
+        "a_truncated_episode_must_bootstrap_for_the_right_action_to_look_best[reinforce",
+        "a_memory_recalls_the_cue_and_without_one_nobody_can[ppo]",
+    ),
+    "test_agents_policy_gradients_resume": (
+        "a_run_killed_without_warning_resumes_exactly[reinforce]",
+        "a_run_killed_without_warning_resumes_exactly[actor_critic]",
+        "an_interrupted_run_resumes_exactly[ppo-300]",
+    ),
+    "test_agents_training_resume": (
+        "an_interrupted_game_resumes_exactly_and_shows_what_it_repeats[memory0]",
+        "an_interrupted_game_resumes_exactly_and_shows_what_it_repeats[memory2]",
+    ),
+    "test_agents_training_rollout_backends": (
+        "processes_play_the_transitions_of_actors_here[numbers]",
+        "killed_actors_are_replaced_and_nothing_is_lost_or_counted_twice[continuous]",
+        "an_agent_learns_the_same_weights_from_processes[config0",
+    ),
+    "test_agents_training_rollout_gloo": ("a_killed_actor_is_named_and_after_a_restart",),
+    "test_agents_training_session_odd_environments": (
+        "actions_of_any_kind_lie_in_their_space_or_are_refused_in_one_line[sb3 a2c]",
+        "actions_of_any_kind_lie_in_their_space_or_are_refused_in_one_line[actor_critic]",
+        "actions_of_any_kind_lie_in_their_space_or_are_refused_in_one_line[reinforce]",
+    ),
+    "test_docs_examples": (
+        "expected_sarsa_finds_the_value_known_on_paper[truncation]",
+        "expected_sarsa_finds_the_value_known_on_paper[patience]",
+    ),
+    "test_rl_gen_lab_generators_vq_vae": (
+        "eight_images_are_learned_by_heart[vq-upsample",
+        "eight_images_are_learned_by_heart[fsq-transposed",
+    ),
+    "test_rl_gen_lab_runs_checkpoints": (
+        "killed_at_any_line_the_old_or_the_new_checkpoint_loads[a kill between",
+        "killed_at_any_line_the_old_or_the_new_checkpoint_loads[nothing]",
+    ),
+    "test_rl_gen_lab_training_load_hostile": ("a_larger_sample_of_every_kind",),
+    "test_rl_gen_lab_vision_detection_two_stage": (
+        "eight_pictures_are_learned_by_heart[faster-rcnn",
+        "eight_pictures_are_learned_by_heart[sliding-window",
+    ),
+    "test_rl_gen_lab_vision_segmentation_task": (
+        "eight_pictures_are_learned_by_heart[patch]",
+        "eight_pictures_are_learned_by_heart[fcn",
+    ),
+}
+
+
+def is_long(nodeid: str) -> bool:
+    """Whether a test, by its whole name ("tests/test_x.py::test_y[z]"), is one of them."""
+    file, _, name = nodeid.partition("::")
+    parts = LONG.get(file.rpartition("/")[2].removesuffix(".py"), ())
+    return any(name.startswith(f"test_{part}") for part in parts)
