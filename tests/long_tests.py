@@ -6,6 +6,7 @@ By file: the parts of names (with their parameters) that are long. `make test` h
 from __future__ import annotations
 
 LONG: dict[str, tuple[str, ...]] = {
+    "test_agents_compress": ("a_packed_policy_is_compressed_further_each_technique_alone",),
     "test_agents_compression_objective": ("a_robust_student_is_also_taught",),
     "test_agents_dqn_probes": (
         "each_mistake_gives_its_own_wrong_number[n_step-stores_dummy_step]",
@@ -13,8 +14,16 @@ LONG: dict[str, tuple[str, ...]] = {
         "each_mistake_gives_its_own_wrong_number[n_step-no_bootstrap",
         "each_mistake_gives_its_own_wrong_number[episode_tail-bootstraps",
         "each_mistake_gives_its_own_wrong_number[patience-",
+        "each_mistake_gives_its_own_wrong_number[n_step-full_gamma",
+        "each_mistake_gives_its_own_wrong_number[truncation-stores_dummy_step]",
+        "dqn_finds_the_value_known_on_paper[patience",
+        "dqn_finds_the_value_known_on_paper[termination",
     ),
-    "test_agents_explain": ("an_ensemble_of_a_run_folder_is_explained",),
+    "test_agents_experiments_sweep_workers": ("ctrl_c_stops_all_and_the_same_command_goes_on",),
+    "test_agents_explain": (
+        "an_ensemble_of_a_run_folder_is_explained",
+        "stages_of_training_and_compression_are_asked_about_the_same_frames",
+    ),
     "test_agents_policy_gradients_probes": (
         "an_action_with_one_bound_comes_to_the_optimum_beyond_it[reinforce]",
         "continuous_actions_come_to_the_closed_form_optimum[reinforce",
@@ -24,14 +33,21 @@ LONG: dict[str, tuple[str, ...]] = {
         "the_critic_finds_the_value_known_on_paper[ppo-patience",
         "the_critic_finds_the_value_known_on_paper[ppo-episode_tail",
         "a_truncated_episode_must_bootstrap_for_the_right_action_to_look_best[reinforce",
+        "the_critic_finds_the_value_known_on_paper[reinforce-termination",
+        "continuous_actions_come_to_the_closed_form_optimum[ppo-squashed",
         "a_memory_recalls_the_cue_and_without_one_nobody_can[ppo]",
     ),
     "test_agents_policy_gradients_resume": (
         "a_run_killed_without_warning_resumes_exactly[reinforce]",
         "a_run_killed_without_warning_resumes_exactly[actor_critic]",
         "an_interrupted_run_resumes_exactly[ppo-300]",
+        "an_interrupted_run_resumes_exactly[pixels-",
+    ),
+    "test_agents_training_environments": (
+        "an_agent_learns_resumes_and_plays_with_a_model_as_its_observation[dqn-main-detector",
     ),
     "test_agents_training_resume": (
+        "a_run_killed_before_its_first_checkpoint_begins_anew_and_ends_the_same[dqn pixels]",
         "an_interrupted_game_resumes_exactly_and_shows_what_it_repeats[memory0]",
         "an_interrupted_game_resumes_exactly_and_shows_what_it_repeats[memory2]",
     ),
@@ -45,10 +61,16 @@ LONG: dict[str, tuple[str, ...]] = {
         "actions_of_any_kind_lie_in_their_space_or_are_refused_in_one_line[sb3 a2c]",
         "actions_of_any_kind_lie_in_their_space_or_are_refused_in_one_line[actor_critic]",
         "actions_of_any_kind_lie_in_their_space_or_are_refused_in_one_line[reinforce]",
+        "an_environment_without_another_license_is_evaluated_after_training[sb3 a2c",
+        "an_environment_without_another_license_is_evaluated_after_training[actor_critic",
     ),
     "test_docs_examples": (
         "expected_sarsa_finds_the_value_known_on_paper[truncation]",
         "expected_sarsa_finds_the_value_known_on_paper[patience]",
+    ),
+    "test_rl_gen_lab_generators_autoencoder": (
+        "eight_images_are_learned_by_heart[transposed]",
+        "eight_images_are_learned_by_heart[broadcast]",
     ),
     "test_rl_gen_lab_generators_vq_vae": (
         "eight_images_are_learned_by_heart[vq-upsample",

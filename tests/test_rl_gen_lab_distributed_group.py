@@ -17,7 +17,7 @@ from vision_runs import final
 from rl_gen_lab.runs.folder import RunFolder
 
 TESTS = Path(__file__).parent
-WORDS = "--epochs 30 --patience-epochs 0 --batch-size 4 --wandb.mode disabled --log-every-updates 1"
+WORDS = "--epochs 12 --patience-epochs 0 --batch-size 4 --wandb.mode disabled --log-every-updates 1"
 WORDS += " --checkpoint-every-updates 3 --classify.choices.width 4 --classify.choices.stages 2"
 
 
@@ -90,7 +90,7 @@ def test_a_killed_process_is_replaced_and_the_result_is_that_of_an_uninterrupted
     one, two = final(whole.run()), final(killed.run())
     assert all(bool((weight == two[name]).all()) for name, weight in one.items())
     steps = [line["global_step"] for line in killed.run().read_metrics() if "losses/loss" in line]
-    assert steps == list(range(1, 121))
+    assert steps == list(range(1, 49))
 
 
 @pytest.mark.slow
