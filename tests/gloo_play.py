@@ -12,6 +12,7 @@ import actor_cases
 from actor_cases import FOUR
 from frozen_play import agent_of, environments, play, with_actors
 
+from agents.training import rollout_gloo
 from agents.training.config import RunConfig
 from agents.training.rollout_gloo import BEATS
 from agents.training.rollout_gloo_actor import act
@@ -21,9 +22,9 @@ from rl_gen_lab.distributed.ranks import Ranks
 
 def waited_for(backend: str) -> str:
     """What is said of actors that are waited for longer than the time-out, without anything to play."""
-    runner = environments(with_actors(replace(FOUR, run=RunConfig(rank_timeout_seconds=2)), backend, 2))
+    runner = environments(with_actors(replace(FOUR, run=RunConfig(rank_timeout_seconds=4)), backend, 2))
     play(agent_of(FOUR, runner), runner, 3)
-    until = time.monotonic() + 3
+    until = time.monotonic() + 5
     try:
         while time.monotonic() < until:
             runner._intake._actors.receive(0.1)
@@ -41,6 +42,7 @@ ACTS = {name: 2 if name == "resumed" else 1 for name in CASES}  # how often acto
 def main() -> None:
     """Process 0 plays all cases, the others are its actors."""
     ranks, found = Ranks.of(), {}
+    rollout_gloo.END_SECONDS = 120.0  # actors of the next case use the same lines: all must have ended
     with joined(ranks, 120):
         for name, case in CASES.items():
             if ranks.leads:

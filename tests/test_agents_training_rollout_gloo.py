@@ -62,7 +62,7 @@ def test_an_error_of_an_environment_is_told_with_its_actor(found: dict[str, Any]
 
 def test_an_actor_is_given_up_where_it_gives_no_sign_of_life_and_not_where_it_is_slow(found: dict[str, Any]) -> None:
     assert found["living"] == "they live"
-    assert "lost actor 0, process 1 of 3" in found["silent"] and "no sign of life for 2 s" in found["silent"]
+    assert "lost actor 0, process 1 of 3" in found["silent"] and "no sign of life for 4 s" in found["silent"]
 
 
 @needs_proc
