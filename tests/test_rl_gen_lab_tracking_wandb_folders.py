@@ -93,3 +93,21 @@ def test_temporary_files_are_redirected_only_inside_and_survive_a_folder_that_ca
     (tmp_path / "file").touch()
     with WandbFolders(tmp_path / "file").temporary():
         assert tempfile.gettempdir() == before
+
+
+@pytest.mark.parametrize("name", ["wandb", "wandb/tmp", "wandb/cache"])
+def test_nothing_is_removed_or_written_through_a_link(name: str, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    for folder in ("precious", "tmp/precious"):
+        (mine / folder).mkdir(parents=True)
+        (mine / folder / "file").write_text("mine")
+    run = tmp_path / "run"
+    (run / name).parent.mkdir(parents=True)
+    (run / name).symlink_to(mine)
+    before = sorted(str(path) for path in mine.rglob("*"))
+    folders = WandbFolders(run)
+    problem = folders.problem()
+    assert problem is not None and f"{run / name}: it is a link" in problem
+    with folders.temporary():
+        pass
+    assert sorted(str(path) for path in mine.rglob("*")) == before

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs.files import drop_torn_tail, save_errors
-from rl_gen_lab.runs.reading import first_line, open_file
+from rl_gen_lab.runs.reading import first_line, open_file, printable
 
 try:
     import fcntl
@@ -23,6 +23,8 @@ except ImportError:  # Windows: Optuna's own lock, a file that a kill leaves beh
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
+LINE = b'{"op_code":'  # as each line of a journal begins
+LONGEST_LINE, MOST_BYTES = 2**24, 2**32
 ATTEMPTS, PAUSE_SECONDS = 6, 0.5  # while another process makes the tables of a database
 
 
@@ -81,6 +83,15 @@ def storage_errors(shown: str) -> Iterator[None]:
         raise ConfigError(f"cannot reach or use the database {shown}: {reason}") from error
 
 
+@contextmanager
+def damaged_study(shown: str) -> Iterator[None]:
+    """Turn what Optuna raises while it reads what it has not written into CheckpointError. shown: the storage."""
+    try:
+        yield
+    except (LookupError, ValueError, AssertionError, TypeError, AttributeError, RuntimeError) as error:
+        raise CheckpointError(f"the study in {shown} is damaged: {printable(first_line(error))}") from error
+
+
 def shown(storage: str) -> str:
     """Return a storage as it may be printed: without the password of a URL."""
     from sqlalchemy.engine import make_url
@@ -100,7 +111,8 @@ def open_storage(storage: str) -> BaseStorage:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with storage_errors(shown(storage)):
         if "://" in storage:
-            return _open_database(storage)
+            with damaged_study(shown(storage)):
+                return _open_database(storage)
         file = Path(storage)
         file.parent.mkdir(parents=True, exist_ok=True)
         _refuse_damaged(file)
@@ -132,10 +144,16 @@ def _open_database(url: str) -> BaseStorage:
 
 def _refuse_damaged(file: Path) -> None:
     """Raise CheckpointError for a line, other than a torn last one, that is no JSON object."""
+    if file.is_symlink():
+        raise CheckpointError(f"the journal {file} is a link; name the file itself")
     if not file.exists():
         return
     with open_file(file) as lines:
-        for number, line in enumerate(lines, 1):
+        if os.fstat(lines.fileno()).st_size > MOST_BYTES:
+            raise CheckpointError(f"the journal {file} has more than {MOST_BYTES:,} bytes")
+        for number, line in enumerate(iter(lambda: lines.readline(LONGEST_LINE), b""), 1):
+            if number == 1 and not (line.startswith(LINE) or LINE.startswith(line)):  # a torn line would be cut off
+                raise CheckpointError(f"{file} is of no journal of a study: choose another file")
             try:
                 wrong = line.endswith(b"\n") and not isinstance(json.loads(line), dict)
             except (ValueError, RecursionError):

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from agents.experiments.heartbeat import BEAT, OWNER, Watch, end_runs, this_worker
 from agents.experiments.search_space import Scalar
-from agents.experiments.storage import open_storage, require, shown, storage_errors
+from agents.experiments.storage import damaged_study, open_storage, require, shown, storage_errors
 from agents.experiments.sweep_plan import Sweep, start_values
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs.files import plain
@@ -68,14 +68,18 @@ class SharedStudy:
         from optuna.trial import TrialState
 
         wanted = tuple(TrialState[name] for name in states) or None
-        found = self.study.get_trials(deepcopy=False, states=wanted)
+        with damaged_study(shown(self.storage)):
+            found = self.study.get_trials(deepcopy=False, states=wanted)
         for trial in found:
             self._refuse_damaged(trial)
         return [trial for trial in found if PLACE in trial.user_attrs]
 
     def _refuse_damaged(self, trial: FrozenTrial) -> None:
         """Raise CheckpointError for a trial that no worker of this study has written."""
-        wrong = misfit(trial.user_attrs, TRIAL)
+        wrong = misfit(trial.user_attrs, TRIAL) or misfit(dict(trial.intermediate_values), {...: float})
+        wrong = wrong or misfit(trial.values, (ListOf(float), None), "values")
+        if any(step not in WHOLE for step in trial.intermediate_values):
+            wrong = wrong or "a value of it has no step"
         if wrong is None and trial.state.name in ("COMPLETE", "PRUNED"):
             missing = [d.name for d in self.sweep.space.dimensions if d.name not in trial.params]
             wrong = f"it has no '{missing[0]}'" if missing and PLACE in trial.user_attrs else None
@@ -175,9 +179,11 @@ def open_study(sweep: Sweep, name: str, storage: str, folder: Path) -> SharedStu
     opened = open_storage(storage)
     pruner = make_pruner(sweep)
     with storage_errors(shown(storage)):
-        study, made = _made_or_joined(opened, name, pruner)
         described = plain(sweep.describe())
-        if wrong := misfit(study.user_attrs, STUDY):
+        with damaged_study(shown(storage)):
+            study, made = _made_or_joined(opened, name, pruner)
+            attributes = study.user_attrs
+        if wrong := misfit(attributes, STUDY):
             raise CheckpointError(f"the study {name} in {shown(storage)} is damaged: {wrong}")
         if made:
             study.set_user_attr(PLAN, described)

@@ -98,4 +98,4 @@ that the table times.</p>
 <h2>Versions</h2>{_list(versions)}
 </body></html>
 """
-    file.write_text(page, encoding="utf-8")
+    file.write_text(page, encoding="utf-8", errors="replace")  # names of folders may be no text

@@ -27,8 +27,9 @@ def open_regular(file: Path) -> BinaryIO:
 def read_regular(file: Path, most: int) -> bytes:
     """Read a file whole. Raises OSError, as `open_regular`, and for more than `most` bytes."""
     with open_regular(file) as opened:
-        data = opened.read(most + 1)
-    if len(data) > most:
+        large = os.fstat(opened.fileno()).st_size > most
+        data = b"" if large else opened.read(most + 1)  # which grows meanwhile, or says that it is empty
+    if large or len(data) > most:
         raise OSError(0, f"it has more than {most:,} bytes")
     return data
 

@@ -28,8 +28,12 @@ def from_saved(config_class: type[Config], values: dict[str, Any], source: str, 
     new = [name for name in unknown if (source, name) not in _reported]  # a command may read a table twice
     _reported.update((source, name) for name in new)
     if new:
-        print(f"{source}: left out, for this version has no such settings: {', '.join(new)}", flush=True)
+        print(f"{source}: left out, for this version has no such settings: {', '.join(map(_name, new))}", flush=True)
     return from_dict(config_class, known, source)
+
+
+def _name(name: str) -> str:
+    return name if name.isprintable() else ascii(name)  # it may give a terminal commands
 
 
 def _known(config: Any, values: dict[str, Any], path: str, unknown: list[str]) -> dict[str, Any]:

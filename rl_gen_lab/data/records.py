@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from rl_gen_lab.cli.errors import UserError
+from rl_gen_lab.cli.regular_file import read_regular
 
 SINGULAR = {"images": "image", "annotations": "annotation", "categories": "category"}
+MOST_BYTES = 2**32  # of a file of annotations
 LONGEST_TEXT = 120  # characters of a text in a message
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = _short.maxlong = 60
@@ -43,7 +45,7 @@ def read_bytes(file: Path) -> bytes:
     try:
         if not file.is_file():
             raise DataError(f"{file} is not a file")
-        return file.read_bytes()
+        return read_regular(file, MOST_BYTES)
     except OSError as error:
         raise DataError(f"cannot read {file}: {error.strerror}") from error
 

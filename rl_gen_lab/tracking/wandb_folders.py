@@ -49,6 +49,8 @@ class WandbFolders:
 
         Asked before it starts: its service would print its whole log on the screen, and its run might go nowhere.
         """
+        if (link := self._link()) is not None:
+            return f"{link}: it is a link, and what it points to is not of this run"
         cache = os.environ.get("WANDB_CACHE_DIR")
         for folder in (self.path, Path(cache) if cache else self.path / "cache"):
             made = [folder, *folder.parents]
@@ -62,6 +64,11 @@ class WandbFolders:
                 with suppress(OSError):
                     new.rmdir()
         return None
+
+    def _link(self) -> Path | None:
+        """Return the first of these folders that is a link; None where all are the run's own."""
+        folders = (self.path, self._own.parent, self._own, self.path / "cache")
+        return next((folder for folder in folders if folder.is_symlink()), None)
 
     @contextmanager
     def redirected(self) -> Iterator[None]:
@@ -88,6 +95,8 @@ class WandbFolders:
 
     def _prepare(self) -> None:
         """Make the folder, and remove what earlier, killed parts of the run left there."""
+        if self._link() is not None:  # nothing is removed elsewhere
+            return
         for leftover in self._own.parent.glob("*"):
             shutil.rmtree(leftover, ignore_errors=True)
         with suppress(OSError):
