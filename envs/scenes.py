@@ -22,7 +22,6 @@ from typing import Annotated, Any
 import gymnasium as gym
 import numpy as np
 from annotated_types import Interval
-from PIL import Image
 
 from envs import names
 from envs.commands import Bar, cli, command
@@ -185,9 +184,9 @@ def _record_episode(
             rejected[scene.problem.partition(" at ")[0]] += 1
         else:
             number = first + len(frames)
-            Image.fromarray(image).save(folder.image_file(config.path, number))
+            folder.save_image(image, folder.image_file(config.path, number))
             if config.history and before is not None:
-                Image.fromarray(before).save(folder.image_file(config.path, number, "_before"))
+                folder.save_image(before, folder.image_file(config.path, number, "_before"))
             facts = game.facts(scene.slots, scene.event, scene.visible)
             sentences = captions(facts, phrases) if phrases else []
             frames.append(folder.frame_record(number, image.shape[:2], game, scene, facts, sentences, intervened))

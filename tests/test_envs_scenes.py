@@ -168,3 +168,12 @@ def test_frames_that_never_come_end_the_recording(tmp_path: Path, capsys: pytest
         scenes.main(["--env", "CartPole", "--every", "10000", "--frames", "3", "--out", str(tmp_path / "out")])
     assert stopped.value.code == 2
     assert re.search(r"the longest had \d+ steps, .* use a smaller --every", capsys.readouterr().err)
+
+
+def test_an_image_replaces_a_link_and_not_what_it_points_to(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    (tmp_path / "000000.png").symlink_to(tmp_path / "mine")
+    folder.save_image(np.zeros((4, 4, 3), np.uint8), tmp_path / "000000.png")
+    assert (tmp_path / "mine").read_text() == "mine"
+    with Image.open(tmp_path / "000000.png") as image:
+        assert image.size == (4, 4)

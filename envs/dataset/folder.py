@@ -194,3 +194,10 @@ def _write(file: Path, value: Any) -> None:
     new = file.with_name(file.name + ".new")
     new.write_text(_text(value), encoding="utf-8")
     os.replace(new, file)
+
+
+def save_image(image: np.ndarray, file: Path) -> None:
+    """Write an image (H, W, 3) uint8, in place of a link too, which would be followed out of the folder."""
+    if file.is_symlink():
+        file.unlink()
+    Image.fromarray(image).save(file)
