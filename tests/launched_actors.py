@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from several_processes import pid_of_rank
 
 from rl_gen_lab.runs.folder import RunFolder
 
@@ -64,15 +65,7 @@ class LaunchedActors:
 
     def pid(self, rank: int) -> int:
         """Return the process id of a rank."""
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                mine = f"RANK={rank}".encode() in (folder / "environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if parent == self.process.pid and mine:
-                return int(folder.name)
-        pytest.fail("no such process")
+        return pid_of_rank(self.process.pid, rank)
 
 
 def runs_on(pid: int) -> bool:

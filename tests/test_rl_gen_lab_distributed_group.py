@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import vision_data
+from several_processes import pid_of_rank
 from vision_runs import final
 
 from rl_gen_lab.runs.folder import RunFolder
@@ -63,15 +64,7 @@ class Launched:
 
     def worker(self, rank: int) -> int:
         """Return the process id of a rank."""
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                parent = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-                mine = f"RANK={rank}".encode() in (folder / "environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if parent == self.process.pid and mine:
-                return int(folder.name)
-        pytest.fail("no such process")
+        return pid_of_rank(self.process.pid, rank)
 
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the processes by /proc")
