@@ -18,6 +18,8 @@ from safetensors.torch import load_file
 from several_processes import TESTS, torchrun
 
 from agents import ppo
+from agents.training import rollout_gloo
+from agents.training.rollout_gloo import Kind, Line
 from rl_gen_lab.runs.folder import RunFolder
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds the processes by /proc")
@@ -63,6 +65,17 @@ def test_an_error_of_an_environment_is_told_with_its_actor(found: dict[str, Any]
 def test_an_actor_is_given_up_where_it_gives_no_sign_of_life_and_not_where_it_is_slow(found: dict[str, Any]) -> None:
     assert found["living"] == "they live"
     assert "lost actor 0, process 1 of 3" in found["silent"] and "no sign of life for 4 s" in found["silent"]
+
+
+def test_that_an_actor_ends_is_its_last_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[int] = []
+    monkeypatch.setattr(rollout_gloo.dist, "isend", lambda tensor, peer: sent.append(int(tensor[0])))
+    monkeypatch.setattr(rollout_gloo, "_wait", lambda work, patience: None)
+    line = Line(0)
+    line.send(Kind.CHUNK, 3)
+    line.send(Kind.END)
+    line.send(Kind.ERROR, data=torch.ones(4, dtype=torch.uint8))  # an environment that broke while the actor was ended
+    assert sent == [Kind.CHUNK, Kind.END]
 
 
 @needs_proc

@@ -50,13 +50,16 @@ class Line:
 
     def __init__(self, peer: int, patience: timedelta = LONG) -> None:
         """peer: rank of the other process; patience: until it takes a message."""
-        self._peer, self._patience, self._lock = peer, patience, threading.Lock()
+        self._peer, self._patience, self._lock, self._ended = peer, patience, threading.Lock(), False
 
     def send(self, kind: Kind, *numbers: int, data: Tensor | None = None, patience: timedelta | None = None) -> None:
-        """Send a message. data: (bytes,) uint8; patience: other than that of the line."""
+        """Send a message; nothing is sent after END. data: (bytes,) uint8; patience: other than that of the line."""
         head = torch.zeros(NUMBERS, dtype=torch.int64)
         head[: 2 + len(numbers)] = torch.tensor([kind, 0 if data is None else len(data), *numbers])
-        with self._lock:  # an actor answers that it ends while it still plays
+        with self._lock:  # an actor answers that it ends while it still plays: what it finds later is for nobody
+            if self._ended:
+                return
+            self._ended = kind == Kind.END
             for tensor in [head] if data is None or not len(data) else [head, data]:
                 _wait(dist.isend(tensor, self._peer), patience or self._patience)
 
