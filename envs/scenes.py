@@ -285,7 +285,7 @@ def expected_bytes(config: Config, agent: Agent | None = None) -> int:
 
 def empty_splits(path: Path) -> str:
     """Return a line that names the empty splits of a complete folder, or ""."""
-    splits = json.loads((path / "dataset.json").read_text(encoding="utf-8"))["splits"]
+    splits = folder.read_summary(path)["splits"]
     empty = " and ".join(name for name, frames in splits.items() if not frames)
     if not empty:
         return ""
@@ -303,7 +303,7 @@ def main(argv: list[str] | None = None) -> None:
     print(f"{config.path}: {config.frames:,} frames of {config.env}, about {size / 1e6:,.0f} MB", flush=True)
     with Bar(f"recording {config.env}", config.frames, "frames") as bar:
         path = write(config, on_frame=bar.update)
-    about = json.loads((path / "dataset.json").read_text(encoding="utf-8"))
+    about = folder.read_summary(path)
     rejected = sum(about["rejected"].values())
     print(
         f"{path}: {about['frames']:,} frames ({about['splits']}), {rejected} rejected;"

@@ -54,13 +54,62 @@ def test_a_folder_of_other_settings_is_left_alone(pong: Path, tmp_path: Path) ->
         scenes.write(scenes.Config("Pong", frames=50, out=tmp_path))
 
 
-def test_a_damaged_file_of_a_folder_is_named(pong: Path, tmp_path: Path) -> None:
-    shutil.copytree(pong, tmp_path / "data")
-    about = tmp_path / "data" / "dataset.json"
-    for content in (about.read_text()[:300], "[]"):
+DEEP = "[" * 100_000 + "]" * 100_000
+
+
+def test_a_damaged_file_of_a_folder_is_named_and_nothing_is_written(pong: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(pong, data)
+    about = data / "dataset.json"
+    whole = json.loads(about.read_text())
+    other_types = [json.dumps(whole | {name: None}) for name in ("settings", "splits", "rejected", "episodes", "frames")]
+    counts = json.dumps(whole | {"splits": {"train": "many"}})
+    for content in (about.read_text()[:300], "[]", DEEP, counts, *other_types):
         about.write_text(content)
-        with pytest.raises(ValueError, match=r"dataset\.json is damaged"):
-            scenes.write(scenes.Config("Pong", frames=40, seed=3, out=tmp_path / "data", every=5))
+        with pytest.raises(folder.FolderError, match=r"dataset\.json is damaged"):
+            scenes.write(scenes.Config("Pong", frames=40, seed=3, out=data, every=5))
+        assert not (data / "parts").exists()
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder whose command was stopped after its second episode."""
+    path = tmp_path_factory.mktemp("stopped") / "data"
+
+    def stop(done: int) -> None:
+        if done == 9:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        scenes.write(scenes.Config("Pong", frames=40, seed=3, out=path, every=5), on_frame=stop)
+    return path
+
+
+@pytest.mark.parametrize("name", ["settings.json", "00001.json"])
+@pytest.mark.parametrize("damage", ["cut short", "deep", "a list", "another value", "nothing in it"])
+def test_damaged_parts_are_named_and_left_as_they_are(stopped: Path, tmp_path: Path, name: str, damage: str) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(stopped, data)
+    file = data / "parts" / name
+    text = file.read_text()
+    damaged = {"cut short": text[:100], "deep": DEEP, "a list": "[]", "nothing in it": "{}"}
+    file.write_text(damaged.get(damage, text.replace('"tries":4', '"tries":"4"').replace('"frames":40', '"frames":"4"')))
+    before = files(data)
+    with pytest.raises(folder.FolderError, match="is damaged|holds a dataset of other settings"):
+        scenes.write(scenes.Config("Pong", frames=40, seed=3, out=data, every=5))
+    assert files(data) == before
+    if name == "00001.json":
+        file.unlink()
+        scenes.write(scenes.Config("Pong", frames=40, seed=3, out=data, every=5))
+        assert files(data) == files(pong_folder())
+
+
+def test_a_file_that_is_too_large_is_not_read(stopped: Path, tmp_path: Path) -> None:
+    shutil.copytree(stopped, tmp_path / "data")
+    with (tmp_path / "data" / "parts" / "00001.json").open("r+b") as file:
+        file.truncate(2**40)
+    with pytest.raises(folder.FolderError, match="more than"):
+        scenes.write(scenes.Config("Pong", frames=40, seed=3, out=tmp_path / "data", every=5))
 
 
 def test_episodes_are_whole_in_one_split(pong: Path) -> None:

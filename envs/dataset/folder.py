@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -21,6 +22,7 @@ from envs.ground_truth.objects import Game, Scene
 FORMAT = 1
 SPLITS = ("train", "val", "test")
 CONTENTS = ("instances", "captions", "slots")  # of the files in annotations/
+MOST_BYTES = 2**30  # of a file that is read whole
 EpisodePart = dict[str, Any]  # frames: list of records, rejected: reason -> count, tries: number of inspected frames
 
 
@@ -44,51 +46,62 @@ def begin(path: Path, settings: dict[str, Any]) -> bool:
         raise FolderError(f"{path} is a file, not a folder; choose another --out")
     parts, summary = path / "parts", path / "dataset.json"
     wanted = json.loads(_text(settings))
-    for file in (summary, parts / "settings.json"):
-        if file.is_file():
-            content = _read(file)
-            recorded = content.get("settings", {}) if file == summary else content
-            changed = sorted(key for key in recorded.keys() | wanted.keys() if recorded.get(key) != wanted.get(key))
-            if changed:
-                raise FolderError(
-                    f"{path} holds a dataset of other settings ({', '.join(changed)}); choose another --out"
-                )
-            break
-    else:
-        if path.exists() and any(path.iterdir()):
-            raise FolderError(f"{path} is not empty and holds no dataset of this program; choose another --out")
-    if summary.is_file() and _is_complete(path, wanted):
+    complete = read_summary(path) if summary.is_file() else None
+    begun = _read(parts / "settings.json") if (parts / "settings.json").is_file() else None
+    for recorded in [found for found in (complete and complete["settings"], begun) if found is not None]:
+        changed = sorted(key for key in recorded.keys() | wanted.keys() if recorded.get(key) != wanted.get(key))
+        if changed:
+            raise FolderError(f"{path} holds a dataset of other settings ({', '.join(changed)}); choose another --out")
+    if complete is None and begun is None and path.exists() and any(path.iterdir()):
+        raise FolderError(f"{path} is not empty and holds no dataset of this program; choose another --out")
+    if complete is not None and _is_complete(path, complete):
         shutil.rmtree(parts, ignore_errors=True)  # left by a command that was stopped before its last deletion
         return True
     parts.mkdir(parents=True, exist_ok=True)
     (path / "images").mkdir(exist_ok=True)
-    _write(parts / "settings.json", wanted)
+    if begun is None:
+        _write(parts / "settings.json", wanted)
     return False
 
 
-def _is_complete(path: Path, settings: dict[str, Any]) -> bool:
+def read_summary(path: Path) -> dict[str, Any]:
+    """Read dataset.json of a complete folder. Raises: FolderError, naming what of it is damaged."""
+    summary = _read(path / "dataset.json")
+    for name, kind in {"settings": dict, "splits": dict, "rejected": dict, "episodes": list, "frames": int}.items():
+        value = summary.get(name)
+        counts = list(value.values()) if name in ("splits", "rejected") and isinstance(value, dict) else []
+        if type(value) is not kind or any(type(count) is not int for count in counts):
+            raise FolderError(f"{path / 'dataset.json'} is damaged: '{name}' is not what this program writes")
+    return summary
+
+
+def _is_complete(path: Path, summary: dict[str, Any]) -> bool:
     """Return whether all files of a finished folder are still there."""
+    settings = summary["settings"]
     suffixes = ("", "_before") if settings["history"] else ("",)
     images = [image_file(path, frame, suffix) for frame in range(settings["frames"]) for suffix in suffixes]
     labels = [path / "annotations" / f"{content}_{split}.json" for content in CONTENTS for split in SPLITS]
     kept = [path / "grammar.json"]
     if settings.get("transitions"):
-        episodes = len(_read(path / "dataset.json").get("episodes", []))
-        kept += [path / "transitions" / f"{episode:05d}.npz" for episode in range(episodes)]
+        kept += [path / "transitions" / f"{episode:05d}.npz" for episode in range(len(summary["episodes"]))]
     return all(file.is_file() for file in [*images, *labels, *kept])
 
 
 def read_part(path: Path, episode: int) -> EpisodePart | None:
-    """Read an episode recorded before; None if there is none."""
+    """Read an episode recorded before; None if there is none. Raises: FolderError."""
     file = path / "parts" / f"{episode:05d}.json"
     if not file.is_file():
         return None
-    return _read(file)
+    content = _read(file)
+    part: EpisodePart = content.get("part", {})
+    if content.get("sha256") != _digest(part):
+        raise FolderError(f"{file} is damaged: delete it, and the episode is recorded anew")
+    return part
 
 
 def write_part(path: Path, episode: int, part: EpisodePart) -> None:
     """Write an episode, whose images are on disk already."""
-    _write(path / "parts" / f"{episode:05d}.json", part)
+    _write(path / "parts" / f"{episode:05d}.json", {"sha256": _digest(part), "part": part})
 
 
 def frame_record(
@@ -177,10 +190,18 @@ def _text(value: Any) -> str:
     return json.dumps(value, default=str, separators=(",", ":")) + "\n"
 
 
+def _digest(value: Any) -> str:
+    return hashlib.sha256(_text(value).encode()).hexdigest()
+
+
 def _read(file: Path) -> dict[str, Any]:
     """Read a JSON object. Raises: FolderError, naming a damaged file."""
+    if file.stat().st_size > MOST_BYTES:
+        raise FolderError(f"{file} is damaged: it has more than {MOST_BYTES:,} bytes")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise FolderError(f"{file} is damaged: it is nested too deeply") from None
     except ValueError as error:
         raise FolderError(f"{file} is damaged or was cut short: {error}") from error
     if not isinstance(content, dict):
