@@ -159,6 +159,8 @@ def main(argv: list[str] | None = None) -> None:
     if options.record:
         rows = [row for folder in options.runs for row in rows_of(folder, options)]
         file = options.results_dir / f"{options.record}.csv"
+        for document in documents:  # no row is written where a damaged CSV would keep it out of the documents
+            document.render(to_come=file)
         recorded_runs.record(file, rows)
         print(f"{file}: {count(len(rows), 'row')} written")
         with cell_errors(file):

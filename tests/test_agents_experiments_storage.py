@@ -77,6 +77,13 @@ def test_processes_that_append_at_once_tear_no_line(tmp_path: Path) -> None:
     assert [json.loads(line) for line in file.read_text().splitlines()] == [{"a": 1}] * 600
 
 
+def test_the_lock_of_a_journal_is_not_taken_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "journal.log.lock").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"):
+        JournalLock(tmp_path / "journal.log").acquire()
+    assert not (tmp_path / "elsewhere").exists()
+
+
 def test_the_lock_of_a_journal_dies_with_its_process(tmp_path: Path) -> None:
     file = tmp_path / "journal.log"
     if (child := os.fork()) == 0:

@@ -25,6 +25,11 @@ DAMAGES: dict[str, tuple[str, str]] = {  # lines of a journal that no worker wri
     "places of text": ('"op_code":2,"study_id":0,"user_attr":{"places":"a"}', "'places' must be a whole number"),
     "value without a step": ('"op_code":7,"trial_id":0,"step":-5,"intermediate_value":1.0', "has no step"),
     "value of text": ('"op_code":7,"trial_id":0,"step":5,"intermediate_value":"x"', "'5' must be a number"),
+    "settings that the search cannot find": (
+        '"op_code":9,"trial_id":0,"system_attr":{"fixed_params":{"gamma":0.5}}',
+        "trial 0 .*'fixed_params' has what the search cannot find",
+    ),
+    "settings of text": ('"op_code":9,"trial_id":0,"system_attr":{"fixed_params":"x"}', "'fixed_params' has what"),
     "complete without settings": (
         '"op_code":6,"trial_id":0,"state":1,"values":[5.0],"datetime_complete":"2026-01-01T00:00:00"',
         "it has no 'learning_rate'",

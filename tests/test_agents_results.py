@@ -67,6 +67,17 @@ def test_without_a_sound_readme_nothing_is_recorded(tmp_path: Path, capsys: pyte
     assert not (tmp_path / "results").exists()
 
 
+def test_a_row_is_not_written_where_another_csv_is_damaged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, folder = make_run(tmp_path / "runs", solved_at=80_000), tmp_path / "results"
+    folder.mkdir()
+    (folder / "other.csv").write_text("a,b\n1\n")
+    names = ("pong", "other")
+    (tmp_path / "README.md").write_text("".join(f"<!-- results:{n} -->\n<!-- /results:{n} -->\n" for n in names))
+    with pytest.raises(SystemExit):
+        results.main([str(run), "--record", "pong", "--what", "Pong", "--results-dir", str(folder)])
+    assert "other.csv" in capsys.readouterr().err and not (folder / "pong.csv").exists()
+
+
 def test_arguments_that_cannot_be_meant_are_refused() -> None:
     with pytest.raises(ConfigError, match="belong together"):
         results.Options(record="pong")

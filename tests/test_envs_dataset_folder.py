@@ -62,7 +62,9 @@ def test_a_damaged_file_of_a_folder_is_named_and_nothing_is_written(pong: Path, 
     shutil.copytree(pong, data)
     about = data / "dataset.json"
     whole = json.loads(about.read_text())
-    other_types = [json.dumps(whole | {name: None}) for name in ("settings", "splits", "rejected", "episodes", "frames")]
+    other_types = [
+        json.dumps(whole | {name: None}) for name in ("settings", "splits", "rejected", "episodes", "frames")
+    ]
     counts = json.dumps(whole | {"splits": {"train": "many"}})
     for content in (about.read_text()[:300], "[]", DEEP, counts, *other_types):
         about.write_text(content)
@@ -93,9 +95,11 @@ def test_damaged_parts_are_named_and_left_as_they_are(stopped: Path, tmp_path: P
     file = data / "parts" / name
     text = file.read_text()
     damaged = {"cut short": text[:100], "deep": DEEP, "a list": "[]", "nothing in it": "{}"}
-    file.write_text(damaged.get(damage, text.replace('"tries":4', '"tries":"4"').replace('"frames":40', '"frames":"4"')))
+    file.write_text(
+        damaged.get(damage, text.replace('"tries":4', '"tries":"4"').replace('"frames":40', '"frames":"4"'))
+    )
     before = files(data)
-    with pytest.raises(folder.FolderError, match="is damaged|holds a dataset of other settings"):
+    with pytest.raises(folder.FolderError, match=r"is damaged|holds a dataset of other settings"):
         scenes.write(scenes.Config("Pong", frames=40, seed=3, out=data, every=5))
     assert files(data) == before
     if name == "00001.json":

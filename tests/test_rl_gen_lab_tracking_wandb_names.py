@@ -8,7 +8,7 @@ import pytest
 import wandb
 from tracked_runs import read_back, read_finished, start
 
-from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.errors import ConfigError, SaveError
 from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking import wandb_init, wandb_names
@@ -150,6 +150,13 @@ def test_names_that_wandb_would_refuse_are_refused_in_every_mode(
         with pytest.raises(ConfigError, match=said):
             start(run, config=WandbConfig(**{**vars(config), "mode": mode}))
     assert not (run.path / "wandb_id").exists()
+
+
+def test_a_folder_in_the_place_of_the_id_is_refused_before_wandb_makes_folders(run: RunFolder) -> None:
+    (run.path / "wandb_id").mkdir()
+    with pytest.raises(SaveError, match="it is a folder"):
+        start(run, config=WandbConfig("offline"))
+    assert [path.name for path in run.path.iterdir() if path.name.startswith("wandb")] == ["wandb_id"]
 
 
 def test_a_variable_that_a_flag_overrides_may_be_wrong(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:

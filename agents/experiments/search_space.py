@@ -98,7 +98,7 @@ class Dimension:
         distribution = self.distribution()
         try:
             return bool(distribution._contains(distribution.to_internal_repr(self.stored(value))))
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return False
 
     def grid(self) -> list[Scalar]:
@@ -155,6 +155,11 @@ class SearchSpace:
     def known(self, flat: Mapping[str, Any]) -> dict[str, Scalar]:
         """Return, of flat settings, those that are searched and that the search can find, as a study keeps them."""
         return {d.name: d.stored(flat[d.name]) for d in self.dimensions if d.contains(flat[d.name])}
+
+    def holds(self, stored: Any) -> bool:
+        """Return whether these are settings, some or all, as a study keeps them."""
+        known = {d.name: d for d in self.dimensions}
+        return isinstance(stored, dict) and all(name in known and known[name].contains(stored[name]) for name in stored)
 
     def point(self, values: Mapping[str, Any], source: str) -> dict[str, Scalar]:
         """Return settings to try, some or all, as a study keeps them. Raises: ConfigError, naming the setting."""

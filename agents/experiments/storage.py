@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,7 +50,7 @@ class JournalLock:
 
     def acquire(self) -> bool:
         """Wait for the lock. Raises: OSError."""
-        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             with self._journal.open("ab+") as file:
@@ -87,7 +88,8 @@ def storage_errors(shown: str) -> Iterator[None]:
 def damaged_study(shown: str) -> Iterator[None]:
     """Turn what Optuna raises while it reads what it has not written into CheckpointError. shown: the storage."""
     try:
-        yield
+        with warnings.catch_warnings(action="ignore"):  # the error says what is wrong
+            yield
     except (LookupError, ValueError, AssertionError, TypeError, AttributeError, RuntimeError) as error:
         raise CheckpointError(f"the study in {shown} is damaged: {printable(first_line(error))}") from error
 
@@ -119,7 +121,8 @@ def open_storage(storage: str) -> BaseStorage:
         lock: Any = JournalLock(file) if fcntl is not None else journal.JournalFileOpenLock(storage)
         backend = journal.JournalFileBackend(storage, lock_obj=lock)
         try:
-            return optuna.storages.JournalStorage(backend)  # which reads it at once
+            with warnings.catch_warnings(action="ignore"):
+                return optuna.storages.JournalStorage(backend)  # which reads it at once
         except OSError:
             raise
         except Exception as error:  # of lines that are JSON, but none of Optuna's

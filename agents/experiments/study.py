@@ -80,6 +80,9 @@ class SharedStudy:
         wrong = wrong or misfit(trial.values, (ListOf(float), None), "values")
         if any(step not in WHOLE for step in trial.intermediate_values):
             wrong = wrong or "a value of it has no step"
+        fixed = trial.system_attrs.get("fixed_params", {})  # what its settings were chosen to be, where they were
+        if PLACE in trial.user_attrs and not self.sweep.space.holds(fixed):
+            wrong = wrong or "'fixed_params' has what the search cannot find"
         if wrong is None and trial.state.name in ("COMPLETE", "PRUNED"):
             missing = [d.name for d in self.sweep.space.dimensions if d.name not in trial.params]
             wrong = f"it has no '{missing[0]}'" if missing and PLACE in trial.user_attrs else None

@@ -18,7 +18,7 @@ from rl_gen_lab.cli.errors import DivergedError, SaveError
 from rl_gen_lab.cli.settings import WandbConfig, WandbMode
 from rl_gen_lab.runs.files import plain
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.tracking.wandb_init import choose_mode, run_arguments, safe_name
+from rl_gen_lab.tracking.wandb_init import choose_mode, refuse_id_folder, run_arguments, safe_name
 from rl_gen_lab.tracking.wandb_names import refuse_impossible, resolve, stored_settings
 from rl_gen_lab.tracking.wandb_session import WandbSession, say
 
@@ -71,6 +71,7 @@ class Tracker:
         if (problem := tracker.session.folders.problem()) is not None:
             say(f"W&B cannot write {problem}: recording in {run} only")
             return tracker
+        refuse_id_folder(run)
         with tracker.session.folders.redirected():  # W&B makes folders from its import on
             stored = cache(stored_settings)
             mode, reason = choose_mode(config.mode, stored)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import redirect_stderr
 from typing import Any, get_args
 
-from rl_gen_lab.cli.errors import CheckpointError, ConfigError, suggest
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError, SaveError, suggest
 from rl_gen_lab.cli.settings import WandbConfig, WandbMode
 from rl_gen_lab.cli.spelling import earlier_spelling
 from rl_gen_lab.runs.files import plain, replace_file
@@ -21,6 +21,7 @@ from rl_gen_lab.tracking.wandb_names import as_before, hidden_variables
 
 START_SECONDS = 8  # time limit of W&B's server to answer before the run goes offline
 LATER: dict[str, Any] = {"eval.stochastic": False}  # settings of later versions, and the value of all runs before them
+ID_FILE = "wandb_id"  # in the run folder
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 FINISH_SECONDS = 60  # time limit of the last upload; the rest stays on disk for `wandb sync`
 
@@ -135,9 +136,15 @@ def settings(wandb: Any) -> Any:
     return wandb.Settings(**{name: value for name, value in values.items() if name in wandb.Settings.model_fields})
 
 
+def refuse_id_folder(run: RunFolder) -> None:
+    """Raise SaveError where a folder stands in the place of the run's id, before W&B makes folders of its own."""
+    if (run.path / ID_FILE).is_dir():
+        raise SaveError(f"cannot write {run.path / ID_FILE}: it is a folder; remove it")
+
+
 def run_id(run: RunFolder) -> str:
     """Return the id of the run at W&B, made once, so that a resumed run continues the same curve online."""
-    file, new_id = run.path / "wandb_id", secrets.token_hex(4)
+    file, new_id = run.path / ID_FILE, secrets.token_hex(4)
     try:
         found = read_bytes(file, most=1_000).decode(errors="replace").strip()
     except CheckpointError:
