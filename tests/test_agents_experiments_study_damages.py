@@ -50,6 +50,13 @@ def test_a_study_that_no_worker_has_written_is_refused_and_kept(kind: str, tmp_p
     assert journal.read_bytes() == before
 
 
+def test_a_study_that_looks_for_the_lowest_score_is_refused(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/study.db"
+    optuna.create_study(storage=storage, study_name="short", direction="minimize")
+    with pytest.raises(CheckpointError, match="looks for the lowest score"):
+        shared_study(tmp_path, storage)
+
+
 def test_a_file_that_is_no_journal_is_not_taken_for_one(tmp_path: Path) -> None:
     mine = tmp_path / "mine"
     for content in (b"my only line without newline", b"a line\nand another", b'{"a": 1}\n'):

@@ -185,8 +185,11 @@ def open_study(sweep: Sweep, name: str, storage: str, folder: Path) -> SharedStu
         described = plain(sweep.describe())
         with damaged_study(shown(storage)):
             study, made = _made_or_joined(opened, name, pruner)
-            attributes = study.user_attrs
-        if wrong := misfit(attributes, STUDY):
+            attributes, direction = study.user_attrs, study.direction.name
+        wrong = misfit(attributes, STUDY)
+        if direction != "MAXIMIZE":
+            wrong = wrong or "it looks for the lowest score"
+        if wrong:
             raise CheckpointError(f"the study {name} in {shown(storage)} is damaged: {wrong}")
         if made:
             study.set_user_attr(PLAN, described)

@@ -68,7 +68,8 @@ def cell_errors(file: Path) -> Iterator[None]:
         with warnings.catch_warnings(action="error", category=RuntimeWarning):
             yield
     except (KeyError, ValueError, TypeError, IndexError, AttributeError, ArithmeticError, RuntimeWarning) as error:
-        raise ResultsError(f"{file} has a missing column or a cell that is not a number: {error}") from error
+        reason = f": {error}" if "<class" not in str(error) else ""  # what a Decimal says is not for people
+        raise ResultsError(f"{file} has a missing column or a cell that is not a number{reason}") from error
 
 
 @dataclass(frozen=True)
