@@ -51,7 +51,8 @@ def test_the_black_frames_that_fill_the_stacks_of_new_games_do_not_count() -> No
 def test_bounds_as_wide_as_numbers_go_give_finite_actions() -> None:
     largest = float(np.finfo(np.float32).max)
     head = PolicyHead(4, spaces.Box(-largest, largest, (2,), np.float32), PolicyConfig())
-    assert np.isfinite(head.to_env(torch.tensor([[0.0, 0.5]]))).all()
+    actions = head.to_env(torch.tensor([[0.0, 0.5], [-3.0, 3.0]]))  # the last two would be infinite
+    assert np.isfinite(actions).all() and (actions[1] == [-largest, largest]).all()
 
 
 def test_a_memory_needs_one_backbone() -> None:

@@ -59,5 +59,6 @@ def test_frames_without_the_object_are_left_out_and_an_empty_map_finds_nothing()
     maps, masks = one()
     both = located(torch.cat((maps, maps)), torch.cat((masks, torch.zeros_like(masks))))
     assert np.isnan(both.mass[1]) and both.lift(np.arange(2)) == 25.0
+    assert np.isnan(both.lift(np.array([1])))  # without a warning
     nothing = located(torch.zeros(1, 1, 10, 10), masks)
     assert nothing.mass[0] == 0.0 and nothing.near[0] == 0.0

@@ -15,6 +15,7 @@ def test_ranks_and_their_correlation_are_those_of_scipy_with_ties() -> None:
     np.testing.assert_allclose(ranks(first), stats.rankdata(first) - 1)
     assert spearman(first, second) == pytest.approx(stats.spearmanr(first, second).statistic)
     assert np.isnan(spearman(np.ones(4), np.arange(4)))
+    assert np.isnan(spearman(np.zeros(0), np.zeros(0)))
 
 
 def test_an_interval_resamples_episodes_and_not_frames() -> None:

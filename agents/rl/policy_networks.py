@@ -98,7 +98,8 @@ class PolicyHead(nn.Module):
         if not isinstance(self.space, spaces.Box):
             return action.cpu().numpy()
         number = (action.tanh() if self.config.squash else action).cpu().numpy()
-        scaled = self.middle + self.half_range * number.reshape(len(number), *self.space.shape)
+        with np.errstate(over="ignore"):  # beyond what the type can hold is beyond the bounds, and clipped
+            scaled = self.middle + self.half_range * number.reshape(len(number), *self.space.shape)
         return np.clip(scaled, self.low, self.high).astype(self.space.dtype)
 
 

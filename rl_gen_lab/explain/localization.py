@@ -32,9 +32,10 @@ class Located:
     near: np.ndarray
 
     def lift(self, rows: np.ndarray) -> float:
-        """Return mean mass share over mean area share of these frames; 1 is what a map of noise gets."""
-        mass, area = np.nanmean(self.mass[rows]), np.nanmean(self.area[rows])
-        return float(mass / area) if area > 0 else float("nan")
+        """Return mean mass share over mean area share of these frames; 1 is what a map of noise gets, NaN none."""
+        rows = rows[~np.isnan(self.area[rows])]
+        area = self.area[rows].sum()
+        return float(self.mass[rows].sum() / area) if area > 0 else float("nan")
 
 
 def located(maps: Tensor, masks: Tensor) -> Located:

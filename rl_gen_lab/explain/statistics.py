@@ -19,7 +19,9 @@ def ranks(values: np.ndarray) -> np.ndarray:
 
 
 def spearman(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the rank correlation of two rows of numbers; NaN where one of them does not vary."""
+    """Return the rank correlation of two rows of numbers; NaN where one of them does not vary, or there are none."""
+    if not np.size(first):
+        return float("nan")
     a, b = ranks(np.asarray(first).ravel()), ranks(np.asarray(second).ravel())
     a, b = a - a.mean(), b - b.mean()
     size = float(np.sqrt((a * a).sum() * (b * b).sum()))
