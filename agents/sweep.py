@@ -71,7 +71,7 @@ def open_shared(config: Config, sweep: Sweep) -> SharedStudy:
         raise ConfigError(f"'{name}' cannot be the name of a study: letters, digits, '.', '_' and '-', at most 80")
     folder = config.runs_dir / name
     storage = config.storage or str(folder / "journal.log")
-    return open_study(sweep, name, storage, folder)
+    return open_study(sweep, name, storage, folder, join_only=config.only_report)
 
 
 def worker_words(config: Config, shared: SharedStudy) -> list[str]:

@@ -141,7 +141,10 @@ def test_a_full_disk_is_one_line_and_costs_no_earlier_one(tmp_path: Path, monkey
     ("url", "said"),
     [
         ("sqlite:////no/such/folder/study.db", "cannot reach or use the database sqlite:////no/such/folder/study.db: "),
-        ("postgresql://somebody:secret@127.0.0.1:1/study", "needs a driver that is not installed"),
+        (
+            "postgresql://somebody:secret@127.0.0.1:1/study",
+            "needs a Python driver, psycopg, that is not installed",
+        ),
         ("nosuch://host/study", "is no URL of a database, such as postgresql://user@host/name"),
         ("://", "is no URL of a database"),
     ],

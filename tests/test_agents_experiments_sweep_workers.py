@@ -78,6 +78,19 @@ def test_ctrl_c_stops_all_and_the_same_command_goes_on(tmp_path: Path) -> None:
     assert again.returncode == 0 and "3 trials (3 complete, 0 pruned, 0 failed)" in output, output
 
 
+def test_workers_end_with_a_command_that_was_killed(tmp_path: Path) -> None:
+    launcher = start(tmp_path, "--workers", "1", seconds="60", head="trials = 3")
+    while not any(worker.children() for worker in workers_of(launcher)):
+        time.sleep(0.1)
+    processes = psutil.Process(launcher.pid).children(recursive=True)
+    launcher.kill()
+    launcher.communicate(timeout=SECONDS)
+    _, left = psutil.wait_procs(processes, timeout=SECONDS)
+    assert not left
+    (log,) = tmp_path.glob("**/workers/1.log")
+    assert "the command that started this worker has ended: stopping" in log.read_text()
+
+
 def test_workers_that_all_end_by_an_error_are_told_in_their_words(tmp_path: Path) -> None:
     os.environ["SHORT_RUN_ERROR"] = "0"
     try:

@@ -94,6 +94,19 @@ def test_what_is_known_so_far_is_written_while_others_work(
     assert (tmp_path / "sweeps" / "short" / "best.toml").exists() and len(shared.trials("WAITING")) == 4
 
 
+@pytest.mark.parametrize("storage", [None, "sqlite:///study.db"])
+def test_a_report_of_no_study_is_one_line_and_makes_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], storage: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    where = ["--storage", storage] if storage else []
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            sweep.main([str(write_sweep(tmp_path)), "--only-report", "--runs-dir", "sweeps", *where])
+        assert "there is no study short in" in capsys.readouterr().err
+    assert not (tmp_path / "sweeps").exists()
+
+
 def test_the_command_of_a_worker_names_its_study_and_storage(tmp_path: Path) -> None:
     from sweep_command import shared_study
 

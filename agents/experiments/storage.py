@@ -75,13 +75,24 @@ def storage_errors(shown: str) -> Iterator[None]:
     try:
         with save_errors(Path(shown)):
             yield
-    except ImportError as error:  # the driver of a database
-        raise ConfigError(f"{shown} needs a driver that is not installed: {error}") from error
+    except ImportError as error:
+        raise ConfigError(f"{shown} needs a Python driver{_driver(shown)} that is not installed") from error
     except ArgumentError as error:
         raise ConfigError(f"{shown} is no URL of a database, such as postgresql://user@host/name: {error}") from error
     except SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise ConfigError(f"cannot reach or use the database {shown}: {reason}") from error
+
+
+def _driver(url: str) -> str:
+    """Return ", NAME," of the package that connects to a database; "" where that is not known."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return f", {make_url(url).get_driver_name()},"
+    except SQLAlchemyError:
+        return ""
 
 
 @contextmanager

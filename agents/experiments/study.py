@@ -171,19 +171,23 @@ def _is_lost(trial: FrozenTrial) -> bool:
     return trial.state.name == "FAIL" and LOST in trial.user_attrs
 
 
-def open_study(sweep: Sweep, name: str, storage: str, folder: Path) -> SharedStudy:
+def open_study(sweep: Sweep, name: str, storage: str, folder: Path, *, join_only: bool = False) -> SharedStudy:
     """Make a study with its queue, once, or join it.
 
-    folder: of this machine, for the runs. Raises: ConfigError for a study of another sweep, a storage that cannot be
-    reached or a missing package.
+    folder: of this machine, for the runs. Raises: ConfigError for a study of another sweep, for none where one is to be
+    joined only, for a storage that cannot be reached or a missing package.
     """
 
     make_sampler(sweep, 0)  # refuses a missing package
+    if join_only and "://" not in storage and not Path(storage).exists():
+        raise _no_study(name, storage)
     opened = open_storage(storage)
     pruner = make_pruner(sweep)
     with storage_errors(shown(storage)):
         described = plain(sweep.describe())
         with damaged_study(shown(storage)):
+            if join_only and name not in {found.study_name for found in opened.get_all_studies()}:
+                raise _no_study(name, storage)
             study, made = _made_or_joined(opened, name, pruner)
             attributes, direction = study.user_attrs, study.direction.name
         wrong = misfit(attributes, STUDY)
@@ -213,6 +217,10 @@ def open_study(sweep: Sweep, name: str, storage: str, folder: Path) -> SharedStu
             study.set_user_attr(READY, len(points))
         shared.places = max(len(points), *(place + 1 for place in present), 0)
         return shared
+
+
+def _no_study(name: str, storage: str) -> ConfigError:
+    return ConfigError(f"there is no study {name} in {shown(storage)}: nothing to report yet")
 
 
 def _made_or_joined(storage: BaseStorage, name: str, pruner: Any) -> tuple[Study, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -28,11 +29,15 @@ class WorkerError(UserError):
 
 
 class Worker:
-    """Works on a study until all its places are filled, or somebody asks it to stop (SIGINT, SIGTERM, SIGHUP)."""
+    """Works on a study until all its places are filled, or it is to stop (SIGINT, SIGTERM, SIGHUP).
+
+    It stops as well where the command that started it was killed.
+    """
 
     def __init__(self, shared: SharedStudy) -> None:
         self.shared, self.sweep = shared, shared.sweep
         self.asked = False
+        self._parent = os.getppid()
         self._failures = 0
         self._repaired = self._beaten = -1e9  # when that was done last
         self._beats = 0
@@ -54,6 +59,9 @@ class Worker:
         self.asked = True
 
     def _repair(self) -> None:
+        if os.getppid() != self._parent and not self.asked:  # nobody is left who would stop this worker
+            print("the command that started this worker has ended: stopping", flush=True)
+            self.asked = True
         if time.monotonic() - self._repaired > REPAIR_SECONDS:
             self._repaired = time.monotonic()
             for line in self.shared.repair():
