@@ -3,7 +3,7 @@
     python -m agents.dqn --env Pong
 
 Deviations from the paper (those that can be switched are fields of `Config`):
-1. N environments step together, and the learner works while they are emulated.
+1. N environments step together, and the learner works while they are emulated; it may act by weights of the past.
 2. n-step returns (Sutton & Barto 2018, chapter 7), double Q-learning (van Hasselt et al. 2016), dueling heads (Wang et
    al. 2016), prioritized replay (Schaul et al. 2016), soft target averaging (Lillicrap et al. 2016).
 3. Adam instead of RMSProp; the Huber loss is the paper's clipped error.
@@ -28,7 +28,7 @@ from annotated_types import Interval
 from gymnasium import Space, spaces
 
 from agents.rl import ops
-from agents.rl.exploration import TemporallyExtendedEpsilonGreedy, epsilon_ladder
+from agents.rl.exploration import PastWeights, TemporallyExtendedEpsilonGreedy, epsilon_ladder
 from agents.rl.interfaces import Step, TrainingRun
 from agents.rl.optimizers import parameter_groups, set_learning_rate
 from agents.rl.replay import Batch, PreparedBatches, Replay, ReplayConfig, make_replay
@@ -84,6 +84,8 @@ class Config(LearnerConfig):
     loss: Literal["huber", "mse"] = "huber"
     # Gradients are scaled down to this norm.
     max_grad_norm: Positive = 10.0
+    # Updates between the weights that act and those that learn, as where other processes act (0: none).
+    acting_lag_updates: Annotated[int, Interval(ge=0, le=10_000)] = 0
     # Probability of a random action when learning begins, ...
     epsilon_start: Share = 1.0
     # ... and from epsilon_env_steps later on, linear in between.
@@ -140,7 +142,7 @@ def make_network(
 
     Raises: ConfigError for spaces or settings that DQN cannot handle.
     """
-    from agents.rl.q_networks import MeanQNetwork, QEnsemble, QNetwork  # here, so that --help needs no torch
+    from agents.rl.q_networks import q_networks  # here, so that --help needs no torch
 
     if not isinstance(action_space, spaces.Discrete):
         others = "Agents for continuous, MultiDiscrete and MultiBinary actions: ppo, actor_critic, reinforce"
@@ -148,9 +150,7 @@ def make_network(
     shape = observation_space.shape or ()
     if config.standardize and len(shape) != 3:
         raise ConfigError(f"standardize is for frames; {config.env} shows vectors {shape}: use --no-standardize")
-    made = [QNetwork(config.backbone, shape, int(action_space.n), config.dueling) for _ in range(config.learners)]
-    network = made[0] if len(made) == 1 else MeanQNetwork(made)
-    return network if config.ensemble_size == 1 else QEnsemble(network, config.ensemble_size - 1, free_bytes)
+    return q_networks(config, shape, int(action_space.n), free_bytes)
 
 
 class DQN:
@@ -161,7 +161,9 @@ class DQN:
         self.config, self.device, self.replay = config, replay.device, replay
         self.network, self.online = network, network.newest
         self.judged = cast("QEnsemble", network) if config.ensemble_size > 1 else None
-        self.parts = ["online", "target", "optimizer", "replay", "exploration", *(["judged"] if self.judged else [])]
+        self.acting = PastWeights(self.online, config.acting_lag_updates)
+        parts = ["online", "acting", "target", "optimizer", "replay", "exploration"]
+        self.parts = [*parts, "judged"] if self.judged else parts
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         groups = parameter_groups(self.online, config.learning_rate, config.transfer.backbone_factor)
         self.optimizer = torch.optim.Adam(groups, lr=config.learning_rate, eps=config.adam_eps, fused=True)
@@ -169,8 +171,8 @@ class DQN:
         self.exploration = TemporallyExtendedEpsilonGreedy(config.num_envs, num_actions, config.epsilon_hold_steps, rng)
         self.sampling = run.generators.torch("replay", self.device)
         self.group, self.env_steps, self.updates = run.group, 0, 0
-        self._target = torch.compile(dqn_target) if config.device.compile else dqn_target
-        self._loss = torch.compile(dqn_loss) if config.device.compile else dqn_loss
+        compiled: Any = torch.compile if config.device.compile else lambda function: function
+        self._target, self._loss = compiled(dqn_target), compiled(dqn_loss)
         threads, alone = config.device.threads, config.learners == 1 or config.device.compile
         self.batches = PreparedBatches(lambda: [self._prepare() for _ in self.online.members], threads)
         pool = ThreadPoolExecutor(config.learners, "learners", torch.set_num_threads, (threads,))
@@ -193,12 +195,9 @@ class DQN:
 
     def act(self, obs: np.ndarray) -> np.ndarray:
         """Epsilon-greedy actions (N,) int64 for observations (N, ...): one draw for each environment."""
-        epsilon = epsilon_ladder(self.epsilon(), len(obs), self.config.epsilon_ladder)
-        greedy = np.zeros(len(obs), dtype=np.int64)
-        if epsilon.min() < 1.0:
-            with torch.no_grad():
-                greedy = self.online(ops.to_tensor(obs, self.device)).cpu().numpy().argmax(1)
-        return self.exploration.choose(greedy, epsilon)
+        with torch.no_grad():
+            greedy = self.acting.network(ops.to_tensor(obs, self.device)).cpu().numpy().argmax(1)
+        return self.exploration.choose(greedy, epsilon_ladder(self.epsilon(), len(obs), self.config.epsilon_ladder))
 
     def observe(self, step: Step) -> None:
         """Remember a vector step."""
@@ -257,6 +256,7 @@ class DQN:
         self.group.mean_gradients_(self.online.parameters())
         norms = [torch.nn.utils.clip_grad_norm_(network.parameters(), c.max_grad_norm) for network in networks]
         self.optimizer.step()
+        self.acting.push()
         self.replay.update_priorities(torch.cat([batch.index for batch, _ in drawn]), torch.cat(td))
         self.updates += 1
         if self.updates % c.target_update_every_updates == 0:
@@ -278,7 +278,7 @@ class DQN:
         if ("judged" in self.parts) != ("judged" in state):
             raise ValueError(f"ensemble_size {self.config.ensemble_size} is not what the checkpoint was made with")
         for name in self.parts:
-            getattr(self, name).load_state_dict(state[name])
+            getattr(self, name).load_state_dict(state.get(name, {}))  # {}: of a version without it
         self.env_steps, self.updates = int(state["env_steps"]), int(state["updates"])
 
 

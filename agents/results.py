@@ -22,6 +22,7 @@ columns is shown as it is.
 """
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,6 +39,7 @@ from agents.reports import (
     explain,
     explain_stages,
     generator_files,
+    lag_figure,
     made_pictures,
     recorded_runs,
     vision,
@@ -75,6 +77,12 @@ DOCUMENTS = (
 )
 # What `compress` measured: a row for each stage.
 LEDGERS = ("compression", "compression_techniques", "compression_vision")
+# What draws the figure of a record, beside its CSV.
+FIGURES: dict[str, Callable[[Path], Path]] = {
+    **dict.fromkeys(LEDGERS, compression.write_figure),
+    "attacks": attack_figure.write_figure,
+    "lag": lag_figure.write_figure,
+}
 # Records that are not of a run's own result by name: of the files that `rl_gen_lab.codec
 # compare` measured, of what `rl_gen_lab.audit` found, and of classic features.
 OTHERS = {"generator_files": generator_files.row_of, "audits": audits.row_of, "classic_features": classic.row_of}
@@ -164,10 +172,8 @@ def main(argv: list[str] | None = None) -> None:
         recorded_runs.record(file, rows)
         print(f"{file}: {count(len(rows), 'row')} written")
         with cell_errors(file):
-            if options.record in LEDGERS:
-                print(f"{compression.write_figure(file)} drawn")
-            if options.record == "attacks":
-                print(f"{attack_figure.write_figure(file)} drawn")
+            if options.record in FIGURES:
+                print(f"{FIGURES[options.record](file)} drawn")
     rendered = [(document, *document.render()) for document in documents]
     benchmarks = list(dict.fromkeys(file for document in documents for file in document.benchmarks()))
     late_figures = stale_figures(benchmarks)

@@ -14,7 +14,7 @@ from rl_gen_lab.runs.folder import RunFolder
 CARTPOLE = [
     "--preset", "defaults", "--env", "CartPole", "--num-envs", "3", "--n-step", "3", "--replay.capacity", "300",
     "--replay.priority-exponent", "0.5", "--epsilon-ladder", "2", "--epsilon-hold-steps", "3",
-    "--ensemble-size", "3", "--ensemble-every-env-steps", "100",
+    "--ensemble-size", "3", "--ensemble-every-env-steps", "100", "--acting-lag-updates", "3",
 ]  # fmt: skip
 PONG = [
     "--preset", "defaults", "--env", "Pong", "--num-envs", "2", "--n-step", "3", "--replay.capacity", "400",

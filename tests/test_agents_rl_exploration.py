@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import scipy.stats
+import torch
 
-from agents.rl.exploration import TemporallyExtendedEpsilonGreedy, epsilon_greedy, epsilon_ladder
+from agents.rl.exploration import PastWeights, TemporallyExtendedEpsilonGreedy, epsilon_greedy, epsilon_ladder
 
 
 def test_the_ladder_of_ape_x_by_hand() -> None:
@@ -96,3 +97,35 @@ def test_held_exploration_goes_on_from_its_state() -> None:
     two.load_state_dict(one.state_dict())
     for _ in range(30):
         np.testing.assert_array_equal(one.choose(greedy, epsilon), two.choose(greedy, epsilon))
+
+
+def weights_after(past: PastWeights, network: torch.nn.Linear, updates: range) -> list[float]:
+    """The weight that acts after each update, the k-th of which sets the weight to k."""
+    acting = []
+    for update in updates:
+        torch.nn.init.constant_(network.weight, float(update))
+        past.push()
+        acting.append(past.network.get_parameter("weight").item())
+    return acting
+
+
+@pytest.mark.parametrize(("lag", "expected"), [(0, [1, 2, 3, 4, 5]), (1, [0, 1, 2, 3, 4]), (3, [0, 0, 0, 1, 2])])
+def test_an_agent_acts_by_the_weights_of_so_many_updates_ago(lag: int, expected: list[int]) -> None:
+    network = torch.nn.Linear(1, 1)
+    torch.nn.init.zeros_(network.weight)
+    assert weights_after(PastWeights(network, lag), network, range(1, 6)) == expected
+
+
+def test_past_weights_go_on_from_a_checkpoint_and_are_not_those_of_another_lag() -> None:
+    network, other = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    past = PastWeights(network, 3)
+    weights_after(past, network, range(1, 3))  # two of the three are kept so far
+    again = PastWeights(other, 3)
+    again.load_state_dict(past.state_dict())
+    assert weights_after(again, other, range(3, 8)) == weights_after(past, network, range(3, 8))
+    for lag in (0, 1):
+        with pytest.raises(ValueError, match=f"acting_lag_updates {lag} is not what the checkpoint was made with"):
+            PastWeights(network, lag).load_state_dict(past.state_dict())
+    with pytest.raises(ValueError, match="acting_lag_updates 3"):
+        past.load_state_dict({})
+    PastWeights(network, 0).load_state_dict({})

@@ -1,10 +1,17 @@
-"""Epsilon-greedy exploration: one epsilon for each environment, and random actions that last several steps."""
+"""Epsilon-greedy exploration: one epsilon for each environment, random actions that last several steps, old weights."""
 
 from __future__ import annotations
 
-from typing import Any
+import copy
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from rl_gen_lab.cli.lazy import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 def epsilon_ladder(epsilon: float, num_envs: int, exponent: float) -> np.ndarray:
@@ -60,3 +67,39 @@ class TemporallyExtendedEpsilonGreedy:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned."""
         self.action[:], self.left[:] = state["action"], state["left"]
+
+
+class PastWeights:
+    """A copy of a network that stays so many updates behind it, and has its first weights before; at 0 the network."""
+
+    def __init__(self, newest: nn.Module, updates: int) -> None:
+        """newest: the network that learns; updates: as many sets of weights are kept."""
+        self._newest, self._updates = newest, updates
+        self.network = copy.deepcopy(newest).requires_grad_(False) if updates else newest
+        self._kept: deque[dict[str, Tensor]] = deque()
+
+    def push(self) -> None:
+        """Take in the weights after an update."""
+        if not self._updates:
+            return
+        if len(self._kept) == self._updates:
+            self.network.load_state_dict(self._kept.popleft())
+        self._kept.append({name: value.detach().clone() for name, value in self._newest.state_dict().items()})
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the weights that act and, by name, those to come, in a row; {} without a lag."""
+        if not self._updates:
+            return {}
+        names = self._kept[0] if self._kept else {}
+        kept = {name: torch.stack([weights[name] for weights in self._kept]) for name in names}
+        return {"network": self.network.state_dict(), "kept": kept, "number": len(self._kept)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue from what `state_dict` returned. Raises: ValueError for that of another lag."""
+        number, kept = state.get("number", 0), state.get("kept", {})
+        same = bool(state) == bool(self._updates) and 0 <= number <= self._updates
+        if not same or any(len(rows) != number for rows in kept.values()):
+            raise ValueError(f"acting_lag_updates {self._updates} is not what the checkpoint was made with")
+        if self._updates:
+            self.network.load_state_dict(state["network"])
+        self._kept = deque({name: rows[index].clone() for name, rows in kept.items()} for index in range(number))

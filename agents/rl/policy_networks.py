@@ -73,8 +73,7 @@ class PolicyHead(nn.Module):
             largest = np.finfo(space.dtype).max  # what float16 cannot hold would become infinite
             self.low, self.high = np.maximum(space.low, -largest), np.minimum(space.high, largest)
         else:
-            kinds = "Discrete, MultiDiscrete, MultiBinary or a Box of numbers"
-            raise ConfigError(f"actions must be {kinds}, but this environment has {space}")
+            raise ConfigError(f"actions must be Discrete, MultiDiscrete, MultiBinary or a Box of numbers, not {space}")
         self.register_buffer("layout", layout, persistent=False)
         nn.init.orthogonal_(self.out.weight, 0.01)  # at first all actions are about equally likely
         nn.init.zeros_(self.out.bias)

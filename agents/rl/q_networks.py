@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import sys
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -87,6 +87,26 @@ class MeanQNetwork(nn.Module):
 Learners = QNetwork | MeanQNetwork
 
 
+class QSettings(Protocol):
+    """The settings of Q-networks, those of `agents.dqn.Config`."""
+
+    @property
+    def backbone(self) -> str:
+        """Name of the network from observations to features."""
+
+    @property
+    def dueling(self) -> bool:
+        """Whether value and advantages have heads of their own."""
+
+    @property
+    def learners(self) -> int:
+        """Networks that learn side by side."""
+
+    @property
+    def ensemble_size(self) -> int:
+        """Generations that decide together."""
+
+
 class QEnsemble(nn.Module):
     """The mean of the newest Q-network and of snapshots of its past.
 
@@ -124,3 +144,15 @@ class QEnsemble(nn.Module):
     def forward(self, obs: Tensor) -> Tensor:
         """obs: (B, C, H, W) uint8 or (B, D) float32 -> (B, A) float32, the mean over the networks that exist by now."""
         return torch.stack([network(obs) for network in self.members]).mean(0)
+
+
+def q_networks(
+    config: QSettings, shape: tuple[int, ...], num_actions: int, free_bytes: int = sys.maxsize
+) -> Learners | QEnsemble:
+    """Make the networks of these settings. shape: of one observation; free_bytes: memory that is free.
+
+    Raises: ConfigError.
+    """
+    made = [QNetwork(config.backbone, shape, num_actions, config.dueling) for _ in range(config.learners)]
+    network = made[0] if len(made) == 1 else MeanQNetwork(made)
+    return network if config.ensemble_size == 1 else QEnsemble(network, config.ensemble_size - 1, free_bytes)

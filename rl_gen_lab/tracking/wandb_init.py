@@ -20,7 +20,8 @@ from rl_gen_lab.runs.reading import read_bytes
 from rl_gen_lab.tracking.wandb_names import as_before, hidden_variables
 
 START_SECONDS = 8  # time limit of W&B's server to answer before the run goes offline
-LATER: dict[str, Any] = {"eval.stochastic": False}  # settings of later versions, and the value of all runs before them
+# Settings of later versions, and the value of all runs before them.
+LATER: dict[str, Any] = {"eval.stochastic": False, "acting_lag_updates": 0}
 ID_FILE = "wandb_id"  # in the run folder
 RUN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 FINISH_SECONDS = 60  # time limit of the last upload; the rest stays on disk for `wandb sync`
