@@ -14,8 +14,8 @@ from frozen_play import agent_of, environments, play, with_actors
 
 from agents.training import rollout_gloo
 from agents.training.config import RunConfig
-from agents.training.rollout_gloo import BEATS
 from agents.training.rollout_gloo_actor import act
+from agents.training.rollout_pulse import BEATS
 from rl_gen_lab.distributed.group import RankLostError, joined
 from rl_gen_lab.distributed.ranks import Ranks
 

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -133,6 +134,25 @@ def test_free_actors_give_each_chunk_once_and_in_order_though_one_is_killed(monk
         ends = [chunks[number]["obs"] for chunks in seen]
         assert all(np.array_equal(one[-1], next_one[0]) for one, next_one in pairwise(ends))
     assert sum(len(step.action) for step, _ in found) == 80 * 4
+
+
+def test_a_stopped_actor_is_replaced_and_a_slow_one_is_waited_for() -> None:
+    config = replace(FOUR, run=replace(FOUR.run, rank_timeout_seconds=2.0))
+    expected, said = played(with_actors(config, "local", 2), 20), list[str]()
+    config = with_actors(config, "processes", 2)
+    runner = environments(config, said.append)
+    agent = agent_of(config, runner)
+
+    def stop(row: int) -> None:
+        if row == 4:
+            time.sleep(3.0)  # longer than the time: both wait for orders, and live
+        if row == 12:
+            os.kill(runner._intake._actors.pids[1], signal.SIGSTOP)
+
+    found = play(agent, runner, 20, at=stop)
+    runner.close()
+    assert len(said) == 2 and said[0].startswith("actor 1 ended: no sign of life for 2 s: replaced; it repeats ")
+    assert_same(expected, found)
 
 
 def test_an_actor_that_ends_again_and_again_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
+import struct
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -23,9 +25,12 @@ from agents.rl.policy_networks import ActorCritic
 from agents.training.env_runner import VectorEnvRunner
 from agents.training.metadata import RunSpec
 from agents.training.rollout_chunks import Arrays, ChunkLayout, ChunkWriter
+from agents.training.rollout_pulse import BEATS
 from agents.training.rollout_weights import SharedWeights
 from rl_gen_lab.cli.errors import UserError
 from rl_gen_lab.compute.seeding import Generators
+
+COUNT, COUNT_BYTES = struct.Struct("<q"), 64  # of signs of life; the blocks behind it stay aligned
 
 
 @dataclass(frozen=True)
@@ -177,6 +182,27 @@ def layout_of(recipe: Recipe, player: Player, observation_space: Space[Any], act
     )
 
 
+def block_of(memory: SharedMemory, block: int, layout: ChunkLayout) -> memoryview:
+    """Return a block of an actor's memory, which begins with the count of its signs of life."""
+    assert memory.buf is not None
+    begin = COUNT_BYTES + block * layout.size_bytes
+    return memory.buf[begin : begin + layout.size_bytes]
+
+
+def signs_of_life(memory: SharedMemory) -> int:
+    """Return how many signs of life an actor has given by its memory."""
+    assert memory.buf is not None
+    return int(COUNT.unpack_from(memory.buf)[0])
+
+
+def _live(memory: SharedMemory, seconds: float) -> None:
+    """Give a sign of life each so many seconds, from now on."""
+    assert memory.buf is not None
+    while True:
+        COUNT.pack_into(memory.buf, 0, signs_of_life(memory) + 1)
+        time.sleep(seconds)
+
+
 def serve(pickled: bytes, connection: Connection, blocks: str, weights: str, places: int, layout: ChunkLayout) -> None:
     """Be an actor in a process of its own, until the connection ends.
 
@@ -184,9 +210,10 @@ def serve(pickled: bytes, connection: Connection, blocks: str, weights: str, pla
     `Recipe`; blocks, weights: names of the shared memory; places: of publications in the latter.
     """
     memory, published = SharedMemory(blocks), SharedMemory(weights)
-    assert memory.buf is not None
     try:
         recipe: Recipe = pickle.loads(pickled)
+        seconds = recipe.spec.config.run.rank_timeout_seconds / BEATS
+        threading.Thread(target=_live, args=(memory, seconds), daemon=True).start()
         torch.set_num_threads(recipe.spec.config.device.threads)
         spec = RunSpec.resolve(recipe.spec.algo, recipe.spec.config)  # registers environments that are made by name
         actor = Actor(replace(recipe, spec=spec))
@@ -197,9 +224,9 @@ def serve(pickled: bytes, connection: Connection, blocks: str, weights: str, pla
             if isinstance(asked, Start):
                 actor.begin(asked)
                 continue
-            waited, begin = time.perf_counter() - waiting_since, asked.block * layout.size_bytes
+            waited = time.perf_counter() - waiting_since
             version = shared.fetch(asked.publication)
-            actor.play(layout.arrays(memory.buf[begin : begin + layout.size_bytes]), asked, version, waited)
+            actor.play(layout.arrays(block_of(memory, asked.block, layout)), asked, version, waited)
             connection.send(asked)
             waiting_since = time.perf_counter()
     except (EOFError, BrokenPipeError, ConnectionResetError):

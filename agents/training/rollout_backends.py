@@ -18,8 +18,9 @@ from typing import Protocol
 from torch import nn
 
 from agents.training.env_runner import EnvStepError
-from agents.training.rollout_actor import Actor, Order, Recipe, Start, serve
+from agents.training.rollout_actor import COUNT_BYTES, Actor, Order, Recipe, Start, block_of, serve, signs_of_life
 from agents.training.rollout_chunks import Arrays, ChunkLayout
+from agents.training.rollout_pulse import Pulse
 from agents.training.rollout_weights import SharedWeights
 from rl_gen_lab.cli.errors import ConfigError
 
@@ -112,8 +113,8 @@ class ProcessActors:
     """Actors in processes of their own. Chunks and weights lie in shared memory; what is sent is a few numbers.
 
     No lock is shared, so that an actor that is killed at any moment leaves none behind: a block belongs to the actor
-    from its order on until it is given back, and publications of weights carry numbers. Actors end when this process
-    does, however it ends.
+    from its order on until it is given back, and publications of weights carry numbers. An actor that was stopped, so
+    that it gives no sign of life, counts as ended. Actors end when this process does, however it ends.
     """
 
     def __init__(
@@ -126,7 +127,8 @@ class ProcessActors:
         self._recipes, self._layout, self._places = recipes, layout, places
         own, weights = blocks * layout.size_bytes, SharedWeights.size_bytes(learner, places)
         refuse_small_shared_memory(own * len(recipes) + weights)
-        self._memory = [SharedMemory(create=True, size=own) for _ in recipes]
+        self._memory = [SharedMemory(create=True, size=COUNT_BYTES + own) for _ in recipes]
+        self._pulse = Pulse(len(recipes), recipes[0].spec.config.run.rank_timeout_seconds)
         self._weights = SharedMemory(create=True, size=weights)
         self._published = SharedWeights(self._weights.buf, learner, places)
         self._context = multiprocessing.get_context("spawn")
@@ -142,6 +144,7 @@ class ProcessActors:
         names = self._memory[number].name, self._weights.name
         # Not by the pickler of processes, in which torch lets tensors share memory: the weights are the actor's own.
         recipe = pickle.dumps(self._recipes[number])
+        self._pulse.begin(number)
         arguments = (recipe, theirs, *names, self._places, self._layout)
         process = self._context.Process(target=serve, args=arguments, name=f"actor {number}", daemon=True)
         # Ctrl-C is for the learner, which decides when to stop and ends the connection: an actor never sees it.
@@ -191,13 +194,19 @@ class ProcessActors:
                     else EnvStepError(f"actor {number}: {answer}")
                 )
             done.append((number, answer))
+        if not done and seconds:
+            self._refuse_silent()
         return done
+
+    def _refuse_silent(self) -> None:
+        """Raise ActorEnded for an actor that gives no sign of life: it was stopped."""
+        for number, memory in enumerate(self._memory):
+            if self._pulse.stands_still(number, signs_of_life(memory)) and self._processes[number].is_alive():
+                raise ActorEnded(number, None, self._pulse.words)
 
     def arrays(self, number: int, block: int) -> Arrays:
         """Return the arrays of a block of an actor."""
-        size, memory = self._layout.size_bytes, self._memory[number].buf
-        assert memory is not None
-        return self._layout.arrays(memory[block * size : (block + 1) * size])
+        return self._layout.arrays(block_of(self._memory[number], block, self._layout))
 
     @property
     def pids(self) -> list[int]:

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from agents.training.env_runner import EnvStepError
 from agents.training.rollout_actor import Order, Recipe, Start
 from agents.training.rollout_chunks import Arrays, ChunkLayout
+from agents.training.rollout_pulse import Pulse
 from agents.training.rollout_weights import bytes_of, flatten, tensors_of
 from rl_gen_lab.distributed.group import RankLostError
 from rl_gen_lab.runs.reading import first_line
@@ -30,7 +31,6 @@ from rl_gen_lab.runs.reading import first_line
 NUMBERS = 8  # of each message: what it is, the bytes behind it, and up to six more
 LONG = timedelta(days=365)  # a time-out of gloo ends all connections of the process, so nobody waits with one
 END_SECONDS = 5.0  # for an actor to answer that it ends
-BEATS = 4  # signs of life within the time after which an actor is given up
 
 
 class Kind(IntEnum):
@@ -105,7 +105,7 @@ class GlooActors:
         self._lines = [Line(number + 1, timedelta(seconds=self._seconds)) for number in range(len(recipes))]
         self._came: SimpleQueue[tuple[int, Order | str | RuntimeError]] = SimpleQueue()
         self._told = False  # that an actor was lost
-        self._lives = [(0, time.monotonic()) for _ in recipes]
+        self._pulse = Pulse(len(recipes), self._seconds)
         self._listeners = [
             threading.Thread(target=self._listen, args=(number,), name=f"actor {number}", daemon=True)
             for number in range(len(recipes))
@@ -179,16 +179,13 @@ class GlooActors:
 
     def _refuse_silent(self) -> None:
         """Raise RankLostError for an actor that gives no sign of life: its machine is gone, or it was stopped."""
-        now = time.monotonic()
-        for number, (before, since) in enumerate(self._lives):
+        for number in range(len(self._lines)):
             try:
                 lives = sign_of_life(number, mine=False)
             except RuntimeError as error:  # the store is gone with the machine that kept it
                 raise self._lost(number, error) from error
-            if lives != before:
-                self._lives[number] = lives, now
-            elif now - since > self._seconds:
-                raise self._lost(number, TimeoutError(f"no sign of life for {self._seconds:g} s"))
+            if self._pulse.stands_still(number, lives):
+                raise self._lost(number, TimeoutError(self._pulse.words))
 
     def arrays(self, number: int, block: int) -> Arrays:
         """Return the arrays of a block of an actor."""

@@ -19,7 +19,8 @@ import torch
 from agents.training.metadata import RunSpec
 from agents.training.rollout_actor import Actor, Order, Recipe, Start
 from agents.training.rollout_chunks import ChunkLayout
-from agents.training.rollout_gloo import BEATS, Kind, Line, sign_of_life
+from agents.training.rollout_gloo import Kind, Line, sign_of_life
+from agents.training.rollout_pulse import BEATS
 from agents.training.rollout_weights import SharedWeights
 from rl_gen_lab.cli.errors import UserError
 
