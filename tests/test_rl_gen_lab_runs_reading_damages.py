@@ -281,7 +281,9 @@ def test_pictures_are_not_drawn_through_links(tmp_path: Path) -> None:
     run, mine = shutil.copytree(agent_run(), tmp_path / agent_run().name), tmp_path / "mine"
     mine.write_text("mine")
     for name in ("play.mp4", "play.gif"):
-        (run / "videos" / name).symlink_to(mine)
+        (run / "videos" / name).unlink(missing_ok=True)
+    (run / "videos" / "play.mp4").symlink_to(mine)
+    (run / "videos" / "play.gif").hardlink_to(mine)  # a second name of it
     odd_runs.play(RunFolder.open(run))
     assert mine.read_text() == "mine" and (run / "videos" / "play.gif").stat().st_size > 100
 

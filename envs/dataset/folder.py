@@ -218,7 +218,7 @@ def _write(file: Path, value: Any) -> None:
 
 
 def save_image(image: np.ndarray, file: Path) -> None:
-    """Write an image (H, W, 3) uint8, in place of a link too, which would be followed out of the folder."""
-    if file.is_symlink():
+    """Write an image (H, W, 3) uint8, in place of a link or a second name too, which may lead out of the folder."""
+    if file.is_symlink() or (file.exists() and file.stat().st_nlink > 1):
         file.unlink()
     Image.fromarray(image).save(file)

@@ -6,8 +6,6 @@ is one line that names the file.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.compute import memory_budget
 from rl_gen_lab.data.labels import SPLITS
-from rl_gen_lab.data.records import DataError, one_line, read_object
+from rl_gen_lab.data.records import DataError, read_object
+from rl_gen_lab.runs.arrays import read_arrays
+from rl_gen_lab.runs.reading import ListOf, Needed, misfit
 
 FOLDER = "transitions"
+MOST_ACTIONS = 2**15  # as their type can tell apart
+# Schema of what dataset.json says of them.
+ABOUT = Needed(
+    {
+        "task": {**dict.fromkeys(("text", "hash"), str), "fields": {"actions": str}},
+        "episodes": ListOf(Needed({"split": SPLITS})),
+    }
+)
 # name -> type and number of dimensions
 ARRAYS: dict[str, tuple[str, int]] = {
     "frames": ("uint8", 3),
@@ -79,23 +88,21 @@ class Transitions:
 def load_transitions(path: Path) -> Transitions:
     """Read the transitions of a folder. Raises: DataError."""
     about = read_object(path / "dataset.json")
-    task, episodes = about.get("task"), about.get("episodes")
-    if not isinstance(task, dict) or not isinstance(episodes, list):
-        raise DataError(f"{path / 'dataset.json'} is damaged: it names no task or no episodes")
+    if wrong := misfit(about, ABOUT):
+        raise DataError(f"{path / 'dataset.json'} is damaged: {wrong}")
+    task, episodes = about["task"], about["episodes"]
     files = [path / FOLDER / f"{number:05d}.npz" for number in range(len(episodes))]
     if not files or not (path / FOLDER).is_dir():
         raise DataError(f"{path} holds no transitions; write it with python -m envs.scenes --transitions")
-    colors, slot_names, size = torch.zeros(0, 3, dtype=torch.uint8), tuple[str, ...](), None
+    colors, slot_names, size = torch.zeros(0, 3, dtype=torch.uint8), tuple[str, ...](), tuple[int, ...]()
     splits: dict[str, list[Episode]] = {name: [] for name in SPLITS}
     held = 0
     for number, (file, entry) in enumerate(zip(files, episodes, strict=True)):
-        split = entry.get("split") if isinstance(entry, dict) else None
-        if split not in splits:
-            raise DataError(f"{path / 'dataset.json'}: episode {number} has the split {split!r}")
         arrays, names = _read(file)
-        if size is not None and (size != arrays["frames"].shape[1:] or names != slot_names):
-            raise DataError(f"{file} has frames of another size or other slots than the episodes before")
-        size, slot_names = arrays["frames"].shape[1:], names
+        own = (*arrays["frames"].shape[1:], *arrays["executed"].shape[1:])
+        if number and (size != own or names != slot_names):
+            raise DataError(f"{file} has frames of another size, other slots or steps than the episodes before")
+        size, slot_names = own, names
         colors, arrays["frames"] = _renumbered(file, colors, arrays["colors"], arrays["frames"])
         del arrays["colors"]
         held += arrays["frames"].nbytes
@@ -105,7 +112,7 @@ def load_transitions(path: Path) -> Transitions:
         tensors = {name: torch.from_numpy(np.ascontiguousarray(array)) for name, array in arrays.items()}
         for name in ("actions", "executed"):
             tensors[name] = tensors[name].long()
-        splits[split].append(Episode(number, **tensors))
+        splits[entry["split"]].append(Episode(number, **tensors))
     if not sum(map(len, splits["train"])):
         raise DataError(f"{path} has no steps for train; record more frames")
     most = max(int(e.executed.max()) for part in splits.values() for e in part if e.executed.numel())
@@ -113,33 +120,38 @@ def load_transitions(path: Path) -> Transitions:
         path,
         str(task.get("text", "")),
         str(task.get("hash", "")),
-        _actions(task, most + 1),
+        _actions(path, task, most + 1),
         colors,
         slot_names,
         {name: tuple(part) for name, part in splits.items()},
     )
 
 
-def _actions(task: dict[str, Any], least: int) -> int:
-    """Return the number of actions of a task, "Discrete(6)", at least those that were executed."""
-    fields = task.get("fields")
-    space = str(fields.get("actions", "")) if isinstance(fields, dict) else ""
+def _actions(path: Path, task: dict[str, Any], least: int) -> int:
+    """Return the number of actions of a task, "Discrete(6)", at least those that were executed. Raises: DataError."""
+    space = task["fields"].get("actions", "") if isinstance(task.get("fields"), dict) else ""
     digits = space.removeprefix("Discrete(").partition(")")[0]
-    return max(least, int(digits)) if digits.isdecimal() else least
+    if not digits.isdecimal():
+        return least
+    if len(digits) > 9 or int(digits) > MOST_ACTIONS:
+        raise DataError(f"{path / 'dataset.json'} is damaged: it has more than {MOST_ACTIONS:,} actions")
+    return max(least, int(digits))
 
 
 def _read(file: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Read the arrays of an episode and the names of its slots, and check them. Raises: DataError."""
+    if not file.exists():
+        raise DataError(f"{file} is missing")
     try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
-            arrays = {name: content[name] for name in ARRAYS}
-            names = tuple(str(name) for name in content["slot_names"].tolist())
-    except FileNotFoundError as error:
-        raise DataError(f"{file} is missing") from error
-    except KeyError as error:
-        raise DataError(f"{file} is damaged: {one_line(error.args[0])}") from error
-    except (OSError, ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{file} is damaged or was cut short: {one_line(error)}") from error
+        content = read_arrays(file)
+    except CheckpointError as error:
+        raise DataError(str(error)) from error
+    if missing := [name for name in (*ARRAYS, "slot_names") if name not in content]:
+        raise DataError(f"{file} is damaged: it has no {missing[0]}")
+    arrays, slot_names = {name: content[name] for name in ARRAYS}, content["slot_names"]
+    if slot_names.ndim != 1 or slot_names.dtype.kind != "U":
+        raise DataError(f"{file} is damaged: slot_names are no row of texts")
+    names = tuple(map(str, slot_names))
     steps = len(arrays["actions"]) if arrays["actions"].ndim == 1 else -1
     for name, (dtype, dimensions) in ARRAYS.items():
         array = arrays[name]
@@ -152,6 +164,12 @@ def _read(file: Path) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
         raise DataError(f"{file} is damaged: a color without a number, or an episode that ends before its end")
     if arrays["slots"].shape[1] != len(names) or (arrays["executed"].size and int(arrays["executed"].min()) < -1):
         raise DataError(f"{file} is damaged: slots without names, or an action below 0")
+    if arrays["actions"].size and int(arrays["actions"].min()) < 0:
+        raise DataError(f"{file} is damaged: an action below 0")
+    if not np.isfinite(arrays["rewards"]).all() or np.isinf(arrays["slots"]).any():
+        raise DataError(f"{file} is damaged: a reward or a slot that is no number")
+    if arrays["images"].size and int(arrays["images"].min()) < -1:
+        raise DataError(f"{file} is damaged: an image below 0")
     return arrays, names
 
 

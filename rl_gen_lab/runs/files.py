@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import stat
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,14 +41,15 @@ def sync(*paths: Path) -> None:
 def without_links(folder: Path) -> Path:
     """Return a folder that files are to be drawn into, without its links: they would be drawn into what these point to.
 
-    One that is a link itself is not followed but replaced. Pipes go too: who draws would wait for a reader. Raises
-    SaveError.
+    One that is a link itself is not followed but replaced. Files with a second name go too, which may be elsewhere, and
+    pipes: who draws would wait for a reader. Raises SaveError.
     """
     with save_errors(folder):
         if folder.is_symlink():
             folder.unlink()
         for entry in folder.iterdir() if folder.is_dir() else ():
-            if entry.is_symlink() or not (entry.is_file() or entry.is_dir()):
+            kind = entry.lstat()
+            if not stat.S_ISDIR(kind.st_mode) and (not stat.S_ISREG(kind.st_mode) or kind.st_nlink > 1):
                 entry.unlink()
     return folder
 
