@@ -135,13 +135,15 @@ class A2C:
             output = self._forward(buffer.obs, buffer.first, actor.state_at_start)
         policy, value = output.policy[:-1], output.value[:-1]
         log_prob = policy.log_prob(buffer.action)
-        advantages = self._advantages(output.value, reward, log_prob)
+        advantages, weight = self._advantages(output.value, reward, log_prob)
         advantage, target, mask = advantages.advantage, advantages.target, advantages.mask
+        if c.normalize_advantages:
+            advantage = ops.standardize(advantage, weight * mask, actor.group.mean_)
         loss, parts = actor_critic_loss(
             log_prob,
             policy.entropy(),
             value,
-            ops.standardize(advantage, mask, actor.group.mean_) if c.normalize_advantages else advantage,
+            weight * advantage,
             target,
             mask,
             value_coefficient=c.value_coefficient,
@@ -154,14 +156,15 @@ class A2C:
         mean_value = ops.masked_mean(value.detach(), mask)
         actor.learned = parts | {"losses/value": mean_value, "losses/grad_norm": norm}
 
-    def _advantages(self, value: Tensor, reward: Tensor, log_prob: Tensor) -> Advantages:
-        """Return advantages and targets (T, N). value: (T+1, N); log_prob: (T, N), of the policy as it is now."""
+    def _advantages(self, value: Tensor, reward: Tensor, log_prob: Tensor) -> tuple[Advantages, Tensor]:
+        """Return advantages with their weights (T, N). value: (T+1, N); log_prob: (T, N), of the policy as it is."""
         c, buffer = self.config, self.actor.buffer
         if buffer.log_prob is None or not c.vtrace:
-            return buffer.advantages(value, reward, c.gamma, c.gae_lambda)
+            return buffer.advantages(value, reward, c.gamma, c.gae_lambda), torch.ones_like(reward)
         discount_t, lambda_t, mask = buffer.traces(c.gamma, c.gae_lambda)
-        target, advantage = vtrace(log_prob - buffer.log_prob, reward, discount_t, value[:-1], value[1:], lambda_t)
-        return Advantages(advantage, target, mask)
+        ratio = log_prob - buffer.log_prob
+        target, advantage, weight = vtrace(ratio, reward, discount_t, value[:-1], value[1:], lambda_t)
+        return Advantages(advantage, target, mask), weight
 
     def _fit_value(self, target: Tensor, mask: Tensor, learning_rate: float) -> None:
         """Make further updates of the critic alone toward its targets (T, N)."""

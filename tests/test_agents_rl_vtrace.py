@@ -66,8 +66,8 @@ def by_the_sums(r: Rollout, rho_bar: float, c_bar: float) -> tuple[Tensor, Tenso
 
 @pytest.mark.parametrize(("rho_bar", "c_bar"), [(1.0, 1.0), (2.0, 0.5), (math.inf, math.inf)])
 def test_it_is_the_sum_of_the_paper(rollout: Rollout, rho_bar: float, c_bar: float) -> None:
-    found = vtrace(**rollout, rho_bar=rho_bar, c_bar=c_bar)
-    for ours, paper in zip(found, by_the_sums(rollout, rho_bar, c_bar), strict=True):
+    target, advantage, weight = vtrace(**rollout, rho_bar=rho_bar, c_bar=c_bar)
+    for ours, paper in zip((target, weight * advantage), by_the_sums(rollout, rho_bar, c_bar), strict=True):
         torch.testing.assert_close(ours, paper, rtol=1e-12, atol=1e-12)
 
 
@@ -75,7 +75,8 @@ def test_it_is_the_sum_of_the_paper(rollout: Rollout, rho_bar: float, c_bar: flo
 def test_of_the_policy_that_acted_it_is_the_lambda_return_and_gae(rollout: Rollout, lambda_: float) -> None:
     """lambda 1: the n-step return of the paper's remark 1."""
     rollout |= {"log_ratio": torch.zeros(STEPS, ENVS).double(), "lambda_t": lambda_ * rollout["lambda_t"]}
-    target, advantage = vtrace(**rollout)
+    target, advantage, weight = vtrace(**rollout)
+    assert (weight == 1).all()
     reward, discount, value_tm1, value_t, lambda_t = list(rollout.values())[1:]
     expected = ops.gae(reward, discount, value_tm1, value_t, lambda_t)
     torch.testing.assert_close(advantage, expected, rtol=1e-12, atol=1e-12)
@@ -83,8 +84,8 @@ def test_of_the_policy_that_acted_it_is_the_lambda_return_and_gae(rollout: Rollo
 
 
 def test_steps_that_the_policy_would_never_take_change_nothing(rollout: Rollout) -> None:
-    target, advantage = vtrace(**rollout | {"log_ratio": torch.full((STEPS, ENVS), -math.inf).double()})
-    assert torch.equal(target, rollout["value_tm1"]) and not advantage.any()
+    target, _, weight = vtrace(**rollout | {"log_ratio": torch.full((STEPS, ENVS), -math.inf).double()})
+    assert torch.equal(target, rollout["value_tm1"]) and not weight.any()
 
 
 def test_targets_are_right_in_the_mean_for_the_policy_that_learns() -> None:
@@ -98,7 +99,7 @@ def test_targets_are_right_in_the_mean_for_the_policy_that_learns() -> None:
     nothing = torch.zeros(1, 2).double()
     for rho_bar, value in ((1.0, 5 / 7), (math.inf, 0.8)):
         known = torch.full((1, 2), value, dtype=torch.float64)
-        target, _ = vtrace(ratio, first, nothing, known, nothing, nothing, rho_bar=rho_bar)
+        target, *_ = vtrace(ratio, first, nothing, known, nothing, nothing, rho_bar=rho_bar)
         assert float(target.mean()) == pytest.approx(value, abs=1e-12)
         assert float(vtrace(ratio, first, nothing, nothing + 0.5, nothing, nothing, rho_bar=rho_bar)[0].mean()) > 0.5
 

@@ -11,6 +11,7 @@ import torch
 from frozen_play import agent_of, assert_same, environments, play, played, weights_after, with_actors
 from policy_gradient_configs import A2C, PPO
 
+from agents import actor_critic
 from agents.training.config import PolicyConfig, RolloutsConfig
 from agents.training.rollouts import ActorRollouts
 from rl_gen_lab.cli.errors import ConfigError
@@ -140,6 +141,33 @@ def test_vtrace_changes_what_stale_rollouts_teach_and_nothing_where_they_are_fre
     assert not torch.equal(*stale)
     fresh = [weights_after(with_actors(config), 6)[0] for config in (plain, corrected)]
     assert torch.equal(*fresh)
+
+
+def test_steps_that_the_policy_would_never_take_push_it_nowhere_though_advantages_are_standardized(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Standardized after they were weighted, they would be pushed down by the mean."""
+    config = with_actors(replace(A2C, vtrace=True, normalize_advantages=True), lag=2)
+    runner = environments(config)
+    agent = agent_of(config, runner)
+    while not agent.actor.buffer.full:
+        agent.actor.observe(runner.play(agent.actor)[0])
+    with torch.no_grad():
+        agent.actor.network.head.out.bias += torch.tensor([200.0, -200.0])  # never the second action
+    never, seen = agent.actor.buffer.action == 1, list[torch.Tensor]()
+    loss_of = actor_critic.actor_critic_loss
+
+    def watched(*tensors: torch.Tensor, **settings: float) -> Any:
+        seen.append(tensors[3])
+        return loss_of(*tensors, **settings)
+
+    monkeypatch.setattr(actor_critic, "actor_critic_loss", watched)
+    agent.learn()
+    runner.close()
+    (advantage,) = seen
+    assert 0 < never.sum() < never.numel()
+    assert not advantage[never].any() and float(advantage[~never].abs().min()) > 0
+    assert float(advantage.mean()) == pytest.approx(0, abs=1e-5)
 
 
 def test_ppo_learns_from_old_policies_by_their_own_probabilities() -> None:
