@@ -82,6 +82,15 @@ def test_weights_of_another_network_are_refused_by_layer(run: RunFolder) -> None
         load_policy(run, "best")
 
 
+@pytest.mark.parametrize("facts", [{"exp_name": "actor_critic"}, {"env_id": "Acrobot-v1"}])
+def test_weights_of_another_agent_or_game_are_refused_though_they_would_fit(
+    run: RunFolder, facts: dict[str, str]
+) -> None:
+    change(run, **facts)
+    with pytest.raises(CheckpointError, match=r"best.safetensors is of ppo on CartPole-v1, not of "):
+        load_policy(run, "best")
+
+
 def test_actions_are_drawn_if_asked_or_if_the_run_is_evaluated_so(run: RunFolder) -> None:
     assert load_policy(run, "best").sample is None
     assert load_policy(run, "best", stochastic=True).sample is not None

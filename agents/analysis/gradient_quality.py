@@ -28,6 +28,7 @@ from agents.rl.baselines import leave_one_out
 from agents.rl.policy_networks import ActorCritic
 from agents.training.config import PolicyConfig
 from agents.training.env_runner import EnvStepError, VectorEnvRunner
+from agents.training.load import refuse_foreign
 from envs import names
 from envs.registration import UnusableEnvError
 from rl_gen_lab.backbones import build
@@ -94,7 +95,8 @@ def measured_policy(config: MeasurementConfig, sampler: EpisodeSampler, display:
         raise CheckpointError(f"{run} is a run of {saved['env_id']}; add --env {saved['env_id']}")
     policy = from_saved(PolicyConfig, saved["config"]["policy"], str(run.config_file), "policy")
     network = ActorCritic(shape, sampler.env_runner.action_space, policy, "none")
-    weights, _ = load_weights(run.checkpoints / "last.safetensors")
+    weights, about = load_weights(run.checkpoints / "last.safetensors")
+    refuse_foreign(run, run.checkpoints / "last.safetensors", about)
     # The critic is not used; a layer that is absent, or made for another image size, is named.
     own = network.state_dict()
     load_network(network, {name: tensor for name, tensor in weights.items() if name in own}, str(run))

@@ -60,6 +60,15 @@ def kept_weights(run: RunFolder) -> dict[int, str]:
     return {step: f"{STEP}{step}" for step in steps}
 
 
+def refuse_foreign(run: RunFolder, file: Path, about: dict[str, str]) -> None:
+    """Raise CheckpointError for weights that another agent, or one of another game, has written. about: beside them."""
+    saved = run.read_config("env_id", "exp_name")
+    own = {"algo": str(saved["exp_name"]), "env_id": str(saved["env_id"])}
+    if any(name in about and about[name] != value for name, value in own.items()):
+        whose = printable(f"{about.get('algo', 'an agent')} on {about.get('env_id', 'another game')}")
+        raise CheckpointError(f"{run.shown(file)} is of {whose}, not of {own['algo']} on {own['env_id']} as its run")
+
+
 def load_policy(run: RunFolder, which: str, stochastic: bool | None = None) -> Policy:
     """Return the trained agent in a run folder, greedy or drawing its actions (None: as the run evaluates it).
 
@@ -82,7 +91,8 @@ def load_policy(run: RunFolder, which: str, stochastic: bool | None = None) -> P
     if not file.exists():
         other = "--which last, " if which == "best" and (run.checkpoints / "last.safetensors").exists() else ""
         raise CheckpointError(f"{run} has no {which} agent yet: {other}resume it, or choose another run")
-    weights, _ = load_weights(file)
+    weights, about = load_weights(file)
+    refuse_foreign(run, file, about)
     env = make_vec(config.env, 1, config.world)
     env.close()  # now: of some environments there may be one copy only, and a network may need one of its own
     try:
