@@ -82,16 +82,16 @@ def loaded() -> Recording:
 
 
 @functools.cache
-def learned(updates: int = 400) -> tuple[PixelDreamTask, Recording]:
+def learned(updates: int = 300) -> tuple[PixelDreamTask, Recording]:
     """A task whose model has learned the world without an error."""
     torch.manual_seed(0)
     data = loaded()
     task = PixelDreamTask(CONFIG, data, torch.device("cpu"))
-    optimizer = make_optimizer(task.network, OptimizerConfig(learning_rate=3e-3))
+    optimizer = make_optimizer(task.network, OptimizerConfig(learning_rate=5e-3))
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, updates)
     split = data.splits["train"]
     for _ in range(updates):
-        loss = task.loss(split, torch.randint(len(split), (8,)))["loss"]
+        loss = task.loss(split, torch.randint(len(split), (6,)))["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

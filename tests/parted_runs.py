@@ -62,14 +62,26 @@ def settings(network: str, path: Path, **changes: Any) -> Config:
     return rank_models.settings(network, pong_transitions(), latent_runs.generator_run("vae").path, path, **changes)
 
 
+def runs_of(way: str, network: str = "") -> Runs:
+    """Return the runs among which a network's are; without one those that are also resumed."""
+    return _runs(way, network in rank_models.MORE[way])
+
+
 @functools.cache
-def runs_of(way: str) -> Runs:
-    """Run everything once."""
+def _runs(way: str, more: bool) -> Runs:
+    """Run everything once. more: the networks of the long tests instead, without anything that is resumed."""
     path = Path(tempfile.mkdtemp())
-    for network in rank_models.WAYS[way]:
+    for network in (rank_models.MORE if more else rank_models.WAYS)[way]:
         train(settings(network, path / f"whole_{network}"))
-    interrupted(settings(rank_models.RESUMED[way], path / "one"), after=2)
-    words = (way, str(pong_transitions()), str(latent_runs.generator_run("vae").path), str(path))
+    if not more:
+        interrupted(settings(rank_models.RESUMED[way], path / "one"), after=2)
+    words = (
+        way,
+        "more" if more else "all",
+        str(pong_transitions()),
+        str(latent_runs.generator_run("vae").path),
+        str(path),
+    )
     torchrun(str(TESTS / "rank_models.py"), *words, seconds=400)
     return Runs(way, path, [json.loads((path / f"rank{rank}.json").read_text()) for rank in range(2)])
 

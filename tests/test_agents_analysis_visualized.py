@@ -28,6 +28,11 @@ def test_the_packed_policy_of_pong_has_its_actions_frames_and_reachable_ones(mon
     assert torch.allclose(outputs, wanted, atol=1e-4)
     assert subject.maps("backbone.conv.2", frames).shape[:2] == (3, 16)
 
+
+@pytest.mark.slow
+def test_frames_that_can_be_reached_need_the_truth_of_the_game(monkeypatch: pytest.MonkeyPatch) -> None:
+    play = Play.of(Config(run=Path(FILE)))
+
     def no_truth(*args: object) -> None:
         raise ConfigError("no truth of this game")
 

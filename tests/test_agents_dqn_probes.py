@@ -57,12 +57,13 @@ def make_mistake(monkeypatch: pytest.MonkeyPatch, mistake: str) -> None:
 
     def n_step(self: Replay, index: Tensor, n: int, g: float) -> tuple[Tensor, Tensor, Tensor]:
         slots = self.length * self.num_envs
+        reward, raised = self.reward.tolist(), self.flags.tolist()  # lists: a loop over tensors is slow
         rewards, discounts, ends = [], [], []
         for start in index.tolist():
             total, at, taken, terminated, truncated = 0.0, start, 0, False, False
             while taken < n:
-                total += g**taken * float(self.reward[at])
-                flags = dict(zip(FLAGS, self.flags[at].tolist(), strict=True))
+                total += g**taken * reward[at]
+                flags = dict(zip(FLAGS, raised[at], strict=True))
                 at, taken = (at + self.num_envs) % slots, taken + 1
                 if mistake != "crosses_reset" and (flags["terminated"] or flags["truncated"]):
                     terminated, truncated = flags["terminated"], flags["truncated"]

@@ -50,9 +50,8 @@ def test_all_engines_decide_alike(tmp_path: Path) -> None:
 
 def test_every_engine_has_a_row_beside_the_agent_s(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = policy_file(tmp_path)
-    words = [str(file), "--beside", str(teacher_run()), "--rounds", "3", "--frames", "20", "--episodes", "1", "--layer"]
-    for _ in range(2):
-        latency.main([*words, "--results-dir", str(tmp_path)])
+    words = [str(file), "--beside", str(teacher_run()), "--rounds", "2", "--frames", "8", "--episodes", "1", "--layer"]
+    latency.main([*words, "--results-dir", str(tmp_path)])
     rows = list(csv.DictReader((tmp_path / "latency.csv").read_text().splitlines()))
     layer = {row["engine"]: int(row["bytes"]) for row in rows if row["file"] == engines.LAYER}
     assert layer == {"torch": 6_422_528, "numpy": 6_422_528, "numpy, signs": 200_704}

@@ -58,4 +58,4 @@ def test_cartpole_is_learned(name: str) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_an_untrained_agent_would_not_pass(name: str) -> None:
-    assert max(score(name, seed, 0) for seed in range(1, 6)) < GOAL / 2
+    assert max(score(name, seed, 0) for seed in range(1, 4)) < GOAL / 2

@@ -31,8 +31,8 @@ import psutil, torch
 from agents.rl.replay import Replay
 flags = [torch.zeros(8, dtype=torch.bool)] * 5
 before = psutil.Process().memory_info().rss
-replay = Replay(8_000, 8, (1, 84, 84), torch.uint8, 4, torch.device("cpu"))
-for _ in range(1_000):
+replay = Replay(4_000, 8, (1, 84, 84), torch.uint8, 4, torch.device("cpu"))
+for _ in range(500):
     replay.push(torch.ones(8, 1, 84, 84, dtype=torch.uint8), torch.ones(8), torch.ones(8), *flags)
 print(replay.size_bytes, psutil.Process().memory_info().rss - before)
 """

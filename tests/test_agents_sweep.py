@@ -30,7 +30,7 @@ def refused(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 @pytest.mark.slow
 def test_a_sweep_is_worked_off_reported_and_recorded(tmp_path: Path) -> None:
-    file = write_sweep(tmp_path, head="trials = 7", pruner='kind = "median"\nstartup_trials = 4')
+    file = write_sweep(tmp_path, head="trials = 5\nseeds = [1]", pruner='kind = "median"\nstartup_trials = 3')
     words = [sys.executable, "-m", "sweep_command", str(file), "--workers", "2", "--runs-dir", "sweeps", "--record"]
     done = subprocess.run(
         [*words, "--results-dir", "results"],
@@ -47,7 +47,7 @@ def test_a_sweep_is_worked_off_reported_and_recorded(tmp_path: Path) -> None:
     best = tomllib.loads((folder / "best.toml").read_text())
     _, rows = read_csv(tmp_path / "results" / "sweeps.csv")
     complete = [row for row in rows if row["state"] == "complete"]
-    assert len(rows) == 7 and len({row["settings"] for row in rows}) == 7
+    assert len(rows) == 5 and len({row["settings"] for row in rows}) == 5
     first = max(complete, key=lambda row: float(row["score"]))
     assert f'"learning_rate": {best["learning_rate"]}' in first["settings"]
     assert (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import os
@@ -9,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -26,13 +28,20 @@ from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
 
 
+@functools.cache
+def whole_cartpole() -> RunFolder:
+    """A run that nobody interrupted; tests share it."""
+    folder = Path(tempfile.mkdtemp())
+    dqn.main([*CARTPOLE, *SHORT, "--runs-dir", str(folder)])
+    return only_run(folder)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stop", [90, 300, 501], ids=["before-learning", "at-a-checkpoint", "between-checkpoints"])
 def test_an_interrupted_cartpole_run_resumes_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stop: int
 ) -> None:
     arguments = [*CARTPOLE, *SHORT]
-    dqn.main([*arguments, "--runs-dir", str(tmp_path / "whole")])
     with monkeypatch.context() as patch:
         stop_at(patch, stop)
         with pytest.raises(SystemExit) as exit_:
@@ -41,7 +50,7 @@ def test_an_interrupted_cartpole_run_resumes_exactly(
     stopped = only_run(tmp_path / "stopped")
     assert stopped.read_result()["status"] == "interrupted"
     dqn.main(["--resume", str(stopped.path)])
-    assert_same(only_run(tmp_path / "whole"), only_run(tmp_path / "stopped"))
+    assert_same(whole_cartpole(), only_run(tmp_path / "stopped"))
 
 
 @pytest.mark.slow
@@ -50,7 +59,6 @@ def test_a_run_interrupted_in_an_evaluation_resumes_exactly(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     arguments = [*CARTPOLE, *SHORT]
-    dqn.main([*arguments, "--runs-dir", str(tmp_path / "whole")])
     original, played = evaluator.evaluate, 0
 
     def evaluate(name: str, world: EnvConfig, act: Act, *rest: Any, **others: Any) -> Evaluation:
@@ -75,7 +83,7 @@ def test_a_run_interrupted_in_an_evaluation_resumes_exactly(
     stopped = only_run(tmp_path / "stopped")
     assert stopped.read_result()["status"] == "interrupted"
     dqn.main(["--resume", str(stopped.path)])
-    assert_same(only_run(tmp_path / "whole"), stopped)
+    assert_same(whole_cartpole(), stopped)
 
 
 @pytest.mark.slow

@@ -26,22 +26,22 @@ def pong() -> Path:
 
 
 @pytest.mark.slow
-def test_a_whole_folder_is_left_as_it_is_and_a_lost_file_is_written_again(pong: Path, tmp_path: Path) -> None:
+def test_a_whole_folder_is_left_as_it_is_and_a_lost_file_is_written_again(tmp_path: Path) -> None:
     path = tmp_path / "data"
-    shutil.copytree(pong, path)
-    config = scenes.Config("Pong", frames=40, seed=3, out=path, every=5)
+    config = scenes.Config("Pong", frames=10, seed=3, out=path, every=5)  # each time all of them are played anew
+    whole = files(scenes.write(config))
     before = {file: file.stat().st_mtime_ns for file in path.rglob("*")}
     begun: list[int] = []
     scenes.write(config, on_frame=begun.append)
-    assert begun == [40] and {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before
+    assert begun == [10] and {file: file.stat().st_mtime_ns for file in path.rglob("*")} == before
     (path / "sheet.png").unlink()
     (path / "parts").mkdir()  # a command that was stopped while it tidied up
     scenes.write(config)
-    assert files(path) == files(pong) and not (path / "parts").exists()
+    assert files(path) == whole and not (path / "parts").exists()
     for lost in ("images/000007.png", "annotations/slots_val.json"):
         (path / lost).unlink()
         scenes.write(config)
-        assert files(path) == files(pong)
+        assert files(path) == whole
 
 
 def test_a_folder_of_other_settings_is_left_alone(pong: Path, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_damaged_parts_are_named_and_left_as_they_are(stopped: Path, tmp_path: P
     with pytest.raises(folder.FolderError, match=r"is damaged|holds a dataset of other settings"):
         scenes.write(scenes.Config("Pong", frames=40, seed=3, out=data, every=5))
     assert files(data) == before
-    if name == "00001.json":
+    if name == "00001.json" and damage == "cut short":  # one of them: what is written anew does not depend on it
         file.unlink()
         scenes.write(scenes.Config("Pong", frames=40, seed=3, out=data, every=5))
         assert files(data) == files(pong_folder())

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
+import conftest
 import pytest
 from long_tests import LONG, is_long
 
@@ -23,10 +23,22 @@ def test_what_is_long_exists_and_is_not_all_of_its_file(file: str) -> None:
     assert len(defined) > 1 or any("[" in part for part in LONG[file])
 
 
-def test_the_whole_run_leaves_them_out_and_a_name_runs_one() -> None:
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider"]
-    command += [str(TESTS / "test_rl_gen_lab_runs_checkpoints.py"), "-m"]
-    for words, long in (("not long", False), ("long", True)):
-        said = subprocess.run([*command, words], cwd=TESTS.parent, capture_output=True, text=True, check=True).stdout
-        found = [line for line in said.splitlines() if "::" in line]
-        assert found and all(is_long(line) == long for line in found)
+class Item:
+    """A collected test that keeps its markers."""
+
+    def __init__(self, nodeid: str) -> None:
+        self.nodeid = nodeid
+        self.markers: list[str] = []
+
+    def add_marker(self, marker: pytest.MarkDecorator) -> None:
+        self.markers.append(marker.name)
+
+
+def test_long_ones_are_marked_before_a_run_leaves_them_out(request: pytest.FixtureRequest) -> None:
+    part = LONG["test_rl_gen_lab_runs_checkpoints"][0]
+    items: list[Any] = [Item(f"tests/test_rl_gen_lab_runs_checkpoints.py::test_{name}") for name in (part, "other")]
+    conftest.pytest_collection_modifyitems(items)
+    assert [item.markers for item in items] == [["long"], []]
+    for item in request.session.items:  # of this run: all of them in `make test`
+        assert is_long(item.nodeid) == (item.get_closest_marker("long") is not None)
+        assert not (is_long(item.nodeid) and request.config.option.markexpr == "not long")

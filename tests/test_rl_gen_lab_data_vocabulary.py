@@ -26,7 +26,7 @@ from rl_gen_lab.data.vocabulary import (
 @pytest.fixture(scope="module")
 def pong(tmp_path_factory: pytest.TempPathFactory) -> data.Dataset:
     path = tmp_path_factory.mktemp("pong") / "data"
-    return data.load(scenes.write(scenes.Config("Pong", frames=40, every=12, out=path, history=True)))
+    return data.load(scenes.write(scenes.Config("Pong", frames=20, every=6, out=path, history=True)))
 
 
 @pytest.mark.slow

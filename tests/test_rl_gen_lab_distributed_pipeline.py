@@ -64,9 +64,9 @@ def test_what_it_is_not_for_is_refused(tmp_path: Path, changes: dict[str, object
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("network", rank_models.WAYS["pipeline"])
+@pytest.mark.parametrize("network", [*rank_models.WAYS["pipeline"], *rank_models.MORE["pipeline"]])
 def test_two_processes_learn_what_one_learns(network: str) -> None:
-    runs = parted_runs.runs_of("pipeline")
+    runs = parted_runs.runs_of("pipeline", network)
     assert runs.difference(network, network) <= 1e-6 < 1e-3 < runs.distance(network)
     first, second = (rank[network] for rank in runs.ranks)
     assert first["status"] == second["status"] == "finished"

@@ -61,9 +61,9 @@ def test_one_process_is_sent_to_torchrun(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("network", rank_models.WAYS["tensor"])
+@pytest.mark.parametrize("network", [*rank_models.WAYS["tensor"], *rank_models.MORE["tensor"]])
 def test_two_processes_learn_what_one_learns(network: str) -> None:
-    runs = parted_runs.runs_of("tensor")
+    runs = parted_runs.runs_of("tensor", network)
     assert runs.difference(network, network) <= 1e-6 < 1e-3 < runs.distance(network)
     first, second = (rank[network] for rank in runs.ranks)
     assert first["status"] == second["status"] == "finished"

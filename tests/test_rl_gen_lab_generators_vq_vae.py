@@ -17,12 +17,12 @@ from rl_gen_lab.generators.vq_vae import QuantizedAutoencoder
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("quantizer", "decoder", "learning_rate"),
-    [("fsq", "upsample", 2e-3), ("fsq", "transposed", 2e-3), ("vq", "upsample", 5e-3)],  # from four first weights each
+    ("quantizer", "decoder", "updates", "learning_rate"),  # from several first weights each
+    [("fsq", "upsample", 320, 5e-3), ("fsq", "transposed", 800, 2e-3), ("vq", "upsample", 800, 5e-3)],
 )
-def test_eight_images_are_learned_by_heart(quantizer: str, decoder: str, learning_rate: float) -> None:
+def test_eight_images_are_learned_by_heart(quantizer: str, decoder: str, updates: int, learning_rate: float) -> None:
     task = generator_models.task_of(model="vq-vae", quantizer=quantizer, decoder=decoder, codes=16)
-    _, metrics = vision_data.learn_by_heart(task, 800, learning_rate)
+    _, metrics = vision_data.learn_by_heart(task, updates, learning_rate)
     assert metrics["found/ball"] == metrics["found/paddle"] == 1.0, metrics
     assert metrics["wrong_pixels"] < 3
     assert 2 <= metrics["perplexity"] <= metrics["used_tokens"] <= 36

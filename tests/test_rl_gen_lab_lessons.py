@@ -20,7 +20,7 @@ def test_every_lesson_draws_its_figure(
     ship_digits(monkeypatch)
     monkeypatch.setattr(lesson_runs, "RATES", [0.01, 0.03])
     read = lesson_runs.read_points
-    monkeypatch.setattr(lesson_runs, "read_points", lambda path: read(path).first(64))
+    monkeypatch.setattr(lesson_runs, "read_points", lambda path: read(path).first(32))
     lessons.main(["--out", str(tmp_path / "lessons"), "--epochs", "1"])
     files = sorted((tmp_path / "lessons").iterdir())
     assert [file.stem for file in files] == sorted(lessons.LESSONS)

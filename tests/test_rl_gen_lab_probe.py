@@ -22,9 +22,9 @@ from rl_gen_lab.training.run import train
 def test_a_code_is_probed_beside_that_of_a_random_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    data = scenes.write(scenes.Config("Pong", frames=120, every=4, out=tmp_path / "pong"))
+    data = scenes.write(scenes.Config("Pong", frames=60, every=4, out=tmp_path / "pong"))
     settings = replace(generator_models.TINY, beta_updates=1_000)
-    train(vision_runs.config(tmp_path / "runs", task="generate", generate=settings, epochs=2, data=data))
+    train(vision_runs.config(tmp_path / "runs", task="generate", generate=settings, epochs=1, data=data))
     run = vision_runs.only_run(tmp_path / "runs")
     monkeypatch.setattr(probes, "EPOCHS", 2)
     probe.main([str(run.path)])
