@@ -75,11 +75,11 @@ class Config(Ranged):
         super().__post_init__()
         if not self.agents:
             raise ConfigError("agents must name at least one of dqn, actor_critic, ppo")
-        if self.steps < self.learning_starts + 500:
-            raise ConfigError("steps must be at least 500 more than learning_starts")
         if self.num_envs % UPDATE_EVERY_ENV_STEPS:
             raise ConfigError(f"num_envs must be a multiple of {UPDATE_EVERY_ENV_STEPS}, not {self.num_envs}")
-        resolve(self.env)
+        longest = max(matchup(self, agent).log_every_env_steps for agent in self.agents)
+        if self.steps < (least := self.learning_starts + WARM_UP_ENV_STEPS + 2 * longest):
+            raise ConfigError(f"steps must be at least {least:,}, for two measurements once learning has begun")
 
     @property
     def network(self) -> str:

@@ -18,6 +18,7 @@ from agents.speed import Agent, Config, commands, learning_speed, main, record, 
 from agents.training.cli import parse
 from envs.config import UnknownEnvError
 from rl_gen_lab.backbones import build
+from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.runs.folder import RunFolder
 
 OURS: dict[Agent, Any] = {"dqn": dqn.Config, "actor_critic": actor_critic.Config, "ppo": ppo.Config}
@@ -137,3 +138,10 @@ def test_every_run_of_a_round_leaves_its_speed(tmp_path: Path) -> None:
 def test_an_unknown_environment_is_refused_before_anything_runs() -> None:
     with pytest.raises(UnknownEnvError):
         Config(env="CartPoll")
+
+
+def test_fewer_steps_than_two_measurements_take_are_refused() -> None:
+    Config("CartPole", steps=2_524)
+    with pytest.raises(ConfigError, match="steps must be at least 2,524"):
+        Config("CartPole", steps=2_523)
+    Config("CartPole", agents=("dqn",), steps=2_500)
