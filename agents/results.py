@@ -39,7 +39,7 @@ from agents.reports import (
     explain,
     explain_stages,
     generator_files,
-    lag_figure,
+    lag,
     made_pictures,
     recorded_runs,
     vision,
@@ -81,7 +81,7 @@ LEDGERS = ("compression", "compression_techniques", "compression_vision")
 FIGURES: dict[str, Callable[[Path], Path]] = {
     **dict.fromkeys(LEDGERS, compression.write_figure),
     "attacks": attack_figure.write_figure,
-    "lag": lag_figure.write_figure,
+    "lag": lag.write_figure,
 }
 # Records that are not of a run's own result by name: of the files that `rl_gen_lab.codec
 # compare` measured, of what `rl_gen_lab.audit` found, and of classic features.

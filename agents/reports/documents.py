@@ -3,7 +3,7 @@
 A part stands between `<!-- results:NAME -->` and `<!-- /results:NAME -->` and is made from results/NAME.csv; the forms
 `NAME:sentence`, `NAME:ratios`, `NAME:suite`, `NAME:models`, `NAME:classic`, `NAME:files`, `NAME:audits`,
 `NAME:outside`, `NAME:ledger`, `NAME:maps`, `NAME:stages`, `NAME:attacks`, `NAME:pictures`, `NAME:smallest`,
-`NAME:studies`, `NAME:flow`, `NAME:traffic` and `NAME:headline` give other parts than a table.
+`NAME:studies`, `NAME:flow`, `NAME:traffic`, `NAME:lag` and `NAME:headline` give other parts than a table.
 """
 
 import re
@@ -23,6 +23,7 @@ from agents.reports import (
     explain,
     explain_stages,
     generator_files,
+    lag,
     made_pictures,
     outside,
     scale,
@@ -57,6 +58,7 @@ FORMS: dict[str, Callable[[Path, Path], str]] = {
     "flow": lambda file, folder: scale.flow(file),
     "traffic": lambda file, folder: scale.traffic(file),
     "studies": lambda file, folder: sweep.section(file),
+    "lag": lambda file, folder: lag.section(file),
     "headline": lambda file, folder: headline(file),
 }
 

@@ -1,4 +1,4 @@
-"""The figure of a lag: medians over seeds, runs that never got there, and claims of another form."""
+"""What a lag costs, as table and figure: medians over seeds, runs that never got there, and claims of another form."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from result_rows import cartpole_row
 
-from agents.reports.lag_figure import draw, points, write_figure
+from agents.reports.lag import draw, points, section, write_figure
 from agents.reports.recorded_runs import COLUMNS
 from agents.reports.store import ResultsError, Row, write_csv
 
@@ -49,3 +49,12 @@ def test_the_figure_has_a_line_for_each_agent_and_a_cross_where_most_never_got_t
 def test_a_claim_of_another_form_is_named(rows: list[Row]) -> None:
     with pytest.raises(ResultsError, match="'PPO' is no claim about a lag"):
         points([rows[0] | {"what": "PPO"}])
+
+
+def test_the_table_has_a_row_for_each_agent_and_a_column_for_each_lag(rows: list[Row], tmp_path: Path) -> None:
+    write_csv(tmp_path / "lag.csv", COLUMNS, rows)
+    lines = section(tmp_path / "lag.csv").splitlines()
+    assert lines[0] == "| agent | lag 0 | lag 64 |"
+    assert lines[2] == "| A | **15,000** (10,000 to 20,000) | **never** (60,000 to never) |"
+    assert lines[3] == "| B | **30,000** |  |"
+    assert "median of 3 seeds" in lines[5] and "not within 100,000 steps" in lines[5]

@@ -1,4 +1,4 @@
-"""The figure of what a lag costs: steps to the score that counts as solved, against the lag, a line for each agent.
+"""What a lag costs: steps to the score that counts as solved, against the lag, as a table and as a figure.
 
 Its rows are recorded runs whose claim is "NAME, lag NUMBER"; the runs of one claim differ by their seeds.
 """
@@ -35,6 +35,34 @@ def points(rows: list[Row]) -> dict[str, list[Point]]:
     for (name, lag), of_seeds in sorted(steps.items(), key=lambda item: item[0][1]):
         found[name].append((lag, float(np.sort(of_seeds)[len(of_seeds) // 2]), min(of_seeds), max(of_seeds)))
     return found
+
+
+def section(file: Path) -> str:
+    """Return a table of all agents by lag: median and range of the seeds. Raises: ResultsError."""
+    rows = read_runs(file)
+    lines = points(rows)
+    lags = sorted({lag for line in lines.values() for lag, *_ in line})
+    seeds = max(sum(row["what"] == other["what"] for other in rows) for row in rows)
+    table = [["agent", *(f"lag {lag}" for lag in lags)], ["---"] * (1 + len(lags))]
+    for name, line in lines.items():
+        cells = {lag: _cell(*steps) for lag, *steps in line}
+        table.append([name, *(cells.get(lag, "") for lag in lags)])
+    never = f'; "never": not within {max(int(row["env_steps"]) for row in rows):,} steps' if _lost(lines) else ""
+    about = (
+        f"Task `{rows[0]['task']}`: agent steps to an evaluation of {float(rows[0]['threshold']):g}, median of {seeds}"
+        f" seeds with their range{never}. {', '.join(dict.fromkeys(row['hardware'] for row in rows))}."
+        f" Commit, command and scores of every run: `{file.parent.name}/{file.name}`."
+    )
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in table) + f"\n\n{about}\n"
+
+
+def _lost(lines: dict[str, list[Point]]) -> bool:
+    return any(np.isinf(most) for line in lines.values() for *_, most in line)
+
+
+def _cell(median: float, least: float, most: float) -> str:
+    words = [f"{steps:,.0f}" if np.isfinite(steps) else "never" for steps in (median, least, most)]
+    return f"**{words[0]}** ({words[1]} to {words[2]})" if words[1] != words[2] else f"**{words[0]}**"
 
 
 def draw(rows: list[Row]) -> Figure:
