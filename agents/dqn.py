@@ -162,8 +162,8 @@ class DQN:
         self.network, self.online = network, network.newest
         self.judged = cast("QEnsemble", network) if config.ensemble_size > 1 else None
         self.acting = PastWeights(self.online, config.acting_lag_updates)
-        parts = ["online", "acting", "target", "optimizer", "replay", "exploration"]
-        self.parts = [*parts, "judged"] if self.judged else parts
+        optional = {"judged": config.ensemble_size > 1, "acting": config.acting_lag_updates > 0}
+        self.parts = ["online", "target", "optimizer", "replay", "exploration", *(n for n in optional if optional[n])]
         self.target = copy.deepcopy(self.online).requires_grad_(False)
         groups = parameter_groups(self.online, config.learning_rate, config.transfer.backbone_factor)
         self.optimizer = torch.optim.Adam(groups, lr=config.learning_rate, eps=config.adam_eps, fused=True)
@@ -278,7 +278,7 @@ class DQN:
         if ("judged" in self.parts) != ("judged" in state):
             raise ValueError(f"ensemble_size {self.config.ensemble_size} is not what the checkpoint was made with")
         for name in self.parts:
-            getattr(self, name).load_state_dict(state.get(name, {}))  # {}: of a version without it
+            getattr(self, name).load_state_dict(state[name])
         self.env_steps, self.updates = int(state["env_steps"]), int(state["updates"])
 
 

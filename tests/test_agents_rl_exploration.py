@@ -126,6 +126,3 @@ def test_past_weights_go_on_from_a_checkpoint_and_are_not_those_of_another_lag()
     for lag in (0, 1):
         with pytest.raises(ValueError, match=f"acting_lag_updates {lag} is not what the checkpoint was made with"):
             PastWeights(network, lag).load_state_dict(past.state_dict())
-    with pytest.raises(ValueError, match="acting_lag_updates 3"):
-        past.load_state_dict({})
-    PastWeights(network, 0).load_state_dict({})

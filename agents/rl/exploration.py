@@ -87,19 +87,15 @@ class PastWeights:
         self._kept.append({name: value.detach().clone() for name, value in self._newest.state_dict().items()})
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the weights that act and, by name, those to come, in a row; {} without a lag."""
-        if not self._updates:
-            return {}
+        """Return the weights that act and, by name, those to come, in a row."""
         names = self._kept[0] if self._kept else {}
         kept = {name: torch.stack([weights[name] for weights in self._kept]) for name in names}
         return {"network": self.network.state_dict(), "kept": kept, "number": len(self._kept)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned. Raises: ValueError for that of another lag."""
-        number, kept = state.get("number", 0), state.get("kept", {})
-        same = bool(state) == bool(self._updates) and 0 <= number <= self._updates
-        if not same or any(len(rows) != number for rows in kept.values()):
+        number, kept = state["number"], state["kept"]
+        if not 0 <= number <= self._updates or any(len(rows) != number for rows in kept.values()):
             raise ValueError(f"acting_lag_updates {self._updates} is not what the checkpoint was made with")
-        if self._updates:
-            self.network.load_state_dict(state["network"])
+        self.network.load_state_dict(state["network"])
         self._kept = deque({name: rows[index].clone() for name, rows in kept.items()} for index in range(number))
