@@ -24,6 +24,7 @@ DAMAGES: dict[str, tuple[str, str]] = {  # lines of a journal that no worker wri
     "plan of numbers": ('"op_code":2,"study_id":0,"user_attr":{"plan":5}', "'plan' must be an object"),
     "places of text": ('"op_code":2,"study_id":0,"user_attr":{"places":"a"}', "'places' must be a whole number"),
     "value without a step": ('"op_code":7,"trial_id":0,"step":-5,"intermediate_value":1.0', "has no step"),
+    "step with a point": ('"op_code":7,"trial_id":0,"step":300.5,"intermediate_value":1.0', "has no step"),
     "value of text": ('"op_code":7,"trial_id":0,"step":5,"intermediate_value":"x"', "'5' must be a number"),
     "settings that the search cannot find": (
         '"op_code":9,"trial_id":0,"system_attr":{"fixed_params":{"gamma":0.5}}',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,8 @@ from stable_baselines3.common.vec_env import VecNormalize
 
 from agents.reference.agent import Reference
 from agents.reference.settings import Config, DQNSettings, PPOSettings, translate
+from rl_gen_lab.runs.checkpoints import load_state, save_state
+from rl_gen_lab.runs.fitting import refuse_misfit
 
 
 def small(algo: str = "dqn", **changes: Any) -> Config:
@@ -36,6 +39,30 @@ def test_players_standardise_as_training_does() -> None:
     assert not np.allclose(copy.network.policy().act(obs), reference.network.policy().act(obs))
     copy.load_state_dict(reference.state_dict())
     np.testing.assert_array_equal(copy.network.policy().act(obs), reference.network.policy().act(obs))
+
+
+def test_statistics_of_returns_fit_those_of_a_fresh_agent_also_where_an_earlier_version_saved_numbers(
+    tmp_path: Path,
+) -> None:
+    """After an update Stable-Baselines3 has numbers where it begins with arrays without dimensions."""
+    trained, fresh = (Reference(small("a2c", env="Pendulum", normalize=True), torch.device("cpu")) for _ in range(2))
+    trained.model.learn(50)
+    save_state(tmp_path / "state", trained.state_dict())
+    saved = load_state(tmp_path / "state")
+    refuse_misfit(saved, fresh.state_dict())
+    for table in saved["statistics"].values():
+        table |= {key: float(value) for key, value in table.items() if np.ndim(value) == 0}
+    refuse_misfit(saved, fresh.state_dict())
+    fresh.load_state_dict(saved)
+    assert fresh.normalizer is not None and trained.normalizer is not None
+    assert float(fresh.normalizer.ret_rms.mean) == float(trained.normalizer.ret_rms.mean) != 0
+
+
+@pytest.mark.parametrize(("name", "value"), [("num_timesteps", -5), ("num_timesteps", 2**63), ("n_updates", -3)])
+def test_counters_that_count_nothing_are_refused(name: str, value: int) -> None:
+    reference = Reference(small(), torch.device("cpu"))
+    with pytest.raises(ValueError, match=f"'{name}' must be a whole number"):
+        reference.load_state_dict(reference.state_dict() | {name: value})
 
 
 def test_a_resumed_dqn_fills_its_new_replay_memory_before_it_learns() -> None:

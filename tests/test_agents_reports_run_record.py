@@ -25,6 +25,14 @@ def test_a_config_that_lacks_the_fingerprint_is_refused_by_name(tmp_path: Path) 
         load_run(folder.path)
 
 
+def test_a_line_without_its_time_is_left_out(tmp_path: Path) -> None:
+    folder = RunFolder(make_run(tmp_path))
+    before = load_run(folder.path)
+    with folder.metrics_file.open("a") as file:
+        file.write('{"global_step": 7, "eval/return_mean": 3.0, "charts/episodic_return": 1.0}\n')
+    assert load_run(folder.path).metrics == before.metrics
+
+
 def test_a_run_of_a_vision_model_is_refused_by_its_command(tmp_path: Path) -> None:
     folder = RunFolder.create(tmp_path, "classify_resnet", "pong", 0)
     folder.write_config({"config": {}, "command": ["python -m rl_gen_lab.train", "classify"]})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import torch
 from imitation import NEW, PRUNE, RECIPES, Imitation, Killed, files, named, pipeline, recipe, without_time
 from torch import Tensor
 
-from rl_gen_lab.cli.errors import ConfigError, DivergedError
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError, DivergedError
 from rl_gen_lab.compression import pipeline as under_test
 from rl_gen_lab.compression.layers import plain_state, weights
 from rl_gen_lab.compression.measured import Row
@@ -165,6 +166,31 @@ def test_a_loaded_pipeline_is_the_one_that_was_saved(name: str, tmp_path: Path) 
         assert again.plans == made.plans
         assert again.saved == (made.stage, made.update) and again.packed() == made.packed()
         assert_same(again.state_dict(), made.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda s: s.update(rows=[]), "its rows are not those of the stages before"),
+        (lambda s: s["rows"].append(s["rows"][-1]), "its rows are not those of the stages before"),
+        (lambda s: s["rows"][-1].update(kind="../x"), "its rows are not those of the stages before"),
+        (lambda s: s.update(stage=99), "is not of this recipe"),
+        (lambda s: s.update(update=10**9), "is not of this recipe"),
+        (lambda s: s.update(segments=2**62), "is not of this recipe"),
+        (lambda s: s["plans"].update({"99": {}}), "a plan is of a stage that has not begun"),
+        (lambda s: s["plans"].update({"-1": {}}), "a plan is of a stage that has not begun"),
+        (lambda s: s["network"].update({next(iter(s["network"])): torch.tensor(torch.nan)}), "do not fit this network"),
+        (lambda s: next(iter(s["network"].values())).fill_(torch.nan), "are not finite"),
+    ],
+)
+def test_a_state_that_contradicts_its_recipe_is_refused(change: Any, said: str, tmp_path: Path) -> None:
+    made, again = (pipeline(tmp_path / name, named("new")) for name in ("made", "again"))
+    made.run()
+    state = copy.deepcopy(made.state_dict())
+    again.load_state_dict(copy.deepcopy(state))
+    change(state)
+    with pytest.raises((ValueError, CheckpointError), match=said):
+        pipeline(tmp_path / "third", named("new")).load_state_dict(state)
 
 
 def assert_same(found: Any, expected: Any) -> None:

@@ -172,6 +172,22 @@ def test_truncate_metrics_drops_what_came_after_the_checkpoint(tmp_path: Path) -
     assert [line["global_step"] for line in run.read_metrics()] == [1, 5, 5, 6]
 
 
+def test_a_record_with_lines_that_cannot_be_read_is_kept_as_it_was_when_it_is_cut(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RunFolder(tmp_path)
+    run.append_metrics({"global_step": 1})
+    with run.metrics_file.open("ab") as file:
+        file.write(b"\xff\xfe of another encoding\n")
+    before = run.metrics_file.read_bytes()
+    run.truncate_metrics(5)
+    run.append_metrics({"global_step": 6})
+    run.truncate_metrics(6)  # nothing is damaged any more
+    assert (tmp_path / "metrics.damaged.jsonl").read_bytes() == before
+    assert [line["global_step"] for line in run.read_metrics()] == [1, 6]
+    assert capsys.readouterr().out.count("as it was it is kept in metrics.damaged.jsonl") == 1
+
+
 def test_metrics_on_a_full_disk_say_so_and_the_next_line_is_whole(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     run.append_metrics({"global_step": 1})

@@ -32,6 +32,15 @@ def test_weights_that_do_not_fit_are_refused_with_the_layers_named() -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in three.state_dict().items())
 
 
+@pytest.mark.parametrize(("value", "said"), [(float("nan"), "are not finite"), (3e38, r"are above 1e\+18")])
+def test_weights_that_no_network_computes_with_are_refused(value: float, said: str) -> None:
+    network = QNetwork("mlp", (4,), 6, dueling=False)
+    saved = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    saved["advantage.weight"][0, 0] = value
+    with pytest.raises(CheckpointError, match=rf"weights of runs/a {said}: advantage\.weight$"):
+        load_network(network, saved, "runs/a")
+
+
 def test_counts_and_variances_below_0_are_refused() -> None:
     network = torch.nn.Sequential(torch.nn.BatchNorm2d(2))
     for name in ("0.running_var", "0.num_batches_tracked"):

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from stable_baselines3 import A2C, DQN, PPO
 from stable_baselines3.common.callbacks import BaseCallback
@@ -20,6 +21,8 @@ from agents.reference.vec_env import LearnerVecEnv
 from agents.rl.interfaces import Episode, TrainingRun
 from rl_gen_lab.runs.files import replace_file
 from rl_gen_lab.runs.fitting import refuse_odd_moments
+from rl_gen_lab.runs.reading import WHOLE, misfit
+from rl_gen_lab.runs.weights import load_network
 
 
 class Reference:
@@ -68,7 +71,8 @@ class Reference:
         """Return networks, optimizer, counters and running statistics; no replay memory."""
         statistics: dict[str, Any] = {}
         if self.normalizer is not None:
-            statistics = {"obs": vars(self.normalizer.obs_rms), "returns": vars(self.normalizer.ret_rms)}
+            both = {"obs": self.normalizer.obs_rms, "returns": self.normalizer.ret_rms}
+            statistics = {name: {k: np.asarray(v) for k, v in vars(rms).items()} for name, rms in both.items()}
         return {
             "policy": self.model.policy.state_dict(),
             "optimizer": self.model.policy.optimizer.state_dict(),
@@ -79,8 +83,10 @@ class Reference:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned, in new games; DQN first fills a new replay memory."""
+        if wrong := misfit(state, dict.fromkeys(("num_timesteps", "n_updates"), WHOLE)):
+            raise ValueError(wrong)
         refuse_odd_moments(state["optimizer"], self.model.policy.optimizer)
-        self.model.policy.load_state_dict(state["policy"])
+        load_network(self.model.policy, state["policy"], "the checkpoint")
         self.model.policy.optimizer.load_state_dict(state["optimizer"])
         self.model.num_timesteps, self.model._n_updates = int(state["num_timesteps"]), int(state["n_updates"])
         if isinstance(self.model, DQN):

@@ -134,4 +134,5 @@ def load_run(path: Path) -> RunRecord:
             raise RunDataError(f"{path} is a run of {command}, not of an agent")
         raise RunDataError(f"{folder.config_file}: lacks {', '.join(missing)}; was it written by this project?")
     result = folder.read_result() if folder.result_file.exists() else {}
-    return RunRecord(path.resolve(), config, folder.read_metrics(), result)
+    timed = [line for line in folder.read_metrics() if "wall_seconds" in line]  # as every line that a run writes
+    return RunRecord(path.resolve(), config, timed, result)

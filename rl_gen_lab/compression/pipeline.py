@@ -28,6 +28,7 @@ from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.guards import keep_state, refuse_nonfinite_losses, refuse_nonfinite_weights
 from rl_gen_lab.runs.reading import misfit
 from rl_gen_lab.runs.schemas import COMPRESSION
+from rl_gen_lab.runs.weights import load_network
 
 SEGMENT = 2_000  # updates between two checkpoints; the task begins a new one from its number alone
 LAST_RATE = 0.01  # of the learning rate, at the end of a stage
@@ -195,9 +196,24 @@ class Pipeline:
             "optimizer": None if self.optimizer is None else self.optimizer.state_dict(),
         }
 
+    def _contradiction(self, state: dict[str, Any]) -> str | None:
+        """Return what of a state cannot be of this recipe."""
+        stage, names = state["stage"], self.recipe.names
+        measured = [(row["stage"], row["kind"]) for row in state["rows"] if row["stage"]]
+        updates = self.recipe.stages[stage].updates if stage < len(names) else 0
+        begun = stage + (state["optimizer"] is not None)
+        most_segments = sum(-(-stage.updates // SEGMENT) for stage in self.recipe.stages)
+        if stage > len(names) or state["update"] > updates or state["segments"] > most_segments:
+            return f"stage {stage} with update {state['update']} is not of this recipe"
+        if measured != list(enumerate(names, 1))[:stage]:
+            return "its rows are not those of the stages before"
+        if any(not str(number).isdecimal() or int(number) >= begun for number in state["plans"]):
+            return "a plan is of a stage that has not begun"
+        return None
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue from what `state_dict` returned, in a new pipeline of the same recipe; later metrics are dropped."""
-        if wrong := misfit(state, COMPRESSION):
+        if wrong := misfit(state, COMPRESSION) or self._contradiction(state):
             raise ValueError(wrong)
         self.stage, self.update, self.segments = state["stage"], state["update"], state["segments"]
         self.saved = (self.stage, self.update)
@@ -209,7 +225,7 @@ class Pipeline:
                 stages.rebuild(self.recipe.names[number], self.network, self.plans[number])
             self._attach(self.recipe.stages[number], None)
         if not alone or begun > self.stage:  # else the next stage begins with the network as it is
-            self.network.load_state_dict(state["network"])
+            load_network(self.network, state["network"], "the checkpoint")
         if state["optimizer"] is None:
             self.optimizer = None
         else:

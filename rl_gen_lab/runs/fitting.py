@@ -45,6 +45,8 @@ def refuse_misfit(saved: Any, fresh: Any, where: str = "") -> None:
         for i, item in enumerate(fresh):
             refuse_misfit(saved[i], item, f"{where}/{i}")
     elif isinstance(fresh, Tensor | np.ndarray):
+        if isinstance(saved, float) and isinstance(fresh, np.ndarray) and fresh.ndim == 0:
+            saved = np.asarray(saved)  # numpy makes numbers of arrays without dimensions
         same = isinstance(saved, Tensor if isinstance(fresh, Tensor) else np.ndarray) and saved.dtype == fresh.dtype
         free = 1 if fresh.ndim and fresh.shape[0] <= 1 else 0
         if not same or saved.ndim != fresh.ndim or tuple(saved.shape[free:]) != tuple(fresh.shape[free:]):

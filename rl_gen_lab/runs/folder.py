@@ -7,6 +7,7 @@ checkpoints.
 import json
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -163,8 +164,12 @@ class RunFolder:
 
         Raises CheckpointError where the file itself cannot be read.
         """
+        return self._metrics_lines()[0]
+
+    def _metrics_lines(self) -> tuple[list[dict[str, Any]], int]:
+        """As `read_metrics`, with the number of lines that were left out."""
         if not self.metrics_file.exists() and not self.metrics_file.is_symlink():
-            return []
+            return [], 0
         rows, wrong = [], []
         with open_file(self.metrics_file) as file:
             if os.fstat(file.fileno()).st_size > MOST_METRICS_BYTES:
@@ -181,11 +186,20 @@ class RunFolder:
             _said.add((self.metrics_file, len(wrong)))
             lines = f"{count(len(wrong), 'line')} of {number:,} cannot be read and are left out"
             print(f"{self.shown(self.metrics_file)}: {lines}, the first is line {wrong[0]:,}", flush=True)
-        return rows
+        return rows, len(wrong)
 
     def truncate_metrics(self, global_step: int) -> None:
-        """Drop the lines after `global_step`: the record of a resumed run is then that of one never stopped."""
-        kept = [line for line in self.read_metrics() if line.get("global_step", global_step) <= global_step]
+        """Drop the lines after `global_step`: the record of a resumed run is then that of one never stopped.
+
+        Where lines could not be read, the file as it was is kept beside, once.
+        """
+        rows, unreadable = self._metrics_lines()
+        if unreadable:
+            copy = self.metrics_file.with_name("metrics.damaged.jsonl")
+            if not copy.exists():
+                replace_file(copy, lambda file: shutil.copyfile(self.metrics_file, file))
+            print(f"{self.shown(self.metrics_file)}: as it was it is kept in {copy.name}", flush=True)
+        kept = [line for line in rows if line["global_step"] <= global_step]
         text = "".join(json.dumps(line) + "\n" for line in kept)
         replace_file(self.metrics_file, lambda file: file.write_text(text, encoding="utf-8"))
 

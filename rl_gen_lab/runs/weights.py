@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from rl_gen_lab.cli.errors import CheckpointError
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # can be loaded into any tensor of a network
-NEVER_NEGATIVE = ("token_counts", "uses", "updates", "num_batches_tracked", "running_var")  # last parts of names
+# Last parts of names.
+NEVER_NEGATIVE = ("token_counts", "uses", "updates", "num_batches_tracked", "running_var", "obs_var")
+LARGEST = 1e18  # what is larger is no weight, and overflows in the next layers
 
 
 def misfits(network: nn.Module, tensors: dict[str, Tensor]) -> list[str]:
@@ -36,6 +38,9 @@ def refuse_unfit(network: nn.Module, tensors: dict[str, Tensor], source: str) ->
         raise CheckpointError(f"weights of {source} do not fit this network: {', '.join(wrong[:10])}{more}")
     if wrong := [name for name, tensor in tensors.items() if not bool(tensor.isfinite().all())]:
         raise CheckpointError(f"weights of {source} are not finite: {', '.join(wrong[:10])}")
+    floats = {name: tensor for name, tensor in tensors.items() if tensor.is_floating_point() and tensor.numel()}
+    if wrong := [name for name, tensor in floats.items() if float(tensor.abs().max()) > LARGEST]:
+        raise CheckpointError(f"weights of {source} are above {LARGEST:g}: {', '.join(wrong[:10])}")
     counts = [name for name in tensors if name.split(".")[-1] in NEVER_NEGATIVE]
     if wrong := [name for name in counts if bool((tensors[name] < 0).any())]:
         raise CheckpointError(f"counts and variances of {source} are negative: {', '.join(wrong[:10])}")

@@ -19,7 +19,7 @@ from rl_gen_lab.backbones.convolutional import Convolutional
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.runs.weights import misfits
+from rl_gen_lab.runs.weights import load_network, misfits
 
 PREFIXES = ("backbone.", "encoder.backbone.")  # of a vision model's network and of a generator's
 
@@ -51,7 +51,7 @@ def init_backbone(backbone: nn.Module, path: Path) -> None:
             f"the backbone of {path} is another ({wrong[0]} and {len(wrong) - 1} more do not fit);"
             f" it was made with {_settings_of(metadata)}"
         )
-    backbone.load_state_dict(tensors)
+    load_network(backbone, tensors, f"the backbone of {path}")
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
