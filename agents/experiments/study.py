@@ -78,7 +78,7 @@ class SharedStudy:
         """Raise CheckpointError for a trial that no worker of this study has written."""
         wrong = misfit(trial.user_attrs, TRIAL) or misfit(dict(trial.intermediate_values), {...: float})
         wrong = wrong or misfit(trial.values, (ListOf(float), None), "values")
-        if any(type(step) is not int or step not in WHOLE for step in trial.intermediate_values):  # type: ignore[redundant-expr]
+        if any(type(step) is not int or step not in WHOLE for step in trial.intermediate_values):
             wrong = wrong or "a value of it has no step"
         fixed = trial.system_attrs.get("fixed_params", {})  # what its settings were chosen to be, where they were
         if PLACE in trial.user_attrs and not self.sweep.space.holds(fixed):
