@@ -57,4 +57,4 @@ def test_the_table_has_a_row_for_each_agent_and_a_column_for_each_lag(rows: list
     assert lines[0] == "| agent | lag 0 | lag 64 |"
     assert lines[2] == "| A | **15,000** (10,000 to 20,000) | **never** (60,000 to never) |"
     assert lines[3] == "| B | **30,000** |  |"
-    assert "median of 3 seeds" in lines[5] and "not within 100,000 steps" in lines[5]
+    assert "median of 3 seeds (B: 1) with" in lines[5] and "not within 100,000 steps" in lines[5]

@@ -6,6 +6,7 @@ Its rows are recorded runs whose claim is "NAME, lag NUMBER"; the runs of one cl
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,15 +43,17 @@ def section(file: Path) -> str:
     rows = read_runs(file)
     lines = points(rows)
     lags = sorted({lag for line in lines.values() for lag, *_ in line})
-    seeds = max(sum(row["what"] == other["what"] for other in rows) for row in rows)
+    seeds = {name: max(Counter(row["what"] for row in rows)[f"{name}, lag {lag}"] for lag in lags) for name in lines}
+    most = max(seeds.values())
+    fewer = "".join(f" ({name}: {number})" for name, number in seeds.items() if number < most)
     table = [["agent", *(f"lag {lag}" for lag in lags)], ["---"] * (1 + len(lags))]
     for name, line in lines.items():
         cells = {lag: _cell(*steps) for lag, *steps in line}
         table.append([name, *(cells.get(lag, "") for lag in lags)])
     never = f'; "never": not within {max(int(row["env_steps"]) for row in rows):,} steps' if _lost(lines) else ""
     about = (
-        f"Task `{rows[0]['task']}`: agent steps to an evaluation of {float(rows[0]['threshold']):g}, median of {seeds}"
-        f" seeds with their range{never}. {', '.join(dict.fromkeys(row['hardware'] for row in rows))}."
+        f"Task `{rows[0]['task']}`: agent steps to an evaluation of {float(rows[0]['threshold']):g}, median of {most}"
+        f" seeds{fewer} with their range{never}. {', '.join(dict.fromkeys(row['hardware'] for row in rows))}."
         f" Commit, command and scores of every run: `{file.parent.name}/{file.name}`."
     )
     return "\n".join(f"| {' | '.join(cells)} |" for cells in table) + f"\n\n{about}\n"
