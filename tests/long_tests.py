@@ -28,10 +28,7 @@ LONG: dict[str, tuple[str, ...]] = {
         "stages_of_training_and_compression_are_asked_about_the_same_frames",
     ),
     "test_agents_latency": ("every_engine_has_a_row_beside_the_agent_s",),
-    "test_agents_policy_gradients_learning": (
-        "cartpole_is_learned[reinforce]",
-        "cartpole_is_learned[actor_critic]",
-    ),
+    "test_agents_policy_gradients_learning": ("cartpole_is_learned[reinforce]",),
     "test_agents_policy_gradients_probes": (
         "an_action_with_one_bound_comes_to_the_optimum_beyond_it[reinforce]",
         "continuous_actions_come_to_the_closed_form_optimum[reinforce",
