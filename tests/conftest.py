@@ -1,10 +1,12 @@
 """What every test gets: no account, no network, nothing written outside its own folder, one thread."""
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import tyro
 from hypothesis import settings
 from long_tests import is_long
 
@@ -12,6 +14,17 @@ from rl_gen_lab.tracking import wandb_init
 
 settings.register_profile("shared machine", deadline=None)  # a busy core is no fault of an example
 settings.load_profile("shared machine")
+
+
+def keep_comments_of_settings() -> None:
+    """Let tyro read the comments of a class of settings once: it forgets them at each of thousands of command lines."""
+    docstrings, forgotten = tyro._docstrings, tyro._unsafe_cache._cache_list
+    readers = (docstrings._ClassTokenization.make, docstrings.get_field_docstring)
+    kept = [cell.cell_contents for reader in readers for cell in reader.__closure__ or ()]
+    forgotten[:] = [cache for cache in forgotten if all(cache is not other for other in kept)]
+
+
+keep_comments_of_settings()
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +35,7 @@ def _isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_SILENT", "true")
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # slow; no test cuts the power
     torch.set_num_threads(1)
 
 
