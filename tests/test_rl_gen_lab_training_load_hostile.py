@@ -11,10 +11,7 @@ from checkout import ROOT
 
 SCRIPT = Path(__file__).parent / "packed_mutations.py"
 # take each so many-th mutation only, and of what
-SAMPLES = (
-    *(("97", "unet"), ("301", "captioner"), ("301", "ssd"), ("97", "pca")),
-    *(("23", "2x8s4-4"), ("61", "squeezenet")),
-)
+SAMPLES = (("97", "unet"), ("301", "captioner"), ("17", "2x8s4-4"))
 
 
 def outcomes(*words: str) -> list[str]:
@@ -34,7 +31,7 @@ def outcomes(*words: str) -> list[str]:
 def test_a_sample_of_mutated_headers_is_refused_in_one_line() -> None:
     *wrong, count = outcomes(*(word for sample in SAMPLES for word in sample))
     assert not wrong
-    assert int(count.split()[0].replace(",", "")) > 90
+    assert int(count.split()[0].replace(",", "")) > 80
 
 
 @pytest.mark.slow
@@ -50,6 +47,8 @@ def test_a_larger_sample_of_every_kind() -> None:
         "vae",
         "vq-vae",
         "gmm",
+        "pca",
+        "squeezenet",
         "small",
     )
     *wrong, _ = outcomes(*(word for name in names for word in ("37", name)))
