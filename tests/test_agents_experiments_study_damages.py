@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sweep_command import shared_study
 
-from rl_gen_lab.cli.errors import CheckpointError
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 
 optuna = pytest.importorskip("optuna", reason="the extra `sweep` is not installed")
 pytestmark = pytest.mark.timeout(120)
@@ -91,4 +91,33 @@ def test_a_damaged_database_is_one_error(kind: str, tmp_path: Path) -> None:
         database.execute(SQL[kind])
         database.commit()
     with pytest.raises(CheckpointError, match=r"the study in sqlite:.* is damaged"):
+        shared_study(tmp_path, storage)
+
+
+def test_a_database_of_another_form_or_with_a_damaged_page_is_one_error(tmp_path: Path) -> None:
+    for number, damage in enumerate(("a column", "a page")):
+        file = tmp_path / f"{number}.db"
+        shared_study(tmp_path, f"sqlite:///{file}")
+        if damage == "a page":
+            content = file.read_bytes()
+            file.write_bytes(content[:4096] + bytes(4096) + content[8192:])
+        else:
+            with closing(sqlite3.connect(file)) as database:
+                database.execute("ALTER TABLE trial_values DROP COLUMN value_type")
+        with pytest.raises(ConfigError, match=r"cannot reach or use the database sqlite:.*\.db: [^\n]*$"):
+            shared_study(tmp_path, f"sqlite:///{file}").trials()
+
+
+def test_a_complete_trial_without_a_score_is_one_error(tmp_path: Path) -> None:
+    storage = f"sqlite:///{tmp_path}/study.db"
+    shared = shared_study(tmp_path, storage)
+    trial = shared.claim()
+    assert trial is not None
+    shared.sweep.space.suggest(trial)
+    shared.study.tell(trial, 5.0)
+    shared.trials()
+    with closing(sqlite3.connect(tmp_path / "study.db")) as database:
+        database.execute("DELETE FROM trial_values")
+        database.commit()
+    with pytest.raises(CheckpointError, match=r"trial 0 .* is damaged: 'values' must be a list"):
         shared_study(tmp_path, storage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -113,6 +114,12 @@ def test_a_broken_or_malicious_file_is_one_line_that_names_it(tmp_path: Path, na
     with pytest.raises(DataError, match=rf"{name} {message}|{name} .*{message}") as raised:
         read_image(tmp_path / name, H, W)
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 400
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(DataError, match=r"cannot read .*a\.png: it is no regular file"):
+        read_image(tmp_path / "a.png")
 
 
 def test_bytes_changed_anywhere_in_a_file_are_an_image_or_one_line(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from rl_gen_lab.runs.fitting import refuse_misfit, refuse_odd_moments
+from rl_gen_lab.runs.fitting import refuse_misfit, refuse_odd_optimizer
 
 FRESH: dict[str, Any] = {
     "step": 0, "rate": 1.0, "on": False, "name": "a", "weights": torch.zeros(2, 3), "rows": np.zeros((0, 2)),
@@ -49,26 +49,61 @@ def test_a_missing_entry_is_named_unless_it_came_later() -> None:
     refuse_misfit({"a": {}, "seeds": {"numpy": {}}}, {"a": {"since_best": 1}, "seeds": {"numpy": {"new": {}}}})
 
 
+def test_weights_that_no_training_makes_are_refused() -> None:
+    fresh = {"conv.weight": torch.zeros(2), "rows": torch.zeros(2)}
+    refuse_misfit(fresh | {"rows": torch.full((2,), 3e38)}, fresh)
+    with pytest.raises(ValueError, match=r"'conv\.weight' is above 1e\+18"):
+        refuse_misfit(fresh | {"conv.weight": torch.full((2,), 3e38)}, fresh)
+
+
+def made(kind: str) -> torch.optim.Optimizer:
+    """An optimizer of two groups, with gradients."""
+    network = nn.Linear(3, 2)
+    groups = [{"params": [network.weight]}, {"params": [network.bias], "weight_decay": 0.0}]
+    optimizer: torch.optim.Optimizer = getattr(torch.optim, kind)(groups, 0.1, weight_decay=0.01)
+    network(torch.ones(1, 3)).sum().backward()
+    return optimizer
+
+
 @pytest.mark.parametrize("kind", ["SGD", "RMSprop", "Adagrad", "Adam", "AdamW"])
 def test_moments_of_every_optimizer_fit_as_they_were_saved_and_no_others(kind: str) -> None:
-    def made() -> torch.optim.Optimizer:
-        network = nn.Linear(3, 2)
-        optimizer: torch.optim.Optimizer = getattr(torch.optim, kind)(network.parameters(), 0.1)
-        network(torch.ones(1, 3)).sum().backward()
-        return optimizer
-
-    trained = made()
+    trained = made(kind)
     trained.step()
     saved = trained.state_dict()
-    refuse_odd_moments(saved, made())
-    refuse_odd_moments(made().state_dict(), made())
+    refuse_odd_optimizer(saved, made(kind), 1)
+    refuse_odd_optimizer(made(kind).state_dict(), made(kind), 0)
     odd: list[dict[str, Any]] = [{"state": {5: {}}}, {"state": {"a": {}}}, {"state": {0: 5}}, {"state": {0: {"x": 1}}}]
-    odd += [{"param_groups": [saved["param_groups"][0] | {"lr": value}]} for value in (-1.0, "a", None)]
+    odd += [{"state": {}}] * bool(saved["state"])
     moments = saved["state"].get(0, {})
     for name, value in moments.items():
         if isinstance(value, torch.Tensor):
             changes = (5, None if "dam" in kind else "x", value[None], torch.full_like(value, float("nan")))
-            odd += [{"state": {0: moments | {name: change}}} for change in changes]
+            odd += [{"state": {0: moments | {name: change}}} for change in (*changes, value.double(), value.half())]
+    if "step" in moments:
+        odd += [{"state": {0: moments | {"step": torch.tensor(value)}}} for value in (1e38, 0.5, -1.0)]
     for change in odd:
-        with pytest.raises((ValueError, TypeError, RuntimeError, KeyError)):
-            refuse_odd_moments(saved | change, made())
+        with pytest.raises(ValueError, match="the optimizer"):
+            refuse_odd_optimizer(saved | change, made(kind), 1)
+
+
+@pytest.mark.parametrize(
+    ("group", "name", "value"),
+    [
+        *((0, name, value) for name, value in (("params", [1]), ("params", [-1]), ("params", [10**14]))),
+        *((1, "params", value) for value in ([0], [])),
+        *(
+            (0, name, value)
+            for name, value in (("maximize", True), ("amsgrad", True), ("eps", 0.0), ("betas", (0.9, 1.0)))
+        ),
+        *((1, name, value) for name, value in (("weight_decay", 1e15), ("foreach", "x"), ("fused", 10**30))),
+    ],
+)
+def test_settings_of_an_optimizer_are_those_of_the_program(group: int, name: str, value: Any) -> None:
+    saved = made("Adam").state_dict()
+    saved["param_groups"][group][name] = value
+    with pytest.raises(ValueError, match=f"'param_groups/{group}/{name}' is"):
+        refuse_odd_optimizer(saved, made("Adam"), 0)
+    own = made("Adam").state_dict()
+    own["param_groups"][0] |= {"lr": 5.0, "fused": True}  # of another moment, and of another machine
+    del own["param_groups"][0]["decoupled_weight_decay"]  # as torch saved it before it had this
+    refuse_odd_optimizer(own, made("Adam"), 0)

@@ -70,6 +70,7 @@ class JournalLock:
 @contextmanager
 def storage_errors(shown: str) -> Iterator[None]:
     """Turn what a database, a disk or a damaged journal raise into errors of one line. shown: the storage."""
+    from optuna.exceptions import StorageInternalError
     from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
     try:
@@ -79,8 +80,9 @@ def storage_errors(shown: str) -> Iterator[None]:
         raise ConfigError(f"{shown} needs a Python driver{_driver(shown)} that is not installed") from error
     except ArgumentError as error:
         raise ConfigError(f"{shown} is no URL of a database, such as postgresql://user@host/name: {error}") from error
-    except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    except (SQLAlchemyError, StorageInternalError) as error:
+        raised = error.__cause__ if isinstance(error, StorageInternalError) and error.__cause__ else error
+        reason = printable(str(getattr(raised, "orig", None) or raised).strip().splitlines()[0])
         raise ConfigError(f"cannot reach or use the database {shown}: {reason}") from error
 
 

@@ -77,7 +77,8 @@ class SharedStudy:
     def _refuse_damaged(self, trial: FrozenTrial) -> None:
         """Raise CheckpointError for a trial that no worker of this study has written."""
         wrong = misfit(trial.user_attrs, TRIAL) or misfit(dict(trial.intermediate_values), {...: float})
-        wrong = wrong or misfit(trial.values, (ListOf(float), None), "values")
+        scored = ListOf(float, 1, 1) if trial.state.name == "COMPLETE" else (ListOf(float), None)
+        wrong = wrong or misfit(trial.values, scored, "values")
         if any(type(step) is not int or step not in WHOLE for step in trial.intermediate_values):
             wrong = wrong or "a value of it has no step"
         fixed = trial.system_attrs.get("fixed_params", {})  # what its settings were chosen to be, where they were

@@ -20,7 +20,7 @@ from agents.reference.settings import Config, refuse_impossible, translate
 from agents.reference.vec_env import LearnerVecEnv
 from agents.rl.interfaces import Episode, TrainingRun
 from rl_gen_lab.runs.files import replace_file
-from rl_gen_lab.runs.fitting import refuse_odd_moments
+from rl_gen_lab.runs.fitting import refuse_odd_optimizer
 from rl_gen_lab.runs.reading import WHOLE, misfit
 from rl_gen_lab.runs.weights import load_network
 
@@ -85,7 +85,7 @@ class Reference:
         """Continue from what `state_dict` returned, in new games; DQN first fills a new replay memory."""
         if wrong := misfit(state, dict.fromkeys(("num_timesteps", "n_updates"), WHOLE)):
             raise ValueError(wrong)
-        refuse_odd_moments(state["optimizer"], self.model.policy.optimizer)
+        refuse_odd_optimizer(state["optimizer"], self.model.policy.optimizer, state["n_updates"])
         load_network(self.model.policy, state["policy"], "the checkpoint")
         self.model.policy.optimizer.load_state_dict(state["optimizer"])
         self.model.num_timesteps, self.model._n_updates = int(state["num_timesteps"]), int(state["n_updates"])

@@ -16,6 +16,7 @@ from PIL import Image
 from agents.reports.figure import COLORS
 from agents.reports.recorded_runs import groups, read_runs, returns_of, score
 from agents.reports.store import Row
+from rl_gen_lab.cli.regular_file import open_regular
 from rl_gen_lab.cli.wording import count
 
 if TYPE_CHECKING:
@@ -36,9 +37,9 @@ def is_current(file: Path) -> bool:
     if not read_runs(file):
         return True
     try:
-        with Image.open(figure_of(file)) as image:
+        with open_regular(figure_of(file)) as opened, Image.open(opened) as image:
             return image.info.get("Description") == _hash_of(file)
-    except OSError:
+    except (OSError, ValueError, SyntaxError):  # missing or damaged
         return False
 
 

@@ -13,6 +13,7 @@ from agents.reports.provenance import provenance_of_run
 from agents.reports.run_record import RunDataError
 from agents.reports.store import ResultsError, Row, read_csv
 from rl_gen_lab.cli.errors import CheckpointError
+from rl_gen_lab.cli.regular_file import open_regular
 from rl_gen_lab.runs.folder import RunFolder
 
 if TYPE_CHECKING:
@@ -142,9 +143,9 @@ def figure_of(file: Path) -> Path:
 def is_current(file: Path) -> bool:
     """Return whether the figure beside a CSV shows these rows."""
     try:
-        with Image.open(figure_of(file)) as image:
+        with open_regular(figure_of(file)) as opened, Image.open(opened) as image:
             return image.info.get("Description") == _hash_of(file)
-    except OSError:
+    except (OSError, ValueError, SyntaxError):  # missing or damaged
         return False
 
 

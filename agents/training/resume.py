@@ -14,13 +14,15 @@ from rl_gen_lab.cli.shell import python, shell
 from rl_gen_lab.distributed.ranks import Ranks
 from rl_gen_lab.runs.ending import finished_result, say_nothing_left
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.runs.reading import Needed, misfit
+from rl_gen_lab.runs.reading import Needed, NotNegative, misfit
 
 if TYPE_CHECKING:
     from agents.training.metadata import RunSpec
 
 # What is read before the rest: misfit says what is wrong, also where it is missing.
-CHECKPOINT = Needed({"session": Needed({"wall_seconds": float}), "fingerprint": Needed({"hash": str, "fields": {}})})
+CHECKPOINT = Needed(
+    {"session": Needed({"wall_seconds": NotNegative}), "fingerprint": Needed({"hash": str, "fields": {}})}
+)
 LIMITS = ("--total-env-steps", "--total-minutes")
 ConfigT = TypeVar("ConfigT", bound=AgentConfig)
 

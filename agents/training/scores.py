@@ -20,7 +20,7 @@ from rl_gen_lab.cli.progress import ProgressDisplay, clock
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.guards import keep_weights, weights_on_disk
-from rl_gen_lab.runs.reading import WHOLE, Needed, misfit
+from rl_gen_lab.runs.reading import WHOLE, Needed, NotNegative, misfit
 from rl_gen_lab.runs.schemas import EVALUATION
 from rl_gen_lab.runs.weights import refuse_unfit
 from rl_gen_lab.tracking.tracker import Tracker
@@ -28,7 +28,7 @@ from rl_gen_lab.tracking.tracker import Tracker
 # What is kept of the best evaluation and of the one that solved the task.
 SCORES: dict[Any, Any] = {
     "best": (Needed(EVALUATION), None),
-    "solved": (Needed({"return_mean": float, "env_steps": WHOLE, "wall_seconds": float}), None),
+    "solved": (Needed({"return_mean": float, "env_steps": WHOLE, "wall_seconds": NotNegative}), None),
 }
 
 

@@ -34,7 +34,7 @@ from rl_gen_lab.compute.memory_budget import free_bytes
 from rl_gen_lab.distributed.group import Group
 from rl_gen_lab.distributed.ranks import Ranks
 from rl_gen_lab.runs.ending import can_resume, failure, fitting_checkpoint, keep_result
-from rl_gen_lab.runs.fitting import refuse_impossible_actions, refuse_misfit, refuse_odd_moments
+from rl_gen_lab.runs.fitting import refuse_impossible_actions, refuse_misfit, refuse_odd_optimizer
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.guards import refuse_nonfinite_weights
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED, Interrupt
@@ -70,7 +70,7 @@ def load_part(part: Stateful, saved: dict[str, Any]) -> None:
     """Let an agent, or another part of a run, go on from a checkpoint. Raises what torch raises; ValueError."""
     for name, optimizer in vars(part).items():
         if isinstance(optimizer, torch.optim.Optimizer):
-            refuse_odd_moments(saved[name], optimizer)
+            refuse_odd_optimizer(saved[name], optimizer, saved.get("updates", 0))
     part.load_state_dict(saved)
 
 

@@ -23,7 +23,7 @@ from rl_gen_lab.compression.measured import Row, numbers, sizes
 from rl_gen_lab.compression.packed_file import write
 from rl_gen_lab.compression.recipe import Recipe, Training
 from rl_gen_lab.runs.files import replace_file
-from rl_gen_lab.runs.fitting import refuse_odd_moments
+from rl_gen_lab.runs.fitting import refuse_odd_optimizer
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.guards import keep_state, refuse_nonfinite_losses, refuse_nonfinite_weights
 from rl_gen_lab.runs.reading import misfit
@@ -230,7 +230,7 @@ class Pipeline:
             self.optimizer = None
         else:
             assert self.optimizer is not None
-            refuse_odd_moments(state["optimizer"], self.optimizer)
+            refuse_odd_optimizer(state["optimizer"], self.optimizer, self.update)
             self.optimizer.load_state_dict(state["optimizer"])
         self.run_folder.truncate_metrics(self.updates_in_all)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from annotated_types import Interval
 
@@ -14,7 +15,11 @@ from rl_gen_lab.cli.settings import Count, NotNegative, Positive, Ranged, ShareB
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
-    from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+    from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau, StepLR
+
+
+# What torch's schedules change as they advance.
+CHANGING = ("last_epoch", "_step_count", "_last_lr", "best", "num_bad_epochs", "cooldown_counter", "_is_initial")
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,8 @@ class Schedule:
     """A learning-rate schedule that advances with each update or each validation."""
 
     def __init__(self, optimizer: Optimizer, config: OptimizerConfig, updates_per_epoch: int, epochs: int) -> None:
-        self._by_update: LRScheduler | None = None
+        self._optimizer, self._start = optimizer, config.learning_rate
+        self._by_update: StepLR | CosineAnnealingLR | None = None
         self._by_metric: ReduceLROnPlateau | None = None
         if config.schedule == "step":
             self._by_update = torch.optim.lr_scheduler.StepLR(
@@ -95,9 +101,42 @@ class Schedule:
         schedule = self._by_update or self._by_metric
         return {} if schedule is None else schedule.state_dict()
 
-    def load_state_dict(self, state: dict[str, object]) -> None:
-        """Continue from saved values."""
+    def load_state_dict(self, state: dict[str, Any], updates: int, epochs: int) -> None:
+        """Continue from saved values, once the optimizer has. Raises: ValueError for those of another schedule.
+
+        updates, epochs: that the training has made.
+        """
         schedule = self._by_update or self._by_metric
         if schedule is not None:
+            for name, value in schedule.state_dict().items():
+                if name not in CHANGING and state[name] != value:
+                    raise ValueError(f"'schedule/{name}' is {state[name]!r:.60}, not {value!r}")
             # only what it has itself: torch would take over whatever stands there, its own methods included
             schedule.load_state_dict({name: state[name] for name in schedule.state_dict()})
+        self._refuse_miscounted(updates, epochs)
+        rates = [group["lr"] for group in self._optimizer.param_groups]
+        if rates != state.get("_last_lr", rates) or not all(map(self._comes_to, rates)):
+            raise ValueError(f"the learning rates are {rates!r:.60} after {updates:,} updates")
+
+    def _refuse_miscounted(self, updates: int, epochs: int) -> None:
+        """Raise ValueError where the schedule has counted other updates or validations."""
+        by_update, by_metric = self._by_update, self._by_metric
+        wrong = by_update is not None and (by_update.last_epoch, by_update._step_count) != (updates, updates + 1)
+        if by_metric is not None:  # a run that ends before its first validation makes one in the middle of an epoch
+            counted = by_metric.last_epoch
+            wrong = counted not in (epochs, epochs + 1) or not 0 <= by_metric.num_bad_epochs <= counted
+        if wrong:
+            raise ValueError(
+                f"the schedule of the learning rate has not counted {updates:,} updates, {epochs:,} epochs"
+            )
+
+    def _comes_to(self, rate: float) -> bool:
+        """Return whether this is a learning rate of the schedule, where it has come to."""
+        if self._by_metric is not None:
+            times = round(math.log(max(rate, 1e-300) / self._start, self._by_metric.factor))
+            return 0 <= times <= self._by_metric.last_epoch and math.isclose(
+                rate, self._start * self._by_metric.factor**times, rel_tol=1e-6
+            )
+        # the same for all groups; torch computes each rate from the one before it, so the last digits differ
+        expected = self._start if self._by_update is None else self._by_update._get_closed_form_lr()[0]
+        return math.isclose(rate, expected, rel_tol=1e-3, abs_tol=1e-6 * self._start)

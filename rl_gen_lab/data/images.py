@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from rl_gen_lab.cli.regular_file import open_regular
 from rl_gen_lab.data.records import DataError, one_line
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")  # Pillow's other decoders are rarely used, and rarely tested
@@ -61,7 +62,11 @@ def read_image(file: Path, height: int | None = None, width: int | None = None) 
     """
     try:
         # Warnings are of metadata that is not used, and of sizes that are compared with the labels below.
-        with warnings.catch_warnings(action="ignore"), Image.open(file, formats=FORMATS) as image:
+        with (
+            warnings.catch_warnings(action="ignore"),
+            open_regular(file) as opened,
+            Image.open(opened, formats=FORMATS) as image,
+        ):
             turned = _check_size(file, image, (height, width))
             if image.mode not in MODES:
                 what = "more than 8 bits a channel" if image.mode.startswith(("I", "F")) else "pixels of another kind"

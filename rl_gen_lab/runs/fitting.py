@@ -13,9 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rl_gen_lab.runs import weights
 from rl_gen_lab.runs.reading import shortened
 
 LARGEST, MOST_OF_A_GENERATOR = 2**64, 2**128  # numbers, and the state of a random generator
+
+MOST_UPDATES = 2**53
+EXECUTION = ("foreach", "fused", "capturable", "differentiable")  # settings of an optimizer that change no result
+SCHEDULED = ("lr", "initial_lr")
 
 # Names that earlier versions, also of torch, did not save, or only on a GPU; what may lack them says so itself.
 LATER = ("since_best", "greedy_gap", "judged", "random_cuda", "random_others", "processes", "decoupled_weight_decay")
@@ -53,6 +58,8 @@ def refuse_misfit(saved: Any, fresh: Any, where: str = "") -> None:
             raise ValueError(f"'{where}' is {_kind(saved)}, not {_kind(fresh)}")
         if _is_finite(fresh) and not _is_finite(saved):
             raise ValueError(f"'{where}' is not finite")
+        if where.endswith(("weight", "bias")) and float(abs(saved).max()) > weights.LARGEST:
+            raise ValueError(f"'{where}' is above {weights.LARGEST:g}")
     elif not _same_kind(saved, fresh):
         raise ValueError(f"'{where}' is {_kind(saved)}, not {_kind(fresh)}")
 
@@ -92,26 +99,48 @@ def refuse_impossible_actions(saved: Any, count: int | None) -> None:
             raise ValueError(f"a stored action is not from 0 to {count - 1}")
 
 
-def refuse_odd_moments(saved: dict[str, Any], optimizer: torch.optim.Optimizer) -> None:
-    """Raise ValueError, or what torch raises, for averages that an optimizer never kept or settings it refuses."""
+def refuse_odd_optimizer(
+    saved: dict[str, Any], optimizer: torch.optim.Optimizer, updates: int, fresh: dict[str, Any] | None = None
+) -> None:
+    """Raise ValueError for the state of an optimizer of other parameters or settings, or that has made no such updates.
+
+    The learning rate is left to whoever sets it. updates: made so far. fresh: the state of `optimizer` as it would be
+    saved (None: `state_dict()`).
+    """
+    groups, own_groups = saved["param_groups"], (fresh or optimizer.state_dict())["param_groups"]
+    for number, (group, own) in enumerate(zip(groups, own_groups, strict=True)):
+        for name, value in own.items():
+            if name in EXECUTION and isinstance(group.get(name), bool | None):
+                continue  # as this machine does it: on a GPU one way, on a CPU another
+            if name not in SCHEDULED and group.get(name, value) != value:  # earlier versions of torch had fewer
+                raise ValueError(f"'param_groups/{number}/{name}' is {_kind(group[name])}, not {_kind(value)}")
+    moments_by_number = saved["state"]
+    expected = [_moments_of(type(optimizer), group) for group in own_groups for _ in group["params"]]
+    if updates and not moments_by_number and any(expected):
+        raise ValueError(f"the optimizer has no averages, but has made {updates:,} updates")
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    for group in saved["param_groups"]:
-        expected = _moments_of(type(optimizer), group)
-    for index, moments in saved["state"].items():
+    for index, moments in moments_by_number.items():
         if type(index) is not int or not 0 <= index < len(parameters):
             raise ValueError(f"the optimizer has no parameter {shortened(index)}")
-        if not isinstance(moments, dict) or moments.keys() != expected.keys():
-            raise ValueError(f"the optimizer keeps {', '.join(expected)} of parameter {index}, not {_kind(moments)}")
+        if not isinstance(moments, dict) or moments.keys() != expected[index].keys():
+            kept = ", ".join(expected[index])
+            raise ValueError(f"the optimizer keeps {kept} of parameter {index}, not {_kind(moments)}")
         for name, value in moments.items():
-            shape = tuple(parameters[index].shape) if expected[name] else ()
             if value is None and not isinstance(optimizer, torch.optim.Adam | torch.optim.AdamW):
                 continue  # plain gradient descent has no momentum
-            fits = isinstance(value, Tensor) and value.is_floating_point() and tuple(value.shape) == shape
-            positive = name == "step" or name.endswith(("_sq", "square_avg", "sum"))
-            if not fits or not bool(value.isfinite().all()) or (positive and value.numel() and float(value.min()) < 0):
-                raise ValueError(
-                    f"'{name}' of the optimizer's parameter {index} is {_kind(value)}, not of shape {shape}"
-                )
+            if not _is_average(name, value, parameters[index] if expected[index][name] else None):
+                raise ValueError(f"'{name}' of the optimizer's parameter {index} is {_kind(value)}")
+
+
+def _is_average(name: str, value: Any, parameter: Tensor | None) -> bool:
+    """Return whether an optimizer keeps such a value. parameter: of the same shape; None: a number."""
+    shape, kind = ((), torch.float32) if parameter is None else (tuple(parameter.shape), parameter.dtype)
+    if not isinstance(value, Tensor) or tuple(value.shape) != shape or value.dtype != kind:
+        return False
+    if name == "step" and not (float(value) % 1 == 0 and 0 <= float(value) < MOST_UPDATES):  # NaN is not
+        return False
+    positive = name.endswith(("_sq", "square_avg", "sum")) and value.numel() > 0
+    return bool(value.isfinite().all()) and not (positive and float(value.min()) < 0)
 
 
 def _moments_of(kind: type[torch.optim.Optimizer], settings: dict[str, Any]) -> dict[str, bool]:

@@ -36,6 +36,10 @@ class ListOf:
     most: int = 10**7
 
 
+class NotNegative:
+    """Schema of a number that is not below 0, such as seconds."""
+
+
 @dataclass(frozen=True)
 class Needed:
     """Schema of an object in which these names must be there; none: all of the schema."""
@@ -125,9 +129,10 @@ def _is_usable(text: str) -> bool:
 def misfit(value: Any, schema: Any, where: str = "") -> str | None:
     """Return what is wrong with a value by a schema, naming the entry; None where it fits.
 
-    A schema is `object` (anything), `str`, `bool`, `int`, `float` (below `LARGEST`), None, a text (that one), a range
-    of whole numbers, a `ListOf`, a dict of names, which may be absent, to schemas (under `...` that of all other
-    names), or a tuple of schemas, one of which must fit; `Needed` is a dict whose names may not be absent.
+    A schema is `object` (anything), `str`, `bool`, `int`, `float` (below `LARGEST`), `NotNegative` (one from 0), None,
+    a text (that one), a range of whole numbers, a `ListOf`, a dict of names, which may be absent, to schemas (under
+    `...` that of all other names), or a tuple of schemas, one of which must fit; `Needed` is a dict whose names may not
+    be absent.
     """
     if isinstance(schema, tuple):
         problems = [misfit(value, option, where) for option in schema]
@@ -161,6 +166,8 @@ def _fits(value: Any, schema: Any) -> bool:
         return True
     if schema is float:
         return (type(value) is float and abs(value) < LARGEST) or (type(value) is int and abs(value) < 2**63)
+    if schema is NotNegative:
+        return _fits(value, float) and value >= 0
     if isinstance(schema, range):
         return type(value) is int and value in schema
     if isinstance(schema, str):
@@ -181,7 +188,8 @@ def _in_words(schema: Any) -> str:
         return f"'{schema}'" if schema else "empty"
     if isinstance(schema, ListOf | dict):
         return "a list" if isinstance(schema, ListOf) else "an object"
-    words = {str: "text", bool: "true or false", int: "a whole number", float: "a number", None: "null"}
+    words: dict[Any, str] = {str: "text", bool: "true or false", int: "a whole number", float: "a number"}
+    words |= {NotNegative: "a number from 0", None: "null"}
     return words.get(schema, "a list" if schema is list else "an object")
 
 

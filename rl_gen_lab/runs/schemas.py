@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rl_gen_lab.runs.reading import WHOLE, ListOf, Needed
+from rl_gen_lab.runs.reading import WHOLE, ListOf, Needed, NotNegative
 
 OPTIONAL = (float, None)
 COUNT = (WHOLE, None)
@@ -75,12 +75,12 @@ RESULT: dict[Any, Any] = {
     "total_env_steps": COUNT,
     "updates": COUNT,
     "episodes": COUNT,
-    "wall_seconds": OPTIONAL,
+    "wall_seconds": (NotNegative, None),
     "steps_per_second": OPTIONAL,
     "peak_memory_mb": OPTIONAL,
     "best_eval": (EVALUATION, None),
     "final_eval": (EVALUATION, None),
-    "solved": ({"return_mean": OPTIONAL, "env_steps": WHOLE, "wall_seconds": OPTIONAL}, None),
+    "solved": ({"return_mean": OPTIONAL, "env_steps": WHOLE, "wall_seconds": (NotNegative, None)}, None),
     "epochs": COUNT,
     "best_epoch": COUNT,
     "parameters": COUNT,
@@ -93,7 +93,7 @@ RESULT: dict[Any, Any] = {
     ),
 }
 # A line of metrics.jsonl.
-LINE = Needed({"global_step": WHOLE, "wall_seconds": float, ...: OPTIONAL}, ("global_step",))
+LINE = Needed({"global_step": WHOLE, "wall_seconds": NotNegative, ...: OPTIONAL}, ("global_step",))
 FILE: dict[Any, Any] = {"bytes": WHOLE, "crc32": WHOLE}
 # state.json of a checkpoint; `rl_gen_lab.runs.encoding` reads the state itself.
 MANIFEST: dict[Any, Any] = {"version": WHOLE, "crc32": WHOLE, "files": {...: FILE}, "state": OBJECT}

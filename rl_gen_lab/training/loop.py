@@ -26,7 +26,7 @@ from rl_gen_lab.distributed.group import Group
 from rl_gen_lab.runs import guards
 from rl_gen_lab.runs.checkpoints import load_weights
 from rl_gen_lab.runs.ending import can_resume, failure, fitting_checkpoint, keep_result
-from rl_gen_lab.runs.fitting import refuse_misfit, refuse_odd_moments
+from rl_gen_lab.runs.fitting import refuse_misfit, refuse_odd_optimizer
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED, Interrupt
 from rl_gen_lab.runs.reading import WHOLE, misfit
@@ -212,13 +212,13 @@ class Loop:
         with fitting_checkpoint(self.run_folder):
             check_identity(state, self.identity, self.run_folder)
             with self.parallel.whole():
-                refuse_misfit(state, self._state())
-            refuse_odd_moments(state["optimizer"], self.optimizer)
-            for name, value in counters_of(state, self.batches).items():
+                refuse_misfit(state, fresh := self._state())
+            for name, value in counters_of(state, self.batches, self.epochs).items():
                 setattr(self, name, value)
+            refuse_odd_optimizer(state["optimizer"], self.optimizer, self.updates, fresh["optimizer"])
             self.parallel.load_network(state["network"])
             self.parallel.load_optimizer(self.optimizer, state["optimizer"])
-            self.schedule.load_state_dict(state["schedule"])
+            self.schedule.load_state_dict(state["schedule"], self.updates, self.epoch)
             restore_random_state(state, self.device, self.group, self.parallel.one_stream)
             refuse_lost_best(self.best, self.task.network, self.run_folder)
         self._resumed = True
@@ -268,13 +268,17 @@ def order_of(seed: int, epoch: int, images: int) -> Tensor:
     return torch.randperm(images, generator=generator)
 
 
-def counters_of(state: dict[str, Any], batches: int) -> dict[str, Any]:
-    """Return the counters in a checkpoint. Raises ValueError for impossible ones."""
+def counters_of(state: dict[str, Any], batches: int, epochs: int) -> dict[str, Any]:
+    """Return the counters in a checkpoint. batches: of an epoch. Raises ValueError for impossible ones."""
     counters = {name: state[name] for name in COUNTERS}
     if wrong := misfit(counters, COUNTERS):
         raise ValueError(wrong)
-    if counters["batch"] > batches:
-        raise ValueError(f"'batch' is {counters['batch']} of {batches}")
+    epoch, batch, updates = counters["epoch"], counters["batch"], counters["updates"]
+    if epoch > epochs or batch > batches or updates != epoch * batches + batch:
+        done = f"{epoch:,} epochs of {batches:,} updates and {batch:,} more"
+        raise ValueError(f"{done} are not {updates:,} updates of a training of {epochs:,} epochs")
+    if counters["best_epoch"] > epoch:
+        raise ValueError(f"'best_epoch' is {counters['best_epoch']:,} after {epoch:,} epochs")
     return counters
 
 

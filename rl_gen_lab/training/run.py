@@ -25,7 +25,7 @@ from rl_gen_lab.runs import provenance
 from rl_gen_lab.runs.checkpoints import load_state
 from rl_gen_lab.runs.ending import finished_result, removed_if_refused, say_nothing_left
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.runs.reading import Needed, misfit
+from rl_gen_lab.runs.reading import Needed, NotNegative, misfit
 from rl_gen_lab.tracking.tracker import Tracker
 from rl_gen_lab.training.checkpoint import check_identity
 from rl_gen_lab.training.config import Config
@@ -37,7 +37,7 @@ from rl_gen_lab.training.tasks import draw_predictions, load_data, make_task
 from rl_gen_lab.vision.segmentation.networks import UNet
 
 FIGURES = 4  # of validation images, drawn at the end
-CHECKPOINT = Needed({"wall_seconds": float, "identity": {...: str}})  # schema of what is read before the rest
+CHECKPOINT = Needed({"wall_seconds": NotNegative, "identity": {...: str}})  # schema of what is read before the rest
 
 
 def train(config: Config) -> dict[str, Any]:
