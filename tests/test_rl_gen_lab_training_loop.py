@@ -132,6 +132,21 @@ def test_a_run_of_another_version_is_resumed(
     assert capsys.readouterr().out.count("no such settings: segment.invented\n") == 1
 
 
+def test_a_run_of_several_processes_says_that_it_goes_on_in_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hooked(monkeypatch, lambda count, losses: os.kill(os.getpid(), signal.SIGINT) or losses if count == 2 else losses)
+    with pytest.raises(SystemExit):
+        training_run.train(config(tmp_path, epochs=1))
+    run = only_run(tmp_path)
+    assert "goes on in one" not in capsys.readouterr().out
+    described = run.read_config()
+    described["config"]["parallel"] = "spatial"
+    run.write_config(described)
+    train.main(["--resume", str(run.path)])
+    assert capsys.readouterr().out.count("several processes shared this run; it goes on in one") == 1
+
+
 def test_epochs_without_a_better_validation_are_said_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

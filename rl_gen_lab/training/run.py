@@ -182,6 +182,10 @@ def _print_summary(loop: Loop, config: Config, data: TrainingData) -> None:
     loop.display.say(f"{config.data} ({loop.identity['data']}): {sizes}; {weights:,} weights to learn")
     for sentence in (*data.describe(), *getattr(loop.task, "notes", ())):
         loop.display.say(sentence)
+    if loop.group.size == 1 and (config.fsdp or config.parallel != "data"):
+        loop.display.say(
+            "several processes shared this run; it goes on in one, where --parallel and --fsdp divide nothing"
+        )
     loop.display.say(f"run folder {loop.run_folder}")
     loop.tracker.print_dashboard_hint()
 
