@@ -10,7 +10,7 @@ import pytest
 from run_jobs import job, stopped_run
 from synthetic_runs import make_run
 
-from agents.experiments.jobs import Job, parse_agent, refuse_wrong_flags, seeds_from, user_flags
+from agents.experiments.jobs import Job, damaged_runs, parse_agent, refuse_wrong_flags, seeds_from, user_flags
 from rl_gen_lab.cli.errors import ConfigError
 from rl_gen_lab.cli.settings import WandbConfig
 
@@ -106,6 +106,16 @@ def test_finished_run_is_found_only_for_the_same_agent_seed_minutes_and_flags(tm
         job(tmp_path, env="Breakout"),
     ):
         assert other.finished() is None
+
+
+def test_damaged_runs_are_named_once_and_passed_over(tmp_path: Path) -> None:
+    good, damaged = make_run(tmp_path, "dqn", 1, minutes=20.0), make_run(tmp_path, "dqn", 2, minutes=20.0)
+    (damaged / "result.json").write_text("{")
+    (tmp_path / "dqn__Pong__1__notes").mkdir()
+    jobs = [job(tmp_path, seed=seed) for seed in (1, 2, 2)]
+    assert [found.finished() for found in jobs] == [good, None, None]
+    (sentence,) = damaged_runs(jobs)
+    assert sentence.startswith(f"passed over, and left as it is: {damaged / 'result.json'} is damaged")
 
 
 @pytest.mark.parametrize("changes", [{"status": "failed"}, {"status": "finished"}])

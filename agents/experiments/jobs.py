@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from agents.training.cli import parse
 from envs import names
@@ -132,16 +133,18 @@ class Job:
         stopped = self._runs("interrupted", "no result")
         return next((folder for folder in stopped if any((folder / "checkpoints").glob("latest*"))), None)
 
+    def folders(self) -> list[Path]:
+        """Return the folders that by their names are of runs of this agent and seed."""
+        return sorted(self.runs_dir.glob(f"{self.agent.exp_name}__*__{self.seed}__*/"))
+
     def _runs(self, *statuses: str) -> list[Path]:
         """Return the folders of the runs with one of these statuses, newest first."""
         wanted = (self.agent.exp_name, self.env_id, self.seed, self.minutes, user_flags(self.agent.flags))
         started = []
-        for folder in self.runs_dir.glob(f"{self.agent.exp_name}__*__{self.seed}__*/"):
-            run = RunFolder(folder)
+        for folder in self.folders():
             try:
-                config = run.read_config()
-                status = run.read_result().get("status") if run.result_file.exists() else "no result"
-            except CheckpointError:  # not a run
+                config, status = _config_and_status(RunFolder(folder))
+            except CheckpointError:  # not a run, or one that `damaged_runs` names
                 continue
             limits = config.get("config", {}).get("run")
             minutes = limits.get("total_minutes") if isinstance(limits, dict) else None
@@ -150,6 +153,25 @@ class Job:
             if (*identity, flags) == wanted and status in statuses:
                 started.append((str(config.get("started")), folder))
         return [folder for _, folder in sorted(started, reverse=True)]
+
+
+def _config_and_status(run: RunFolder) -> tuple[dict[str, Any], Any]:
+    """Read the settings of a run and how it ended. Raises: CheckpointError."""
+    config = run.read_config()
+    return config, run.read_result().get("status") if run.result_file.exists() else "no result"
+
+
+def damaged_runs(jobs: Sequence[Job]) -> list[str]:
+    """Return a sentence for each run of these jobs that cannot be read, and is made again as if it were not there."""
+    sentences = []
+    for folder in sorted({folder for job in jobs for folder in job.folders()}):
+        run = RunFolder(folder)
+        try:
+            if run.config_file.exists():  # a run killed as it began has none
+                _config_and_status(run)
+        except CheckpointError as error:
+            sentences.append(f"passed over, and left as it is: {error}")
+    return sentences
 
 
 def refuse_wrong_flags(jobs: Sequence[Job]) -> None:

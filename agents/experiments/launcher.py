@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
-from agents.experiments.jobs import Job
+from agents.experiments.jobs import Job, damaged_runs
 from rl_gen_lab.cli.errors import UserError
 from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED
@@ -79,6 +79,8 @@ def make_all(
             child.send_signal(number)
 
     with _locked(runs_dir) if resume else nullcontext() as lock, on_signals(stop, "SIGTERM"):
+        for sentence in damaged_runs(jobs):
+            print(sentence, flush=True)
         try:
             while running or (waiting and not stopping):
                 while waiting and len(running) < at_once and not stopping:
