@@ -242,3 +242,15 @@ def test_help_describes_each_group_of_settings_by_its_own_words(name: str, capsy
         assert own in words
     assert ("Resuming is not exact: Stable-Baselines3 saves no generator" in words) == (name == "sb3")
     assert "The environments of our agents restart there" in words and "Those of agents.sb3 play on" in words
+
+
+@pytest.mark.parametrize("counter", ["env_steps", "num_timesteps"])
+def test_steps_of_an_agent_that_are_not_those_of_its_run_are_refused(counter: str) -> None:
+    def state(own: int, processes: int = 1) -> dict[str, dict[str, int]]:
+        return {"agent": {counter: own}, "session": {"env_steps": 8, "processes": processes}}
+
+    session.refuse_unfit_state(state(8), state(0), None)
+    session.refuse_unfit_state(state(4, processes=2), state(0), None)  # each counts its own
+    for own in (0, 9, 10**15):
+        with pytest.raises(ValueError, match="'agent' has counted"):
+            session.refuse_unfit_state(state(own), state(0), None)

@@ -64,6 +64,11 @@ def refuse_unfit_state(saved: dict[str, Any], fresh: dict[str, Any], runner: Env
     own = ("rollout", "fingerprint", "algo")  # checked by their owners, the task when the checkpoint was read
     refuse_misfit(saved, {name: part for name, part in fresh.items() if name not in own})
     refuse_impossible_actions(saved, getattr(getattr(runner, "action_space", None), "n", None))
+    steps = saved["session"]["env_steps"]
+    for name in fresh.keys() - {"session", *own}:
+        counted = saved[name].get("env_steps", saved[name].get("num_timesteps", steps))
+        if saved["session"].get("processes", 1) == 1 and counted != steps:  # of several, each counts its own
+            raise ValueError(f"'{name}' has counted {counted:,} steps, the run {steps:,}")
 
 
 def load_part(part: Stateful, saved: dict[str, Any]) -> None:
