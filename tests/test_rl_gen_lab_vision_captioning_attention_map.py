@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from rl_gen_lab import caption
+from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.data import dataset as data
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.vision.captioning.attention_map import (
@@ -18,6 +19,7 @@ from rl_gen_lab.vision.captioning.attention_map import (
     MAX_PANEL,
     PANEL_HEIGHT,
     TEXT_LINES,
+    attention_grid,
     draw,
     heat,
 )
@@ -41,6 +43,11 @@ def test_it_glows_where_it_is_looked_at_and_nowhere_when_everywhere_is_alike() -
 
 
 @pytest.mark.slow
+def test_attention_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="attention of this captioner is not finite"):
+        attention_grid(None, torch.full((2, 4), torch.nan))  # type: ignore[arg-type]
+
+
 def test_a_training_leaves_pictures_with_a_panel_for_every_word() -> None:
     run = RunFolder.open(pong_models.run("caption"))
     files = sorted((run.path / "pictures").glob("attention_val_*.png"))

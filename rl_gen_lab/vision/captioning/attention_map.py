@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.data.dataset import Split
 from rl_gen_lab.vision.captioning.decoding import Sentence
 from rl_gen_lab.vision.captioning.task import CaptioningTask
@@ -41,7 +42,9 @@ def heat(image: np.ndarray, attention: np.ndarray) -> np.ndarray:
 
 
 def attention_grid(caption: CaptioningTask, attention: Tensor) -> np.ndarray:
-    """Reshape attention (L, P) to the grid of the feature map: (L, h, w) float32."""
+    """Reshape attention (L, P) to the grid of the feature map: (L, h, w) float32. Raises: CheckpointError for NaN."""
+    if not bool(attention.isfinite().all()):  # of finite weights whose products are not
+        raise CheckpointError("the attention of this captioner is not finite: its weights are damaged")
     grid = caption.network.backbone.feature_maps[-1]
     return attention.float().cpu().numpy().reshape(len(attention), grid.height, grid.width)
 
