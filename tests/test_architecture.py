@@ -49,7 +49,7 @@ LONGEST_FILE, LONGEST_CLASS = 320, 200
 # Tests of several modules. Every other test file is named after its module, with a further word where it has several.
 SUITES = (
     *("agents_policy_gradients", "agents_reports", "architecture", "docs_examples", "docs_metrics", "documents"),
-    *("long_tests", "recorded_runs", "rl_gen_lab_backbones", "rl_gen_lab_vision"),
+    *("long_tests", "recorded_runs", "rl_gen_lab_backbones", "rl_gen_lab_vision", "wandb_reader"),
 )
 # Modules without a test file of their own: settings, protocols, the tables of the games (verified frame by frame)
 # and parts that are tested through the module that uses them.

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 from tracked_runs import ROOT, read_back, read_finished, start
+from wandb_reader import find_logs, read_wandb_run
 
 from rl_gen_lab.cli.errors import DivergedError, SaveError
 from rl_gen_lab.runs.checkpoints import save_weights
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking.tracker import Tracker, WandbConfig
-from rl_gen_lab.tracking.wandb_reader import find_logs, read_wandb_run
 
 pytestmark = pytest.mark.usefixtures("without_machine_statistics")
 

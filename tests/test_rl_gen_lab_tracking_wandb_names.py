@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import wandb
 from tracked_runs import read_back, read_finished, start
+from wandb_reader import find_logs
 
 from rl_gen_lab.cli.errors import ConfigError, SaveError
 from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking import wandb_init, wandb_names
-from rl_gen_lab.tracking.wandb_reader import find_logs
 
 pytestmark = pytest.mark.usefixtures("without_machine_statistics")
 

@@ -10,11 +10,11 @@ import pytest
 import wandb
 from tracked_runs import ROOT, read_back, start
 from wandb.errors import CommError, UsageError
+from wandb_reader import find_logs
 
 from rl_gen_lab.cli.settings import WandbMode
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking import wandb_init
-from rl_gen_lab.tracking.wandb_reader import find_logs
 
 pytestmark = pytest.mark.usefixtures("without_machine_statistics")
 

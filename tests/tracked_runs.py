@@ -4,9 +4,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from wandb_reader import WandbRun, find_logs, read_wandb_run
+
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking.tracker import Tracker, WandbConfig
-from rl_gen_lab.tracking.wandb_reader import WandbRun, find_logs, read_wandb_run
 
 ROOT = Path(__file__).resolve().parent.parent
 

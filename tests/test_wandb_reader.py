@@ -5,9 +5,9 @@ import zlib
 from pathlib import Path
 
 import pytest
+from wandb_reader import CHUNK_HEAD, HEADER, read_records
 
 from rl_gen_lab.cli.errors import CheckpointError
-from rl_gen_lab.tracking.wandb_reader import CHUNK_HEAD, HEADER, read_records
 
 
 def write_log(file: Path, payloads: list[bytes]) -> None:
