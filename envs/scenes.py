@@ -101,6 +101,11 @@ def write(config: Config, agent: Agent | None = None, on_frame: Callable[[int], 
     agent: None for random play; on_frame: called with the number of frames written. Raises: NoGroundTruthError;
     ValueError for a folder of other settings, or an environment that hardly ever shows a provable frame.
     """
+    with folder.only_writer(config.path):
+        return _write(config, agent, on_frame)
+
+
+def _write(config: Config, agent: Agent | None, on_frame: Callable[[int], None]) -> Path:
     game, path = game_of(config.env), config.path
     observe, detector = (agent.observe, agent.detector) if agent is not None else (None, None)
     task = fingerprint(names.resolve(config.env), config.world, observe, detector)

@@ -77,6 +77,7 @@ def _compress(config: Config, run: RunFolder | None, held: ExitStack) -> None:
     data, name = dataset.load(folder), folder.resolve().name
     inputs = {f"the weights of {config.run}": weights_digest(config.run), f"the data in {folder}": data.digest()}
     objective = OwnTask(trained, data, recipe.common, config.seed)
+    bases = {"as it is": objective.as_it_is}
     if run is None:
         rehearse(recipe, objective)
         run = RunFolder.create(config.runs_dir, f"{ALGO}_{objective.config.task}", name, config.seed)
@@ -84,10 +85,10 @@ def _compress(config: Config, run: RunFolder | None, held: ExitStack) -> None:
         about: dict[str, Any] = {"config": to_dict(config), "recipe": recipe.to_dict(), INPUTS: inputs}
         about |= {"env_id": name, "exp_name": ALGO, "seed": config.seed}
         run.write_config(about | provenance.of_run("rl_gen_lab.compress"))
-        pipeline = Pipeline(recipe, objective, run)
+        pipeline = Pipeline(recipe, objective, run, bases=bases)
     else:
         refuse_changed(run, inputs)
-        pipeline = Pipeline(recipe, objective, run)
+        pipeline = Pipeline(recipe, objective, run, bases=bases)
         load_latest(pipeline)
     tracker = Tracker.start(
         run,
@@ -100,7 +101,7 @@ def _compress(config: Config, run: RunFolder | None, held: ExitStack) -> None:
         job_type=ALGO,
     )
     print(f"run folder {run}", flush=True)
-    rows = carry_out(pipeline, {"as it is": objective.as_it_is}, tracker, "rl_gen_lab.compress")
+    rows = carry_out(pipeline, bases, tracker, "rl_gen_lab.compress")
     print(describe(rows, run, "-m rl_gen_lab.look", "--data", folder))
 
 

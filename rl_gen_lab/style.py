@@ -241,7 +241,8 @@ def main(argv: list[str] | None = None) -> None:
         check_target(Path(config.content), config.augment)
         restyled_rows(len(dataset.load(Path(config.content)).splits["train"]), config.share, config.seed)
     task = None if config.detector is None else load_task(config.detector, "detect")
-    prepared(config, methods, None, contents, style[:1])  # what is wrong is said before a folder is made
+    stylist = prepared(config, methods, None, contents, style[:1])  # what is wrong is said before a folder is made
+    stylist.refuse_lost_networks(methods)
     run = RunFolder.create(config.runs_dir, ALGO, Path(config.style).stem, config.seed)
     about = {"config": to_dict(config), "env_id": config.content, "exp_name": ALGO, "seed": config.seed}
     run.write_config(about | provenance.of_run("rl_gen_lab.style"))

@@ -74,6 +74,18 @@ def test_a_file_that_is_no_journal_is_not_taken_for_one(tmp_path: Path) -> None:
         shared_study(tmp_path, str(mine))
 
 
+def test_a_journal_whose_lines_are_out_of_order_is_named(tmp_path: Path) -> None:
+    shared = shared_study(tmp_path)
+    assert shared.claim() is not None
+    journal = Path(shared.storage)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    of_a_trial = next(number for number, line in enumerate(lines) if b'"trial_id"' in line)
+    for changed in (lines[::-1], [lines[0], lines[of_a_trial], *lines[1:]]):
+        journal.write_bytes(b"".join(changed))
+        with pytest.raises(CheckpointError, match="is about what no line before has made"):
+            shared_study(tmp_path)
+
+
 SQL = {  # what a database may hold that no worker has written
     "a state": "UPDATE trials SET state='X'",
     "a date": "UPDATE trials SET datetime_start='nodate', state='RUNNING'",

@@ -6,6 +6,7 @@ import importlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -62,6 +63,31 @@ def test_a_full_disk_costs_a_checkpoint_and_not_the_run(
     assert "checkpoint at step 400 not written, the one before stays: no space left" in capsys.readouterr().out
     (path,) = tmp_path.iterdir()
     assert RunFolder.open(path).read_result()["status"] == "finished"
+
+
+def test_a_run_whose_last_checkpoint_the_disk_refused_is_finished_by_resuming_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save = guards.save_state
+
+    def full_at_the_end(folder: Path, state: dict[str, Any]) -> None:
+        if state["session"]["env_steps"] >= 600:
+            raise SaveError("no space left on the disk")
+        save(folder, state)
+
+    dqn.main([*TINY, "--runs-dir", str(tmp_path / "whole")])
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as end:
+        patch.setattr(guards, "save_state", full_at_the_end)
+        dqn.main([*TINY, "--runs-dir", str(tmp_path / "full")])
+    said = capsys.readouterr().err
+    assert (
+        end.value.code == 2 and said.count("\n") == 1 and said.endswith("is not on disk: make room, then resume it\n")
+    )
+    (whole,), (run,) = ((tmp_path / name).iterdir() for name in ("whole", "full"))
+    dqn.main(["--resume", str(run)])
+    results = [RunFolder.open(path).read_result() for path in (whole, run)]
+    assert results[0]["final_eval"] == results[1]["final_eval"]
+    assert all((path / "checkpoints" / "last.safetensors").is_file() for path in (whole, run))
 
 
 def test_a_run_of_which_the_disk_refused_every_weight_has_failed(

@@ -44,6 +44,16 @@ def test_a_whole_folder_is_left_as_it_is_and_a_lost_file_is_written_again(tmp_pa
         assert files(path) == whole
 
 
+def test_a_folder_that_another_command_writes_is_refused(tmp_path: Path) -> None:
+    config = scenes.Config("Pong", frames=10, out=tmp_path / "data", every=5)
+    with folder.only_writer(config.path):
+        with pytest.raises(folder.FolderError, match="is being written by another command: wait for it"):
+            scenes.write(config)
+        assert not any(config.path.iterdir())
+    with folder.only_writer(config.path):  # free again
+        pass
+
+
 def test_a_folder_of_other_settings_is_left_alone(pong: Path, tmp_path: Path) -> None:
     before = files(pong)
     with pytest.raises(ValueError, match=r"holds a dataset of other settings \(frames, seed\)"):

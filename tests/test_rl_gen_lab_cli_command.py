@@ -52,6 +52,17 @@ def test_what_the_system_refuses_about_a_file_is_one_line(code: int, capsys: pyt
     assert capsys.readouterr().err == f"error: runs/a b/config.json: {os.strerror(code)}\n"
 
 
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EFBIG])
+def test_a_full_disk_is_one_line_also_where_no_file_is_named(code: int, capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> None:
+        raise OSError(code, os.strerror(code))
+
+    with pytest.raises(SystemExit) as stopped:
+        exit_on_error(main)()
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == f"error: a file could not be written: {os.strerror(code)}\n"
+
+
 def test_other_errors_of_the_system_keep_their_traceback() -> None:
     for error in (OSError(errno.EBADF, "Bad file descriptor", "x"), OSError(errno.EACCES, "of no file")):
 

@@ -193,6 +193,31 @@ def test_a_state_that_contradicts_its_recipe_is_refused(change: Any, said: str, 
         pipeline(tmp_path / "third", named("new")).load_state_dict(state)
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda rows: rows.pop(0), "its first rows are not those of the network as it was"),
+        (lambda rows: rows.insert(0, rows[0]), "its first rows are not those of the network as it was"),
+        (lambda rows: rows[0].update(kind="a\nb"), "its first rows are not those of the network as it was"),
+        (lambda rows: rows[0].update(settings="a\nb"), "the settings of a row are no line of text"),
+    ],
+)
+def test_rows_of_what_is_compressed_are_those_that_the_command_measures(change: Any, said: str, tmp_path: Path) -> None:
+    made = pipeline(tmp_path / "made", named("new"))
+    made.rows = [{"stage": 0, "kind": kind, "settings": "", "bytes": 9, "score": 1.0} for kind in ("as it is", "start")]
+    made.run()
+    state = copy.deepcopy(made.state_dict())
+    for number, damage in enumerate((lambda rows: None, change)):
+        again = pipeline(tmp_path / str(number), named("new"))
+        again.bases = ["as it is", "start"]
+        damage(state["rows"])
+        if not number:
+            again.load_state_dict(copy.deepcopy(state))
+            continue
+        with pytest.raises(ValueError, match=said):
+            again.load_state_dict(state)
+
+
 def assert_same(found: Any, expected: Any) -> None:
     if isinstance(expected, Tensor):
         assert torch.equal(found, expected)

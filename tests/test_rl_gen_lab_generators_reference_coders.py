@@ -14,6 +14,7 @@ import torch
 import vision_data
 from PIL import Image
 
+from rl_gen_lab.cli.errors import SaveError
 from rl_gen_lab.generators import reference_coders
 
 
@@ -52,6 +53,17 @@ def test_xz_reads_a_byte_a_pixel_of_few_colors_and_three_of_many() -> None:
     assert reference_coders.sizes(many)["xz"] == len(
         lzma.compress(many.numpy().tobytes(), preset=9 | lzma.PRESET_EXTREME)
     )
+
+
+def test_what_ffmpeg_cannot_write_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(command: list[str], **_: object) -> None:
+        raise subprocess.CalledProcessError(
+            1, command, stderr=b"av_interleaved_write_frame(): No space left on device\n"
+        )
+
+    monkeypatch.setattr(reference_coders.subprocess, "run", full)
+    with pytest.raises(SaveError, match=r"ffmpeg wrote no file: .*No space left on device"):
+        reference_coders.sizes(torch.zeros(2, 3, 8, 8, dtype=torch.uint8))
 
 
 def test_without_ffmpeg_the_others_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,6 +56,29 @@ def test_weights_that_no_training_makes_are_refused() -> None:
         refuse_misfit(fresh | {"conv.weight": torch.full((2,), 3e38)}, fresh)
 
 
+@pytest.mark.parametrize(
+    ("entry", "value", "said"),
+    [
+        ("agent/moments.var", torch.tensor([-1.0]), "is below 0"),
+        ("agent/statistics/var", np.array([-1.0]), "is below 0"),
+        ("network/backbone.conv.0.scale", torch.tensor(-1.0), "is below 0"),
+        *(
+            (f"network/{name}", torch.tensor([-1e30]), r"is above 1e\+18")
+            for name in ("weights.0", "conv.0.mean", "anchors")
+        ),
+    ],
+)
+def test_statistics_and_constants_that_cannot_be_are_refused(entry: str, value: Any, said: str) -> None:
+    def state(number: Any) -> dict[str, Any]:
+        for name in reversed(entry.split("/")):
+            number = {name: number}
+        return number  # type: ignore[no-any-return]
+
+    refuse_misfit(state(abs(value) * 0 + 5), state(abs(value)))
+    with pytest.raises(ValueError, match=f"'{entry}' {said}"):
+        refuse_misfit(state(value), state(abs(value)))
+
+
 def made(kind: str) -> torch.optim.Optimizer:
     """An optimizer of two groups, with gradients."""
     network = nn.Linear(3, 2)
@@ -96,6 +119,7 @@ def test_moments_of_every_optimizer_fit_as_they_were_saved_and_no_others(kind: s
             for name, value in (("maximize", True), ("amsgrad", True), ("eps", 0.0), ("betas", (0.9, 1.0)))
         ),
         *((1, name, value) for name, value in (("weight_decay", 1e15), ("foreach", "x"), ("fused", 10**30))),
+        *((0, name, True) for name in ("foreach", "fused", "capturable", "differentiable")),
     ],
 )
 def test_settings_of_an_optimizer_are_those_of_the_program(group: int, name: str, value: Any) -> None:
@@ -104,6 +128,6 @@ def test_settings_of_an_optimizer_are_those_of_the_program(group: int, name: str
     with pytest.raises(ValueError, match=f"'param_groups/{group}/{name}' is"):
         refuse_odd_optimizer(saved, made("Adam"), 0)
     own = made("Adam").state_dict()
-    own["param_groups"][0] |= {"lr": 5.0, "fused": True}  # of another moment, and of another machine
+    own["param_groups"][0]["lr"] = 5.0  # of another moment
     del own["param_groups"][0]["decoupled_weight_decay"]  # as torch saved it before it had this
     refuse_odd_optimizer(own, made("Adam"), 0)

@@ -44,6 +44,10 @@ def test_every_method_is_drawn_and_measured_and_a_network_used_again(
     (_, row) = json.loads((later / "result.json").read_text())["rows"]
     assert row["measures"]["training_core_seconds"] == 0
     assert (later / "pictures" / "fast_0.png").read_bytes() == (made / "pictures" / "fast_0.png").read_bytes()
+    (made / "checkpoints" / "fast.safetensors").unlink()
+    with pytest.raises(SystemExit):  # before there is a folder
+        style.main([*words, "colors", "fast", "--network", str(made), *QUICK, "--runs-dir", str(tmp_path / "third")])
+    assert not (tmp_path / "third").exists()
 
 
 @pytest.mark.slow

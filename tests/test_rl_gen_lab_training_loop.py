@@ -16,13 +16,15 @@ from torch import Tensor
 from vision_runs import config, final, only_run
 
 from rl_gen_lab import train
-from rl_gen_lab.cli.errors import DivergedError
+from rl_gen_lab.cli.errors import DivergedError, SaveError
 from rl_gen_lab.cli.settings import WandbConfig
 from rl_gen_lab.data.dataset import Split
+from rl_gen_lab.runs import guards
 from rl_gen_lab.runs.checkpoints import load_state
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.tracking.tracker import Tracker
 from rl_gen_lab.training import run as training_run
+from rl_gen_lab.training.loop import counters_of
 from rl_gen_lab.vision.segmentation.task import SegmentationTask
 
 
@@ -132,6 +134,33 @@ def test_a_run_of_another_version_is_resumed(
     assert capsys.readouterr().out.count("no such settings: segment.invented\n") == 1
 
 
+def test_a_run_whose_last_checkpoint_the_disk_refused_is_finished_by_resuming_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    save, save_weights = guards.save_state, guards.save_weights
+
+    def full_at_the_end(folder: Path, state: dict[str, Any]) -> None:
+        if state["epoch"] == 2:
+            raise SaveError("no space left on the disk")
+        save(folder, state)
+
+    def full_for_weights(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+        if metadata["epoch"] == "2":
+            raise SaveError("no space left on the disk")
+        save_weights(file, tensors, metadata)
+
+    training_run.train(config(tmp_path / "whole", epochs=2))
+    with monkeypatch.context() as patch, pytest.raises(SaveError, match="is not on disk: make room, then resume it"):
+        patch.setattr(guards, "save_state", full_at_the_end)
+        patch.setattr(guards, "save_weights", full_for_weights)
+        training_run.train(config(tmp_path / "full", epochs=2))
+    run, whole = only_run(tmp_path / "full"), only_run(tmp_path / "whole")
+    assert run.read_result()["status"] == "failed" and run.read_result()["best_epoch"] == 1
+    train.main(["--resume", str(run.path)])
+    assert same(final(run), final(whole))
+    assert run.read_result()["best_epoch"] == whole.read_result()["best_epoch"]
+
+
 def test_a_run_of_several_processes_says_that_it_goes_on_in_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -197,3 +226,20 @@ def test_half_precision_learns_too(tmp_path: Path) -> None:
     base = config(tmp_path)
     result = training_run.train(replace(base, epochs=1, device=replace(base.device, precision="bfloat16")))
     assert 0 <= result["test"]["miou"] <= 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"epoch": number} for number in (0, 2, 3, 10**15)),
+        *({"updates": number} for number in (0, 5, 7, 10**15)),
+        *({"batch": number} for number in (0, 3, 5)),
+        *({"best_epoch": 2}, {"best": None}, {"best_epoch": 10**9}),
+    ],
+)
+def test_counters_that_contradict_each_other_are_refused(change: dict[str, Any]) -> None:
+    counters = {"epoch": 1, "batch": 2, "updates": 6, "best": 0.5, "best_epoch": 1}
+    assert counters_of(counters, 4, 2) == counters
+    counters_of({"epoch": 0, "batch": 0, "updates": 0, "best": None, "best_epoch": 0}, 4, 2)
+    with pytest.raises(ValueError, match=r"epochs"):
+        counters_of(counters | change, 4, 2)

@@ -53,6 +53,9 @@ def _compress(config: Config, run: RunFolder | None, held: ExitStack) -> RunFold
         inputs[f"the weights in {config.start}"] = tensors_digest(start.network.state_dict())
     objective = ActAsTeacher(teacher, recipe.common, config.seed, config.episodes, config.eval_seed, start)
     held.callback(objective.close)
+    bases = {"as it is": lambda: _as_it_is(teacher, objective)}
+    if start is not None and start is not packed:
+        bases["start"] = lambda: {"bytes": start.size_bytes} | objective.score_of(start)
     short, task = names.short_name(teacher.env), task_fingerprint(teacher.env, teacher.world, teacher.epsilon)
     if run is None:
         rehearse(recipe, objective)
@@ -62,10 +65,10 @@ def _compress(config: Config, run: RunFolder | None, held: ExitStack) -> RunFold
         about: dict[str, Any] = {"config": to_dict(config), "recipe": recipe.to_dict(), "fingerprint": vars(task)}
         about |= {INPUTS: inputs, "env_id": teacher.env, "exp_name": "compress", "seed": config.seed}
         run.write_config(about | provenance.of_run("agents.compress"))
-        pipeline = Pipeline(recipe, objective, run)
+        pipeline = Pipeline(recipe, objective, run, bases=bases)
     else:
         refuse_changed(run, inputs)
-        pipeline = Pipeline(recipe, objective, run)
+        pipeline = Pipeline(recipe, objective, run, bases=bases)
         load_latest(pipeline)
     tracker = Tracker.start(
         run,
@@ -78,9 +81,6 @@ def _compress(config: Config, run: RunFolder | None, held: ExitStack) -> RunFold
         job_type="compress",
     )
     print(f"{task.described}\nrun folder {run}", flush=True)
-    bases = {"as it is": lambda: _as_it_is(teacher, objective)}
-    if start is not None and start is not packed:
-        bases["start"] = lambda: {"bytes": start.size_bytes} | objective.score_of(start)
     rows = carry_out(pipeline, bases, tracker, "agents.compress")
     print(describe(rows, run, "-m agents.play"))
     return run

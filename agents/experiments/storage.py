@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
 
 LINE = b'{"op_code":'  # as each line of a journal begins
+CREATE_STUDY, CREATE_TRIAL = 0, 4  # operations of a journal
 LONGEST_LINE, MOST_BYTES = 2**24, 2**32
 ATTEMPTS, PAUSE_SECONDS = 6, 0.5  # while another process makes the tables of a database
 
@@ -167,13 +168,23 @@ def _refuse_damaged(file: Path) -> None:
     with open_file(file) as lines:
         if os.fstat(lines.fileno()).st_size > MOST_BYTES:
             raise CheckpointError(f"the journal {file} has more than {MOST_BYTES:,} bytes")
+        trials = 0
         for number, line in enumerate(iter(lambda: lines.readline(LONGEST_LINE), b""), 1):
             if number == 1 and not (line.startswith(LINE) or LINE.startswith(line)):  # a torn line would be cut off
                 raise CheckpointError(f"{file} is of no journal of a study: choose another file")
             try:
-                wrong = line.endswith(b"\n") and not isinstance(json.loads(line), dict)
+                entry = json.loads(line)
+                wrong = line.endswith(b"\n") and not isinstance(entry, dict)
             except (ValueError, RecursionError):
-                wrong = line.endswith(b"\n")
+                entry, wrong = None, line.endswith(b"\n")
+            if isinstance(entry, dict):
+                trials += entry.get("op_code") == CREATE_TRIAL
+                if (number == 1 and entry.get("op_code") != CREATE_STUDY) or entry.get("trial_id", -1) in range(
+                    trials, 2**63
+                ):
+                    raise CheckpointError(
+                        f"line {number:,} of the journal {file} is about what no line before has made"
+                    )
             if wrong:
                 raise CheckpointError(
                     f"line {number:,} of the journal {file} cannot be read; delete that line, or move the file away"

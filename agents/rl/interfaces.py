@@ -204,5 +204,5 @@ class TrainingRun(Protocol):
     def checkpoint_due(self) -> bool:
         """Return True when the loop must restart its environments and `save`."""
 
-    def save(self) -> None:
-        """Write a checkpoint."""
+    def save(self) -> bool:
+        """Write a checkpoint; False where the disk refused, which does not end the run."""

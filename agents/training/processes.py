@@ -139,11 +139,10 @@ class Processes:
     def _place(self, env_steps: int) -> Path:
         return self._folder / "checkpoints" / "processes" / f"{env_steps}-{self.group.ranks.rank}"
 
-    def save(self, run: RunFolder, state: dict[str, Any], when: str, say: Say) -> None:
-        """Write the checkpoint to resume from, of all processes or of none. A full disk costs it, but not the run."""
+    def save(self, run: RunFolder, state: dict[str, Any], when: str, say: Say) -> bool:
+        """Write the checkpoint to resume from, of all processes or of none; False where a full disk refused it."""
         if self.alone:
-            keep_state(run, state, when, say)
-            return
+            return keep_state(run, state, when, say)
         place, refused = self._place(int(state["session"]["env_steps"])), ""
         if not self.leads:
             try:
@@ -153,12 +152,14 @@ class Processes:
         if self.group.any(bool(refused)):
             reasons = [text for text in self.group.texts(refused) if text]
             say(f"checkpoint at {when} not written, the one before stays: {reasons[0]}")
-            return
+            return False
         written = self.leads and keep_state(run, state, when, say)  # last: it names the steps of the others' states
-        if self.group.any(written):
-            for folder in place.parent.glob(f"*-{self.group.ranks.rank}"):
-                if folder != place:
-                    shutil.rmtree(folder, ignore_errors=True)
+        if not self.group.any(written):
+            return False
+        for folder in place.parent.glob(f"*-{self.group.ranks.rank}"):
+            if folder != place:
+                shutil.rmtree(folder, ignore_errors=True)
+        return True
 
     def close(self) -> None:
         """Remove what a process other than the first wrote for itself."""

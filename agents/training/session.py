@@ -36,7 +36,7 @@ from rl_gen_lab.distributed.ranks import Ranks
 from rl_gen_lab.runs.ending import can_resume, failure, fitting_checkpoint, keep_result
 from rl_gen_lab.runs.fitting import refuse_impossible_actions, refuse_misfit, refuse_odd_optimizer
 from rl_gen_lab.runs.folder import RunFolder
-from rl_gen_lab.runs.guards import refuse_nonfinite_weights
+from rl_gen_lab.runs.guards import refuse_nonfinite_weights, refuse_unsaved
 from rl_gen_lab.runs.interrupt import EXIT_INTERRUPTED, Interrupt
 from rl_gen_lab.runs.lock import FolderLock
 from rl_gen_lab.tracking.tracker import Tracker
@@ -194,13 +194,13 @@ class RecordedRun:
         """Return True when the loop must restart its environments and `save`."""
         return self.log.env_steps >= self.next_checkpoint
 
-    def save(self) -> None:
-        """Write a checkpoint; a full disk costs this checkpoint, not the run. Raises: DivergedError."""
+    def save(self) -> bool:
+        """Write a checkpoint; False where the disk refused, which does not end the run. Raises: DivergedError."""
         when = f"step {self.log.env_steps:,}"
         refuse_nonfinite_weights(self.network, when, self.run)  # on a GPU losses are looked at only now and then
         every, late = self.config.run.checkpoint_every_env_steps, self.log.env_steps - self.next_checkpoint
         self.next_checkpoint += max(late // every + 1, 0) * every
-        self.processes.save(self.run, self._state(), when, self.display.say)
+        return self.processes.save(self.run, self._state(), when, self.display.say)
 
     def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = {name: part.state_dict() for name, part in self.parts.items()}
@@ -213,8 +213,12 @@ class RecordedRun:
     # ---- the end
 
     def end(self) -> None:
-        """Save everything; unless the run was interrupted, score and record the best agent and write the result."""
-        self.save()
+        """Save everything; unless the run was interrupted, score and record the best agent and write the result.
+
+        Raises: SaveError where the last checkpoint is not on disk: the run can be resumed from the one before.
+        """
+        saved = self.save()
+        refuse_unsaved(self.run, saved or self.processes.asked)
         env_steps, recent = self.log.env_steps, self.log.recent
         if self._env_runner is not None:
             self._env_runner.close()  # of some environments there may be one copy only, and now it is to be evaluated

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import importlib
 import io
 import json
 import os
 import shutil
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from envs.fingerprint import Fingerprint
 from envs.ground_truth.captions import PHRASINGS
 from envs.ground_truth.objects import Game, Scene
 
+fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
 FORMAT = 1
 SPLITS = ("train", "val", "test")
 CONTENTS = ("instances", "captions", "slots")  # of the files in annotations/
@@ -40,10 +44,36 @@ def image_file(path: Path, frame: int, suffix: str = "") -> Path:
     return path / "images" / f"{frame:06d}{suffix}.png"
 
 
-def begin(path: Path, settings: dict[str, Any]) -> bool:
-    """Make the folder, or reopen one of the same settings. Returns whether it is complete. Raises: FolderError."""
+@contextlib.contextmanager
+def only_writer(path: Path) -> Iterator[None]:
+    """Make the folder, and keep other commands from writing there by a lock of the system, which dies with its process.
+
+    Raises: FolderError for a file, or a folder that another command writes.
+    """
     if path.exists() and not path.is_dir():
         raise FolderError(f"{path} is a file, not a folder; choose another --out")
+    path.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:  # Windows locks no folders
+        yield
+        return
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FolderError(
+                f"{path} is being written by another command: wait for it, or choose another --out"
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def begin(path: Path, settings: dict[str, Any]) -> bool:
+    """Begin in an empty folder, or go on in one of the same settings. Returns whether it is complete.
+
+    Raises: FolderError.
+    """
     parts, summary = path / "parts", path / "dataset.json"
     wanted = json.loads(_text(settings))
     complete = read_summary(path) if summary.is_file() else None

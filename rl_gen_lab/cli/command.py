@@ -16,9 +16,11 @@ from rl_gen_lab.cli.threads import ended_without_threads
 P = ParamSpec("P")
 R = TypeVar("R")
 # Errors of the system that a user can mend, or nobody: no permission, a full or broken disk, a name that cannot be.
+NO_ROOM = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))  # also where no file is named
 REFUSED = (
-    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR),
-    *(getattr(errno, name, errno.EIO) for name in ("EDQUOT", "ESTALE")),  # not of every system
+    *NO_ROOM,
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR),
+    getattr(errno, "ESTALE", errno.EIO),  # not of every system
 )
 
 
@@ -42,9 +44,10 @@ def exit_on_error(main: Callable[P, R], *also: type[Exception]) -> Callable[P, R
             print(f"{_process()}error: {_one_line(str(error))}", file=sys.stderr, flush=True)
             sys.exit(2)
         except OSError as error:
-            if error.errno not in REFUSED or error.filename is None:
+            if error.errno not in REFUSED or (error.filename is None and error.errno not in NO_ROOM):
                 raise
-            print(f"{_process()}error: {_one_line(f'{error.filename}: {error.strerror}')}", file=sys.stderr, flush=True)
+            what = error.filename or "a file could not be written"
+            print(f"{_process()}error: {_one_line(f'{what}: {error.strerror}')}", file=sys.stderr, flush=True)
             sys.exit(2)
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr, flush=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Protocol
 
 import torch
@@ -66,10 +66,19 @@ class Pipeline:
     """A recipe under way: how far it is, its rows so far, and the plans of its structural stages by their number."""
 
     def __init__(
-        self, recipe: Recipe, objective: Objective, run: RunFolder, log: Log = lambda metrics, update: None
+        self,
+        recipe: Recipe,
+        objective: Objective,
+        run: RunFolder,
+        log: Log = lambda metrics, update: None,
+        bases: Collection[str] | None = None,
     ) -> None:
-        """log(metrics, update): called now and then while a stage learns; update: counted over all stages."""
+        """log(metrics, update): called now and then while a stage learns; update: counted over all stages.
+
+        bases: kinds of the rows of stage 0, in their order (None: any).
+        """
         self.recipe, self.objective, self.run_folder, self.log = recipe, objective, run, log
+        self.bases = None if bases is None else list(bases)
         self.backbone = recipe.first_backbone
         self.network = objective.build(self.backbone)
         self.optimizer: torch.optim.Adam | None = None
@@ -199,7 +208,8 @@ class Pipeline:
     def _contradiction(self, state: dict[str, Any]) -> str | None:
         """Return what of a state cannot be of this recipe."""
         stage, names = state["stage"], self.recipe.names
-        measured = [(row["stage"], row["kind"]) for row in state["rows"] if row["stage"]]
+        bases = [row["kind"] for row in state["rows"] if not row["stage"]]
+        measured = [(row["stage"], row["kind"]) for row in state["rows"][len(bases) :]]
         updates = self.recipe.stages[stage].updates if stage < len(names) else 0
         begun = stage + (state["optimizer"] is not None)
         most_segments = sum(-(-stage.updates // SEGMENT) for stage in self.recipe.stages)
@@ -207,6 +217,11 @@ class Pipeline:
             return f"stage {stage} with update {state['update']} is not of this recipe"
         if measured != list(enumerate(names, 1))[:stage]:
             return "its rows are not those of the stages before"
+        expected = bases if self.bases is None else self.bases
+        if bases != expected[: len(bases)] or (begun and bases != expected):
+            return "its first rows are not those of the network as it was"
+        if not all(str(row["settings"]).isprintable() for row in state["rows"]):
+            return "the settings of a row are no line of text"
         if any(not str(number).isdecimal() or int(number) >= begun for number in state["plans"]):
             return "a plan is of a stage that has not begun"
         return None

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
+from rl_gen_lab.cli.errors import SaveError
 from rl_gen_lab.generators.palette import MAX_COLORS, Palette, colors_of
 
 # Coders of ffmpeg: the files that they write, one for each image where the name has a number, and their options.
@@ -79,7 +80,11 @@ def _ffmpeg_bytes(ffmpeg: str, pixels: np.ndarray, ending: str, options: tuple[s
     with tempfile.TemporaryDirectory() as folder:
         source = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", "15", "-i", "-"]
         command = [ffmpeg, "-v", "error", "-nostdin", *source, *options, str(Path(folder) / ending)]
-        subprocess.run(command, input=pixels.tobytes(), check=True, capture_output=True)
+        try:
+            subprocess.run(command, input=pixels.tobytes(), check=True, capture_output=True)
+        except subprocess.CalledProcessError as error:
+            said = error.stderr.decode(errors="replace").strip().splitlines()
+            raise SaveError(f"ffmpeg wrote no file: {said[-1] if said else error}") from error
         files = list(Path(folder).iterdir())
         assert len(files) == (count if "%" in ending else 1), f"{options} wrote {len(files)} files for {count} images"
         return sum(file.stat().st_size for file in files)

@@ -19,7 +19,6 @@ from rl_gen_lab.runs.reading import shortened
 LARGEST, MOST_OF_A_GENERATOR = 2**64, 2**128  # numbers, and the state of a random generator
 
 MOST_UPDATES = 2**53
-EXECUTION = ("foreach", "fused", "capturable", "differentiable")  # settings of an optimizer that change no result
 SCHEDULED = ("lr", "initial_lr")
 
 # Names that earlier versions, also of torch, did not save, or only on a GPU; what may lack them says so itself.
@@ -58,10 +57,19 @@ def refuse_misfit(saved: Any, fresh: Any, where: str = "") -> None:
             raise ValueError(f"'{where}' is {_kind(saved)}, not {_kind(fresh)}")
         if _is_finite(fresh) and not _is_finite(saved):
             raise ValueError(f"'{where}' is not finite")
-        if where.endswith(("weight", "bias")) and float(abs(saved).max()) > weights.LARGEST:
-            raise ValueError(f"'{where}' is above {weights.LARGEST:g}")
+        if saved.size if isinstance(saved, np.ndarray) else saved.numel():
+            _refuse_no_weights(saved, where)
     elif not _same_kind(saved, fresh):
         raise ValueError(f"'{where}' is {_kind(saved)}, not {_kind(fresh)}")
+
+
+def _refuse_no_weights(saved: Tensor | np.ndarray, where: str) -> None:
+    """Raise ValueError for numbers of a network that no training makes."""
+    if where.split("/")[-1].split(".")[-1] in weights.NEVER_NEGATIVE and saved.min() < 0:
+        raise ValueError(f"'{where}' is below 0")
+    of_network = where.startswith("network/") or where.endswith(("weight", "bias"))
+    if of_network and max(float(saved.max()), -float(saved.min())) > weights.LARGEST:
+        raise ValueError(f"'{where}' is above {weights.LARGEST:g}")
 
 
 def _is_finite(values: Tensor | np.ndarray) -> bool:
@@ -110,8 +118,6 @@ def refuse_odd_optimizer(
     groups, own_groups = saved["param_groups"], (fresh or optimizer.state_dict())["param_groups"]
     for number, (group, own) in enumerate(zip(groups, own_groups, strict=True)):
         for name, value in own.items():
-            if name in EXECUTION and isinstance(group.get(name), bool | None):
-                continue  # as this machine does it: on a GPU one way, on a CPU another
             if name not in SCHEDULED and group.get(name, value) != value:  # earlier versions of torch had fewer
                 raise ValueError(f"'param_groups/{number}/{name}' is {_kind(group[name])}, not {_kind(value)}")
     moments_by_number = saved["state"]

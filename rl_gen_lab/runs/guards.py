@@ -58,6 +58,13 @@ def keep_state(run: RunFolder, state: dict[str, Any], when: str, say: Say) -> bo
     return True
 
 
+def refuse_unsaved(run: RunFolder, saved: bool) -> None:
+    """Raise SaveError at the end of a run whose last checkpoint the disk refused: it goes on from the one before."""
+    if not saved:
+        run.refuse_gone()
+        raise SaveError(f"the last checkpoint of {run} is not on disk: make room, then resume it")
+
+
 def keep_weights(run: RunFolder, name: str, network: torch.nn.Module, metadata: dict[str, str], say: Say) -> bool:
     """Write the network's weights as `name`.safetensors; False where the disk refused, which does not end the run.
 

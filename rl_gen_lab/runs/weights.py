@@ -11,7 +11,10 @@ from rl_gen_lab.cli.errors import CheckpointError
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)  # can be loaded into any tensor of a network
 # Last parts of names.
-NEVER_NEGATIVE = ("token_counts", "uses", "updates", "num_batches_tracked", "running_var", "obs_var")
+NEVER_NEGATIVE = (
+    *("token_counts", "uses", "updates", "num_batches_tracked", "count", "frequencies"),
+    *("running_var", "obs_var", "var", "scale"),
+)
 LARGEST = 1e18  # what is larger is no weight, and overflows in the next layers
 
 

@@ -170,19 +170,19 @@ class Loop:
         self.tracker.log({f"val/{name}": n for name, n in metrics.items()} | memory_of_ranks(self), self.updates)
         self.schedule.after_validation(value := metrics[self.task.target_metric])
         if self.best is None or value > self.best:
-            self.best, self.best_epoch = value, self.epoch
-            save_best(self)
+            if save_best(self, value):  # else the best that is kept is still the one before
+                self.best, self.best_epoch = value, self.epoch
         elif self.epoch - self.best_epoch == self.config.wandb.alert_evaluations > 0:
             self.tracker.alert_no_improvement(f"no better validation in {self.epoch - self.best_epoch} epochs")
         self.display.say(f"epoch {self.epoch} · {clock(self.tracker.wall_seconds)} · val {formatted(metrics)}")
         show_progress(self, metrics)
 
     def _finish(self) -> dict[str, Any]:
-        if self.best is None or self.batch:  # the time was up within an epoch; the best weights are loaded below
-            self.save()
+        saved = self.save()  # the time was up within an epoch, or the disk full; the best weights are loaded below
         if self.best is None:
             self._validate()
-            self.save()
+            saved = self.save()
+        guards.refuse_unsaved(self.run_folder, saved)
         best_file = guards.weights_on_disk(self.run_folder, "best")
         self.parallel.load_network(load_weights(best_file)[0])
         result = result_of(self, "finished") | {"val": self.measure("val"), "test": self.measure("test")}
@@ -194,12 +194,12 @@ class Loop:
         publish(self, result, best_file)
         return result
 
-    def save(self) -> None:
-        """Write a checkpoint; a full disk costs this checkpoint, not the run. Raises: DivergedError."""
+    def save(self) -> bool:
+        """Write a checkpoint; False where a full disk refused it, which does not end the run. Raises: DivergedError."""
         when = f"update {self.updates:,}"
         with self.parallel.whole():
             guards.refuse_nonfinite_weights(self.task.network, when, self.run_folder)
-            guards.keep_state(self.run_folder, self._state(), when, self.display.say)
+            return not self.group.any(not guards.keep_state(self.run_folder, self._state(), when, self.display.say))
 
     def _state(self) -> dict[str, Any]:
         state: dict[str, Any] = {"identity": self.identity} | {name: getattr(self, name) for name in COUNTERS}
@@ -255,11 +255,12 @@ def show_progress(loop: Loop, metrics: dict[str, float]) -> None:
         loop.tracker.image(f"pictures/{file.stem}", file, loop.updates)
 
 
-def save_best(loop: Loop) -> None:
-    """Write the weights of the best validation so far; a full disk costs them, not the run."""
-    metadata = loop.identity | {"epoch": str(loop.epoch), loop.task.target_metric: str(loop.best)}
+def save_best(loop: Loop, value: float) -> bool:
+    """Write the weights of the best validation so far, with its value; False where a full disk refused them."""
+    metadata = loop.identity | {"epoch": str(loop.epoch), loop.task.target_metric: str(value)}
     with loop.parallel.whole():
-        guards.keep_weights(loop.run_folder, "best", loop.task.network, metadata, loop.display.say)
+        kept = guards.keep_weights(loop.run_folder, "best", loop.task.network, metadata, loop.display.say)
+        return not loop.group.any(not kept)
 
 
 def order_of(seed: int, epoch: int, images: int) -> Tensor:
@@ -277,8 +278,10 @@ def counters_of(state: dict[str, Any], batches: int, epochs: int) -> dict[str, A
     if epoch > epochs or batch > batches or updates != epoch * batches + batch:
         done = f"{epoch:,} epochs of {batches:,} updates and {batch:,} more"
         raise ValueError(f"{done} are not {updates:,} updates of a training of {epochs:,} epochs")
-    if counters["best_epoch"] > epoch:
-        raise ValueError(f"'best_epoch' is {counters['best_epoch']:,} after {epoch:,} epochs")
+    if counters["best_epoch"] > (0 if counters["best"] is None else epoch):
+        raise ValueError(
+            f"'best_epoch' is {counters['best_epoch']:,} after {epoch:,} epochs, 'best' {counters['best']}"
+        )
     return counters
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from rl_gen_lab.cli.errors import CheckpointError, ConfigError
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError, SaveError
 from rl_gen_lab.cli.values import to_dict, to_flat_dict
 from rl_gen_lab.compute import devices
 from rl_gen_lab.compute.seeding import Generators
@@ -24,6 +24,7 @@ from rl_gen_lab.distributed.tensor_parallel import Units
 from rl_gen_lab.runs import provenance
 from rl_gen_lab.runs.checkpoints import load_state
 from rl_gen_lab.runs.ending import finished_result, removed_if_refused, say_nothing_left
+from rl_gen_lab.runs.files import save_errors
 from rl_gen_lab.runs.folder import RunFolder
 from rl_gen_lab.runs.reading import Needed, NotNegative, misfit
 from rl_gen_lab.tracking.tracker import Tracker
@@ -32,7 +33,7 @@ from rl_gen_lab.training.config import Config
 from rl_gen_lab.training.loop import Loop
 from rl_gen_lab.training.memory_check import check_backbone_memory, check_training_memory
 from rl_gen_lab.training.pretrained import backbone_of, freeze, init_backbone
-from rl_gen_lab.training.task import Kept, Task, TrainingData
+from rl_gen_lab.training.task import Kept, Part, Task, TrainingData
 from rl_gen_lab.training.tasks import draw_predictions, load_data, make_task
 from rl_gen_lab.vision.segmentation.networks import UNet
 
@@ -119,7 +120,7 @@ def _train(config: Config, device: torch.device, group: Group, held: ExitStack) 
     if checkpoint is not None:
         loop.load(checkpoint)  # before anything is written
     with removed_if_refused(run, new=checkpoint is None):
-        loop.tracker = tracker = Tracker.start(
+        loop.tracker = Tracker.start(
             run,
             config.wandb,
             algo=algo,
@@ -134,10 +135,20 @@ def _train(config: Config, device: torch.device, group: Group, held: ExitStack) 
         result = loop.run()
         with loop.parallel.whole():
             if result and leads:
-                for file, sentence in draw_predictions(task, data.splits["val"], FIGURES, run):
-                    tracker.image(f"pictures/{file.stem}", file, loop.updates)
-                    loop.display.say(f"{run.shown(file)}: {sentence}" if sentence else run.shown(file))
+                _show_predictions(loop, data.splits["val"])
         return result
+
+
+def _show_predictions(loop: Loop, split: Part) -> None:
+    """Draw predictions of the end, and say where; a full disk costs them, not the run."""
+    run = loop.run_folder
+    try:
+        with save_errors(run.path / "pictures"):
+            for file, sentence in draw_predictions(loop.task, split, FIGURES, run):
+                loop.tracker.image(f"pictures/{file.stem}", file, loop.updates)
+                loop.display.say(f"{run.shown(file)}: {sentence}" if sentence else run.shown(file))
+    except SaveError as error:
+        loop.display.say(f"no pictures of predictions: {error}")
 
 
 def shared(config: Config, task: Task, group: Group, device: torch.device) -> data_parallel.DataParallel | None:

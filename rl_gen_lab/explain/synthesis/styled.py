@@ -71,6 +71,12 @@ class Stylist:
             return network, seconds
         return lambda content: network(content, self.style, self.strength), seconds
 
+    def refuse_lost_networks(self, methods: Sequence[str]) -> None:
+        """Read the networks of an earlier run that the methods take. Raises: CheckpointError."""
+        for method in ("fast", "any") if self.learned is not None else ():
+            if method in methods:
+                self._network(method)
+
     def _search(self, content: Tensor) -> Tensor:
         with ProgressDisplay("search", self.iterations, "steps") as display:
             return searches.search(
