@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from agents.reports import statistics
 from agents.reports.statistics import (
     bootstrap_over_runs,
     difference_interval,
@@ -87,6 +88,15 @@ def test_one_run_gives_an_interval_over_its_episodes_and_says_so() -> None:
     score = score_interval([np.arange(20.0)])
     assert (score.runs, score.over) == (1, "episodes")
     assert score.low < score.value < score.high
+
+
+def test_many_episodes_are_drawn_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = [np.arange(40.0), np.arange(60.0)]
+    whole = stratified_interval(runs, resamples=500)
+    monkeypatch.setattr(statistics, "MOST_DRAWN", 1_000)  # ten resamples at once
+    parts = stratified_interval(runs, resamples=500)
+    assert parts.value == whole.value
+    assert (parts.low, parts.high) == pytest.approx((whole.low, whole.high), abs=1.5)
 
 
 def test_a_run_without_episodes_is_refused() -> None:

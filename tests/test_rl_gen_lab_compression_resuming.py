@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rl_gen_lab.cli.errors import CheckpointError, ConfigError
-from rl_gen_lab.compression.resuming import INPUTS, nothing_left, refuse_changed, saved_config
+from rl_gen_lab.compression.resuming import INPUTS, nothing_left, refuse_changed, refuse_lost_files, saved_config
 from rl_gen_lab.runs.folder import RunFolder
 
 COMMAND = "rl_gen_lab.compress"
@@ -54,3 +54,16 @@ def test_another_input_under_the_same_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"the data in b changed since .* began: start a new compression"):
         refuse_changed(run, {"the weights of a": "123", "the data in b": "789"})
     refuse_changed(folder(tmp_path / "old"), {"the weights of a": "123"})  # a run of before such digests were kept
+
+
+def test_files_of_stages_are_those_of_their_rows(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    rows = [{"stage": 0, "bytes": 99}, {"stage": 1, "bytes": 3}, {"stage": 2, "bytes": 4}]
+    (tmp_path / "stage1_prune.rlz").write_bytes(b"abc")
+    with pytest.raises(CheckpointError, match=r"stage2_quantize\.rlz is missing"):
+        refuse_lost_files(run, ["prune", "quantize"], rows)
+    (tmp_path / "stage2_quantize.rlz").write_bytes(b"abc")
+    with pytest.raises(CheckpointError, match=r"stage2_quantize\.rlz has 3 bytes, its row in the ledger says 4"):
+        refuse_lost_files(run, ["prune", "quantize"], rows)
+    (tmp_path / "stage2_quantize.rlz").write_bytes(b"abcd")
+    refuse_lost_files(run, ["prune", "quantize"], rows)

@@ -10,7 +10,7 @@ import pytest
 import torch
 import vision_data
 
-from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.generators import latent_space
 
 
@@ -45,6 +45,11 @@ def test_the_plane_is_that_of_the_largest_variance() -> None:
     flat = latent_space.plane(codes)
     assert torch.allclose(flat.var(0), torch.ones(2), atol=1e-4)
     assert abs(float(torch.corrcoef(torch.stack((flat[:, 0], codes[:, 1])))[0, 1])) > 0.99
+
+
+def test_codes_that_are_not_finite_have_no_plane() -> None:
+    with pytest.raises(CheckpointError, match="codes of this generator are not finite"):
+        latent_space.plane(torch.full((4, 3), torch.nan))
 
 
 def test_samples_come_from_the_model_or_from_a_mixture() -> None:

@@ -161,6 +161,17 @@ def test_everything_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, monke
         assert tmp_path.stat().st_ino in synced
 
 
+def test_links_are_no_unfinished_saves(tmp_path: Path) -> None:
+    latest = tmp_path / "latest"
+    save_state(latest, {"a": 1})
+    latest.rename(tmp_path / "elsewhere")
+    for name in ("latest.tmp-1", "latest.old"):
+        (tmp_path / name).symlink_to("elsewhere")
+    with pytest.raises(CheckpointError):
+        load_state(latest)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "latest.old", "latest.tmp-1"]
+
+
 def test_killed_between_the_renames_with_a_bad_new_folder_the_old_one_is_used(tmp_path: Path) -> None:
     save_state(tmp_path / "last.old", small_state(1))
     save_state(tmp_path / "last.tmp-1", small_state(2))

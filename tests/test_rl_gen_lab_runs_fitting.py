@@ -49,6 +49,11 @@ def test_a_missing_entry_is_named_unless_it_came_later() -> None:
     refuse_misfit({"a": {}, "seeds": {"numpy": {}}}, {"a": {"since_best": 1}, "seeds": {"numpy": {"new": {}}}})
 
 
+def test_a_scale_of_zero_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"'network/layers\.0\.std' is 0"):
+        refuse_misfit({"network": {"layers.0.std": torch.zeros(2)}}, {"network": {"layers.0.std": torch.ones(2)}})
+
+
 def test_weights_that_no_training_makes_are_refused() -> None:
     fresh = {"conv.weight": torch.zeros(2), "rows": torch.zeros(2)}
     refuse_misfit(fresh | {"rows": torch.full((2,), 3e38)}, fresh)
@@ -62,6 +67,7 @@ def test_weights_that_no_training_makes_are_refused() -> None:
         ("agent/moments.var", torch.tensor([-1.0]), "is below 0"),
         ("agent/statistics/var", np.array([-1.0]), "is below 0"),
         ("network/backbone.conv.0.scale", torch.tensor(-1.0), "is below 0"),
+        ("agent/network/head.log_std", torch.tensor([-1e4]), "is beyond 80"),
         *(
             (f"network/{name}", torch.tensor([-1e30]), r"is above 1e\+18")
             for name in ("weights.0", "conv.0.mean", "anchors")

@@ -9,7 +9,7 @@ import torch
 
 from agents.rl.q_networks import QNetwork
 from rl_gen_lab.cli.errors import CheckpointError
-from rl_gen_lab.runs.weights import load_network
+from rl_gen_lab.runs.weights import load_network, refuse_unfit
 
 
 def test_weights_are_loaded_whole_with_the_statistics_of_the_pixels() -> None:
@@ -39,6 +39,14 @@ def test_weights_that_no_network_computes_with_are_refused(value: float, said: s
     saved["advantage.weight"][0, 0] = value
     with pytest.raises(CheckpointError, match=rf"weights of runs/a {said}: advantage\.weight$"):
         load_network(network, saved, "runs/a")
+
+
+def test_scales_of_0_are_refused() -> None:
+    network = torch.nn.Module()
+    network.register_buffer("scale", torch.ones(2))
+    refuse_unfit(network, {"scale": torch.ones(2)}, "x")
+    with pytest.raises(CheckpointError, match="scales of x are 0: scale"):
+        refuse_unfit(network, {"scale": torch.tensor([1.0, 0.0])}, "x")
 
 
 def test_counts_and_variances_below_0_are_refused() -> None:

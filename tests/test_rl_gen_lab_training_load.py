@@ -11,6 +11,7 @@ import torch
 from vision_runs import config, only_run
 
 from rl_gen_lab import train
+from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.data import dataset as data
 from rl_gen_lab.runs.checkpoints import load_weights, save_weights
 from rl_gen_lab.runs.folder import RunFolder
@@ -81,3 +82,11 @@ def test_the_digest_is_of_the_weights_and_not_of_the_file(tmp_path: Path) -> Non
     name = next(iter(weights))
     save_weights(file, weights | {name: weights[name] + 1}, {})
     assert weights_digest(run.path) != before
+
+
+def test_no_network_is_built_for_images_of_too_many_pixels(tmp_path: Path) -> None:
+    training_run.train(config(tmp_path, epochs=1))
+    run = only_run(tmp_path)
+    run.write_config(run.read_config() | {"image_size": [16_384, 16_384]})
+    with pytest.raises(CheckpointError, match="its images are 16,384 x 16,384: no network here reads so many pixels"):
+        load_task(run.path, "segment")

@@ -15,6 +15,7 @@ Array = NDArray[np.float64]
 
 CONFIDENCE = 0.95
 RESAMPLES = 2000
+MOST_DRAWN = 10_000_000  # episodes at once, which bounds the memory
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,11 @@ def _replicates(
     # Resamples that drew the same runs have the same number of episodes: one array each.
     drawn, which = np.unique(picks, axis=0, return_inverse=True)
     for number, indices in enumerate(drawn):
-        same = which.reshape(-1) == number
-        episodes = [runs[i][rng.integers(runs[i].size, size=(same.sum(), runs[i].size))] for i in indices]
-        result[same] = interquartile_mean(np.concatenate(episodes, axis=1))
+        same = np.flatnonzero(which.reshape(-1) == number)
+        at_once = max(MOST_DRAWN // sum(runs[i].size for i in indices), 1)
+        for part in np.split(same, range(at_once, len(same), at_once)):
+            episodes = [runs[i][rng.integers(runs[i].size, size=(len(part), runs[i].size))] for i in indices]
+            result[part] = interquartile_mean(np.concatenate(episodes, axis=1))
     return result
 
 

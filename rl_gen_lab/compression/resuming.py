@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rl_gen_lab.cli.errors import CheckpointError
 from rl_gen_lab.cli.flags import refuse_other_flags
@@ -47,7 +47,24 @@ def load_latest(pipeline: Pipeline) -> None:
     run = pipeline.run_folder
     state = load_state(run.checkpoints / "latest")
     with fitting_checkpoint(run):
+        refuse_lost_files(run, pipeline.recipe.names, state["rows"])
         pipeline.load_state_dict(state)
+
+
+def refuse_lost_files(run: RunFolder, names: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse to go on where the file of a stage is not of the size in its row. names: of the stages.
+
+    Raises: CheckpointError.
+    """
+    for row in rows:
+        if stage := row["stage"]:
+            file = run.path / f"stage{stage}_{names[stage - 1]}.rlz"
+            if not file.is_file():
+                raise CheckpointError(f"{run.shown(file)} is missing, which its row in the ledger is about")
+            if (size := file.stat().st_size) != row["bytes"]:
+                raise CheckpointError(
+                    f"{run.shown(file)} has {size:,} bytes, its row in the ledger says {row['bytes']:,}"
+                )
 
 
 def refuse_changed(run: RunFolder, inputs: Mapping[str, str]) -> None:

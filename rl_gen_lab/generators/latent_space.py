@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rl_gen_lab.cli.errors import ConfigError
+from rl_gen_lab.cli.errors import CheckpointError, ConfigError
 from rl_gen_lab.data.dataset import Split
 from rl_gen_lab.generators.densities import Factorised, PrincipalComponents
 from rl_gen_lab.generators.interfaces import Generator
@@ -94,8 +94,13 @@ def traversal(code: Tensor, number: int, values: Tensor) -> Tensor:
 
 
 def plane(codes: Tensor) -> Tensor:
-    """Return the two principal components of codes (N, Z) with Z >= 2: (N, 2), each of variance 1."""
+    """Return the two principal components of codes (N, Z) with Z >= 2: (N, 2), each of variance 1.
+
+    Raises: CheckpointError for codes that are not finite.
+    """
     centered = codes - codes.mean(0)
+    if not bool(centered.isfinite().all()):  # of finite weights whose products are not
+        raise CheckpointError("the codes of this generator are not finite: its weights are damaged")
     _, _, directions = torch.linalg.svd(centered, full_matrices=False)
     flat = centered @ directions[:2].T
     return flat / flat.std(0).clamp_min(1e-6)

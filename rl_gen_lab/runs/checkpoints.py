@@ -114,7 +114,8 @@ def _old_folder(folder: Path) -> Path:
 
 def _leftovers(folder: Path) -> list[Path]:
     """Return the new folders of earlier, killed saves, newest first."""
-    folders = [entry for entry in folder.parent.iterdir() if entry.name.startswith(f"{folder.name}.tmp-")]
+    named = [entry for entry in folder.parent.iterdir() if entry.name.startswith(f"{folder.name}.tmp-")]
+    folders = [entry for entry in named if not entry.is_symlink()]  # no save makes a link
     return sorted(folders, key=lambda entry: (_identity(entry) or (0, 0.0))[1], reverse=True)
 
 
@@ -123,7 +124,7 @@ def _readable(folder: Path) -> Path:
     if folder.is_dir() or not folder.parent.is_dir():
         return folder
     candidates = [*_leftovers(folder), _old_folder(folder)]
-    return next((candidate for candidate in candidates if _is_complete(candidate)), folder)
+    return next((place for place in candidates if not place.is_symlink() and _is_complete(place)), folder)
 
 
 def _recover(folder: Path) -> None:

@@ -18,7 +18,7 @@ from rl_gen_lab.runs.reading import shortened
 
 LARGEST, MOST_OF_A_GENERATOR = 2**64, 2**128  # numbers, and the state of a random generator
 
-MOST_UPDATES = 2**53
+MOST_UPDATES, LARGEST_LOG_STD = 2**53, 80  # of an optimizer; of a policy, whose exponential is still a number
 SCHEDULED = ("lr", "initial_lr")
 
 # Names that earlier versions, also of torch, did not save, or only on a GPU; what may lack them says so itself.
@@ -65,11 +65,16 @@ def refuse_misfit(saved: Any, fresh: Any, where: str = "") -> None:
 
 def _refuse_no_weights(saved: Tensor | np.ndarray, where: str) -> None:
     """Raise ValueError for numbers of a network that no training makes."""
-    if where.split("/")[-1].split(".")[-1] in weights.NEVER_NEGATIVE and saved.min() < 0:
+    name = where.split("/")[-1].split(".")[-1]
+    if name in weights.NEVER_NEGATIVE and saved.min() < 0:
         raise ValueError(f"'{where}' is below 0")
+    if name in weights.NEVER_ZERO and bool((saved == 0).any()):
+        raise ValueError(f"'{where}' is 0")
     of_network = where.startswith("network/") or where.endswith(("weight", "bias"))
     if of_network and max(float(saved.max()), -float(saved.min())) > weights.LARGEST:
         raise ValueError(f"'{where}' is above {weights.LARGEST:g}")
+    if where.endswith("log_std") and max(float(saved.max()), -float(saved.min())) > LARGEST_LOG_STD:
+        raise ValueError(f"'{where}' is beyond {LARGEST_LOG_STD}")
 
 
 def _is_finite(values: Tensor | np.ndarray) -> bool:
@@ -119,7 +124,7 @@ def refuse_odd_optimizer(
     for number, (group, own) in enumerate(zip(groups, own_groups, strict=True)):
         for name, value in own.items():
             if name not in SCHEDULED and group.get(name, value) != value:  # earlier versions of torch had fewer
-                raise ValueError(f"'param_groups/{number}/{name}' is {_kind(group[name])}, not {_kind(value)}")
+                raise ValueError(f"'param_groups/{number}/{name}' is {shortened(group[name])}, not {shortened(value)}")
     moments_by_number = saved["state"]
     expected = [_moments_of(type(optimizer), group) for group in own_groups for _ in group["params"]]
     if updates and not moments_by_number and any(expected):

@@ -48,10 +48,11 @@ CONFIG: dict[Any, Any] = {
     "command": ListOf(str, most=100_000),
     "ranks": {"size": WHOLE, "launch": str},
 }
+MOST_EPISODES = 100_000  # of an evaluation
 EVALUATION: dict[Any, Any] = {
     "return_mean": OPTIONAL,
-    "returns": ListOf(float),
-    "lengths": ListOf(WHOLE),
+    "returns": ListOf(float, most=MOST_EPISODES),
+    "lengths": ListOf(WHOLE, most=MOST_EPISODES),
     "protocol": (OBJECT, None),
     "global_step": WHOLE,
 }

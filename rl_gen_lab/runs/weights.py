@@ -15,6 +15,7 @@ NEVER_NEGATIVE = (
     *("token_counts", "uses", "updates", "num_batches_tracked", "count", "frequencies"),
     *("running_var", "obs_var", "var", "scale"),
 )
+NEVER_ZERO = ("scale", "scales", "std")  # something is divided by them
 LARGEST = 1e18  # what is larger is no weight, and overflows in the next layers
 
 
@@ -47,6 +48,9 @@ def refuse_unfit(network: nn.Module, tensors: dict[str, Tensor], source: str) ->
     counts = [name for name in tensors if name.split(".")[-1] in NEVER_NEGATIVE]
     if wrong := [name for name in counts if bool((tensors[name] < 0).any())]:
         raise CheckpointError(f"counts and variances of {source} are negative: {', '.join(wrong[:10])}")
+    scales = [name for name in tensors if name.split(".")[-1] in NEVER_ZERO]
+    if wrong := [name for name in scales if bool((tensors[name] == 0).any())]:
+        raise CheckpointError(f"scales of {source} are 0: {', '.join(wrong[:10])}")
 
 
 def load_network(network: nn.Module, tensors: dict[str, Tensor], source: str) -> None:

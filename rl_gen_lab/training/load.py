@@ -36,6 +36,7 @@ from rl_gen_lab.training.tasks import TASKS
 
 Made = TypeVar("Made")
 PACKED = ".rlz"  # suffix of packed files
+MOST_PIXELS = 2**24  # of an image
 
 
 def task_of(run: RunFolder) -> str:
@@ -106,6 +107,11 @@ def task_from(
     path: named in messages. data: the images that it is to be evaluated on; none: it can predict only.
     """
     name = _check_task(path, metadata, tasks)
+    height, width = metadata["image_size"]
+    if height * width > MOST_PIXELS:  # before a network is built for them
+        raise CheckpointError(
+            f"{path} says that its images are {width:,} x {height:,}: no network here reads so many pixels"
+        )
     if name == "caption" and "vocabulary" not in metadata:
         raise CheckpointError(f"{path} was made before runs kept the captioner's vocabulary; train it again")
     if name == "detect" and "sizes" not in metadata:
