@@ -56,6 +56,13 @@ def test_another_input_under_the_same_name_is_refused(tmp_path: Path) -> None:
     refuse_changed(folder(tmp_path / "old"), {"the weights of a": "123"})  # a run of before such digests were kept
 
 
+def test_a_compression_of_nothing_is_refused(tmp_path: Path) -> None:
+    run = folder(tmp_path, **{INPUTS: {}})
+    with pytest.raises(CheckpointError, match="names nothing that the compression began with"):
+        refuse_changed(run, {"the teacher": "abc"})
+    refuse_changed(folder(tmp_path), {"the teacher": "abc"})  # from before they were kept
+
+
 def test_files_of_stages_are_those_of_their_rows(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
     rows = [{"stage": 0, "bytes": 99}, {"stage": 1, "bytes": 3}, {"stage": 2, "bytes": 4}]

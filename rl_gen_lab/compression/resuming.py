@@ -72,7 +72,12 @@ def refuse_changed(run: RunFolder, inputs: Mapping[str, str]) -> None:
 
     Raises: CheckpointError.
     """
-    began = run.read_config().get(INPUTS, {})
+    about = run.read_config()
+    began = about.get(INPUTS, {})
+    if INPUTS in about and not began and inputs:
+        raise CheckpointError(
+            f"{run.shown(run.config_file)} is damaged: it names nothing that the compression began with"
+        )
     for name, digest in inputs.items():
         if began.get(name, digest) != digest:
             raise CheckpointError(f"{name} changed since {run} began: start a new compression")
