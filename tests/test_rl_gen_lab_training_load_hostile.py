@@ -11,7 +11,7 @@ from checkout import ROOT
 
 SCRIPT = Path(__file__).parent / "packed_mutations.py"
 # take each so many-th mutation only, and of what
-SAMPLES = (("97", "unet"), ("301", "captioner"), ("17", "2x8s4-4"))
+SAMPLES = (("97", "unet"), ("301", "captioner"), ("13", "2x8s4-4"))
 
 
 def outcomes(*words: str) -> list[str]:
@@ -31,7 +31,7 @@ def outcomes(*words: str) -> list[str]:
 def test_a_sample_of_mutated_headers_is_refused_in_one_line() -> None:
     *wrong, count = outcomes(*(word for sample in SAMPLES for word in sample))
     assert not wrong
-    assert int(count.split()[0].replace(",", "")) > 80
+    assert int(count.split()[0].replace(",", "")) > 90
 
 
 @pytest.mark.slow

@@ -47,6 +47,14 @@ def hooked(monkeypatch: pytest.MonkeyPatch, hook: Callable[[int, dict[str, Tenso
     monkeypatch.setattr(SegmentationTask, "loss", loss)
 
 
+def interrupted(path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    """A run of one epoch that Ctrl-C stopped after its second update."""
+    hooked(monkeypatch, lambda count, losses: os.kill(os.getpid(), signal.SIGINT) or losses if count == 2 else losses)
+    with pytest.raises(SystemExit):
+        training_run.train(config(path, epochs=1))
+    return only_run(path)
+
+
 @pytest.mark.parametrize("at", [2, 6])
 def test_a_run_that_was_stopped_ends_as_one_that_never_was(
     at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -120,10 +128,7 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew_and_ends_the_same(
 def test_a_run_of_another_version_is_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hooked(monkeypatch, lambda count, losses: os.kill(os.getpid(), signal.SIGINT) or losses if count == 2 else losses)
-    with pytest.raises(SystemExit):
-        training_run.train(config(tmp_path, epochs=1))
-    run = only_run(tmp_path)
+    run = interrupted(tmp_path, monkeypatch)
     described = run.read_config()
     described["config"]["segment"] |= {"invented": 1}
     del described["config"]["wandb"]
@@ -164,10 +169,7 @@ def test_a_run_whose_last_checkpoint_the_disk_refused_is_finished_by_resuming_it
 def test_a_run_of_several_processes_says_that_it_goes_on_in_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hooked(monkeypatch, lambda count, losses: os.kill(os.getpid(), signal.SIGINT) or losses if count == 2 else losses)
-    with pytest.raises(SystemExit):
-        training_run.train(config(tmp_path, epochs=1))
-    run = only_run(tmp_path)
+    run = interrupted(tmp_path, monkeypatch)
     assert "goes on in one" not in capsys.readouterr().out
     described = run.read_config()
     described["config"]["parallel"] = "spatial"

@@ -178,10 +178,11 @@ def _refuse_damaged(file: Path) -> None:
             except (ValueError, RecursionError):
                 entry, wrong = None, line.endswith(b"\n")
             if isinstance(entry, dict):
-                trials += entry.get("op_code") == CREATE_TRIAL
-                if (number == 1 and entry.get("op_code") != CREATE_STUDY) or entry.get("trial_id", -1) in range(
-                    trials, 2**63
-                ):
+                operation = entry.get("op_code")
+                trials += operation == CREATE_TRIAL
+                trial = entry.get("trial_id")
+                unknown = isinstance(trial, int) and trial >= trials
+                if unknown or (number == 1 and operation != CREATE_STUDY):
                     raise CheckpointError(
                         f"line {number:,} of the journal {file} is about what no line before has made"
                     )

@@ -107,7 +107,7 @@ def task_from(
     path: named in messages. data: the images that it is to be evaluated on; none: it can predict only.
     """
     name = _check_task(path, metadata, tasks)
-    height, width = metadata["image_size"]
+    height, width = metadata.get("image_size", (1, 1))
     if height * width > MOST_PIXELS:  # before a network is built for them
         raise CheckpointError(
             f"{path} says that its images are {width:,} x {height:,}: no network here reads so many pixels"
